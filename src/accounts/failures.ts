@@ -1,0 +1,64 @@
+/**
+ * Wrong passwords and codes, counted per account across all addresses, in PostgreSQL so that the count outlives Redis
+ * and restarts. An attempt is charged before it is looked at, in one atomic statement: of a thousand parallel guesses
+ * only as many as the limit allows are ever evaluated.
+ */
+import { tooManyRequests } from '../lib/errors.ts';
+import type { Database } from '../storage/database.ts';
+
+export interface Failures {
+  /** Counts an attempt as failed until it is known better. Throws AppError 429 while the bucket is blocked. */
+  charge(bucket: Uint8Array): Promise<void>;
+  /** Takes one charge back: the attempt was right, though the login is not complete. */
+  refund(bucket: Uint8Array): Promise<void>;
+  /** Forgets all failures: the login is complete. */
+  clear(bucket: Uint8Array): Promise<void>;
+}
+
+const firstDelaySeconds = 30;
+const longestDelaySeconds = 900;
+const forgottenAfterSeconds = 3600;
+
+/** `limit` attempts are free; each one after it waits twice as long as the one before, from 30 s to 15 minutes. */
+export function createFailures({ query }: Database, limit: number, now: () => number): Failures {
+  return {
+    async charge(bucket) {
+      const charged = await query<{ failures: number }>(
+        `insert into login_failures as f (bucket, failures, blocked_until, expires_at)
+         values ($1, 1, case when $3::int <= 1 then $2::timestamptz + $4 * interval '1 s' else $2 end,
+                 $2::timestamptz + $6 * interval '1 s')
+         on conflict (bucket) do update set
+           failures = case when f.expires_at <= $2 then 1 else f.failures + 1 end,
+           blocked_until = case when f.expires_at <= $2 or f.failures + 1 < $3 then $2
+             else $2::timestamptz + least($5, $4 * power(2, least(f.failures + 1 - $3, 20))) * interval '1 s' end,
+           expires_at = $2::timestamptz + $6 * interval '1 s'
+         where f.blocked_until <= $2
+         returning failures`,
+        [
+          bucket,
+          new Date(now()),
+          limit,
+          firstDelaySeconds,
+          longestDelaySeconds,
+          forgottenAfterSeconds,
+        ],
+      );
+      if (charged.length > 0) return;
+      const [blocked] = await query<{ blocked_until: Date }>(
+        'select blocked_until from login_failures where bucket = $1',
+        [bucket],
+      );
+      const waitMs = (blocked?.blocked_until.getTime() ?? 0) - now();
+      throw tooManyRequests(Math.max(1, Math.ceil(waitMs / 1000)));
+    },
+    async refund(bucket) {
+      await query(
+        'update login_failures set failures = greatest(failures - 1, 0), blocked_until = $2 where bucket = $1',
+        [bucket, new Date(now())],
+      );
+    },
+    async clear(bucket) {
+      await query('delete from login_failures where bucket = $1', [bucket]);
+    },
+  };
+}

@@ -1,0 +1,22 @@
+/** User names: what may be one, and which spellings are the same one. */
+import { invalidRequest } from '../lib/errors.ts';
+
+export interface Username {
+  /** As the person wrote it, NFKC: for showing. */
+  readonly shown: string;
+  /** NFKC and case-folded: one account and one rate-limit bucket whatever the spelling. */
+  readonly key: string;
+}
+
+const allowed = /^[\p{L}\p{M}\p{N}._@+-]{1,64}$/u;
+
+/** Checks and folds a user name. Throws AppError 400 where it cannot be one. */
+export function parseUsername(value: string): Username {
+  const shown = value.trim().normalize('NFKC');
+  // Upper, then lower case folds what lower case alone leaves apart (ß and SS, final sigma).
+  const key = shown.toUpperCase().toLowerCase().normalize('NFKC');
+  if (!allowed.test(shown) || !allowed.test(key)) {
+    throw invalidRequest('A username has 1 to 64 letters, digits or . _ - @ + and no spaces.');
+  }
+  return { shown, key };
+}

@@ -1,0 +1,46 @@
+/**
+ * Small helps for the pages that work without any script: no form is posted twice (a code is good for one post
+ * only), and recovery codes can be copied or saved.
+ */
+
+for (const form of document.querySelectorAll('form')) {
+  form.addEventListener('submit', (event) => {
+    // Not `disabled`: the pressed button's own value must still be sent.
+    if (form.getAttribute('aria-busy') === 'true') event.preventDefault();
+    form.setAttribute('aria-busy', 'true');
+  });
+}
+addEventListener('pageshow', () => {
+  for (const form of document.querySelectorAll('form')) form.removeAttribute('aria-busy');
+});
+
+const codes = [...document.querySelectorAll('[data-testid=recovery-code]')].map((code) => code.textContent);
+const status = document.querySelector('#codes-status');
+
+function help(action: string, run: () => Promise<string> | string) {
+  const button = document.querySelector<HTMLButtonElement>(`button[data-codes=${action}]`);
+  if (!button) return;
+  button.hidden = false;
+  button.addEventListener('click', async () => {
+    const said = await run();
+    if (status) status.textContent = said;
+  });
+}
+
+help('copy', async () => {
+  try {
+    await navigator.clipboard.writeText(`${codes.join('\n')}\n`);
+    return 'Copied.';
+  } catch {
+    return 'This browser did not allow copying. Write the codes down instead.';
+  }
+});
+
+help('download', () => {
+  const text = `Recovery codes for ${location.host}\nEach works once.\n\n${codes.join('\n')}\n`;
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
+  link.download = 'recovery-codes.txt';
+  link.click();
+  return 'Saved as recovery-codes.txt.';
+});

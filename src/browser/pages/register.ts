@@ -1,0 +1,53 @@
+/** The sign-up page: runs OPAQUE against register/init and register/finish; shows the password's strength. */
+import { missingCharacters } from '../password.ts';
+import { explain, type Failure, isExpired, post } from './api.ts';
+import { createForm, leaveFor, type PageForm } from './form.ts';
+import { createOpaque } from './opaque.ts';
+import { showStrength } from './strength.ts';
+
+const form = createForm('Creating account…', signUp);
+const opaque = createOpaque(form.data.opaqueWorker ?? '');
+showStrength(
+  form.input('password'),
+  () => [form.input('username').value, form.input('email').value],
+  form.data.strengthWorker ?? '',
+);
+
+async function signUp(form: PageForm): Promise<void> {
+  const username = form.input('username').value.trim();
+  const email = form.input('email').value.trim();
+  const password = form.input('password').value;
+  if (!username) return form.fieldError('username', 'Choose a username.');
+  if (email && !form.input('email').validity.valid) {
+    return form.fieldError('email', 'This does not look like an email address.');
+  }
+  if (missingCharacters(password) > 0) return form.fieldError('password', 'Use at least 12 characters.');
+
+  try {
+    const init = await post(`${form.data.base}/register/init`, {
+      username,
+      request: await opaque.start('register', password),
+    });
+    if ('failure' in init) return fail(init.failure);
+
+    const record = await opaque.finish(String(init.data.response));
+    const finish = await post(`${form.data.base}/register/finish`, {
+      username,
+      record,
+      ...(email ? { email } : {}),
+    });
+    if ('failure' in finish) return fail(finish.failure);
+    await leaveFor(finish.data.location);
+  } catch {
+    form.formError('This browser could not create the account. Reload the page and try again.');
+  }
+}
+
+/** A taken or impossible name belongs beside the name, a bad address beside the address, the rest above the button. */
+function fail(failure: Failure): void {
+  if (isExpired(failure)) form.close(explain(failure));
+  else if (failure.status === 409) form.fieldError('username', failure.message || 'This username is taken.');
+  else if (failure.error.includes('username')) form.fieldError('username', explain(failure));
+  else if (failure.error.includes('email')) form.fieldError('email', explain(failure));
+  else form.formError(explain(failure));
+}

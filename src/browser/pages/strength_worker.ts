@@ -1,0 +1,31 @@
+/** Estimates a password's strength with zxcvbn, off the page's thread. Loaded on the sign-up page only. */
+import { ZxcvbnFactory } from '@zxcvbn-ts/core';
+import { adjacencyGraphs, dictionary as common } from '@zxcvbn-ts/language-common';
+import { dictionary as english, translations } from '@zxcvbn-ts/language-en';
+import { normalizePassword } from '../password.ts';
+
+export interface StrengthRequest {
+  password: string;
+  ownWords: string[];
+}
+
+export interface Strength {
+  /** The password this is about, as it was sent. */
+  password: string;
+  /** 0 (very weak) to 4 (strong). */
+  score: number;
+  /** A sentence of advice, or nothing. */
+  advice: string;
+}
+
+const zxcvbn = new ZxcvbnFactory({
+  dictionary: { ...common, ...english },
+  graphs: adjacencyGraphs,
+  translations,
+});
+
+self.addEventListener('message', ({ data }: MessageEvent<StrengthRequest>) => {
+  const { score, feedback } = zxcvbn.check(normalizePassword(data.password), data.ownWords.filter(Boolean));
+  const advice = feedback.warning ?? feedback.suggestions[0] ?? '';
+  self.postMessage({ password: data.password, score, advice } satisfies Strength);
+});

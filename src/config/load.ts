@@ -1,0 +1,113 @@
+/**
+ * Reads the configuration: environment, NAME_FILE secrets, CLIENTS_FILE and RESOURCES_FILE. The only reader of
+ * process.env in the server. Every fault is collected before it fails, so that one run shows all of them.
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { z } from 'zod';
+import {
+  type ClientMetadata,
+  clientSchema,
+  type Resource,
+  resourceSchema,
+  type Settings,
+  settingsSchema,
+} from './schema.ts';
+
+export interface Config extends Omit<Settings, 'ISSUER'> {
+  ISSUER: string;
+  clients: ClientMetadata[];
+  resources: Resource[];
+}
+
+/** All that is wrong with the configuration: one `faults` line each, naming the setting and what would be right. */
+export class ConfigError extends Error {
+  readonly faults: string[];
+  constructor(faults: string[]) {
+    super(
+      `The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
+    );
+    this.faults = faults;
+  }
+}
+
+const secrets = ['DATABASE_URL', 'REDIS_URL', 'KEY_ENCRYPTION_KEY'];
+
+/** Loads and checks everything. Throws ConfigError with all faults. Relative paths are taken from `cwd`. */
+export function loadConfig(env: NodeJS.ProcessEnv, cwd: string): Config {
+  const faults: string[] = [];
+  const given = readSettings(env, cwd, faults);
+  const parsed = settingsSchema.safeParse(given);
+  if (!parsed.success) {
+    for (const issue of parsed.error.issues) faults.push(`${issue.path[0]?.toString()} ${issue.message}`);
+  }
+  // Defaults stand in for a faulty setting, so that the files are checked in the same run.
+  const settings = parsed.success ? parsed.data : settingsSchema.parse(withoutFaulty(given, parsed.error));
+  const clients = readList('CLIENTS_FILE', resolve(cwd, settings.CLIENTS_FILE), clientSchema, faults);
+  const resources = readList('RESOURCES_FILE', resolve(cwd, settings.RESOURCES_FILE), resourceSchema, faults);
+  for (const id of duplicates(clients.map((client) => client.client_id))) {
+    faults.push(`CLIENTS_FILE client_id "${id}" is given twice`);
+  }
+  for (const audience of duplicates(resources.map((resource) => resource.audience))) {
+    faults.push(`RESOURCES_FILE audience "${audience}" is given twice`);
+  }
+  if (faults.length > 0) throw new ConfigError(faults);
+  return {
+    ...settings,
+    DATA_DIR: resolve(cwd, settings.DATA_DIR),
+    ISSUER: settings.ISSUER ?? `http://localhost:${settings.PORT}`,
+    clients,
+    resources,
+  };
+}
+
+function readSettings(env: NodeJS.ProcessEnv, cwd: string, faults: string[]): Record<string, string> {
+  const given: Record<string, string> = {};
+  for (const name of Object.keys(settingsSchema.shape)) {
+    const value = env[name];
+    if (value !== undefined && value !== '') given[name] = value;
+    const file = secrets.includes(name) ? env[`${name}_FILE`] : undefined;
+    if (!file) continue;
+    if (given[name] !== undefined) {
+      faults.push(`${name} and ${name}_FILE are both set: keep one`);
+      continue;
+    }
+    try {
+      given[name] = readFileSync(resolve(cwd, file), 'utf8').trim();
+    } catch (error) {
+      faults.push(`${name}_FILE cannot be read: ${(error as Error).message}`);
+    }
+  }
+  return given;
+}
+
+function withoutFaulty(given: Record<string, string>, error: z.ZodError): Record<string, string> {
+  const faulty = new Set(error.issues.map((issue) => issue.path[0]));
+  return Object.fromEntries(Object.entries(given).filter(([name]) => !faulty.has(name)));
+}
+
+function readList<T>(setting: string, path: string, schema: z.ZodType<T>, faults: string[]): T[] {
+  let list: unknown;
+  try {
+    list = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    faults.push(`${setting} ${path} must be a readable JSON file: ${(error as Error).message}`);
+    return [];
+  }
+  if (!Array.isArray(list)) {
+    faults.push(`${setting} ${path} must hold a JSON array`);
+    return [];
+  }
+  return list.flatMap((entry: unknown, index) => {
+    const parsed = schema.safeParse(entry);
+    if (parsed.success) return [parsed.data];
+    for (const issue of parsed.error.issues) {
+      faults.push(`${setting} entry ${index + 1}: ${issue.path.join('.') || 'it'} ${issue.message}`);
+    }
+    return [];
+  });
+}
+
+const duplicates = (values: string[]): string[] => [
+  ...new Set(values.filter((value, index) => values.indexOf(value) !== index)),
+];

@@ -1,0 +1,121 @@
+/**
+ * What the server can be told, and what would be right: one schema for the settings, one each for the entries of
+ * CLIENTS_FILE and RESOURCES_FILE. Pure; config/load.ts reads the environment and the files.
+ */
+import ipaddr from 'ipaddr.js';
+import { z } from 'zod';
+
+const wholeNumber = (least: number, most: number, what: string) =>
+  z.coerce.number({ error: what }).int(what).min(least, what).max(most, what);
+
+const loopbackHosts = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+/** An https URL, or http on this machine alone. */
+function isSecureUrl(value: string): boolean {
+  const url = URL.parse(value);
+  if (!url) return false;
+  return url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.has(url.hostname));
+}
+
+const cidr = z.string().refine((value) => ipaddr.isValid(value) || ipaddr.isValidCIDR(value), {
+  error: 'must be addresses or CIDRs with commas between, such as 10.0.0.0/8,127.0.0.1',
+});
+
+export const settingsSchema = z.object({
+  PORT: wholeNumber(1, 65535, 'must be a port, 1 to 65535').default(3000),
+  HOST: z.string().min(1).default('127.0.0.1'),
+  ISSUER: z
+    .string()
+    .refine((value) => {
+      const url = URL.parse(value);
+      return url !== null && isIssuer(url) && value === url.origin;
+    }, 'must be an origin such as https://id.example.com (http only for localhost), without a path or a slash at the end')
+    .optional(),
+  DATABASE_URL: z
+    .string()
+    .refine(
+      (value) => /^postgres(ql)?:\/\//.test(value) && URL.canParse(value),
+      'must be postgres://user:password@host:port/database',
+    )
+    .optional(),
+  REDIS_URL: z
+    .string()
+    .refine(
+      (value) => /^rediss?:\/\//.test(value) && URL.canParse(value),
+      'must be redis://host:port or rediss://host:port',
+    )
+    .optional(),
+  DATA_DIR: z.string().min(1).default('.data'),
+  CLIENTS_FILE: z.string().min(1).default('config/clients.json'),
+  RESOURCES_FILE: z.string().min(1).default('config/resources.json'),
+  TRUSTED_PROXIES: z
+    .string()
+    .default('')
+    .transform((value) =>
+      value
+        .split(',')
+        .map((part) => part.trim())
+        .filter(Boolean),
+    )
+    .pipe(z.array(cidr)),
+  LIMIT_ADDRESS_PER_MINUTE: wholeNumber(1, 1_000_000, 'must be a whole number from 1 on').default(10),
+  LIMIT_ACCOUNT_FAILURES: wholeNumber(1, 1000, 'must be a whole number from 1 to 1000').default(5),
+  SESSION_IDLE_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(3600),
+  SESSION_LIFETIME_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(43_200),
+  REFRESH_LEEWAY_SECONDS: wholeNumber(0, 60, 'must be seconds, 0 (off) to 60').default(10),
+  LOG_LEVEL: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+      error: 'must be trace, debug, info, warn, error, fatal or silent',
+    })
+    .default('info'),
+  KEY_ENCRYPTION_KEY: z
+    .string()
+    .transform((value) => Buffer.from(value.trim(), 'base64url'))
+    .refine(
+      (bytes) => bytes.length === 32,
+      'must be 32 random bytes as base64url: openssl rand -base64 32 | tr +/ -_ | tr -d =',
+    )
+    .optional(),
+});
+
+export type Settings = z.infer<typeof settingsSchema>;
+
+function isIssuer(url: URL): boolean {
+  return url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.has(url.hostname));
+}
+
+const redirectUri = z.string().refine((value) => {
+  const url = URL.parse(value);
+  if (!url || url.hash) return false;
+  if (url.protocol === 'http:' || url.protocol === 'https:') return isSecureUrl(value);
+  // A native app's own scheme is a reverse domain name (RFC 8252, section 7.1): that leaves javascript: and data: out.
+  return url.protocol.includes('.');
+}, 'must be https, http on localhost, or an app scheme such as com.example.app:/callback, without a fragment');
+
+/** One entry of CLIENTS_FILE: OpenID registration names, checked deeper by oidc-provider, plus Cypher's own two. */
+export const clientSchema = z.looseObject({
+  client_id: z.string().min(1, 'must be given').max(255),
+  client_name: z.string().max(200).optional(),
+  redirect_uris: z.array(redirectUri).optional(),
+  post_logout_redirect_uris: z.array(redirectUri).optional(),
+  first_party: z.boolean('must be true or false').default(false),
+  require_pkce: z.boolean('must be true or false').default(true),
+});
+
+export type ClientMetadata = z.infer<typeof clientSchema>;
+
+/** One entry of RESOURCES_FILE: an API that takes access tokens of its own (RFC 8707). */
+export const resourceSchema = z.strictObject({
+  audience: z.url('must be an absolute URL: what apps send as `resource`'),
+  scopes: z
+    .array(z.string().regex(/^[\x21\x23-\x5B\x5D-\x7E]+$/, 'must be scope tokens (RFC 6749, section 3.3)'))
+    .default([]),
+  token_format: z
+    .enum(['v4.local', 'v4.public'], { error: 'must be v4.local or v4.public' })
+    .default('v4.public'),
+  token_seconds: wholeNumber(60, 900, 'must be seconds, 60 to 900').default(600),
+  /** The client id under which the API introspects its tokens. */
+  client_id: z.string().min(1).optional(),
+});
+
+export type Resource = z.infer<typeof resourceSchema>;

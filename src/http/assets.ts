@@ -1,0 +1,70 @@
+/**
+ * Serves the built files of views/assets (made by browser/build.ts) under /assets/, from memory and in the smallest
+ * form the browser takes. It owns their names and headers; it builds nothing and compresses nothing. Views ask it
+ * for the hashed name of a file, app.ts mounts its middleware.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import type { Middleware } from 'koa';
+
+const PREFIX = '/assets/';
+
+const TYPES: Record<string, string> = {
+  '.css': 'text/css; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+
+/** A file's bytes by content coding. */
+interface Asset {
+  identity: Buffer;
+  gzip: Buffer;
+  br: Buffer;
+}
+
+export interface Assets {
+  /** Answers GET and HEAD below /assets/, 404 for what is not there; everything else goes on to the next. */
+  middleware: Middleware;
+  /** The path of a built file by its plain name, e.g. `login.js`. Throws for a name the build does not make. */
+  urlFor(name: string): string;
+}
+
+/** Reads every built file of `dir` now, so that a missing build fails the start and not a page. */
+export function createAssets({ dir }: { dir: string }): Assets {
+  const manifest = readManifest(dir);
+  const assets = new Map<string, Asset>();
+  for (const name of readdirSync(dir)) {
+    if (!(extname(name) in TYPES)) continue;
+    const read = (suffix: string) => readFileSync(join(dir, name + suffix));
+    assets.set(name, { identity: read(''), gzip: read('.gz'), br: read('.br') });
+  }
+
+  return {
+    middleware: async (ctx, next) => {
+      if (!ctx.path.startsWith(PREFIX) || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return next();
+      const name = ctx.path.slice(PREFIX.length);
+      const asset = assets.get(name);
+      if (!asset) return;
+      const coding = ctx.acceptsEncodings('br', 'gzip', 'identity') || 'identity';
+      // The name changes with the content, so a copy never goes stale.
+      ctx.set('Cache-Control', 'public, max-age=31536000, immutable');
+      ctx.vary('Accept-Encoding');
+      if (coding !== 'identity') ctx.set('Content-Encoding', coding);
+      ctx.type = TYPES[extname(name)] ?? '';
+      ctx.body = asset[coding as keyof Asset];
+    },
+    urlFor(name) {
+      const hashed = manifest[name];
+      if (!hashed) throw new Error(`no built file is called ${name}`);
+      return PREFIX + hashed;
+    },
+  };
+}
+
+function readManifest(dir: string): Record<string, string> {
+  try {
+    return JSON.parse(readFileSync(join(dir, 'manifest.json'), 'utf8'));
+  } catch (cause) {
+    throw new Error(`the pages are not built: ${dir} has no manifest.json; run "npm run build"`, { cause });
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * The pages: one typed view model each, one EJS template each, one layout around them. The only importer of ejs.
+ * Templates get plain data and decide nothing but wording and markup; what they print is escaped, and what becomes a
+ * link or a picture passes `webUri` here first. Routes and oidc/provider.ts render through it.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { compile, type TemplateFunction } from 'ejs';
+import type { Assets } from './assets.ts';
+
+export interface Views {
+  /** `notice`: why the person is here again, e.g. after a sign-out. */
+  login: { uid: string; clientName: string; username?: string | undefined; notice?: string | undefined };
+  register: { uid: string; clientName: string };
+  /** `recovery`: asks for a recovery code. `error`: what was wrong with the last code, beside the field. */
+  totp: { uid: string; recovery: boolean; error?: string | undefined };
+  /** `secret`: base32 without spaces. `qrSvg`: SVG markup of `otpauthUri`, made by the server. */
+  totp_setup: {
+    uid: string;
+    username: string;
+    secret: string;
+    otpauthUri: string;
+    qrSvg: string;
+    error?: string | undefined;
+  };
+  /** `location`: where the flow goes on, as a path or an http(s) URL. */
+  recovery_codes: { codes: string[]; location: string };
+  /** `host`: where the browser is sent afterwards. The URIs are the client's own metadata, not trusted. */
+  consent: {
+    uid: string;
+    username: string;
+    clientName: string;
+    host: string;
+    scopes: { name: string; description: string }[];
+    clientUri?: string | undefined;
+    logoUri?: string | undefined;
+    policyUri?: string | undefined;
+    tosUri?: string | undefined;
+  };
+  /** `username`: who is signed in, if anyone. `apps`: where one can go from here. */
+  home: {
+    issuer: string;
+    signOutUrl: string;
+    apps: { name: string; uri: string }[];
+    username?: string | undefined;
+  };
+  /** `action` and `xsrf` as oidc-provider hands them to its logout page. */
+  logout: { action: string; xsrf: string; username?: string | undefined; clientName?: string | undefined };
+  logout_done: { clientName?: string | undefined };
+  /** `id` is in the log; `hint` says what the person can do. */
+  error: { status: number; title: string; message: string; id: string; hint?: string | undefined };
+}
+
+interface Page<View> {
+  title(view: View): string;
+  script?: string;
+  /** Values the template needs beside, or instead of, the view's own. */
+  derive?(view: View): Record<string, unknown>;
+}
+
+const pages: { [K in keyof Views]: Page<Views[K]> } = {
+  login: { title: () => 'Sign in', script: 'login.js' },
+  register: { title: () => 'Create account', script: 'register.js' },
+  totp: { title: ({ recovery }) => (recovery ? 'Recovery code' : 'Enter your code'), script: 'page.js' },
+  totp_setup: {
+    title: () => 'Set up your authenticator',
+    script: 'page.js',
+    derive: ({ qrSvg, secret }) => ({
+      qrUri: `data:image/svg+xml;base64,${Buffer.from(qrSvg).toString('base64')}`,
+      secretGroups: secret.match(/.{1,4}/g) ?? [],
+    }),
+  },
+  recovery_codes: {
+    title: () => 'Your recovery codes',
+    script: 'page.js',
+    derive: ({ location }) => ({ next: formTarget(location) }),
+  },
+  consent: {
+    title: ({ clientName }) => `Allow ${clientName}`,
+    script: 'page.js',
+    derive: (view) => ({
+      clientUri: webUri(view.clientUri),
+      logoUri: webUri(view.logoUri, ['https:']),
+      policyUri: webUri(view.policyUri),
+      tosUri: webUri(view.tosUri),
+      initial: [...view.clientName.trim()][0]?.toUpperCase() ?? '?',
+    }),
+  },
+  home: {
+    title: () => 'Your sign-in',
+    derive: ({ apps }) => ({ apps: apps.filter(({ uri }) => webUri(uri)) }),
+  },
+  logout: { title: () => 'Sign out', script: 'page.js' },
+  logout_done: { title: () => 'Signed out' },
+  error: { title: ({ title }) => title },
+};
+
+/** Reads and compiles every template of `viewsDir` now: a broken one fails the start and not a request. */
+export function createViews({ viewsDir, assets }: { viewsDir: string; assets: Pick<Assets, 'urlFor'> }) {
+  const templates = new Map<string, TemplateFunction>();
+  for (const name of [...Object.keys(pages), 'layout']) {
+    const filename = join(viewsDir, `${name}.ejs`);
+    const options = { filename, strict: true, localsName: 'view', rmWhitespace: false };
+    templates.set(name, compile(readFileSync(filename, 'utf8'), options) as TemplateFunction);
+  }
+  const fill = (name: string, data: Record<string, unknown>) =>
+    templates.get(name)?.({ ...data, asset: assets.urlFor }) ?? '';
+
+  return {
+    /** The whole page as HTML. Every value is escaped; no page holds inline script or style. */
+    render<K extends keyof Views>(name: K, view: Views[K]): string {
+      const page: Page<Views[K]> = pages[name];
+      const body = fill(name, { ...view, ...page.derive?.(view) });
+      return fill('layout', { title: page.title(view), script: page.script, name, body });
+    },
+  };
+}
+
+/** `uri` as a link or picture source, or undefined unless it is an absolute URL with one of `protocols`. */
+function webUri(uri: string | undefined, protocols = ['https:', 'http:']): string | undefined {
+  if (!uri || !URL.canParse(uri)) return undefined;
+  const url = new URL(uri);
+  return protocols.includes(url.protocol) ? url.href : undefined;
+}
+
+/** A GET form drops the query of its action: so the query goes into fields, and the button needs no script. */
+function formTarget(location: string): { action: string; fields: [string, string][] } {
+  const [action = '', query = ''] = location.split('#')[0]?.split('?') ?? [];
+  return { action, fields: [...new URLSearchParams(query)] };
+}

@@ -1,0 +1,68 @@
+/**
+ * Small cryptographic helpers over node:crypto that every room may use: random ids, keyed hashes, sealing at rest.
+ * Tokens are made in tokens/, password proofs in opaque/.
+ */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  hkdfSync,
+  randomBytes,
+  timingSafeEqual,
+} from 'node:crypto';
+
+/** A random identifier of 128 bits or more, base64url. */
+export const randomId = (bytes = 18): string => randomBytes(bytes).toString('base64url');
+
+/** SHA-256 in base64url: how bearer values that have enough entropy of their own are stored. */
+export const sha256 = (value: string): string => createHash('sha256').update(value).digest('base64url');
+
+/** HMAC-SHA-256: how guessable values (user names, recovery codes) are stored or mapped. */
+export const keyedHash = (key: Uint8Array, ...parts: string[]): Buffer =>
+  createHmac('sha256', key).update(JSON.stringify(parts)).digest();
+
+/** One 32-byte key per purpose from a parent key (RFC 5869). */
+export const deriveKey = (parent: Uint8Array, purpose: string): Buffer =>
+  Buffer.from(hkdfSync('sha256', parent, '', `cypher ${purpose}`, 32));
+
+/** Compares two strings in time that depends on neither's content. */
+export function constantTimeEqual(a: string, b: string): boolean {
+  return timingSafeEqual(createHash('sha256').update(a).digest(), createHash('sha256').update(b).digest());
+}
+
+const ivBytes = 12;
+const tagBytes = 16;
+
+export interface Sealer {
+  /** Names the key-encryption key; stored beside what it sealed. */
+  readonly kekId: string;
+  /** AES-256-GCM; `identity` (table, row, column) is bound as associated data, so a sealed value cannot be moved. */
+  seal(plaintext: Uint8Array, identity: string): Buffer;
+  /** The plaintext; throws where the key, the identity or the bytes are not the ones that were sealed. */
+  unseal(sealed: Uint8Array, identity: string): Buffer;
+}
+
+/** Seals values at rest under the 32-byte key-encryption key. Layout: IV (12), ciphertext, tag (16). */
+export function createSealer(kek: Uint8Array): Sealer {
+  if (kek.length !== 32) throw new Error('the key-encryption key must be 32 bytes');
+  const kekId = sha256(`kek ${Buffer.from(deriveKey(kek, 'kek id')).toString('base64url')}`).slice(0, 16);
+  const key = deriveKey(kek, 'seal');
+  return {
+    kekId,
+    seal(plaintext, identity) {
+      const iv = randomBytes(ivBytes);
+      const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(identity));
+      return Buffer.concat([iv, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+    },
+    unseal(sealed, identity) {
+      const body = Buffer.from(sealed);
+      const decipher = createDecipheriv('aes-256-gcm', key, body.subarray(0, ivBytes), {
+        authTagLength: tagBytes,
+      })
+        .setAAD(Buffer.from(identity))
+        .setAuthTag(body.subarray(-tagBytes));
+      return Buffer.concat([decipher.update(body.subarray(ivBytes, -tagBytes)), decipher.final()]);
+    },
+  };
+}

@@ -1,0 +1,75 @@
+/**
+ * The errors that a person or a client is meant to see. Features throw them, http/errors.ts renders them, once.
+ * Anything else that is thrown is a fault of ours and is shown as `server_error` with nothing of its text.
+ */
+
+export type ErrorCode =
+  | 'invalid_request'
+  | 'invalid_credentials'
+  | 'invalid_code'
+  | 'login_step_required'
+  | 'interaction_expired'
+  | 'wrong_step'
+  | 'cross_origin'
+  | 'username_taken'
+  | 'too_many_requests'
+  | 'not_found'
+  | 'payload_too_large'
+  | 'temporarily_unavailable'
+  | 'server_error';
+
+const statuses: Record<ErrorCode, number> = {
+  invalid_request: 400,
+  invalid_credentials: 401,
+  invalid_code: 401,
+  login_step_required: 401,
+  interaction_expired: 400,
+  wrong_step: 409,
+  cross_origin: 403,
+  username_taken: 409,
+  too_many_requests: 429,
+  not_found: 404,
+  payload_too_large: 413,
+  temporarily_unavailable: 503,
+  server_error: 500,
+};
+
+export class AppError extends Error {
+  readonly code: ErrorCode;
+  readonly status: number;
+  /** Seconds after which it is worth trying again, where that is known. */
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(
+    code: ErrorCode,
+    publicMessage: string,
+    options: { cause?: unknown; retryAfterSeconds?: number } = {},
+  ) {
+    super(publicMessage, { cause: options.cause });
+    this.code = code;
+    this.status = statuses[code];
+    this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+}
+
+/** 400: the request is not of the form that the endpoint takes. `message` says what would be right. */
+export const invalidRequest = (message: string): AppError => new AppError('invalid_request', message);
+
+/** 503: storage cannot serve now. The cause goes to the log alone. */
+export const unavailable = (cause: unknown): AppError =>
+  new AppError('temporarily_unavailable', 'The service is busy or restarting. Try again in a moment.', {
+    cause,
+    retryAfterSeconds: 2,
+  });
+
+/** 429, with the time to wait both in words and in `Retry-After`. */
+export const tooManyRequests = (retryAfterSeconds: number): AppError =>
+  new AppError('too_many_requests', `Too many attempts. Try again in ${inWords(retryAfterSeconds)}.`, {
+    retryAfterSeconds,
+  });
+
+function inWords(seconds: number): string {
+  if (seconds <= 1) return 'a second';
+  if (seconds < 90) return `${seconds} seconds`;
+  return `${Math.ceil(seconds / 60)} minutes`;
+}

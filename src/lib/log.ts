@@ -1,0 +1,40 @@
+/** The log: pino, JSON lines, with everything that is a secret by its name removed before it is written. */
+import pino from 'pino';
+
+export type Log = pino.Logger;
+
+const secretNames = [
+  'password',
+  'secret',
+  'client_secret',
+  'code',
+  'code_verifier',
+  'token',
+  'access_token',
+  'refresh_token',
+  'id_token',
+  'id_token_hint',
+  'ke1',
+  'ke2',
+  'ke3',
+  'record',
+  'cookie',
+  'authorization',
+  'set-cookie',
+  'recovery_codes',
+];
+
+/** Makes the root logger. `level` is one of pino's, or `silent`. */
+export function createLog(level: string, destination?: pino.DestinationStream): Log {
+  const paths = secretNames.flatMap((name) => {
+    const key = name.includes('-') ? `["${name}"]` : name;
+    return [key, `*${key.startsWith('[') ? '' : '.'}${key}`, `*.*${key.startsWith('[') ? '' : '.'}${key}`];
+  });
+  const options: pino.LoggerOptions = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    redact: { paths, censor: '[redacted]' },
+  };
+  return destination ? pino(options, destination) : pino(options);
+}

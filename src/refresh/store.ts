@@ -1,0 +1,140 @@
+/**
+ * Refresh families in PostgreSQL. Only hashes of token ids are kept; a successor's id is derived from its predecessor's
+ * with a server key, so that one request can only ever yield one successor. Rotation is one statement and one commit:
+ * of any number of parallel requests through any number of instances one marks the token used and stores the successor.
+ */
+import { keyedHash, randomId, sha256 } from '../lib/crypto.ts';
+import type { Database, Query } from '../storage/database.ts';
+import type { RefreshFacts } from './states.ts';
+
+export interface StoredRefreshToken {
+  familyId: string;
+  payload: Record<string, unknown>;
+  facts: RefreshFacts;
+}
+
+export interface NewFamily {
+  grantId: string;
+  clientId: string;
+  accountId: string;
+  sessionUid: string | undefined;
+  /** True where `offline_access` was granted: the family outlives its session. */
+  offline: boolean;
+  /** Milliseconds since the epoch: the absolute life. */
+  expiresAt: number;
+}
+
+export type EndReason = 'reuse' | 'revoked' | 'signed_out' | 'account';
+
+export interface RefreshStore {
+  /** Begins a family with its first token; returns the family's id. `payload` must not hold the token id. */
+  begin(family: NewFamily, tokenId: string, payload: object, expiresAt: number): Promise<string>;
+  read(tokenId: string): Promise<StoredRefreshToken | undefined>;
+  /** The one token id that can follow. */
+  successorOf(tokenId: string): string;
+  /** Marks the token used and stores its successor, both or neither. False where somebody else has. */
+  rotate(tokenId: string, payload: object, expiresAt: number): Promise<boolean>;
+  /** Ends the family. False where it had ended. */
+  endFamily(familyId: string, because: EndReason, query?: Query): Promise<boolean>;
+  endFamiliesOfGrant(grantId: string, because: EndReason, query?: Query): Promise<void>;
+}
+
+interface Row {
+  family_id: string;
+  payload: Record<string, unknown>;
+  expires_at: Date;
+  used_at: Date | null;
+  family_expires_at: Date;
+  ended_at: Date | null;
+  successor: string | null;
+  successor_used: boolean;
+}
+
+export function createRefreshStore(database: Database, successorKey: Uint8Array, now: () => number): RefreshStore {
+  const { query } = database;
+  const successorOf = (tokenId: string) => keyedHash(successorKey, tokenId).toString('base64url');
+  return {
+    successorOf,
+    async begin(family, tokenId, payload, expiresAt) {
+      const id = randomId();
+      await query(
+        `with family as (
+           insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8) returning id)
+         insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
+         select $9, id, $10, $7, $11 from family`,
+        [
+          id,
+          family.grantId,
+          family.clientId,
+          family.accountId,
+          family.sessionUid ?? null,
+          family.offline,
+          new Date(now()),
+          new Date(family.expiresAt),
+          sha256(tokenId),
+          JSON.stringify(payload),
+          new Date(expiresAt),
+        ],
+      );
+      return id;
+    },
+    async read(tokenId) {
+      const [row] = await query<Row>(
+        `select t.family_id, t.payload, t.expires_at, t.used_at, f.expires_at as family_expires_at, f.ended_at,
+           s.used_at is not null as successor_used, s.token_hash as successor
+         from refresh_tokens t join refresh_families f on f.id = t.family_id
+           left join refresh_tokens s on s.token_hash = $2
+         where t.token_hash = $1`,
+        [sha256(tokenId), sha256(successorOf(tokenId))],
+      );
+      return row && fromRow(row);
+    },
+    async rotate(tokenId, payload, expiresAt) {
+      const rows = await query(
+        `with used as (
+           update refresh_tokens t set used_at = $2 from refresh_families f
+           where t.token_hash = $1 and t.used_at is null and f.id = t.family_id and f.ended_at is null
+             and f.expires_at > $2
+           returning t.family_id)
+         insert into refresh_tokens (token_hash, family_id, refreshed_from, payload, created_at, expires_at)
+         select $3, family_id, $1, $4, $2, $5 from used
+         returning token_hash`,
+        [
+          sha256(tokenId),
+          new Date(now()),
+          sha256(successorOf(tokenId)),
+          JSON.stringify(payload),
+          new Date(expiresAt),
+        ],
+      );
+      return rows.length === 1;
+    },
+    async endFamily(familyId, because, on = query) {
+      const rows = await on(
+        `update refresh_families set ended_at = $2, ended_because = $3
+         where id = $1 and ended_at is null returning id`,
+        [familyId, new Date(now()), because],
+      );
+      return rows.length === 1;
+    },
+    async endFamiliesOfGrant(grantId, because, on = query) {
+      await on(
+        `update refresh_families set ended_at = $2, ended_because = $3 where grant_id = $1 and ended_at is null`,
+        [grantId, new Date(now()), because],
+      );
+    },
+  };
+}
+
+const fromRow = (row: Row): StoredRefreshToken => ({
+  familyId: row.family_id,
+  payload: row.payload,
+  facts: {
+    familyEndedAt: row.ended_at?.getTime(),
+    familyExpiresAt: row.family_expires_at.getTime(),
+    expiresAt: row.expires_at.getTime(),
+    usedAt: row.used_at?.getTime(),
+    successorUsed: row.successor === null ? undefined : row.successor_used,
+  },
+});

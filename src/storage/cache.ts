@@ -1,0 +1,129 @@
+/**
+ * The cache: Redis where there is one, else this process. It holds copies and short-lived protocol state, never the
+ * only copy of something that must survive. With Redis away every call answers at once as if nothing were cached.
+ */
+import { Redis } from 'ioredis';
+
+export interface Cache {
+  get(key: string): Promise<string | undefined>;
+  /** Keeps `value` for `ttlSeconds`. False where it could not be kept. */
+  set(key: string, value: string, ttlSeconds: number): Promise<boolean>;
+  /** Gets and deletes in one atomic step: of any number of parallel callers one receives the value. */
+  take(key: string): Promise<string | undefined>;
+  delete(key: string): Promise<void>;
+  /** `degraded` while Redis is configured but cannot be reached. */
+  state(): 'ok' | 'degraded';
+  /** The connection, for rate limits. Undefined for the in-process cache. */
+  readonly redis: Redis | undefined;
+  close(): Promise<void>;
+}
+
+const commandTimeoutMs = 250;
+const probeEveryMs = 500;
+
+/**
+ * A cache on Redis behind a circuit breaker: the first command that fails opens it, from then on no request waits
+ * for Redis, and a probe in the background closes it again.
+ */
+export function createRedisCache(
+  url: string,
+  onChange: (state: 'ok' | 'degraded', error?: Error) => void,
+): Cache {
+  const redis = new Redis(url, {
+    keyPrefix: 'cypher:',
+    commandTimeout: commandTimeoutMs,
+    connectTimeout: 1000,
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    retryStrategy: (attempt) => Math.min(attempt * 100, probeEveryMs),
+  });
+  let state: 'ok' | 'degraded' = 'ok';
+  let probe: NodeJS.Timeout | undefined;
+  // A connection that comes up or goes down says so by itself; without a listener `error` would end the process.
+  redis.on('error', (error: Error) => degrade(error));
+  redis.on('close', () => degrade(new Error('the connection was closed')));
+
+  function degrade(error: Error): void {
+    if (state === 'degraded' || closing) return;
+    state = 'degraded';
+    onChange(state, error);
+    probe = setInterval(() => {
+      redis.ping().then(heal, () => {});
+    }, probeEveryMs);
+    probe.unref();
+  }
+  function heal(): void {
+    clearInterval(probe);
+    if (state === 'ok') return;
+    state = 'ok';
+    onChange(state);
+  }
+  let closing = false;
+
+  async function attempt<T>(command: () => Promise<T>, otherwise: T): Promise<T> {
+    if (state === 'degraded') return otherwise;
+    try {
+      return await command();
+    } catch (error) {
+      degrade(error as Error);
+      return otherwise;
+    }
+  }
+
+  return {
+    redis,
+    state: () => state,
+    get: async (key) => (await attempt(() => redis.get(key), null)) ?? undefined,
+    set: async (key, value, ttlSeconds) =>
+      (await attempt<string | null>(
+        () => redis.set(key, value, 'EX', Math.max(1, Math.ceil(ttlSeconds))),
+        null,
+      )) === 'OK',
+    take: async (key) => (await attempt(() => redis.getdel(key), null)) ?? undefined,
+    async delete(key) {
+      await attempt(() => redis.del(key), 0);
+    },
+    async close() {
+      closing = true;
+      clearInterval(probe);
+      redis.disconnect();
+    },
+  };
+}
+
+const mostEntries = 100_000;
+
+/** A cache in this process: for one process only. Bounded: the oldest entries give way. */
+export function createMemoryCache(now: () => number): Cache {
+  const entries = new Map<string, { value: string; expiresAt: number }>();
+  function live(key: string): string | undefined {
+    const entry = entries.get(key);
+    if (!entry) return undefined;
+    if (entry.expiresAt > now()) return entry.value;
+    entries.delete(key);
+    return undefined;
+  }
+  return {
+    redis: undefined,
+    state: () => 'ok',
+    get: async (key) => live(key),
+    async set(key, value, ttlSeconds) {
+      entries.delete(key);
+      entries.set(key, { value, expiresAt: now() + ttlSeconds * 1000 });
+      if (entries.size > mostEntries) {
+        const oldest = entries.keys().next();
+        if (!oldest.done) entries.delete(oldest.value);
+      }
+      return true;
+    },
+    async take(key) {
+      const value = live(key);
+      entries.delete(key);
+      return value;
+    },
+    async delete(key) {
+      entries.delete(key);
+    },
+    close: async () => entries.clear(),
+  };
+}

@@ -1,0 +1,61 @@
+/** The SQL of the second factor. Every use is one conditional statement, so that of any number of parallel uses one wins. */
+import type { Query } from '../storage/database.ts';
+
+/** Sets the first secret. False where the account has one: it is never replaced here. */
+export async function confirmSecret(
+  query: Query,
+  accountId: string,
+  sealed: Uint8Array,
+  step: number,
+): Promise<boolean> {
+  const rows = await query(
+    'update accounts set totp_secret = $2, totp_last_step = $3 where id = $1 and totp_secret is null returning id',
+    [accountId, sealed, step],
+  );
+  return rows.length === 1;
+}
+
+export async function readSecret(
+  query: Query,
+  accountId: string,
+): Promise<{ sealed: Buffer; lastStep: number | null } | undefined> {
+  const rows = await query<{ sealed: Buffer; lastStep: number | null }>(
+    `select totp_secret as sealed, totp_last_step as "lastStep" from accounts
+     where id = $1 and totp_secret is not null and disabled_at is null`,
+    [accountId],
+  );
+  return rows[0];
+}
+
+/** Uses a time step up. False where it or a later one was used before. */
+export async function useStep(query: Query, accountId: string, step: number): Promise<boolean> {
+  const rows = await query(
+    `update accounts set totp_last_step = $2
+     where id = $1 and (totp_last_step is null or totp_last_step < $2) and disabled_at is null returning id`,
+    [accountId, step],
+  );
+  return rows.length === 1;
+}
+
+export async function replaceRecoveryCodes(query: Query, accountId: string, hashes: Uint8Array[]): Promise<void> {
+  await query('delete from recovery_codes where account_id = $1', [accountId]);
+  await query('insert into recovery_codes (account_id, code_hash) select $1, unnest($2::bytea[])', [
+    accountId,
+    hashes,
+  ]);
+}
+
+/** Uses a recovery code up. False where it is unknown or was used before. */
+export async function useRecoveryCode(
+  query: Query,
+  accountId: string,
+  hash: Uint8Array,
+  nowMs: number,
+): Promise<boolean> {
+  const rows = await query(
+    `update recovery_codes set used_at = $3
+     where account_id = $1 and code_hash = $2 and used_at is null returning account_id`,
+    [accountId, hash, new Date(nowMs)],
+  );
+  return rows.length === 1;
+}

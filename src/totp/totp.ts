@@ -1,0 +1,118 @@
+/**
+ * The second factor: time-based codes (RFC 6238: SHA-1, 6 digits, 30 s, one step of drift either way) and recovery
+ * codes. The secret is sealed at rest; a time step and a recovery code each work once, decided by a conditional UPDATE
+ * in store.ts. Called by the interaction's steps.
+ */
+import { randomInt } from 'node:crypto';
+import { generateURI, ScureBase32Plugin, verifySync } from 'otplib';
+import { toString as qrToString } from 'qrcode';
+import { keyedHash, type Sealer } from '../lib/crypto.ts';
+import type { Query } from '../storage/database.ts';
+import * as store from './store.ts';
+
+export interface TotpSetup {
+  /** Base32, as the authenticator takes it. */
+  secret: string;
+  otpauthUri: string;
+}
+
+export type Factor = 'otp' | 'recovery_code';
+
+export interface Totp {
+  /**
+   * The secret that this interaction offers to this account: derived, so nothing is stored before it is confirmed, and
+   * another browser that proves the same password is offered another secret.
+   */
+  setup(interactionUid: string, account: { id: string; username: string }): TotpSetup;
+  /** SVG markup of the otpauth URI. */
+  qrCode(otpauthUri: string): Promise<string>;
+  /**
+   * Confirms the secret by a code. Returns ten new recovery codes, shown once; undefined where the code is wrong or the
+   * account's authenticator was confirmed before.
+   */
+  confirm(query: Query, account: { id: string }, secret: string, code: string): Promise<string[] | undefined>;
+  /** Uses up a time step or a recovery code. Undefined where it is wrong or was used before. */
+  use(query: Query, accountId: string, code: string): Promise<Factor | undefined>;
+}
+
+export interface TotpDeps {
+  issuer: string;
+  sealer: Sealer;
+  setupKey: Uint8Array;
+  recoveryKey: Uint8Array;
+  now: () => number;
+}
+
+const stepSeconds = 30;
+const secretBytes = 20;
+const recoveryCodeCount = 10;
+const recoveryAlphabet = 'abcdefghjkmnpqrstuvwxyz23456789';
+const recoveryCodeLength = 12;
+const base32 = new ScureBase32Plugin();
+
+export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpDeps): Totp {
+  const label = new URL(issuer).host;
+
+  /** The step that `code` is right for, later than `afterStep`; undefined where there is none. */
+  function matchingStep(secret: string, code: string, afterStep: number | null): number | undefined {
+    const epoch = Math.floor(now() / 1000);
+    const after = afterStep === null ? {} : { afterTimeStep: afterStep };
+    // A clock that was set back must refuse, not fail: otplib throws where the last used step lies in the future.
+    if (afterStep !== null && afterStep > Math.floor(epoch / stepSeconds)) return undefined;
+    const result = verifySync({ secret, token: code, epoch, epochTolerance: stepSeconds, ...after });
+    return result.valid && 'timeStep' in result ? result.timeStep : undefined;
+  }
+
+  const sealedAs = (accountId: string) => `accounts ${accountId} totp_secret`;
+  const recoveryHash = (accountId: string, code: string) => keyedHash(recoveryKey, accountId, code);
+
+  return {
+    setup(interactionUid, account) {
+      const bytes = keyedHash(setupKey, interactionUid, account.id).subarray(0, secretBytes);
+      const secret = base32.encode(bytes, { padding: false });
+      return { secret, otpauthUri: generateURI({ issuer: label, label: account.username, secret }) };
+    },
+    qrCode: (otpauthUri) => qrToString(otpauthUri, { type: 'svg', margin: 0 }),
+    async confirm(query, account, secret, code) {
+      if (!isTotpCode(code)) return undefined;
+      const step = matchingStep(secret, code, null);
+      if (step === undefined) return undefined;
+      const sealed = sealer.seal(Buffer.from(secret), sealedAs(account.id));
+      if (!(await store.confirmSecret(query, account.id, sealed, step))) return undefined;
+      const codes = Array.from({ length: recoveryCodeCount }, newRecoveryCode);
+      await store.replaceRecoveryCodes(
+        query,
+        account.id,
+        codes.map((recoveryCode) => recoveryHash(account.id, normalizeRecoveryCode(recoveryCode))),
+      );
+      return codes;
+    },
+    async use(query, accountId, code) {
+      if (isTotpCode(code)) {
+        const totp = await store.readSecret(query, accountId);
+        if (!totp) return undefined;
+        const secret = sealer.unseal(totp.sealed, sealedAs(accountId)).toString();
+        const step = matchingStep(secret, code, totp.lastStep);
+        if (step === undefined) return undefined;
+        return (await store.useStep(query, accountId, step)) ? 'otp' : undefined;
+      }
+      const recoveryCode = normalizeRecoveryCode(code);
+      if (recoveryCode.length !== recoveryCodeLength) return undefined;
+      const used = await store.useRecoveryCode(query, accountId, recoveryHash(accountId, recoveryCode), now());
+      return used ? 'recovery_code' : undefined;
+    },
+  };
+}
+
+const isTotpCode = (code: string): boolean => /^[0-9]{6}$/.test(code);
+
+/** 12 letters of 31: 59 bits, in three groups that can be read aloud. */
+function newRecoveryCode(): string {
+  const letters = Array.from(
+    { length: recoveryCodeLength },
+    () => recoveryAlphabet[randomInt(recoveryAlphabet.length)],
+  ).join('');
+  return letters.replace(/(.{4})(?!$)/g, '$1-');
+}
+
+const normalizeRecoveryCode = (code: string): string => code.toLowerCase().replace(/[\s-]/g, '');

@@ -1,0 +1,32 @@
+import { randomBytes } from 'node:crypto';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import { inject } from 'vitest';
+
+/** A fresh, empty database on the run's PostgreSQL: one for each test file, so that files run side by side. */
+export async function createDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
+  const name = `test_${randomBytes(8).toString('hex')}`;
+  await administer(`CREATE DATABASE ${name}`);
+  const url = new URL(inject('postgresUrl'));
+  url.pathname = `/${name}`;
+  return { url: url.href, drop: () => administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) };
+}
+
+async function administer(statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: inject('postgresUrl') });
+  await client.connect();
+  await client.query(statement).finally(() => client.end());
+}
+
+/** The URL of an emptied database on the run's Redis, which has at least as many as files that run side by side. */
+export async function createRedisDatabase(): Promise<string> {
+  const client = new Redis(inject('redisUrl'));
+  const [, databases] = (await client.config('GET', 'databases')) as [string, string];
+  const number = 1 + ((await client.incr('test:databases')) % (Number(databases) - 1));
+  await client.select(number);
+  await client.flushdb();
+  client.disconnect();
+  const url = new URL(inject('redisUrl'));
+  url.pathname = `/${number}`;
+  return url.href;
+}

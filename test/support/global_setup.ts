@@ -1,0 +1,94 @@
+// One PostgreSQL and one Redis for the whole run, made here unless DATABASE_URL or REDIS_URL names one. The tests take
+// them through databases.ts.
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import type { TestProject } from 'vitest/node';
+import { startEmbeddedPostgres } from '../../src/storage/embedded_postgres.ts';
+import { findOnPath } from './programs.ts';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** A PostgreSQL whose role may create databases. */
+    postgresUrl: string;
+    redisUrl: string;
+  }
+}
+
+interface Server {
+  url: string;
+  stop(): Promise<void>;
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const directory = await mkdtemp(join(tmpdir(), 'cypher-test-'));
+  const servers = await Promise.all([startPostgres(directory), startRedis(directory)]);
+  project.provide('postgresUrl', servers[0].url);
+  project.provide('redisUrl', servers[1].url);
+  return async () => {
+    await Promise.all(servers.map((server) => server.stop()));
+    await rm(directory, { recursive: true, force: true });
+  };
+}
+
+const given = (url: string): Server => ({ url, stop: async () => {} });
+
+async function startPostgres(dataDir: string): Promise<Server> {
+  const url = process.env['DATABASE_URL'];
+  if (url) return given(url);
+  // Nothing of this cluster is to outlive the run, so it need not wait for the disk.
+  const settings = {
+    fsync: 'off',
+    synchronous_commit: 'off',
+    full_page_writes: 'off',
+    max_connections: '200',
+  };
+  return startEmbeddedPostgres({ dataDir, settings });
+}
+
+async function startRedis(directory: string): Promise<Server> {
+  const url = process.env['REDIS_URL'];
+  if (url) return given(url);
+  const program = findOnPath('redis-server');
+  if (!program) throw new Error('The tests need redis-server on PATH, or REDIS_URL: `npm test` sees to it.');
+  const port = await freePort();
+  const flags = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+  const redis = spawn(program, [...flags, '--databases', '64', '--dir', directory], { stdio: 'ignore' });
+  await answers(port);
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    stop: () =>
+      new Promise((resolve) => {
+        redis.once('exit', () => resolve());
+        redis.kill('SIGTERM');
+      }),
+  };
+}
+
+async function answers(port: number): Promise<void> {
+  const client = new Redis({ port, host: '127.0.0.1', lazyConnect: true, retryStrategy: () => null });
+  client.on('error', () => {});
+  for (let tries = 0; tries < 500; tries += 1) {
+    const up = await client.connect().then(
+      () => true,
+      () => false,
+    );
+    if (up) return client.disconnect();
+    await sleep(10);
+  }
+  throw new Error('redis-server did not come up');
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,53 @@
+// Run by `npm test` before the tests: what they need and npm does not carry (a Redis server, a Chromium) is found,
+// or installed where this may be done without asking, or named in one line.
+import { execFileSync } from 'node:child_process';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { findChromium, findOnPath } from './programs.ts';
+
+const missing: { name: string; aptPackage: string; otherwise: string }[] = [];
+if (!process.env['REDIS_URL'] && !findOnPath('redis-server')) {
+  missing.push({
+    name: 'redis-server',
+    aptPackage: 'redis-server',
+    otherwise: 'set REDIS_URL to a Redis whose databases may be emptied',
+  });
+}
+if (!findChromium()) {
+  missing.push({
+    name: 'Chromium',
+    aptPackage: 'chromium',
+    otherwise: 'set CHROMIUM to the path of a Chromium or Chrome',
+  });
+}
+
+if (missing.length > 0) {
+  const mayInstall = process.getuid?.() === 0 && existsSync('/etc/debian_version') && findOnPath('apt-get');
+  if (!mayInstall) {
+    for (const { name, aptPackage, otherwise } of missing) {
+      console.error(
+        `The tests need ${name}: install it (Debian: apt-get install ${aptPackage}), or ${otherwise}.`,
+      );
+    }
+    process.exit(1);
+  }
+  const packages = missing.map(({ aptPackage }) => aptPackage);
+  console.log(`The tests need ${packages.join(' and ')}: installing with apt-get.`);
+  withoutStartingServices(() => {
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    execFileSync('apt-get', ['update', '-q'], { stdio: 'inherit', env });
+    const flags = ['install', '-y', '-q', '--no-install-recommends'];
+    execFileSync('apt-get', [...flags, ...packages], { stdio: 'inherit', env });
+  });
+}
+
+/** Debian's packages start the services they bring, unless this file says no; the tests start a Redis of their own. */
+function withoutStartingServices(install: () => void): void {
+  const policy = '/usr/sbin/policy-rc.d';
+  const isOurs = !existsSync(policy);
+  if (isOurs) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    install();
+  } finally {
+    if (isOurs) rmSync(policy);
+  }
+}
