@@ -46,7 +46,7 @@ create table spent (
   expires_at timestamptz not null
 );
 
--- What stateless access tokens are checked against: jti:…, grant:…, session:….
+-- What stateless access tokens are checked against: jti:…, family:…, grant:….
 create table revocations (
   subject text primary key,
   expires_at timestamptz not null

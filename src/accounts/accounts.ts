@@ -5,7 +5,7 @@
 import { randomId } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Database } from '../storage/database.ts';
-import type { Username } from './username.ts';
+import { parseUsername, type Username } from './username.ts';
 
 export interface Account {
   id: string;
@@ -22,12 +22,12 @@ export interface NewAccount {
   username: Username;
   email: string | undefined;
   credentialId: string;
-  opaqueRecord: Uint8Array;
-  opaqueSuite: string;
-  opaqueStretching: object;
+  opaqueRecord: { bytes: Uint8Array; suite: string; stretching: object };
 }
 
 export interface Accounts {
+  /** Checks and folds a user name. Throws AppError 400 where it cannot be one. */
+  parseUsername(value: string): Username;
   /** Undefined for unknown and disabled accounts alike. */
   byUsername(usernameKey: string): Promise<Account | undefined>;
   /** Undefined for unknown and disabled accounts alike. */
@@ -51,6 +51,7 @@ const columns = `id, username, username_key, email, credential_id, opaque_record
 
 export function createAccounts({ query }: Database, now: () => number): Accounts {
   return {
+    parseUsername,
     async byUsername(usernameKey) {
       const rows = await query<AccountRow>(
         `select ${columns} from accounts where username_key = $1 and disabled_at is null`,
@@ -65,7 +66,7 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
       );
       return rows.map(fromRow)[0];
     },
-    async create({ username, email, credentialId, opaqueRecord, opaqueSuite, opaqueStretching }) {
+    async create({ username, email, credentialId, opaqueRecord }) {
       const rows = await query<AccountRow>(
         `insert into accounts (id, username, username_key, email, credential_id, opaque_record, opaque_suite,
            opaque_stretching, created_at)
@@ -78,9 +79,9 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
           username.key,
           email ?? null,
           credentialId,
-          Buffer.from(opaqueRecord),
-          opaqueSuite,
-          JSON.stringify(opaqueStretching),
+          Buffer.from(opaqueRecord.bytes),
+          opaqueRecord.suite,
+          JSON.stringify(opaqueRecord.stretching),
           new Date(now()),
         ],
       );

@@ -4,15 +4,15 @@
  * only as many as the limit allows are ever evaluated.
  */
 import { tooManyRequests } from '../lib/errors.ts';
-import type { Database } from '../storage/database.ts';
+import type { Database, Query } from '../storage/database.ts';
 
 export interface Failures {
   /** Counts an attempt as failed until it is known better. Throws AppError 429 while the bucket is blocked. */
   charge(bucket: Uint8Array): Promise<void>;
   /** Takes one charge back: the attempt was right, though the login is not complete. */
-  refund(bucket: Uint8Array): Promise<void>;
+  refund(bucket: Uint8Array, query?: Query): Promise<void>;
   /** Forgets all failures: the login is complete. */
-  clear(bucket: Uint8Array): Promise<void>;
+  clear(bucket: Uint8Array, query?: Query): Promise<void>;
 }
 
 const firstDelaySeconds = 30;
@@ -34,14 +34,7 @@ export function createFailures({ query }: Database, limit: number, now: () => nu
            expires_at = $2::timestamptz + $6 * interval '1 s'
          where f.blocked_until <= $2
          returning failures`,
-        [
-          bucket,
-          new Date(now()),
-          limit,
-          firstDelaySeconds,
-          longestDelaySeconds,
-          forgottenAfterSeconds,
-        ],
+        [bucket, new Date(now()), limit, firstDelaySeconds, longestDelaySeconds, forgottenAfterSeconds],
       );
       if (charged.length > 0) return;
       const [blocked] = await query<{ blocked_until: Date }>(
@@ -51,14 +44,14 @@ export function createFailures({ query }: Database, limit: number, now: () => nu
       const waitMs = (blocked?.blocked_until.getTime() ?? 0) - now();
       throw tooManyRequests(Math.max(1, Math.ceil(waitMs / 1000)));
     },
-    async refund(bucket) {
-      await query(
+    async refund(bucket, on = query) {
+      await on(
         'update login_failures set failures = greatest(failures - 1, 0), blocked_until = $2 where bucket = $1',
         [bucket, new Date(now())],
       );
     },
-    async clear(bucket) {
-      await query('delete from login_failures where bucket = $1', [bucket]);
+    async clear(bucket, on = query) {
+      await on('delete from login_failures where bucket = $1', [bucket]);
     },
   };
 }

@@ -75,13 +75,17 @@ for (const [path, { entryPoint }] of Object.entries(metafile.outputs)) {
 }
 
 const files = await Promise.all(
-  outputFiles.map(async ({ path, contents }): Promise<[string, Uint8Array][]> => [
-    [path, contents],
-    ...(await compressed(path, contents)),
-  ]),
+  outputFiles.map(
+    async ({ path, contents }): Promise<[string, Uint8Array][]> => [
+      [path, contents],
+      ...(await compressed(path, contents)),
+    ],
+  ),
 );
 await rm(outdir, { recursive: true, force: true });
 await mkdir(outdir, { recursive: true });
 await Promise.all(files.flat().map(([path, contents]) => writeFile(path, contents)));
 await writeFile(join(outdir, 'manifest.json'), JSON.stringify(manifest, null, 2));
-console.log(`built ${outputFiles.length} files into views/assets in ${Math.round(performance.now() - started)} ms`);
+console.log(
+  `built ${outputFiles.length} files into views/assets in ${Math.round(performance.now() - started)} ms`,
+);

@@ -46,7 +46,10 @@ export async function startRegistration(password: string, stretch: MemoryHardFn 
   return {
     request: toBase64url(request.serialize()),
     async finish(response: string): Promise<string> {
-      const answer = RegistrationResponse.deserialize(config, decode(response, MESSAGE_BYTES.registrationResponse));
+      const answer = RegistrationResponse.deserialize(
+        config,
+        decode(response, MESSAGE_BYTES.registrationResponse),
+      );
       return toBase64url(unwrap(await client.registerFinish(answer)).record.serialize());
     },
   };

@@ -19,6 +19,7 @@ export function keyEncryptionKey(config: Config): { key: Buffer; path?: string }
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
   const key = Buffer.from(readFileSync(path, 'utf8').trim(), 'base64url');
-  if (key.length !== 32) throw new ConfigError([`${path} must hold 32 bytes as base64url: restore it from a backup`]);
+  if (key.length !== 32)
+    throw new ConfigError([`${path} must hold 32 bytes as base64url: restore it from a backup`]);
   return { key, path };
 }

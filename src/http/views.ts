@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { compile, type TemplateFunction } from 'ejs';
+import ejs, { type TemplateFunction } from 'ejs';
 import type { Assets } from './assets.ts';
 
 export interface Views {
@@ -101,7 +101,7 @@ export function createViews({ viewsDir, assets }: { viewsDir: string; assets: Pi
   for (const name of [...Object.keys(pages), 'layout']) {
     const filename = join(viewsDir, `${name}.ejs`);
     const options = { filename, strict: true, localsName: 'view', rmWhitespace: false };
-    templates.set(name, compile(readFileSync(filename, 'utf8'), options) as TemplateFunction);
+    templates.set(name, ejs.compile(readFileSync(filename, 'utf8'), options) as TemplateFunction);
   }
   const fill = (name: string, data: Record<string, unknown>) =>
     templates.get(name)?.({ ...data, asset: assets.urlFor }) ?? '';
@@ -128,3 +128,5 @@ function formTarget(location: string): { action: string; fields: [string, string
   const [action = '', query = ''] = location.split('#')[0]?.split('?') ?? [];
   return { action, fields: [...new URLSearchParams(query)] };
 }
+
+export type PageViews = ReturnType<typeof createViews>;

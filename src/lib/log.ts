@@ -35,6 +35,15 @@ export function createLog(level: string, destination?: pino.DestinationStream): 
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     redact: { paths, censor: '[redacted]' },
+    // Errors of libraries carry sockets, requests and connection settings: what is of use is told by name.
+    serializers: { cause: describeCause },
   };
   return destination ? pino(options, destination) : pino(options);
+}
+
+function describeCause(cause: unknown): unknown {
+  if (!(cause instanceof Error)) return cause === undefined ? undefined : String(cause);
+  const { name, message, stack } = cause;
+  const errno = 'code' in cause ? String(cause.code) : undefined;
+  return { name, message, errno, stack, cause: describeCause(cause.cause) };
 }

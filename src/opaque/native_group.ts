@@ -11,11 +11,12 @@
  *
  * Constant time: OpenSSL's multiplications, the only place where the bits of k decide anything, and k+1. Not constant
  * time: V8's BigInt, the conversion from and to sjcl's numbers (nor is stock), OpenSSL's decompression of points, which
- * are public. BigInt sees P, which is public, and x1 and x2: sent to the client anyway in the OPRF, one login's shared
- * secret in 3DH, and in both no help towards k short of a discrete logarithm. Each call blinds them by a factor of its
- * own, from the first product to the last, so the one long computation, the inverse, runs on a random number. What
- * is left, conversions and two products of four words, depends on the values through leading zeros and the rare
- * correction step of a division. The OPRF key's inverse is blinded likewise.
+ * are public. BigInt sees P, which is public, and x1 and x2. In the OPRF the client gets x1 anyway; in 3DH it is a shared
+ * secret, for the server's own key one that a client can have computed again by repeating its key share. Neither helps
+ * towards k short of a discrete logarithm. So each call blinds them by a factor of its own, from the first product
+ * to the last: the one long computation, the inverse, runs on a random number, and no repeat is the same work. What is
+ * left, conversions and the products at both ends, four words each, depends on the values by leading zeros and a
+ * division's rare correction step. The OPRF key's inverse is blinded likewise.
  */
 import { createECDH, ECDH, hash, randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
@@ -29,11 +30,11 @@ export interface Num {
   sub(that: Num | number): Num;
   equals(that: Num | number): boolean;
   mod(modulus: Num): Num;
-  _class: new (from: { limbs: number[] }) => Num;
+  _class: new (hex: string) => Num;
 }
 /** sjcl's affine point; the identity has no x and y. */
 export interface Point {
-  curve: { field: new (from: { limbs: number[] }) => Num };
+  curve: { field: new (hex: string) => Num };
   isIdentity: boolean;
   x: Num;
   y: Num;
@@ -46,7 +47,7 @@ export interface GroupFunctions {
   invScalar(this: VoprfGroup, k: Num): Num;
   hashToScalar(this: VoprfGroup, message: Uint8Array, dst: Uint8Array): Promise<Num>;
 }
-export interface VoprfGroup extends Omit<GroupFunctions, 'mul'> {
+interface VoprfGroup extends Omit<GroupFunctions, 'mul'> {
   id: string;
   curve: Point['curve'];
   order(): Num;
@@ -54,6 +55,7 @@ export interface VoprfGroup extends Omit<GroupFunctions, 'mul'> {
   generator(): Point;
   serialize(point: Point, compressed?: boolean): Uint8Array;
   deserialize(bytes: Uint8Array): Point;
+  addScalar(k: Num, l: Num): Num;
   serializeScalar(k: Num): Uint8Array;
   deserializeScalar(bytes: Uint8Array): Num;
 }
@@ -107,102 +109,109 @@ export function nativeFunctions(Group: VoprfGroupClass, stock: GroupFunctions): 
   const p256 = new Group('P-256');
   const order = p256.order();
   const nMinus1 = order.sub(1).normalize();
-  const pointOf = (x: Uint8Array, y: Uint8Array): Point => {
-    const coordinates = { x: new p256.curve.field(toLimbs(x)), y: new p256.curve.field(toLimbs(y)) };
-    return Object.assign(p256.identity(), coordinates, { isIdentity: false });
-  };
-  const uncompressed = (bytes: Uint8Array) => pointOf(bytes.subarray(1, 33), bytes.subarray(33));
+  const { field } = p256.curve;
+  const pointOf = (x: string, y: string): Point =>
+    Object.assign(p256.identity(), { x: new field(x), y: new field(y), isIdentity: false });
+  const uncompressed = (hex: string) => pointOf(hex.slice(2, 66), hex.slice(66));
   const below = (k: Num, bound: Num) => !k.normalize().greaterEquals(bound) && !k.equals(0);
 
   return {
     mul(k, point) {
       const ours = point.curve === p256.curve && !point.isIdentity && below(k, nMinus1);
       if (!ours) return stock.mul(k, point);
-      const [x, y] = [toBytes(point.x.fullReduce()), toBytes(point.y.fullReduce())];
+      const [x, y] = [toBytes(point.x.fullReduce(), 32), toBytes(point.y.fullReduce(), 32)];
       const encoded = Buffer.concat([Uint8Array.of(4), x, y]);
-      const scalar = toBytes(k);
+      const scalar = toBytes(k, 32);
       const ecdh = createECDH(name);
       ecdh.setPrivateKey(scalar);
       const x1 = ecdh.computeSecret(encoded);
       ecdh.setPrivateKey(increment(scalar));
       const x2 = ecdh.computeSecret(encoded);
       const y1 = recoverY(toBigInt(x), toBigInt(y), toBigInt(x1), toBigInt(x2));
-      return pointOf(x1, fromBigInt(y1));
+      return pointOf(x1.toString('hex'), toHex(y1));
     },
     mulBase(k) {
       if (this.id !== 'P-256' || !below(k, order)) return stock.mulBase.call(this, k);
       const ecdh = createECDH(name);
-      ecdh.setPrivateKey(toBytes(k));
-      return uncompressed(ecdh.getPublicKey());
+      ecdh.setPrivateKey(toBytes(k, 32));
+      return uncompressed(ecdh.getPublicKey('hex'));
     },
     deserComp(bytes) {
       if (this.id !== 'P-256') return stock.deserComp.call(this, bytes);
-      let point: Buffer;
+      let point: string;
       try {
-        point = ECDH.convertKey(bytes, name, undefined, undefined, 'uncompressed') as Buffer;
+        point = ECDH.convertKey(bytes, name, undefined, 'hex', 'uncompressed') as string;
       } catch {
         throw new Error('point not in curve');
       }
       return uncompressed(point);
     },
+    // k may be n or more: voprf-ts adds two scalars without reducing the sum.
     invScalar(k) {
-      const unfit = this.id !== 'P-256' || k.normalize().limbs.length > 11 || k.equals(0) || k.equals(order);
-      if (unfit) return stock.invScalar.call(this, k);
+      if (this.id !== 'P-256' || k.normalize().limbs.length > 11) return stock.invScalar.call(this, k);
       const blind = randomBelow(n);
-      const inverse = (blind * invert((toBigInt(toBytes(k)) * blind) % n, n)) % n;
-      return new order._class(toLimbs(fromBigInt(inverse)));
+      const blinded = (toBigInt(toBytes(k, 33)) * blind) % n;
+      if (blinded === 0n) return stock.invScalar.call(this, k);
+      return new order._class(toHex((blind * invert(blinded, n)) % n));
     },
     async hashToScalar(message, dst) {
       if (this.id !== 'P-256' || dst.length > 255) return stock.hashToScalar.call(this, message, dst);
-      return new order._class(toLimbs(expandMessage(message, dst))).mod(order);
+      return new order._class(expandMessage(message, dst).toString('hex')).mod(order);
     },
   };
 }
 
-/** Whether both give the same points, inverses and refusals, for scalars at the edges and one at random. */
-export function agree(Group: VoprfGroupClass, one: GroupFunctions, other: GroupFunctions): boolean {
+/** Whether both give the same points, scalars and refusals, for a scalar at the edge and one at random. */
+export async function agree(
+  Group: VoprfGroupClass,
+  one: GroupFunctions,
+  other: GroupFunctions,
+): Promise<boolean> {
   const group = new Group('P-256');
-  const off = Buffer.from(`02${'01'.padStart(64, '0')}`, 'hex');
-  const observe = (use: GroupFunctions, k: Num) => {
+  const observe = async (use: GroupFunctions, scalar: Buffer) => {
+    const k = group.deserializeScalar(scalar);
     const base = use.mulBase.call(group, k);
     const again = use.deserComp.call(group, group.serialize(base));
     const points = [base, again, use.mul(k, again)].map((point) => group.serialize(point, false));
-    return Buffer.concat([...points, group.serializeScalar(use.invScalar.call(group, k))]);
+    const inverses = [k, group.addScalar(k, group.order())].map((each) => use.invScalar.call(group, each));
+    const scalars = [...inverses, await use.hashToScalar.call(group, scalar, scalar)];
+    return Buffer.concat([...points, ...scalars.map((each) => group.serializeScalar(each))]);
   };
-  const refuses = (use: GroupFunctions) => {
+  const refuses = (use: GroupFunctions, x: bigint) => {
     try {
-      return !use.deserComp.call(group, off);
+      return !use.deserComp.call(group, Buffer.concat([Uint8Array.of(2), Buffer.from(toHex(x), 'hex')]));
     } catch {
       return true;
     }
   };
   try {
-    return (
-      [randomBelow(n), n - 2n].every((scalar) => {
-        const k = () => group.deserializeScalar(fromBigInt(scalar));
-        return observe(one, k()).equals(observe(other, k()));
-      }) &&
-      refuses(one) &&
-      refuses(other)
-    );
+    for (const scalar of [n - 2n, randomBelow(n)].map((k) => Buffer.from(toHex(k), 'hex'))) {
+      if (!(await observe(one, scalar)).equals(await observe(other, scalar))) return false;
+    }
+    // No point has x = 1; x = 5 has one, so p + 5 would be its second encoding.
+    return [1n, p + 5n].every((x) => refuses(one, x) && refuses(other, x));
   } catch {
     return false;
   }
 }
 
-let native: boolean | undefined;
+let installed: Promise<boolean> | undefined;
 
 /**
  * Puts P-256 on OpenSSL for the whole process, if it agrees with the stock functions; else leaves these, made strict.
- * A second call changes nothing.
+ * To be awaited before the first OPAQUE message (about 80 ms); a second call changes nothing.
  * @returns whether OpenSSL is in use
  */
-export function installNativeGroup(): boolean {
-  if (native !== undefined) return native;
+export function installNativeGroup(): Promise<boolean> {
+  installed ??= install();
+  return installed;
+}
+
+async function install(): Promise<boolean> {
   const Group = loadVoprfGroup();
   const strict = strictFunctions(Group);
   const openssl = nativeFunctions(Group, strict);
-  native = agree(Group, openssl, strict);
+  const native = await agree(Group, openssl, strict);
   replaceGroupFunctions(Group, native ? openssl : strict);
   return native;
 }
@@ -262,23 +271,18 @@ function increment(k: Buffer): Buffer {
   return sum;
 }
 
-/** 32 bytes, big-endian, of a normalized number below 2^256: eleven limbs are 33 bytes. */
-function toBytes(number: Num): Buffer {
+/** The low 32 or 33 bytes, big-endian, of a normalized number; 33 are eleven limbs. The same steps for any number. */
+function toBytes(number: Num, length: 32 | 33): Buffer {
   const bytes = Buffer.alloc(33);
   for (let i = 0; i < 11; i++) bytes.writeUIntBE(number.limbs[i] ?? 0, 30 - 3 * i, 3);
-  return bytes.subarray(1);
-}
-
-function toLimbs(bytes: Uint8Array): { limbs: number[] } {
-  const limbs = Math.ceil(bytes.length / 3);
-  const padded = Buffer.concat([Buffer.alloc(3 * limbs - bytes.length), bytes]);
-  return { limbs: Array.from({ length: limbs }, (_, i) => padded.readUIntBE(3 * (limbs - 1 - i), 3)) };
+  return bytes.subarray(33 - length);
 }
 
 function toBigInt(bytes: Uint8Array): bigint {
   return BigInt(`0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')}`);
 }
 
-function fromBigInt(number: bigint): Buffer {
-  return Buffer.from(number.toString(16).padStart(64, '0'), 'hex');
+/** 32 bytes in hex. */
+function toHex(number: bigint): string {
+  return number.toString(16).padStart(64, '0');
 }

@@ -1,6 +1,6 @@
 /**
- * The server's side of OPAQUE (draft 07, suite P-256), over @cloudflare/opaque-ts. Bytes in, bytes out: it keeps no
- * state, reads no account and never sees a password. Called by the interaction's steps.
+ * The server's side of OPAQUE (draft 07, suite P-256), over @cloudflare/opaque-ts. Messages come and go in the wire
+ * format of wire.ts. It keeps no state, reads no account and never sees a password. Called by the interaction's steps.
  */
 import { ECDH } from 'node:crypto';
 import {
@@ -15,11 +15,11 @@ import {
 } from '@cloudflare/opaque-ts';
 import { keyedHash } from '../lib/crypto.ts';
 import { invalidRequest } from '../lib/errors.ts';
-import { OPAQUE_CONTEXT } from './wire.ts';
+import { fromBase64url, MESSAGE_BYTES, OPAQUE_CONTEXT, toBase64url } from './wire.ts';
 
-/** Stored with every record, so that a login can move it to a newer suite. */
-export const opaqueSuite = 'draft-07/P256-SHA256';
-export const opaqueStretching = { function: 'scrypt', N: 32768, r: 8, p: 1 } as const;
+const suite = 'draft-07/P256-SHA256';
+/** What the pages' client stretches the password with: opaque-ts' ScryptMemHardFn. */
+const stretching = { function: 'scrypt', N: 32768, r: 8, p: 1 };
 
 /** The secrets: a 32-byte OPRF seed and the server's long-term key pair. */
 export interface OpaqueKeys {
@@ -34,21 +34,28 @@ export interface Credential {
 }
 
 export interface Opaque {
-  /** RegistrationRequest → RegistrationResponse. Throws AppError 400 for a point that is none. */
-  registerInit(request: Uint8Array, credentialId: string): Promise<Uint8Array>;
-  /** Checks a finished record's form and its public key before it is stored. Throws AppError 400. */
-  checkRecord(record: Uint8Array): void;
+  /** RegistrationRequest → RegistrationResponse. Throws AppError 400 for a message that is none. */
+  registerInit(request: string, credentialId: string): Promise<string>;
+  /** A finished record's bytes, its form and public key checked, with what it was made by. Throws AppError 400. */
+  registerFinish(record: string): OpaqueRecord;
   /**
-   * KE1 → KE2, and the KE3 to expect. Without a credential (unknown name) it answers from a constant fake record under
-   * an identifier that is fixed for the name: the same work, the same shape. Throws AppError 400.
+   * KE1 → KE2, and the state that KE3 is checked against. Without a credential (unknown name) it answers from a constant
+   * fake record under an identifier that is fixed for the name: the same work, the same shape. Throws AppError 400.
    */
   loginInit(
-    ke1: Uint8Array,
+    ke1: string,
     credential: Credential | undefined,
     usernameKey: string,
-  ): Promise<{ ke2: Uint8Array; expected: Uint8Array }>;
-  /** True where KE3 is the expected one: the client knows the password. */
-  loginFinish(ke3: Uint8Array, expected: Uint8Array): boolean;
+  ): Promise<{ ke2: string; expected: string }>;
+  /** True where KE3 is the expected one: the client knows the password. Throws AppError 400. */
+  loginFinish(ke3: string, expected: string): boolean;
+}
+
+/** What is stored of a password: the suite and stretching let a login move it to newer ones. */
+export interface OpaqueRecord {
+  bytes: Uint8Array;
+  suite: string;
+  stretching: object;
 }
 
 const config = getOpaqueConfig(OpaqueID.OPAQUE_P256);
@@ -74,33 +81,30 @@ export async function createOpaque(keys: OpaqueKeys, unknownNameKey: Uint8Array)
 
   return {
     async registerInit(request, credentialId) {
-      const message = decode(RegistrationRequest, request);
+      const message = decode(RegistrationRequest, request, 'registrationRequest');
       assertPoint(message.data);
-      const response = must(await server.registerInit(message, credentialId));
-      return Uint8Array.from(response.serialize());
+      return toBase64url(must(await server.registerInit(message, credentialId)).serialize());
     },
-    checkRecord(record) {
-      const { client_public_key } = decode(RegistrationRecord, record);
-      assertPoint(client_public_key);
+    registerFinish(record) {
+      const message = decode(RegistrationRecord, record, 'registrationRecord');
+      assertPoint(message.client_public_key);
+      return { bytes: Uint8Array.from(message.serialize()), suite, stretching };
     },
     async loginInit(ke1, credential, usernameKey) {
-      const credentialId = keyedHash(unknownNameKey, usernameKey).subarray(0, 18).toString('base64url');
-      const { opaqueRecord, ...known } = credential ?? { credentialId, opaqueRecord: fake };
-      const message = decode(KE1, ke1);
+      const message = decode(KE1, ke1, 'ke1');
       assertPoint(message.request.data);
       assertPoint(message.auth_init.client_keyshare);
-      const record = decode(RegistrationRecord, opaqueRecord);
-      const answer = must(
-        await server.authInit(message, record, known.credentialId, undefined, OPAQUE_CONTEXT),
+      const unknownId = keyedHash(unknownNameKey, usernameKey).subarray(0, 18).toString('base64url');
+      const { credentialId, opaqueRecord } = credential ?? { credentialId: unknownId, opaqueRecord: fake };
+      const record = RegistrationRecord.deserialize(config, [...opaqueRecord]);
+      const { ke2, expected } = must(
+        await server.authInit(message, record, credentialId, undefined, OPAQUE_CONTEXT),
       );
-      return {
-        ke2: Uint8Array.from(answer.ke2.serialize()),
-        expected: Uint8Array.from(answer.expected.serialize()),
-      };
+      return { ke2: toBase64url(ke2.serialize()), expected: toBase64url(expected.serialize()) };
     },
     loginFinish(ke3, expected) {
-      const result = server.authFinish(decode(KE3, ke3), decode(ExpectedAuthResult, expected));
-      return !(result instanceof Error);
+      const state = ExpectedAuthResult.deserialize(config, [...Buffer.from(expected, 'base64url')]);
+      return !(server.authFinish(decode(KE3, ke3, 'ke3'), state) instanceof Error);
     },
   };
 }
@@ -109,13 +113,18 @@ interface Message<T> {
   deserialize(cfg: typeof config, bytes: number[]): T;
 }
 
-function decode<T>(message: Message<T>, bytes: Uint8Array): T {
+/** Reads a message; its exact length is checked before anything is parsed. Throws AppError 400. */
+function decode<T>(message: Message<T>, text: string, name: keyof typeof MESSAGE_BYTES): T {
+  const bytes = fromBase64url(text, MESSAGE_BYTES[name]);
+  if (!bytes) throw malformed();
   try {
     return message.deserialize(config, [...bytes]);
   } catch {
-    throw invalidRequest('The OPAQUE message is not well formed.');
+    throw malformed();
   }
 }
+
+const malformed = () => invalidRequest('The OPAQUE message is not well formed.');
 
 /**
  * One answer for every wrong point: identity, off the curve, out of range, bad prefix. Checked before the protocol runs,
@@ -125,7 +134,7 @@ function assertPoint(compressed: Uint8Array): void {
   try {
     ECDH.convertKey(compressed, 'prime256v1');
   } catch {
-    throw invalidRequest('The OPAQUE message is not well formed.');
+    throw malformed();
   }
 }
 

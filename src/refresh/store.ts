@@ -3,8 +3,8 @@
  * with a server key, so that one request can only ever yield one successor. Rotation is one statement and one commit:
  * of any number of parallel requests through any number of instances one marks the token used and stores the successor.
  */
-import { keyedHash, randomId, sha256 } from '../lib/crypto.ts';
-import type { Database, Query } from '../storage/database.ts';
+import { keyedHash, sha256 } from '../lib/crypto.ts';
+import type { Database } from '../storage/database.ts';
 import type { RefreshFacts } from './states.ts';
 
 export interface StoredRefreshToken {
@@ -14,6 +14,8 @@ export interface StoredRefreshToken {
 }
 
 export interface NewFamily {
+  /** Derived from the grant's source (a code): what was refreshed from it is one family. */
+  id: string;
   grantId: string;
   clientId: string;
   accountId: string;
@@ -24,19 +26,14 @@ export interface NewFamily {
   expiresAt: number;
 }
 
-export type EndReason = 'reuse' | 'revoked' | 'signed_out' | 'account';
-
 export interface RefreshStore {
-  /** Begins a family with its first token; returns the family's id. `payload` must not hold the token id. */
-  begin(family: NewFamily, tokenId: string, payload: object, expiresAt: number): Promise<string>;
+  /** Begins a family with its first token. `payload` must not hold the token id. */
+  begin(family: NewFamily, tokenId: string, payload: object, expiresAt: number): Promise<void>;
   read(tokenId: string): Promise<StoredRefreshToken | undefined>;
   /** The one token id that can follow. */
   successorOf(tokenId: string): string;
   /** Marks the token used and stores its successor, both or neither. False where somebody else has. */
   rotate(tokenId: string, payload: object, expiresAt: number): Promise<boolean>;
-  /** Ends the family. False where it had ended. */
-  endFamily(familyId: string, because: EndReason, query?: Query): Promise<boolean>;
-  endFamiliesOfGrant(grantId: string, because: EndReason, query?: Query): Promise<void>;
 }
 
 interface Row {
@@ -50,13 +47,16 @@ interface Row {
   successor_used: boolean;
 }
 
-export function createRefreshStore(database: Database, successorKey: Uint8Array, now: () => number): RefreshStore {
+export function createRefreshStore(
+  database: Database,
+  successorKey: Uint8Array,
+  now: () => number,
+): RefreshStore {
   const { query } = database;
   const successorOf = (tokenId: string) => keyedHash(successorKey, tokenId).toString('base64url');
   return {
     successorOf,
     async begin(family, tokenId, payload, expiresAt) {
-      const id = randomId();
       await query(
         `with family as (
            insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
@@ -64,7 +64,7 @@ export function createRefreshStore(database: Database, successorKey: Uint8Array,
          insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
          select $9, id, $10, $7, $11 from family`,
         [
-          id,
+          family.id,
           family.grantId,
           family.clientId,
           family.accountId,
@@ -77,7 +77,6 @@ export function createRefreshStore(database: Database, successorKey: Uint8Array,
           new Date(expiresAt),
         ],
       );
-      return id;
     },
     async read(tokenId) {
       const [row] = await query<Row>(
@@ -109,20 +108,6 @@ export function createRefreshStore(database: Database, successorKey: Uint8Array,
         ],
       );
       return rows.length === 1;
-    },
-    async endFamily(familyId, because, on = query) {
-      const rows = await on(
-        `update refresh_families set ended_at = $2, ended_because = $3
-         where id = $1 and ended_at is null returning id`,
-        [familyId, new Date(now()), because],
-      );
-      return rows.length === 1;
-    },
-    async endFamiliesOfGrant(grantId, because, on = query) {
-      await on(
-        `update refresh_families set ended_at = $2, ended_because = $3 where grant_id = $1 and ended_at is null`,
-        [grantId, new Date(now()), because],
-      );
     },
   };
 }

@@ -1,23 +1,34 @@
 /**
- * What stateless access tokens are checked against: revoked tokens, grants and sessions. PostgreSQL is asked every time,
- * never a copy: after a revocation has been answered no instance may take the token for active, whatever happened to
- * Redis or to a notification. The looks of one turn of the event loop share one query, so that load makes each cheaper.
+ * The one revocation graph: grant → refresh families → access tokens. Ending a node ends all below it in one statement.
+ * Stateless access tokens are checked against what was ended. PostgreSQL is asked every time, never a copy: after a
+ * revocation has been answered no instance may take the token for active, whatever happened to Redis or to a
+ * notification. The looks of one turn of the event loop share one query, so that load makes each of them cheaper.
  */
-import type { Database, Query } from '../storage/database.ts';
+import type { Database } from '../storage/database.ts';
 
-export type Subject = `jti:${string}` | `grant:${string}` | `session:${string}`;
+export type Subject = `jti:${string}` | `family:${string}` | `grant:${string}`;
+
+/** Why a refresh family ended; kept with it. */
+export type EndReason = 'reuse' | 'revoked' | 'signed_out';
 
 export interface Revocations {
-  /** Revokes for as long as an access token may live. Give a transaction's `query` to make it part of that. */
-  revoke(subjects: Subject[], query?: Query): Promise<void>;
+  /** Ends one access token. */
+  endToken(jti: string): Promise<void>;
+  /** Ends a refresh family and its access tokens. `family` may have no refresh token at all. */
+  endFamily(familyId: string, because: EndReason): Promise<void>;
+  /** Ends all families of a grant and all its access tokens. */
+  endGrant(grantId: string, because: EndReason): Promise<void>;
   /** True where any of the subjects is revoked. Throws AppError 503 where it cannot be known. */
   anyRevoked(subjects: Subject[]): Promise<boolean>;
 }
 
 /** `keptSeconds`: the longest life of an access token; older revocations have nothing left to stop. */
 export function createRevocations(database: Database, keptSeconds: number, now: () => number): Revocations {
-  let waiting: { subjects: Subject[]; resolve: (revoked: boolean) => void; reject: (error: unknown) => void }[] =
-    [];
+  let waiting: {
+    subjects: Subject[];
+    resolve: (revoked: boolean) => void;
+    reject: (error: unknown) => void;
+  }[] = [];
 
   async function ask(): Promise<void> {
     const asked = waiting;
@@ -34,12 +45,30 @@ export function createRevocations(database: Database, keptSeconds: number, now: 
     }
   }
 
+  const kept = () => new Date(now() + keptSeconds * 1000);
+  const again = 'on conflict (subject) do update set expires_at = excluded.expires_at';
+
   return {
-    async revoke(subjects, query = database.query) {
-      await query(
-        `insert into revocations (subject, expires_at) select unnest($1::text[]), $2
-         on conflict (subject) do update set expires_at = excluded.expires_at`,
-        [subjects, new Date(now() + keptSeconds * 1000)],
+    async endToken(jti) {
+      await database.query(`insert into revocations (subject, expires_at) values ($1, $2) ${again}`, [
+        `jti:${jti}`,
+        kept(),
+      ]);
+    },
+    async endFamily(familyId, because) {
+      await database.query(
+        `with ended as (
+           update refresh_families set ended_at = $3, ended_because = $4 where id = $1 and ended_at is null)
+         insert into revocations (subject, expires_at) values ('family:' || $1, $2) ${again}`,
+        [familyId, kept(), new Date(now()), because],
+      );
+    },
+    async endGrant(grantId, because) {
+      await database.query(
+        `with ended as (
+           update refresh_families set ended_at = $3, ended_because = $4 where grant_id = $1 and ended_at is null)
+         insert into revocations (subject, expires_at) values ('grant:' || $1, $2) ${again}`,
+        [grantId, kept(), new Date(now()), because],
       );
     },
     anyRevoked(subjects) {

@@ -7,7 +7,7 @@ import { mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, stat, writeFil
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { exitCode, type PostgresPrograms, postgresPrograms } from './postgres_process.ts';
+import { exitCode, postgresPrograms } from './postgres_process.ts';
 import { bringUp, stopPostmaster } from './postmaster.ts';
 
 export interface EmbeddedPostgresOptions {

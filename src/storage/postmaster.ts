@@ -85,6 +85,7 @@ async function readPostmaster(cluster: string) {
   return { pid, port: Number(lines[3]), ready: lines[7]?.trim() === 'ready' };
 }
 
+/** By its command line, which a dead server that nobody has reaped no longer has. */
 async function isPostmasterOf(cluster: string, pid: number): Promise<boolean> {
   if (!(pid > 0) || !isAlive(pid)) return false;
   if (process.platform !== 'linux') return true;
@@ -116,8 +117,7 @@ async function disownPidFile(cluster: string): Promise<void> {
 
 /** A fast shutdown: ends all connections, resolves when the server is down; an immediate one after 20 s. */
 export async function stopPostmaster(cluster: string, { pid, child }: RunningPostmaster): Promise<void> {
-  // An adopted server is not our child and perhaps nobody reaps it: its pid file says when it is down.
-  const isUp = async () => (child ? !hasEnded(child) : (await readPostmaster(cluster))?.pid === pid);
+  const isUp = async () => (child ? !hasEnded(child) : isPostmasterOf(cluster, pid));
   for (const signal of ['SIGINT', 'SIGQUIT'] as const) {
     if (!(await isUp())) return;
     process.kill(pid, signal);

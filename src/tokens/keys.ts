@@ -1,6 +1,6 @@
-// The keys that tokens are made with: which kinds of token there are, and what the server must hold for each before it
-// may start. Pure: where the bytes come from, and when one key follows another, is the caller's business. app.ts builds
-// the keyset once from the stored keys; tokens.ts uses it.
+// The keys that tokens are made with: which kinds of token there are, and what the server must hold for each
+// before it may start. Pure: where the bytes come from, and when one key follows another, is the caller's
+// business. app.ts builds the keyset once from the stored keys; tokens.ts uses it.
 
 import { keyId, serializeKey } from './paserk.ts';
 import { createV4LocalKey, type V4LocalKey } from './v4_local.ts';
@@ -9,7 +9,9 @@ import { createV4KeyPair, type V4PublicKey } from './v4_public.ts';
 /** What a token is for. Each kind has its own keys, and only `public` can be checked outside this server. */
 export type TokenKind = 'step' | 'session' | 'access' | 'refresh' | 'public';
 
-/** `signing`: makes new tokens and opens its own. `verifying`: only opens what it made before it was followed. */
+/**
+ * `signing`: makes new tokens and opens its own. `verifying`: only opens what it made before it was followed.
+ */
 export type KeyState = 'signing' | 'verifying';
 
 /** A key as stored: 32 bytes, for `public` the Ed25519 seed (RFC 8032), from which its other half follows. */
@@ -51,8 +53,9 @@ export interface KindKeys {
 }
 
 /**
- * The keyset of these keys. Throws an Error that names the kind if a key is not 32 bytes or of no known kind or state,
- * if a kind has no signing key or several, or if it holds a key twice. The server refuses to start then.
+ * The keyset of these keys. Throws an Error that names the kind if a key is not 32 bytes or of no known kind
+ * or state, if a kind has no signing key or several, or if it holds a key twice. The server refuses to start
+ * then.
  */
 export function createKeyset(raw: readonly RawKey[]): Keyset {
   const keysOf = (kind: TokenKind) =>
@@ -67,7 +70,8 @@ export function createKeyset(raw: readonly RawKey[]): Keyset {
     refresh: keysOf('refresh'),
     public: keysOf('public'),
   };
-  // The rows come from storage, where a newer version of the server may have put what this one knows nothing of.
+  // The rows come from storage, where a newer version of the server may have put what this one knows nothing
+  // of.
   for (const { kind, state } of raw) {
     if (!Object.hasOwn(keyset, kind)) throw new Error(`token kind ${kind}: there is no such kind`);
     if (state !== 'signing' && state !== 'verifying')

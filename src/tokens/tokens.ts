@@ -1,20 +1,24 @@
-// The PASETO tokens of this server: makes them and opens them. It owns their form (version, footer, implicit assertion,
-// the claims iss, type, iat and exp) and the order in which a stranger's text is checked. It does not own what the other
-// claims mean, whether a token was revoked or used, or where keys come from. The features that issue or accept tokens
-// (interaction, sessions, oidc) are handed its functions.
+// The PASETO tokens of this server: makes them and opens them. It owns their form (version, footer, implicit
+// assertion, the claims iss, type, iat and exp) and the order in which a stranger's text is checked. It does
+// not own what the other claims mean, whether a token was revoked or used, or where keys come from. The
+// features that issue or accept tokens (interaction, sessions, oidc) are handed its functions.
 
 import { PasetoError } from 'paseto';
 import type { KeyState, Keyset, KindKeys, TokenKey, TokenKind } from './keys.ts';
 import { createV4Local } from './v4_local.ts';
 import { createV4Public } from './v4_public.ts';
 
-/** Longest token, in characters, that is made or looked at: far above a cookie or header of ours, far below a nuisance. */
+/**
+ * Longest token, in characters, that is made or looked at: far above a cookie or header of ours, far below a
+ * nuisance.
+ */
 const MAX_TOKEN_LENGTH = 8192;
 /** How far another instance's clock may be ahead of this one's. */
 const MAX_CLOCK_SKEW_SECONDS = 60;
 /**
- * Puts the package's own checks of exp, iat and nbf out of action: it has one tolerance for all of them, takes a token at
- * the very instant of its exp, and cannot leave exp alone. `open` checks exp and iat itself; nbf is not used here.
+ * Puts the package's own checks of exp, iat and nbf out of action: it has one tolerance for all of them,
+ * takes a token at the very instant of its exp, and cannot leave exp alone. `open` checks exp and iat itself;
+ * nbf is not used here.
  */
 const NO_TEMPORAL_CHECKS = Number.MAX_SAFE_INTEGER;
 
@@ -77,9 +81,9 @@ export function createTokens({ issuer, keyset, now }: TokensDeps) {
   };
 
   /**
-   * Makes a token of this kind from the claims, to which iss, type, iat and exp are added (and win). Times are unix
-   * seconds; issuedAt is now unless given. `aud`, `sub` and `jti`, where present, must be strings. Throws on claims
-   * that are no JSON object, or whose token `open` would find too long.
+   * Makes a token of this kind from the claims, to which iss, type, iat and exp are added (and win). Times
+   * are unix seconds; issuedAt is now unless given. `aud`, `sub` and `jti`, where present, must be strings.
+   * Throws on claims that are no JSON object, or whose token `open` would find too long.
    */
   async function seal(
     kind: TokenKind,
@@ -98,11 +102,12 @@ export function createTokens({ issuer, keyset, now }: TokensDeps) {
   }
 
   /**
-   * The claims of a token of this kind, or undefined if it is anything else: forged, foreign, of another kind, expired.
-   * `ignoreExpiration` is for reading what an expired token of ours was about; all else is still checked.
+   * The claims of a token of this kind, or undefined if it is anything else: forged, foreign, of another
+   * kind, expired. `ignoreExpiration` is for reading what an expired token of ours was about; all else is
+   * still checked.
    *
-   * The checks stand in this order so that nothing is decoded, let alone parsed, before it is known to be of our making:
-   * the footer is never decoded at all, its text has to be that of one of the kind's own keys.
+   * The checks stand in this order so that nothing is decoded, let alone parsed, before it is known to be of
+   * our making: the footer is never decoded at all, its text has to be that of one of the kind's own keys.
    */
   async function open(
     kind: TokenKind,
@@ -136,7 +141,8 @@ export function createTokens({ issuer, keyset, now }: TokensDeps) {
           : v4Public.Verify(key.publicKey, token, options);
       return (await opening).claims;
     } catch (error) {
-      // What is wrong with a token has this class; anything else is wrong with us and must not pass for a bad token.
+      // What is wrong with a token has this class; anything else is wrong with us and must not pass for a bad
+      // token.
       if (error instanceof PasetoError) return undefined;
       throw error;
     }

@@ -1,6 +1,7 @@
-// v4.local for the `paseto` package, which frames tokens and checks claims but brings no XChaCha20 or BLAKE2b: this is
-// the encryption of the PASETO v4 specification, sections 5.3 (Encrypt) and 5.4 (Decrypt), on noble's primitives.
-// It knows nothing of kinds, footers or issuers: tokens.ts decides those and is its only caller.
+// v4.local for the `paseto` package, which frames tokens and checks claims but brings no XChaCha20 or
+// BLAKE2b: this is the encryption of the PASETO v4 specification, sections 5.3 (Encrypt) and 5.4 (Decrypt),
+// on noble's primitives. It knows nothing of kinds, footers or issuers: tokens.ts decides those and is its
+// only caller.
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { xchacha20 } from '@noble/ciphers/chacha.js';
@@ -33,16 +34,17 @@ export function createV4LocalKey(bytes: Uint8Array): V4LocalKey {
   };
 }
 
-// The derived keys differ with every nonce, but the block that holds the key and the domain string before the nonce do
-// not: BLAKE2b takes them in once and each token goes on from a copy of that state.
+// The derived keys differ with every nonce, but the block that holds the key and the domain string before the
+// nonce do not: BLAKE2b takes them in once and each token goes on from a copy of that state.
 function derivation(key: Uint8Array, domain: string, length: number): (nonce: Uint8Array) => Uint8Array {
   const begun = blake2b.create({ key, dkLen: length }).update(Buffer.from(domain));
   return (nonce) => begun.clone().update(nonce).digest();
 }
 
 /**
- * The v4.local protocol: `Encrypt(key, claims, options)` and `Decrypt(key, token, options)` of the `paseto` package.
- * `nonce` makes the 32 bytes of each new token; only the test vectors, which fix them, pass their own.
+ * The v4.local protocol: `Encrypt(key, claims, options)` and `Decrypt(key, token, options)` of the `paseto`
+ * package. `nonce` makes the 32 bytes of each new token; only the test vectors, which fix them, pass their
+ * own.
  */
 export function createV4Local(nonce: () => Uint8Array = () => randomBytes(NONCE_BYTES)) {
   const encryption = LocalEncrypt({
@@ -78,7 +80,8 @@ function decrypt(key: V4LocalKey, payload: Uint8Array, footer: Uint8Array, impli
   const nonce = payload.subarray(0, NONCE_BYTES);
   const ciphertext = payload.subarray(NONCE_BYTES, -TAG_BYTES);
   const tag = tagOf(key, nonce, ciphertext, footer, implicit);
-  // A comparison that stopped at the first difference would tell, by its time, how much of a forged tag is right.
+  // A comparison that stopped at the first difference would tell, by its time, how much of a forged tag is
+  // right.
   if (!timingSafeEqual(tag, payload.subarray(-TAG_BYTES)))
     throw new InvalidTokenError('v4.local tag does not fit');
   const message = new Uint8Array(ciphertext.length);

@@ -1,12 +1,14 @@
-// v4.public for the `paseto` package, on node:crypto instead of the package's own WebCrypto: one Ed25519 call is shorter
-// than WebCrypto's way to another thread and back, so a core signs twice as often. PASETO v4 specification, sections 5.5
-// (Sign) and 5.6 (Verify). It knows nothing of kinds, footers or issuers: tokens.ts decides those and is its only caller.
+// v4.public for the `paseto` package, on node:crypto instead of the package's own WebCrypto: one Ed25519 call
+// is shorter than WebCrypto's way to another thread and back, so a core signs twice as often. PASETO v4
+// specification, sections 5.5 (Sign) and 5.6 (Verify). It knows nothing of kinds, footers or issuers:
+// tokens.ts decides those and is its only caller.
 
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import { type Key, PAE, PublicProtocol, PublicSign, PublicVerify } from 'paseto';
 
 const HEADER = Buffer.from('v4.public.');
-// RFC 8410, section 7: what stands before the 32 bytes of an Ed25519 seed in PKCS #8, and of a public key in SPKI.
+// RFC 8410, section 7: what stands before the 32 bytes of an Ed25519 seed in PKCS #8, and of a public key in
+// SPKI.
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
@@ -15,7 +17,9 @@ export interface V4PublicKey extends Key {
   readonly handle: KeyObject;
 }
 
-/** Both halves of the pair of a 32-byte Ed25519 seed (RFC 8032, section 5.1.5). Throws on any other length. */
+/**
+ * Both halves of the pair of a 32-byte Ed25519 seed (RFC 8032, section 5.1.5). Throws on any other length.
+ */
 export function createV4KeyPair(seed: Uint8Array): {
   secretKey: V4PublicKey;
   publicKey: V4PublicKey;
@@ -40,7 +44,10 @@ function keyOf(type: 'secret' | 'public', handle: KeyObject): V4PublicKey {
   return { algorithm: { name: 'Ed25519' }, extractable: false, type, handle };
 }
 
-/** The v4.public protocol: `Sign(secretKey, claims, options)` and `Verify(publicKey, token, options)` of `paseto`. */
+/**
+ * The v4.public protocol: `Sign(secretKey, claims, options)` and `Verify(publicKey, token, options)` of
+ * `paseto`.
+ */
 export function createV4Public() {
   const signing = PublicSign({
     version: 4,

@@ -37,7 +37,11 @@ export async function useStep(query: Query, accountId: string, step: number): Pr
   return rows.length === 1;
 }
 
-export async function replaceRecoveryCodes(query: Query, accountId: string, hashes: Uint8Array[]): Promise<void> {
+export async function replaceRecoveryCodes(
+  query: Query,
+  accountId: string,
+  hashes: Uint8Array[],
+): Promise<void> {
   await query('delete from recovery_codes where account_id = $1', [accountId]);
   await query('insert into recovery_codes (account_id, code_hash) select $1, unnest($2::bytea[])', [
     accountId,

@@ -98,7 +98,12 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
       }
       const recoveryCode = normalizeRecoveryCode(code);
       if (recoveryCode.length !== recoveryCodeLength) return undefined;
-      const used = await store.useRecoveryCode(query, accountId, recoveryHash(accountId, recoveryCode), now());
+      const used = await store.useRecoveryCode(
+        query,
+        accountId,
+        recoveryHash(accountId, recoveryCode),
+        now(),
+      );
       return used ? 'recovery_code' : undefined;
     },
   };

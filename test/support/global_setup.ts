@@ -38,7 +38,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 const given = (url: string): Server => ({ url, stop: async () => {} });
 
 async function startPostgres(dataDir: string): Promise<Server> {
-  const url = process.env['DATABASE_URL'];
+  const url = process.env.DATABASE_URL;
   if (url) return given(url);
   // Nothing of this cluster is to outlive the run, so it need not wait for the disk.
   const settings = {
@@ -51,7 +51,7 @@ async function startPostgres(dataDir: string): Promise<Server> {
 }
 
 async function startRedis(directory: string): Promise<Server> {
-  const url = process.env['REDIS_URL'];
+  const url = process.env.REDIS_URL;
   if (url) return given(url);
   const program = findOnPath('redis-server');
   if (!program) throw new Error('The tests need redis-server on PATH, or REDIS_URL: `npm test` sees to it.');

@@ -5,7 +5,7 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { findChromium, findOnPath } from './programs.ts';
 
 const missing: { name: string; aptPackage: string; otherwise: string }[] = [];
-if (!process.env['REDIS_URL'] && !findOnPath('redis-server')) {
+if (!process.env.REDIS_URL && !findOnPath('redis-server')) {
   missing.push({
     name: 'redis-server',
     aptPackage: 'redis-server',

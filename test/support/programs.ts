@@ -3,13 +3,13 @@ import { delimiter, join } from 'node:path';
 
 /** The path of an executable on PATH, or undefined. */
 export function findOnPath(...names: string[]): string | undefined {
-  const directories = (process.env['PATH'] ?? '').split(delimiter).filter((directory) => directory !== '');
+  const directories = (process.env.PATH ?? '').split(delimiter).filter((directory) => directory !== '');
   return names.flatMap((name) => directories.map((directory) => join(directory, name))).find(isExecutable);
 }
 
 /** The browser for the tests: what CHROMIUM names, else the first of its usual names on PATH. */
 export function findChromium(): string | undefined {
-  return process.env['CHROMIUM'] || findOnPath('chromium', 'chromium-browser', 'google-chrome');
+  return process.env.CHROMIUM || findOnPath('chromium', 'chromium-browser', 'google-chrome');
 }
 
 function isExecutable(path: string): boolean {

@@ -29,7 +29,8 @@ describe('a footer', () => {
     ['that is padded', () => `.${sealed.access.split('.')[3]}=`],
   ];
 
-  // Decoding goes through atob and parsing through JSON.parse: neither may see a token that no key of ours made.
+  // Decoding goes through atob and parsing through JSON.parse: neither may see a token that no key of ours
+  // made.
   test.each(cases)('%s is refused before anything is decoded or parsed', async (_name, footer) => {
     const token = withFooter(footer());
     const decode = vi.spyOn(globalThis, 'atob');

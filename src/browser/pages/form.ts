@@ -29,8 +29,8 @@ export function createForm(busyLabel: string, submit: (form: PageForm) => Promis
     button.textContent = busy ? busyLabel : label;
   }
 
-  function clearErrors() {
-    for (const error of element.querySelectorAll('[id$="-error"]')) error.textContent = '';
+  function clearFieldErrors() {
+    for (const error of element.querySelectorAll('.field .error')) error.textContent = '';
     for (const input of element.querySelectorAll('input')) input.removeAttribute('aria-invalid');
   }
 
@@ -58,7 +58,8 @@ export function createForm(busyLabel: string, submit: (form: PageForm) => Promis
   element.addEventListener('submit', async (event) => {
     event.preventDefault();
     if (button.disabled) return;
-    clearErrors();
+    clearFieldErrors();
+    must('#form-error').textContent = '';
     setBusy(true);
     try {
       await submit(form);
@@ -66,6 +67,8 @@ export function createForm(busyLabel: string, submit: (form: PageForm) => Promis
       setBusy(false);
     }
   });
+  // What is being corrected is no longer called wrong.
+  element.addEventListener('input', clearFieldErrors);
   // A page that comes back from the history cache would still be busy with the step that left it.
   addEventListener('pageshow', () => setBusy(false));
   wireReveal();

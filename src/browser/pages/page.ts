@@ -14,22 +14,24 @@ addEventListener('pageshow', () => {
   for (const form of document.querySelectorAll('form')) form.removeAttribute('aria-busy');
 });
 
-const codes = [...document.querySelectorAll('[data-testid=recovery-code]')].map((code) => code.textContent);
-const status = document.querySelector('#codes-status');
+const codeTexts = [...document.querySelectorAll('[data-testid=recovery-code]')].map(
+  (code) => code.textContent,
+);
+const said = document.querySelector('#codes-status');
 
 function help(action: string, run: () => Promise<string> | string) {
   const button = document.querySelector<HTMLButtonElement>(`button[data-codes=${action}]`);
   if (!button) return;
   button.hidden = false;
   button.addEventListener('click', async () => {
-    const said = await run();
-    if (status) status.textContent = said;
+    const done = await run();
+    if (said) said.textContent = done;
   });
 }
 
 help('copy', async () => {
   try {
-    await navigator.clipboard.writeText(`${codes.join('\n')}\n`);
+    await navigator.clipboard.writeText(`${codeTexts.join('\n')}\n`);
     return 'Copied.';
   } catch {
     return 'This browser did not allow copying. Write the codes down instead.';
@@ -37,10 +39,12 @@ help('copy', async () => {
 });
 
 help('download', () => {
-  const text = `Recovery codes for ${location.host}\nEach works once.\n\n${codes.join('\n')}\n`;
+  const text = `Recovery codes for ${location.host}\nEach works once.\n\n${codeTexts.join('\n')}\n`;
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
   link.download = 'recovery-codes.txt';
   link.click();
   return 'Saved as recovery-codes.txt.';
 });
+
+export {};

@@ -26,7 +26,8 @@ export function showStrength(input: HTMLInputElement, ownWords: () => string[], 
     if (meter) meter.hidden = input.value === '' || (!strength && missing === 0);
     if (!advice) return;
     if (input.value === '') advice.textContent = '';
-    else if (missing > 0) advice.textContent = `${missing} more ${missing === 1 ? 'character' : 'characters'}.`;
+    else if (missing > 0)
+      advice.textContent = `${missing} more ${missing === 1 ? 'character' : 'characters'}.`;
     else if (strength) advice.textContent = [`${word}.`, strength.advice].filter(Boolean).join(' ');
   }
 

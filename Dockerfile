@@ -1,0 +1,33 @@
+# Two ways to install: with the tools that build the pages' scripts, and what the server runs on alone. The embedded
+# PostgreSQL stays out of the image: give it DATABASE_URL or DATABASE_URL_FILE.
+FROM node:24-slim AS install
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+
+FROM install AS build
+RUN npm ci --ignore-scripts
+COPY src src
+COPY tsconfig.json ./
+# By its path: npm would put the node of devDependencies first, which --ignore-scripts leaves unfinished.
+RUN /usr/local/bin/node src/browser/build.ts
+
+FROM install AS production
+RUN npm ci --omit=dev --omit=optional --ignore-scripts
+
+FROM node:24-slim
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 DATA_DIR=/data
+RUN install -d -o node -g node -m 700 /data
+WORKDIR /app
+COPY --from=production /app/node_modules node_modules
+COPY package.json ./
+COPY src src
+COPY migrations migrations
+COPY config config
+COPY views views
+COPY --from=build /app/views/assets views/assets
+USER node
+EXPOSE 3000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+# Without npm between, so that signals reach the server.
+CMD ["node", "src/main.ts"]

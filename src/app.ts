@@ -1,0 +1,156 @@
+/**
+ * The composition root: every part is built and wired here, once, from the configuration, the stores, the clock and the
+ * log. main.ts gives it PostgreSQL and Redis; tests give it what they like.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import Koa from 'koa';
+import { createAccounts } from './accounts/accounts.ts';
+import { createFailures } from './accounts/failures.ts';
+import { type Config, ConfigError } from './config/load.ts';
+import { createAssets } from './http/assets.ts';
+import { renderErrors } from './http/errors.ts';
+import { securityHeaders } from './http/headers.ts';
+import { sameOriginOnly } from './http/origin.ts';
+import { createAddressLimit } from './http/rate_limit.ts';
+import { createRequestIdentity } from './http/request.ts';
+import { createSite } from './http/site.ts';
+import { createViews } from './http/views.ts';
+import { createDevices } from './interaction/devices.ts';
+import { createLoginSteps } from './interaction/login_step.ts';
+import { createPages } from './interaction/pages.ts';
+import { createPasswords } from './interaction/password.ts';
+import { createInteractionRoutes } from './interaction/routes.ts';
+import { createSecondFactor } from './interaction/second_factor.ts';
+import { createStandings } from './interaction/standing.ts';
+import { openKeyring } from './keys/keyring.ts';
+import { keyGenerators, opaqueKeysOf, privateJwks, tokenKeysetOf } from './keys/kinds.ts';
+import { createSealer } from './lib/crypto.ts';
+import type { Log } from './lib/log.ts';
+import { createAdapter } from './oidc/adapter.ts';
+import { lifeSeconds } from './oidc/configuration.ts';
+import { createInteractions } from './oidc/interactions.ts';
+import { createProviderPages } from './oidc/pages.ts';
+import { clientFaults, createOidc } from './oidc/provider.ts';
+import { createRecordStore } from './oidc/record_store.ts';
+import { describeScope } from './oidc/scopes.ts';
+import { createOpaque } from './opaque/opaque.ts';
+import { createRefreshStore } from './refresh/store.ts';
+import { createRevocations } from './revocation/revocations.ts';
+import { createSessionStore } from './sessions/store.ts';
+import type { Cache } from './storage/cache.ts';
+import type { Database } from './storage/database.ts';
+import { createEphemeral } from './storage/ephemeral.ts';
+import { createTokens } from './tokens/tokens.ts';
+import { createTotp } from './totp/totp.ts';
+
+export interface AppDeps {
+  database: Database;
+  cache: Cache;
+  /** The 32-byte key-encryption key. */
+  kek: Uint8Array;
+  /** Where views/ and the built assets are. */
+  root: string;
+  log: Log;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+  stopping: () => boolean;
+}
+
+export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => void;
+
+/** Builds the server. Throws ConfigError for clients that break the metadata rules. */
+export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHandler> {
+  const { database, cache, log, now } = deps;
+  const sealer = createSealer(deps.kek);
+  const keyring = await openKeyring(database, sealer, keyGenerators, now);
+  const tokens = createTokens({ issuer: config.ISSUER, keyset: tokenKeysetOf(keyring), now });
+  const ephemeral = createEphemeral(cache, database, now);
+  const accounts = createAccounts(database, now);
+  const failures = createFailures(database, config.LIMIT_ACCOUNT_FAILURES, now);
+  const devices = createDevices(keyring.derive('failure buckets'), keyring.derive('known devices'));
+  const opaque = await createOpaque(opaqueKeysOf(keyring), keyring.derive('unknown names'));
+  const totp = createTotp({
+    issuer: config.ISSUER,
+    sealer,
+    setupKey: keyring.derive('totp set-up'),
+    recoveryKey: keyring.derive('recovery codes'),
+    now,
+  });
+  const revocations = createRevocations(database, lifeSeconds.accessToken + 60, now);
+  const refresh = createRefreshStore(database, keyring.derive('refresh successors'), now);
+  const assets = createAssets({ dir: join(deps.root, 'views/assets') });
+  const views = createViews({ viewsDir: join(deps.root, 'views'), assets });
+
+  const { provider, middleware: oidc } = createOidc({
+    config,
+    accounts,
+    adapter: createAdapter({
+      sessions: createSessionStore(database, now),
+      records: createRecordStore(database, now),
+      revocations,
+      ephemeral,
+    }),
+    jwks: privateJwks(keyring),
+    cookieKeys: [keyring.derive('cookies').toString('base64url')],
+    pages: createProviderPages(views, accounts, log),
+    tokens,
+    refresh,
+    revocations,
+    onReuse: (event) => log.warn(event, 'a refresh token was reused; its family was ended'),
+    now,
+  });
+  const faults = await clientFaults(
+    provider,
+    config.clients.map((client) => client.client_id),
+  );
+  if (faults.length > 0) throw new ConfigError(faults);
+
+  const loginSteps = createLoginSteps(tokens, now);
+  const interactions = createInteractions(provider, now);
+  const routes = createInteractionRoutes({
+    interactions,
+    standings: createStandings({
+      interactions,
+      accounts,
+      loginSteps,
+      secureCookies: config.ISSUER.startsWith('https:'),
+    }),
+    pages: createPages({ render: views.render, totp, describeScope }),
+    passwords: createPasswords({ accounts, opaque, failures, devices, ephemeral, database, now }),
+    secondFactor: createSecondFactor({ accounts, totp, failures, devices, loginSteps, database }),
+    devices,
+    sameOriginOnly: sameOriginOnly(config.ISSUER),
+    addressLimit: createAddressLimit(cache, config.LIMIT_ADDRESS_PER_MINUTE),
+  });
+  const site = createSite({
+    issuer: config.ISSUER,
+    views,
+    signedInAs: async (ctx) => {
+      const session = await provider.Session.get(ctx as never);
+      return session.accountId ? (await accounts.byId(session.accountId))?.username : undefined;
+    },
+    apps: config.clients.flatMap(({ client_id, client_name, initiate_login_uri: uri }) =>
+      typeof uri === 'string' ? [{ name: client_name ?? client_id, uri }] : [],
+    ),
+    pasetoKeys: tokens.publicKeys,
+    pingDatabase: () => database.query('select 1'),
+    cacheState: cache.state,
+    stopping: deps.stopping,
+  });
+
+  const app = new Koa({ proxy: true });
+  app.use(securityHeaders(config.ISSUER));
+  app.use(renderErrors(views, log));
+  app.use(assets.middleware);
+  app.use(site);
+  app.use(routes);
+  app.use(oidc);
+  app.on('error', (error) => log.error({ cause: error }, 'a response could not be completed'));
+  const identify = createRequestIdentity(config.ISSUER, config.TRUSTED_PROXIES);
+  const handle = app.callback();
+  return (req, res) => {
+    identify(req);
+    void handle(req, res);
+  };
+}

@@ -1,0 +1,65 @@
+/**
+ * The one renderer of errors: JSON `{error, message, id}` for scripts, a page for people, OAuth's own format from
+ * oidc-provider's endpoints. Every error has an id that is in the log; nothing about the inside leaves.
+ */
+import type { Context, Middleware } from 'koa';
+import { randomId } from '../lib/crypto.ts';
+import { AppError } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { contentSecurityPolicy } from './headers.ts';
+import type { PageViews } from './views.ts';
+
+const titles: Partial<Record<AppError['code'], string>> = {
+  interaction_expired: 'This sign-in has expired',
+  too_many_requests: 'Too many attempts',
+  not_found: 'There is nothing here',
+  cross_origin: 'Refused',
+  temporarily_unavailable: 'Back in a moment',
+};
+
+/** Catches what the routes below it throw. */
+export function renderErrors(views: PageViews, log: Log): Middleware {
+  return async (ctx, next) => {
+    try {
+      await next();
+      if (ctx.status === 404 && ctx.body == null)
+        throw new AppError('not_found', 'This address leads nowhere.');
+    } catch (thrown) {
+      const error =
+        thrown instanceof AppError
+          ? thrown
+          : new AppError('server_error', 'Something went wrong on our side.', { cause: thrown });
+      const id = logError(log, ctx, error);
+      ctx.status = error.status;
+      ctx.set('Cache-Control', 'no-store');
+      if (error.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(error.retryAfterSeconds));
+      // What is left of a body that was refused for its size is not read; the connection is of no further use.
+      if (error.code === 'payload_too_large') ctx.set('Connection', 'close');
+      if (wantsPage(ctx)) {
+        ctx.type = 'html';
+        ctx.set('Content-Security-Policy', contentSecurityPolicy());
+        ctx.body = views.render('error', {
+          status: error.status,
+          title: titles[error.code] ?? (error.status >= 500 ? 'Something went wrong' : 'That did not work'),
+          message: error.message,
+          id,
+        });
+      } else {
+        ctx.body = { error: error.code, message: error.message, id };
+      }
+    }
+  };
+}
+
+/** Logs an error once, 5xx with its cause, and returns its id. */
+export function logError(log: Log, ctx: Context, error: AppError): string {
+  const id = randomId(9);
+  const line = { id, error: error.code, method: ctx.method, path: ctx.path, status: error.status };
+  if (error.status >= 500) log.error({ ...line, cause: error.cause }, error.message);
+  else log.info(line, error.message);
+  return id;
+}
+
+/** People's browsers say that they take HTML first; scripts say JSON or nothing. */
+export const wantsPage = (ctx: Context): boolean =>
+  !ctx.is('json') && ctx.get('accept') !== '' && ctx.accepts('json', 'html') === 'html';

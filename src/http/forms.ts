@@ -1,0 +1,65 @@
+/**
+ * Bodies of the interaction's steps: JSON from scripts and native apps, forms from pages. Size and type are checked
+ * before anything is parsed, and only the fields that a schema names are ever looked at.
+ */
+import type { Context } from 'koa';
+import { z } from 'zod';
+import { AppError, invalidRequest } from '../lib/errors.ts';
+
+/** Far above the largest OPAQUE message with a long e-mail address, far below a nuisance. */
+const mostBytes = 16 * 1024;
+
+/**
+ * Reads and checks the body. Throws AppError 413 or 400; `message` of the schema's first fault is shown to the person.
+ */
+export async function readBody<T>(ctx: Context, schema: z.ZodType<T>): Promise<T> {
+  const type = ctx.is('json', 'urlencoded');
+  if (!type) throw invalidRequest('Send JSON or a form.');
+  const text = await readText(ctx);
+  let value: unknown;
+  if (type === 'json') {
+    try {
+      value = JSON.parse(text);
+    } catch {
+      throw invalidRequest('The body is not valid JSON.');
+    }
+  } else {
+    value = Object.fromEntries(new URLSearchParams(text));
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw invalidRequest(
+    issue?.path.length ? `${issue.path.join('.')}: ${issue.message}` : 'The body must be an object.',
+  );
+}
+
+async function readText(ctx: Context): Promise<string> {
+  if (ctx.get('content-encoding') !== '') throw invalidRequest('Compressed bodies are not taken.');
+  const tooLarge = () => new AppError('payload_too_large', 'The body is too large.');
+  if (Number(ctx.get('content-length')) > mostBytes) throw tooLarge();
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of ctx.req as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > mostBytes) throw tooLarge();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+const text = (most: number) => z.string('must be text').max(most, 'is too long');
+
+/** The fields of the steps, by name. */
+export const fields = {
+  username: text(256),
+  email: z
+    .string('must be text')
+    .trim()
+    .max(254, 'is too long')
+    .regex(/^[^\s@]+@[^\s@]+$/, 'must be an e-mail address')
+    .or(z.literal('').transform(() => undefined))
+    .optional(),
+  code: text(64).trim(),
+  binary: text(1024),
+};

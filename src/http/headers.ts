@@ -1,0 +1,43 @@
+/** Security headers of every answer, and the content security policy of pages. */
+
+import type { Middleware } from 'koa';
+import helmet from 'koa-helmet';
+
+/** All but the content security policy, which pages set by `contentSecurityPolicy`. */
+export function securityHeaders(issuer: string): Middleware {
+  return helmet({
+    contentSecurityPolicy: false,
+    strictTransportSecurity: issuer.startsWith('https:')
+      ? { maxAge: 63_072_000, includeSubDomains: false }
+      : false,
+    referrerPolicy: { policy: 'no-referrer' },
+    xFrameOptions: { action: 'deny' },
+    // Assets and JSON are ours alone; images of clients on the consent page come from elsewhere.
+    crossOriginEmbedderPolicy: false,
+    crossOriginResourcePolicy: { policy: 'same-origin' },
+    crossOriginOpenerPolicy: { policy: 'same-origin' },
+  });
+}
+
+/**
+ * The policy of a page. Browsers hold a form's redirects to `form-action` too, so a page whose form ends at an app names
+ * the app's origin (or the scheme of a native app).
+ */
+export function contentSecurityPolicy(formTargets: (string | undefined)[] = []): string {
+  const targets = formTargets.flatMap((uri) => {
+    const url = uri ? URL.parse(uri) : null;
+    if (!url) return [];
+    return [url.origin === 'null' ? url.protocol : url.origin];
+  });
+  return [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data: https:",
+    "connect-src 'self'",
+    "worker-src 'self'",
+    ["form-action 'self'", ...new Set(targets)].join(' '),
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ');
+}

@@ -1,0 +1,45 @@
+/**
+ * Who asks, and under which name we are asked: settled once per request, before anything reads it. Our own name is the
+ * issuer's, whatever Host or forwarding headers say, so that no link, redirect or cookie can be made to point elsewhere.
+ * The client's address is the socket's, or the forwarded one where the socket is a proxy named in TRUSTED_PROXIES.
+ */
+import type { IncomingMessage } from 'node:http';
+import ipaddr from 'ipaddr.js';
+
+/** Rewrites the forwarding headers of a request in place, for Koa (and oidc-provider's own contexts) to read. */
+export function createRequestIdentity(
+  issuer: string,
+  trustedProxies: string[],
+): (req: IncomingMessage) => void {
+  const { host, protocol } = new URL(issuer);
+  const trusted = trustedProxies.map((entry) =>
+    entry.includes('/')
+      ? ipaddr.parseCIDR(entry)
+      : ([ipaddr.parse(entry), ipaddr.parse(entry).kind() === 'ipv4' ? 32 : 128] as const),
+  );
+  const isTrusted = (address: string): boolean => {
+    if (!ipaddr.isValid(address)) return false;
+    const parsed = ipaddr.process(address);
+    return trusted.some(([network, bits]) => parsed.kind() === network.kind() && parsed.match(network, bits));
+  };
+
+  function clientAddress(req: IncomingMessage): string {
+    let address = req.socket.remoteAddress ?? 'unknown';
+    const forwarded = String(req.headers['x-forwarded-for'] ?? '').split(',');
+    // From the right: each hop was written by the proxy after it, and is worth as much as that proxy is trusted.
+    while (isTrusted(address) && forwarded.length > 0) {
+      const hop = forwarded.pop()?.trim() ?? '';
+      if (!ipaddr.isValid(hop)) break;
+      address = hop;
+    }
+    return ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;
+  }
+
+  return (req) => {
+    const address = clientAddress(req);
+    req.headers['x-forwarded-for'] = address;
+    req.headers['x-forwarded-proto'] = protocol.slice(0, -1);
+    req.headers['x-forwarded-host'] = host;
+    delete req.headers.forwarded;
+  };
+}

@@ -1,0 +1,62 @@
+/** The routes that belong to no feature: the home page, health, and the published PASETO keys. */
+import Router from '@koa/router';
+import type { Context, Middleware } from 'koa';
+import { contentSecurityPolicy } from './headers.ts';
+import type { PageViews } from './views.ts';
+
+export interface SiteDeps {
+  issuer: string;
+  views: PageViews;
+  /** The name of whoever is signed in in this browser. */
+  signedInAs(ctx: Context): Promise<string | undefined>;
+  apps: { name: string; uri: string }[];
+  pasetoKeys(): object[];
+  /** Rejects while PostgreSQL cannot serve. */
+  pingDatabase(): Promise<unknown>;
+  cacheState(): 'ok' | 'degraded';
+  /** True from the moment the process was told to stop. */
+  stopping(): boolean;
+}
+
+export function createSite(deps: SiteDeps): Middleware {
+  const router = new Router();
+
+  router.get('/', async (ctx) => {
+    ctx.type = 'html';
+    ctx.set('Cache-Control', 'no-store');
+    ctx.set('Content-Security-Policy', contentSecurityPolicy());
+    ctx.body = deps.views.render('home', {
+      issuer: deps.issuer,
+      username: await deps.signedInAs(ctx),
+      signOutUrl: '/session/end',
+      apps: deps.apps,
+    });
+  });
+
+  router.get('/health/live', (ctx) => {
+    ctx.body = { status: 'ok' };
+  });
+
+  // A lost Redis is no reason to leave the load balancer: everything works without it, only slower.
+  router.get('/health/ready', async (ctx) => {
+    const database = await deps.pingDatabase().then(
+      () => 'ok',
+      () => 'down',
+    );
+    const ready = database === 'ok' && !deps.stopping();
+    const cache = deps.cacheState();
+    ctx.status = ready ? 200 : 503;
+    if (!ready) ctx.set('Retry-After', '2');
+    const status = !ready ? 'unavailable' : cache === 'ok' ? 'ok' : 'degraded';
+    ctx.body = { status, database, cache, stopping: deps.stopping() };
+  });
+
+  router.get('/.well-known/paseto-keys', (ctx) => {
+    ctx.set('Cache-Control', 'public, max-age=300');
+    ctx.set('Access-Control-Allow-Origin', '*');
+    ctx.set('Cross-Origin-Resource-Policy', 'cross-origin');
+    ctx.body = { issuer: deps.issuer, keys: deps.pasetoKeys() };
+  });
+
+  return router.routes() as Middleware;
+}

@@ -1,0 +1,29 @@
+/**
+ * Known devices and the buckets that failures are counted in. A browser that completed a login carries proof of it; its
+ * failures count apart, so that strangers who guess at an account cannot lock its owner out of the devices they use.
+ */
+import { constantTimeEqual, keyedHash, randomId } from '../lib/crypto.ts';
+
+export interface Devices {
+  /** The bucket of attempts at this name from this browser. Unknown names have buckets like any other. */
+  bucket(usernameKey: string, cookie: string | undefined): Buffer;
+  /** The cookie that makes this browser a known device of the account. Keeps the device's id where it has one. */
+  remember(usernameKey: string, cookie: string | undefined): string;
+}
+
+export function createDevices(bucketKey: Uint8Array, deviceKey: Uint8Array): Devices {
+  const mac = (id: string, usernameKey: string) =>
+    keyedHash(deviceKey, id, usernameKey).toString('base64url');
+  const parse = (cookie: string | undefined) => /^([\w-]{16,32})\.([\w-]{43})$/.exec(cookie ?? '');
+  return {
+    bucket(usernameKey, cookie) {
+      const [, id = '', proof = ''] = parse(cookie) ?? [];
+      const known = id !== '' && constantTimeEqual(proof, mac(id, usernameKey));
+      return keyedHash(bucketKey, usernameKey, known ? id : '');
+    },
+    remember(usernameKey, cookie) {
+      const [, id = randomId()] = parse(cookie) ?? [];
+      return `${id}.${mac(id, usernameKey)}`;
+    },
+  };
+}

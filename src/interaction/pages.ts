@@ -1,0 +1,89 @@
+/** The interaction's pages: which one a browser is shown at its step, and with what on it. */
+import type { Context } from 'koa';
+import { contentSecurityPolicy } from '../http/headers.ts';
+import type { Views } from '../http/views.ts';
+import type { Totp } from '../totp/totp.ts';
+import type { Standing } from './standing.ts';
+import { stepOf } from './steps.ts';
+
+export interface PageDeps {
+  render<K extends keyof Views>(name: K, view: Views[K]): string;
+  totp: Pick<Totp, 'setup' | 'qrCode'>;
+  /** What a scope lets an app do, in words that complete "would be able to". */
+  describeScope(scope: string): string;
+}
+
+export interface Pages {
+  /** Shows the page of the browser's step; `error` beside its field. */
+  show(ctx: Context, standing: Standing, options?: { error?: string; recovery?: boolean }): Promise<void>;
+  showRegister(ctx: Context, standing: Standing): void;
+  showRecoveryCodes(ctx: Context, standing: Standing, codes: string[], location: string): void;
+}
+
+export function createPages({ render, totp, describeScope }: PageDeps): Pages {
+  function send<K extends keyof Views>(ctx: Context, { waiting }: Standing, name: K, view: Views[K]): void {
+    ctx.type = 'html';
+    ctx.set('Cache-Control', 'no-store');
+    ctx.set('Content-Security-Policy', contentSecurityPolicy([waiting.redirectUri]));
+    ctx.body = render(name, view);
+  }
+
+  return {
+    async show(ctx, standing, { error, recovery = false } = {}) {
+      const { waiting, account } = standing;
+      const { uid, client } = waiting;
+      switch (stepOf(standing.proven)) {
+        case 'login':
+          return send(ctx, standing, 'login', {
+            uid,
+            clientName: client.name,
+            username: waiting.loginHint,
+            notice: error,
+          });
+        case 'totp_setup': {
+          if (!account) throw new Error('a set-up without an account');
+          const setup = totp.setup(uid, account);
+          const qrSvg = await totp.qrCode(setup.otpauthUri);
+          return send(ctx, standing, 'totp_setup', {
+            uid,
+            username: account.username,
+            ...setup,
+            qrSvg,
+            error,
+          });
+        }
+        case 'totp':
+          return send(ctx, standing, 'totp', { uid, recovery, error });
+        case 'consent':
+          return send(ctx, standing, 'consent', {
+            uid,
+            username: account?.username ?? '',
+            clientName: client.name,
+            clientUri: client.uri,
+            logoUri: client.logoUri,
+            policyUri: client.policyUri,
+            tosUri: client.tosUri,
+            host: hostOf(waiting.redirectUri),
+            scopes: waiting.scopes
+              .filter((scope) => scope !== 'openid' || waiting.scopes.length === 1)
+              .map((name) => ({ name, description: describeScope(name) })),
+          });
+      }
+    },
+    showRegister(ctx, standing) {
+      send(ctx, standing, 'register', {
+        uid: standing.waiting.uid,
+        clientName: standing.waiting.client.name,
+      });
+    },
+    showRecoveryCodes(ctx, standing, codes, location) {
+      send(ctx, standing, 'recovery_codes', { codes, location });
+    },
+  };
+}
+
+/** The host a person is sent back to; a native app has only its scheme. */
+function hostOf(redirectUri: string): string {
+  const url = URL.parse(redirectUri);
+  return url?.host || url?.protocol.slice(0, -1) || '';
+}

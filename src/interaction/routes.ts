@@ -1,0 +1,160 @@
+/**
+ * The interaction's routes: pages and JSON steps. Each step runs through one pipeline (origin, waiting request, the table
+ * of steps), so that no route can forget a check; the work is done in password.ts and second_factor.ts.
+ */
+import Router from '@koa/router';
+import type { Context, Middleware } from 'koa';
+import { z } from 'zod';
+import { fields, readBody } from '../http/forms.ts';
+import { AppError } from '../lib/errors.ts';
+import type { Interactions } from '../oidc/interactions.ts';
+import type { Devices } from './devices.ts';
+import type { Pages } from './pages.ts';
+import type { Passwords } from './password.ts';
+import { type Completed, type SecondFactor, stepRequired } from './second_factor.ts';
+import type { Standing, Standings } from './standing.ts';
+import { type Action, takes } from './steps.ts';
+
+export interface RouteDeps {
+  standings: Standings;
+  pages: Pages;
+  passwords: Passwords;
+  secondFactor: SecondFactor;
+  interactions: Pick<Interactions, 'finishLogin' | 'finishConsent'>;
+  devices: Pick<Devices, 'remember'>;
+  sameOriginOnly: Middleware;
+  /** Counts the start of a login or sign-up against the client's address. */
+  addressLimit: Middleware;
+}
+
+const bodies = {
+  loginInit: z.object({ username: fields.username, ke1: fields.binary }),
+  loginFinish: z.object({ ke3: fields.binary }),
+  registerInit: z.object({ username: fields.username, request: fields.binary }),
+  registerFinish: z.object({ username: fields.username, record: fields.binary, email: fields.email }),
+  code: z.object({ code: fields.code }),
+  consent: z.object({ decision: z.enum(['allow', 'deny'], 'must be allow or deny') }),
+};
+
+export function createInteractionRoutes(deps: RouteDeps): Middleware {
+  const { standings, pages, passwords, secondFactor, interactions, devices } = deps;
+  const router = new Router({ prefix: '/interaction/:uid' });
+
+  const uidOf = (ctx: Context): string => String(ctx.params.uid);
+  const isForm = (ctx: Context): boolean => ctx.is('urlencoded') === 'urlencoded';
+
+  router.get('/', async (ctx) => pages.show(ctx, await standings.of(ctx, uidOf(ctx))));
+  router.get('/recovery', async (ctx) =>
+    pages.show(ctx, await standings.of(ctx, uidOf(ctx)), { recovery: true }),
+  );
+  router.get('/register', async (ctx) => pages.showRegister(ctx, await standings.of(ctx, uidOf(ctx))));
+
+  /** One step: allowed at this point, done, answered as the asker reads it. */
+  function step(
+    action: Action,
+    work: (ctx: Context, standing: Standing) => Promise<object>,
+    ...before: Middleware[]
+  ) {
+    router.post(`/${action}`, deps.sameOriginOnly, ...before, async (ctx) => {
+      ctx.set('Cache-Control', 'no-store');
+      const standing = await standings.of(ctx, uidOf(ctx));
+      if (!takes(standing.proven, action)) throw refusal(standing);
+      try {
+        const answer = await work(ctx, standing);
+        if (ctx.body === undefined) respond(ctx, answer);
+      } catch (error) {
+        if (!isForm(ctx) || !(error instanceof AppError) || error.code === 'temporarily_unavailable')
+          throw error;
+        await showAgain(ctx, error);
+      }
+    });
+  }
+
+  function respond(ctx: Context, answer: object): void {
+    if (isForm(ctx) && 'location' in answer) {
+      ctx.redirect(String(answer.location));
+      ctx.status = 303;
+    } else {
+      ctx.body = answer;
+    }
+  }
+
+  /** A page that posted a form is shown again, with the error beside the field. */
+  async function showAgain(ctx: Context, error: AppError): Promise<void> {
+    const standing = await standings.of(ctx, uidOf(ctx));
+    const recovery = ctx.get('referer').endsWith('/recovery');
+    await pages.show(ctx, standing, { error: error.message, recovery });
+    ctx.status = error.status;
+    if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));
+  }
+
+  async function complete(ctx: Context, { account, amr }: Completed): Promise<string> {
+    const location = await interactions.finishLogin(ctx.req, ctx.res, account.id, amr);
+    standings.end(ctx, uidOf(ctx), devices.remember(account.usernameKey, standings.device(ctx)));
+    return location;
+  }
+
+  const begun = async (ctx: Context, accountId: string) => {
+    await standings.begin(ctx, uidOf(ctx), accountId);
+    return { location: `/interaction/${uidOf(ctx)}` };
+  };
+
+  step(
+    'login/init',
+    async (ctx) => {
+      const { username, ke1 } = await readBody(ctx, bodies.loginInit);
+      return passwords.loginInit(uidOf(ctx), username, ke1, standings.device(ctx));
+    },
+    deps.addressLimit,
+  );
+  step('login/finish', async (ctx) => {
+    const { ke3 } = await readBody(ctx, bodies.loginFinish);
+    return begun(ctx, await passwords.loginFinish(uidOf(ctx), ke3));
+  });
+  step(
+    'register/init',
+    async (ctx) => {
+      const { username, request } = await readBody(ctx, bodies.registerInit);
+      return passwords.registerInit(uidOf(ctx), username, request);
+    },
+    deps.addressLimit,
+  );
+  step('register/finish', async (ctx) => {
+    const { username, record, email } = await readBody(ctx, bodies.registerFinish);
+    return begun(ctx, await passwords.registerFinish(uidOf(ctx), username, record, email));
+  });
+  step('totp/setup', async (ctx, standing) => {
+    if (!standing.account) throw stepRequired();
+    const { secret, otpauthUri } = secondFactor.setup(uidOf(ctx), standing.account);
+    return { secret, otpauth_uri: otpauthUri };
+  });
+  step('totp/verify-setup', async (ctx, standing) => {
+    if (!standing.step) throw stepRequired();
+    const { code } = await readBody(ctx, bodies.code);
+    const confirmed = await secondFactor.confirm(uidOf(ctx), standing.step, code, standings.device(ctx));
+    const location = await complete(ctx, confirmed);
+    if (isForm(ctx)) pages.showRecoveryCodes(ctx, standing, confirmed.recoveryCodes, location);
+    return { recovery_codes: confirmed.recoveryCodes, location };
+  });
+  step('totp/verify', async (ctx, standing) => {
+    if (!standing.step) throw stepRequired();
+    const { code } = await readBody(ctx, bodies.code);
+    const location = await complete(
+      ctx,
+      await secondFactor.verify(standing.step, code, standings.device(ctx)),
+    );
+    return { location };
+  });
+  step('consent', async (ctx) => {
+    const { decision } = await readBody(ctx, bodies.consent);
+    return { location: await interactions.finishConsent(ctx.req, ctx.res, decision === 'allow') };
+  });
+
+  return router.routes() as Middleware;
+}
+
+/** A step out of turn: without the password's proof it is asked for; otherwise the order is wrong. */
+function refusal({ proven }: Standing): AppError {
+  if (proven.prompt === 'login' && !proven.passwordOf) return stepRequired();
+  return new AppError('wrong_step', 'This step does not fit here. Go back to the sign-in page.');
+}

@@ -1,0 +1,69 @@
+/** What a browser has proved so far, and the cookies that carry it. Every route of the interaction starts from it. */
+import type { Context } from 'koa';
+import type { Account, Accounts } from '../accounts/accounts.ts';
+import type { Interactions, WaitingRequest } from '../oidc/interactions.ts';
+import { type LoginStep, type LoginSteps, loginStepSeconds } from './login_step.ts';
+import type { Proven } from './steps.ts';
+
+/** What is known of the browser behind a request. */
+export interface Standing {
+  waiting: WaitingRequest;
+  step: LoginStep | undefined;
+  /** The account whose password was proved, or that is signed in where consent is asked for. */
+  account: Account | undefined;
+  proven: Proven;
+}
+
+export interface StandingDeps {
+  interactions: Pick<Interactions, 'waiting'>;
+  accounts: Pick<Accounts, 'byId'>;
+  loginSteps: LoginSteps;
+  secureCookies: boolean;
+}
+
+export interface Standings {
+  /** Throws AppError 400 `interaction_expired` where nothing waits in this browser under this uid. */
+  of(ctx: Context, uid: string): Promise<Standing>;
+  /** Issues a login-step token to this browser. */
+  begin(ctx: Context, uid: string, accountId: string): Promise<void>;
+  /** Takes the token away and leaves the proof of a known device. */
+  end(ctx: Context, uid: string, device: string): void;
+  device(ctx: Context): string | undefined;
+}
+
+const deviceSeconds = 365 * 86_400;
+
+export function createStandings(deps: StandingDeps): Standings {
+  const { interactions, accounts, loginSteps, secureCookies } = deps;
+  const prefix = secureCookies ? '__Secure-' : '';
+  const stepCookie = `${prefix}cypher_step`;
+  const deviceCookie = secureCookies ? '__Host-cypher_device' : 'cypher_device';
+  const base = {
+    httpOnly: true,
+    sameSite: 'lax',
+    secure: secureCookies,
+    signed: false,
+    overwrite: true,
+  } as const;
+  const at = (uid: string) => ({ ...base, path: `/interaction/${uid}` });
+
+  return {
+    async of(ctx, uid) {
+      const waiting = await interactions.waiting(ctx.req, ctx.res, uid);
+      const step = await loginSteps.open(ctx.cookies.get(stepCookie), uid);
+      const id = waiting.prompt === 'consent' ? waiting.accountId : step?.accountId;
+      const account = id === undefined ? undefined : await accounts.byId(id);
+      const passwordOf = waiting.prompt === 'login' && account ? account : undefined;
+      return { waiting, step, account, proven: { prompt: waiting.prompt, passwordOf } };
+    },
+    async begin(ctx, uid, accountId) {
+      const token = await loginSteps.issue(uid, accountId);
+      ctx.cookies.set(stepCookie, token, { ...at(uid), maxAge: loginStepSeconds * 1000 });
+    },
+    end(ctx, uid, device) {
+      ctx.cookies.set(stepCookie, null, at(uid));
+      ctx.cookies.set(deviceCookie, device, { ...base, path: '/', maxAge: deviceSeconds * 1000 });
+    },
+    device: (ctx) => ctx.cookies.get(deviceCookie),
+  };
+}

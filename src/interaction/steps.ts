@@ -1,0 +1,59 @@
+/**
+ * The steps of a login and what each of them takes: one table. Pure. Which step a browser is at follows from what it can
+ * prove (the waiting request, the login-step token, the account), never from what it says.
+ */
+
+export type Step = 'login' | 'totp_setup' | 'totp' | 'consent';
+
+/** What a browser may post. */
+export type Action =
+  | 'login/init'
+  | 'login/finish'
+  | 'register/init'
+  | 'register/finish'
+  | 'totp/setup'
+  | 'totp/verify-setup'
+  | 'totp/verify'
+  | 'consent';
+
+export interface Proven {
+  prompt: 'login' | 'consent';
+  /** The account whose password this browser has proved for this interaction; undefined without a valid token. */
+  passwordOf: { totpConfirmed: boolean } | undefined;
+}
+
+interface Row {
+  step: Step;
+  when(proven: Proven): boolean;
+  takes: readonly Action[];
+}
+
+const password: readonly Action[] = ['login/init', 'login/finish', 'register/init', 'register/finish'];
+
+/** The first row that fits is the step. A password may be proved anew at any time before the login is complete. */
+export const steps: readonly Row[] = [
+  { step: 'consent', when: ({ prompt }) => prompt === 'consent', takes: ['consent'] },
+  { step: 'login', when: ({ passwordOf }) => passwordOf === undefined, takes: password },
+  {
+    step: 'totp_setup',
+    when: ({ passwordOf }) => passwordOf?.totpConfirmed === false,
+    takes: [...password, 'totp/setup', 'totp/verify-setup'],
+  },
+  { step: 'totp', when: () => true, takes: [...password, 'totp/verify'] },
+];
+
+/** The step this browser is at. */
+export function stepOf(proven: Proven): Step {
+  return rowOf(proven).step;
+}
+
+/** Whether the step takes the action. */
+export function takes(proven: Proven, action: Action): boolean {
+  return rowOf(proven).takes.includes(action);
+}
+
+function rowOf(proven: Proven): Row {
+  const row = steps.find(({ when }) => when(proven));
+  if (!row) throw new Error('no step fits');
+  return row;
+}

@@ -1,0 +1,106 @@
+/**
+ * oidc-provider's models and where each of them lives: sessions, refresh families and records in PostgreSQL, what is
+ * short-lived in the cache, access tokens nowhere. Whatever may be used once throws for all but one of its users.
+ */
+
+import type { Adapter, AdapterPayload } from 'oidc-provider';
+import { errors } from 'oidc-provider';
+import { sha256 } from '../lib/crypto.ts';
+import type { Revocations } from '../revocation/revocations.ts';
+import type { SessionPayload, SessionStore } from '../sessions/store.ts';
+import type { Ephemeral } from '../storage/ephemeral.ts';
+import type { RecordPayload, RecordStore } from './record_store.ts';
+
+export interface Stores {
+  sessions: SessionStore;
+  records: RecordStore;
+  revocations: Revocations;
+  ephemeral: Ephemeral;
+}
+
+/** The adapter of one model, by the model's name. */
+export function createAdapter(stores: Stores): (model: string) => Adapter {
+  return (model) => ({ ...unsupported(model), ...adapterOf(model, stores) });
+}
+
+function adapterOf(model: string, stores: Stores): Partial<Adapter> {
+  switch (model) {
+    case 'Session':
+      return sessionAdapter(stores.sessions);
+    case 'AccessToken':
+    case 'ClientCredentials':
+      return statelessAdapter(stores.revocations);
+    case 'RefreshToken':
+      // Its tokens are found, saved and ended by paseto_refresh_tokens.ts.
+      return {};
+    case 'Interaction':
+    case 'PushedAuthorizationRequest':
+    case 'ReplayDetection':
+      return ephemeralAdapter(model, stores.ephemeral);
+    default:
+      return recordAdapter(model, stores.records);
+  }
+}
+
+function sessionAdapter(sessions: SessionStore): Partial<Adapter> {
+  return {
+    upsert: (_id, payload, expiresIn = 0) => sessions.save(payload as SessionPayload, expiresIn),
+    find: async (id) => (await sessions.byId(id)) as AdapterPayload | undefined,
+    findByUid: async (uid) => (await sessions.byUid(uid)) as AdapterPayload | undefined,
+    destroy: (id) => sessions.end(id),
+  };
+}
+
+/** Nothing is stored when an access token is made; destroying one is a revocation. */
+function statelessAdapter(revocations: Revocations): Partial<Adapter> {
+  return {
+    destroy: (jti) => revocations.endToken(jti),
+  };
+}
+
+function ephemeralAdapter(model: string, ephemeral: Ephemeral): Partial<Adapter> {
+  const key = (id: string) => `${model}:${sha256(id)}`;
+  return {
+    upsert: (id, { jti: _, ...payload }, expiresIn = 0) =>
+      ephemeral.set(key(id), JSON.stringify(payload), expiresIn),
+    async find(id) {
+      const text = await ephemeral.get(key(id));
+      return text === undefined ? undefined : { ...(JSON.parse(text) as AdapterPayload), jti: id };
+    },
+    async consume(id) {
+      if ((await ephemeral.take(key(id))) === undefined)
+        throw new errors.InvalidRequestObject('request_uri was used before');
+    },
+    destroy: (id) => ephemeral.delete(key(id)),
+  };
+}
+
+function recordAdapter(model: string, records: RecordStore): Partial<Adapter> {
+  return {
+    upsert: (id, payload, expiresIn = 0) => records.save(model, id, payload as RecordPayload, expiresIn),
+    find: async (id) => (await records.byId(model, id)) as AdapterPayload | undefined,
+    findByUserCode: async (code) => (await records.byUserCode(model, code)) as AdapterPayload | undefined,
+    // The library reads `consumed` and only later calls this: of parallel users all but one must fail here.
+    async consume(id) {
+      if (!(await records.consume(model, id))) throw new errors.InvalidGrant('it was used before');
+    },
+    destroy: (id) => records.remove(model, id),
+    revokeByGrantId: (grantId) => records.removeOfGrant(model, grantId),
+  };
+}
+
+/** What a model is not expected to be asked for fails loudly instead of pretending to have worked. */
+function unsupported(model: string): Adapter {
+  const refuse = (operation: string) => async (): Promise<never> => {
+    throw new Error(`${model} has no ${operation}`);
+  };
+  return {
+    upsert: refuse('upsert'),
+    find: refuse('find'),
+    findByUid: refuse('findByUid'),
+    findByUserCode: refuse('findByUserCode'),
+    consume: refuse('consume'),
+    destroy: refuse('destroy'),
+    revokeByGrantId: refuse('revokeByGrantId'),
+  };
+}

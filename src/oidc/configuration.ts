@@ -1,0 +1,168 @@
+/**
+ * Cypher's configuration as oidc-provider's. Pure: what it needs of the rest is handed in. Every development default of
+ * the library that matters is replaced here or in policy.ts.
+ */
+import type { Configuration, JWK, KoaContextWithOIDC, ResourceServer } from 'oidc-provider';
+import { errors } from 'oidc-provider';
+import type { Accounts } from '../accounts/accounts.ts';
+import type { Config } from '../config/load.ts';
+import { accountClaims, claimsByScope, mfaAcr } from './claims.ts';
+import {
+  existingGrant,
+  issuesRefreshToken,
+  mayIntrospect,
+  mayRevoke,
+  pkceRequired,
+  prompts,
+  revokesGrant,
+} from './policy.ts';
+
+/** Life of each token, in seconds. A refresh family's absolute life bounds its grant's. */
+export const lifeSeconds = {
+  accessToken: 900,
+  authorizationCode: 60,
+  idToken: 3600,
+  interaction: 3600,
+  refreshIdle: 7 * 86_400,
+  refreshFamily: 30 * 86_400,
+  grant: 31 * 86_400,
+} as const;
+
+/** Cookie names; on https with the prefix that binds them to this host (RFC 6265bis, section 4.1.3.2). */
+export function cookieNames(issuer: string) {
+  const secure = issuer.startsWith('https:');
+  // Cookies with a path of their own cannot carry __Host-.
+  return {
+    session: secure ? '__Host-cypher_session' : 'cypher_session',
+    interaction: secure ? '__Secure-cypher_interaction' : 'cypher_interaction',
+    resume: secure ? '__Secure-cypher_resume' : 'cypher_resume',
+  };
+}
+
+export interface Pages {
+  error(
+    ctx: KoaContextWithOIDC,
+    error: { error: string; error_description?: string | undefined },
+    cause: Error,
+  ): Promise<void>;
+  logout(ctx: KoaContextWithOIDC, xsrf: string): Promise<void>;
+  loggedOut(ctx: KoaContextWithOIDC): Promise<void>;
+}
+
+export interface ConfigurationDeps {
+  config: Config;
+  accounts: Pick<Accounts, 'byId'>;
+  adapter: Configuration['adapter'];
+  jwks: JWK[];
+  cookieKeys: string[];
+  pages: Pages;
+  now: () => number;
+}
+
+export function providerConfiguration(deps: ConfigurationDeps): Configuration {
+  const { config, accounts, pages, now } = deps;
+  const secure = config.ISSUER.startsWith('https:');
+  const cookie = { httpOnly: true, sameSite: 'lax', secure, overwrite: true } as const;
+  const seconds = () => Math.floor(now() / 1000);
+  return {
+    adapter: deps.adapter,
+    clients: config.clients as NonNullable<Configuration['clients']>,
+    clientDefaults: { require_auth_time: true, grant_types: ['authorization_code'] },
+    extraClientMetadata: { properties: ['first_party', 'require_pkce'] },
+    jwks: { keys: deps.jwks },
+    cookies: {
+      keys: deps.cookieKeys,
+      names: cookieNames(config.ISSUER),
+      // The session's cookie is a PASETO (session_cookie.ts): authenticated by itself.
+      long: { ...cookie, signed: false },
+      short: { ...cookie, signed: true },
+    },
+    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}`, policy: prompts() },
+    async findAccount(_ctx, id) {
+      const account = await accounts.byId(id);
+      return account && { accountId: account.id, claims: async () => accountClaims(account) };
+    },
+    claims: claimsByScope,
+    scopes: ['openid', 'offline_access', 'profile', 'email'],
+    acrValues: [mfaAcr],
+    responseTypes: ['code', 'none'],
+    subjectTypes: ['public'],
+    pkce: { required: pkceRequired },
+    loadExistingGrant: existingGrant,
+    issueRefreshToken: issuesRefreshToken,
+    rotateRefreshToken: true,
+    revokeGrantPolicy: revokesGrant,
+    // The library would do 30 s; a client's clock is not ours to excuse when we check our own tokens.
+    clockTolerance: 0,
+    conformIdTokenClaims: true,
+    enabledJWA: { idTokenSigningAlgValues: ['RS256', 'ES256'] },
+    renderError: (ctx, out, error) => pages.error(ctx, out, error),
+    ttl: {
+      AccessToken: (_ctx, token) => resourceSeconds(config, token.aud) ?? lifeSeconds.accessToken,
+      ClientCredentials: (_ctx, token) => resourceSeconds(config, token.aud) ?? lifeSeconds.accessToken,
+      AuthorizationCode: lifeSeconds.authorizationCode,
+      Grant: lifeSeconds.grant,
+      IdToken: lifeSeconds.idToken,
+      Interaction: lifeSeconds.interaction,
+      RefreshToken: (_ctx, token) =>
+        Math.max(
+          1,
+          Math.min(
+            lifeSeconds.refreshIdle,
+            (token.iiat ?? seconds()) + lifeSeconds.refreshFamily - seconds(),
+          ),
+        ),
+      Session: (_ctx, session) =>
+        Math.max(
+          1,
+          Math.min(
+            config.SESSION_IDLE_SECONDS,
+            (session.loginTs ?? seconds()) + config.SESSION_LIFETIME_SECONDS - seconds(),
+          ),
+        ),
+    },
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: mayIntrospect(config.resources) },
+      revocation: { enabled: true, allowedPolicy: mayRevoke },
+      pushedAuthorizationRequests: { enabled: true },
+      userinfo: { enabled: true },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: (ctx) => pages.logout(ctx, xsrfOf(ctx)),
+        postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx),
+      },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: async (_ctx, _client, oneOf) => oneOf ?? [],
+        useGrantedResource: async () => true,
+        getResourceServerInfo: async (_ctx, audience) => resourceServer(config, audience),
+      },
+    },
+  };
+}
+
+/** The secret that the sign-out form must bring back; made by the library for this session. */
+function xsrfOf(ctx: KoaContextWithOIDC): string {
+  const state = ctx.oidc.session?.state;
+  if (typeof state?.secret !== 'string')
+    throw new Error('oidc-provider made no secret for the sign-out form');
+  return state.secret;
+}
+
+function resourceSeconds(config: Config, audience: unknown): number | undefined {
+  return config.resources.find((resource) => resource.audience === audience)?.token_seconds;
+}
+
+function resourceServer(config: Config, audience: string): ResourceServer {
+  const resource = config.resources.find((entry) => entry.audience === audience);
+  if (!resource) throw new errors.InvalidTarget();
+  return {
+    audience: resource.audience,
+    scope: resource.scopes.join(' '),
+    accessTokenTTL: resource.token_seconds,
+    // The library's name for "not its own JWT": the form is PASETO, see paseto_access_tokens.ts.
+    accessTokenFormat: 'opaque',
+  };
+}

@@ -1,0 +1,138 @@
+/**
+ * What the login pages need of oidc-provider: which request is waiting, for which client, and a way to hand the result
+ * back. Bound to the browser by the library's signed interaction cookie.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type Provider from 'oidc-provider';
+import { errors } from 'oidc-provider';
+import { AppError } from '../lib/errors.ts';
+import { mfaAcr } from './claims.ts';
+
+export interface ClientView {
+  id: string;
+  name: string;
+  firstParty: boolean;
+  uri: string | undefined;
+  logoUri: string | undefined;
+  policyUri: string | undefined;
+  tosUri: string | undefined;
+}
+
+/** A request for authorization that waits for a person. */
+export interface WaitingRequest {
+  uid: string;
+  prompt: 'login' | 'consent';
+  client: ClientView;
+  /** Where the answer goes. */
+  redirectUri: string;
+  loginHint: string | undefined;
+  /** Who is signed in; undefined before the login. */
+  accountId: string | undefined;
+  /** Scopes that the consent page asks for, those of APIs included. */
+  scopes: string[];
+}
+
+export interface Interactions {
+  /** The request that waits in this browser under this uid. Throws AppError 400 `interaction_expired`. */
+  waiting(req: IncomingMessage, res: ServerResponse, uid: string): Promise<WaitingRequest>;
+  /** Hands over a completed login; returns where the browser goes on. `amr` says what really happened. */
+  finishLogin(req: IncomingMessage, res: ServerResponse, accountId: string, amr: string[]): Promise<string>;
+  /** Hands over the answer to the consent page; returns where the browser goes on. */
+  finishConsent(req: IncomingMessage, res: ServerResponse, allowed: boolean): Promise<string>;
+}
+
+interface ConsentDetails {
+  missingOIDCScope?: string[];
+  missingOIDCClaims?: string[];
+  missingResourceScopes?: Record<string, string[]>;
+}
+
+export function createInteractions(provider: Provider, now: () => number): Interactions {
+  async function details(req: IncomingMessage, res: ServerResponse) {
+    try {
+      return await provider.interactionDetails(req, res);
+    } catch (error) {
+      if (!(error instanceof errors.SessionNotFound)) throw error;
+      throw new AppError(
+        'interaction_expired',
+        'This sign-in has expired or was begun in another browser. Go back to the app and sign in again.',
+        { cause: error },
+      );
+    }
+  }
+
+  return {
+    async waiting(req, res, uid) {
+      const { prompt, params, session, uid: waitingUid } = await details(req, res);
+      if (waitingUid !== uid || (prompt.name !== 'login' && prompt.name !== 'consent')) {
+        throw new AppError(
+          'interaction_expired',
+          'This sign-in has expired. Go back to the app and sign in again.',
+        );
+      }
+      const client = await provider.Client.find(String(params.client_id));
+      if (!client) throw new AppError('interaction_expired', 'The app that asked for this sign-in is gone.');
+      const missing = prompt.details as ConsentDetails;
+      return {
+        uid,
+        prompt: prompt.name,
+        client: {
+          id: client.clientId,
+          name: client.clientName ?? client.clientId,
+          firstParty: client.first_party === true,
+          uri: client.clientUri,
+          logoUri: client.logoUri,
+          policyUri: client.policyUri,
+          tosUri: client.tosUri,
+        },
+        redirectUri: String(params.redirect_uri ?? ''),
+        loginHint: typeof params.login_hint === 'string' ? params.login_hint : undefined,
+        accountId: session?.accountId,
+        scopes: [
+          ...new Set([
+            ...(missing.missingOIDCScope ?? []),
+            ...Object.values(missing.missingResourceScopes ?? {}).flat(),
+          ]),
+        ],
+      };
+    },
+
+    finishLogin: (req, res, accountId, amr) =>
+      provider.interactionResult(
+        req,
+        res,
+        { login: { accountId, amr, acr: mfaAcr, ts: Math.floor(now() / 1000) } },
+        { mergeWithLastSubmission: false },
+      ),
+
+    async finishConsent(req, res, allowed) {
+      if (!allowed) {
+        return provider.interactionResult(
+          req,
+          res,
+          { error: 'access_denied', error_description: 'The request was denied.' },
+          { mergeWithLastSubmission: false },
+        );
+      }
+      const { prompt, params, session, grantId } = await details(req, res);
+      if (prompt.name !== 'consent' || !session)
+        throw new AppError('wrong_step', 'There is nothing to allow now.');
+      const grant =
+        (grantId ? await provider.Grant.find(grantId) : undefined) ??
+        new provider.Grant({ accountId: session.accountId, clientId: String(params.client_id) });
+      const missing = prompt.details as ConsentDetails;
+      if (missing.missingOIDCScope) grant.addOIDCScope(missing.missingOIDCScope.join(' '));
+      if (missing.missingOIDCClaims) grant.addOIDCClaims(missing.missingOIDCClaims);
+      for (const [audience, scopes] of Object.entries(missing.missingResourceScopes ?? {})) {
+        grant.addResourceScope(audience, scopes.join(' '));
+      }
+      const saved = await grant.save();
+      return provider.interactionResult(
+        req,
+        res,
+        { consent: grantId ? {} : { grantId: saved } },
+        { mergeWithLastSubmission: true },
+      );
+    },
+  };
+}

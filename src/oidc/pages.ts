@@ -1,0 +1,75 @@
+/** The pages that oidc-provider asks for: errors of its endpoints, sign-out and signed out. */
+import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { Account, Accounts } from '../accounts/accounts.ts';
+import { contentSecurityPolicy } from '../http/headers.ts';
+import type { PageViews } from '../http/views.ts';
+import { randomId } from '../lib/crypto.ts';
+import type { Log } from '../lib/log.ts';
+import type { Pages } from './configuration.ts';
+
+/** What to do about an error that a person can do something about; the library's own words are for developers. */
+const hints: Record<string, string> = {
+  invalid_client: 'The app is not registered here, or is registered differently. Tell the people who run it.',
+  invalid_redirect_uri:
+    'The app asked to be answered at an address that is not registered for it. Tell its owner.',
+  invalid_request: 'The app made a request that cannot be answered. Tell the people who run it.',
+  server_error: 'Try again in a moment.',
+  temporarily_unavailable: 'Try again in a moment.',
+};
+
+export function createProviderPages(views: PageViews, accounts: Pick<Accounts, 'byId'>, log: Log): Pages {
+  function page(ctx: KoaContextWithOIDC, html: string, formTargets: (string | undefined)[] = []): void {
+    ctx.type = 'html';
+    ctx.set('Cache-Control', 'no-store');
+    ctx.set('Content-Security-Policy', contentSecurityPolicy(formTargets));
+    ctx.body = html;
+  }
+  const signedIn = async (ctx: KoaContextWithOIDC): Promise<Account | undefined> => {
+    const id = ctx.oidc.session?.accountId;
+    return id === undefined ? undefined : accounts.byId(id);
+  };
+
+  return {
+    async error(ctx, out, error) {
+      const id = randomId(9);
+      const status = ctx.status;
+      const line = { id, error: out.error, path: ctx.path, status };
+      if (status >= 500) log.error({ ...line, cause: error }, 'an OAuth request failed');
+      else log.info({ ...line, detail: out.error_description }, 'an OAuth request was refused');
+      const expired = error.name === 'SessionNotFound';
+      page(
+        ctx,
+        views.render('error', {
+          status,
+          title: expired ? 'This sign-in has expired' : 'This request cannot be answered',
+          message: expired
+            ? 'It was begun too long ago or in another browser. Go back to the app and sign in again.'
+            : `${out.error}${out.error_description ? `: ${out.error_description}` : ''}`,
+          hint: expired ? undefined : hints[out.error],
+          id,
+        }),
+      );
+    },
+    async logout(ctx, xsrf) {
+      const account = await signedIn(ctx);
+      const { client, params } = ctx.oidc;
+      const target = params?.post_logout_redirect_uri;
+      const html = views.render('logout', {
+        action: '/session/end/confirm',
+        xsrf,
+        username: account?.username,
+        clientName: client ? (client.clientName ?? client.clientId) : undefined,
+      });
+      page(ctx, html, [typeof target === 'string' ? target : undefined]);
+    },
+    async loggedOut(ctx) {
+      const { client } = ctx.oidc;
+      page(
+        ctx,
+        views.render('logout_done', {
+          clientName: client ? (client.clientName ?? client.clientId) : undefined,
+        }),
+      );
+    },
+  };
+}

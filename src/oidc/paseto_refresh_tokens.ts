@@ -1,0 +1,153 @@
+/**
+ * Overrides of oidc-provider's RefreshToken model: the token leaves as PASETO, the store has a hash, and rotation is
+ * race-proof. The library reads `consumed`, calls consume(), makes a successor and saves it; here reading tells the
+ * state of the family (refresh/states.ts), consume() does nothing, and saving the successor is the one atomic rotation.
+ * test/http/provider_internals.test.ts breaks where a release calls these methods otherwise.
+ */
+import type Provider from 'oidc-provider';
+import ProviderClass, { errors } from 'oidc-provider';
+import { randomId } from '../lib/crypto.ts';
+import { refreshState } from '../refresh/states.ts';
+import type { RefreshStore, StoredRefreshToken } from '../refresh/store.ts';
+import type { Revocations } from '../revocation/revocations.ts';
+import type { Tokens } from '../tokens/tokens.ts';
+import { familyInQuestion, type InFamily } from './family.ts';
+
+export interface RefreshTokenDeps {
+  tokens: Pick<Tokens, 'seal' | 'open'>;
+  refresh: RefreshStore;
+  revocations: Revocations;
+  leewayMs: number;
+  /** Absolute life of a family. */
+  familySeconds: number;
+  now: () => number;
+  /** Told of every reuse that ended a family. */
+  onReuse(event: { family: string; client: string | undefined; account: string | undefined }): void;
+}
+
+interface Payload {
+  iat: number;
+  exp: number;
+  clientId: string;
+  accountId: string;
+  grantId: string;
+  sid?: string;
+  sessionUid?: string;
+  expiresWithSession?: boolean;
+}
+
+interface RefreshTokenModel extends InFamily, Payload {
+  jti: string;
+  iiat: number;
+  consumed: boolean | undefined;
+  getValueAndPayload(): Promise<{ payload: Payload & { jti?: string } }>;
+  emit(event: string): void;
+  save(): Promise<string>;
+  consume(): Promise<void>;
+  destroy(): Promise<void>;
+}
+
+interface RefreshTokenClass {
+  new (payload: object): RefreshTokenModel;
+  prototype: RefreshTokenModel;
+  find(value: unknown, options?: { ignoreExpiration?: boolean }): Promise<RefreshTokenModel | undefined>;
+  revokeByGrantId(grantId: string): Promise<void>;
+}
+
+/** Replaces `find`, `save`, `consume`, `destroy` and `revokeByGrantId` of this provider instance's RefreshToken. */
+export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDeps): void {
+  const { tokens, refresh, revocations, leewayMs, familySeconds, now } = deps;
+  const Model = provider.RefreshToken as unknown as RefreshTokenClass;
+  const stateOf = (stored: StoredRefreshToken) => refreshState(stored.facts, now(), leewayMs);
+
+  Model.find = async (value) => {
+    const claims =
+      typeof value === 'string' ? await tokens.open('refresh', value, { ignoreExpiration: true }) : undefined;
+    if (typeof claims?.token_id !== 'string') return undefined;
+    const stored = await refresh.read(claims.token_id);
+    if (!stored) return undefined;
+    const state = stateOf(stored);
+    if (state === 'ended') return undefined;
+    const token = new Model({ ...stored.payload, jti: claims.token_id });
+    token.familyId = stored.familyId;
+    // Only the token endpoint may treat a repetition as one; elsewhere a used token is just inactive.
+    const repeatable = ProviderClass.ctx?.oidc?.route === 'token';
+    if (state === 'reuse' || (state === 'retry' && !repeatable)) token.consumed = true;
+    return token;
+  };
+
+  Model.prototype.save = async function () {
+    const predecessor = ProviderClass.ctx?.oidc?.entities.RotatedRefreshToken as
+      | RefreshTokenModel
+      | undefined;
+    this.jti = predecessor ? refresh.successorOf(predecessor.jti) : randomId(32);
+    const { payload } = await this.getValueAndPayload();
+    const { jti: _, ...stored } = payload;
+    let kept: Payload = stored;
+    if (predecessor) {
+      this.familyId = predecessor.familyId;
+      if (!(await refresh.rotate(predecessor.jti, stored, stored.exp * 1000))) {
+        kept = await successorOf(predecessor);
+      }
+    } else {
+      this.familyId = familyInQuestion() ?? randomId();
+      await refresh.begin(
+        {
+          id: this.familyId,
+          grantId: stored.grantId,
+          clientId: stored.clientId,
+          accountId: stored.accountId,
+          sessionUid: stored.sessionUid,
+          offline: !stored.expiresWithSession,
+          expiresAt: (this.iiat + familySeconds) * 1000,
+        },
+        this.jti,
+        stored,
+        stored.exp * 1000,
+      );
+    }
+    this.emit('saved');
+    // Made of what is stored and nothing else, so that a repeated request receives the very same text.
+    const sealed = {
+      sub: kept.accountId,
+      client_id: kept.clientId,
+      sid: kept.sid,
+      grant: kept.grantId,
+      token_id: this.jti,
+      family: this.familyId,
+    };
+    return tokens.seal('refresh', sealed, { issuedAt: kept.iat, expiresAt: kept.exp });
+  };
+
+  /** Somebody else has rotated the token in between: what that amounts to is decided by the same table. */
+  async function successorOf(predecessor: RefreshTokenModel): Promise<Payload> {
+    const [stored, successor] = await Promise.all([
+      refresh.read(predecessor.jti),
+      refresh.read(refresh.successorOf(predecessor.jti)),
+    ]);
+    if (stored && successor && stateOf(stored) === 'retry') return successor.payload as unknown as Payload;
+    if (stored && stateOf(stored) === 'reuse') await endReused(predecessor);
+    throw new errors.InvalidGrant('refresh token already used');
+  }
+
+  async function endReused(token: RefreshTokenModel): Promise<void> {
+    if (!token.familyId) return;
+    await revocations.endFamily(token.familyId, 'reuse');
+    deps.onReuse({ family: token.familyId, client: token.clientId, account: token.accountId });
+  }
+
+  Model.prototype.consume = async function () {
+    this.emit('consumed');
+  };
+
+  Model.prototype.destroy = async function () {
+    if (this.consumed) await endReused(this);
+    else if (this.familyId) await revocations.endFamily(this.familyId, 'revoked');
+    this.emit('destroyed');
+  };
+
+  Model.revokeByGrantId = async (grantId) => {
+    // Of a single family `destroy` or AccessToken.revokeByGrantId has taken care; the other families live on.
+    if (familyInQuestion() === undefined) await revocations.endGrant(grantId, 'signed_out');
+  };
+}

@@ -1,0 +1,86 @@
+/**
+ * Who may do what at the OAuth endpoints, in place of oidc-provider's development defaults: introspection, revocation,
+ * PKCE, refresh tokens, grants without a consent page. Pure but for the grant that a first-party client is given.
+ */
+import type { Client, KoaContextWithOIDC } from 'oidc-provider';
+import { interactionPolicy } from 'oidc-provider';
+import type { Resource } from '../config/schema.ts';
+
+interface Issued {
+  clientId?: string | undefined;
+  aud?: string | string[] | undefined;
+}
+
+export const isFirstParty = (client: Client | undefined): boolean => client?.first_party === true;
+
+const isPublic = (client: Client): boolean => client.clientAuthMethod === 'none';
+
+/** A client that can obtain no tokens exists to serve an API: it introspects and nothing else. */
+const isResourceServer = (client: Client): boolean =>
+  !isPublic(client) && (client.grantTypes ?? []).length === 0;
+
+/**
+ * A token is shown to the client it was issued to, and to the API it is meant for: the one registered for its audience,
+ * or, where it has no audience of its own, any API. Everybody else sees `{"active":false}` (RFC 7662, section 2.2).
+ */
+export function mayIntrospect(resources: Resource[]) {
+  return (_ctx: KoaContextWithOIDC, client: Client, token: Issued): boolean => {
+    if (isPublic(client)) return false;
+    if (token.clientId === client.clientId) return true;
+    if (!('aud' in token) || token.aud === undefined)
+      return isResourceServer(client) && 'kind' in token && token.kind === 'AccessToken';
+    return resources.some(
+      ({ audience, client_id }) => audience === token.aud && client_id === client.clientId,
+    );
+  };
+}
+
+/** Only the client that a token was issued to may revoke it (RFC 7009, section 2.1). */
+export const mayRevoke = (_ctx: KoaContextWithOIDC, client: Client, token: Issued): boolean =>
+  token.clientId === client.clientId;
+
+/** PKCE is required, unless a confidential client's registration says otherwise. */
+export const pkceRequired = (_ctx: KoaContextWithOIDC, client: Client): boolean =>
+  isPublic(client) || client.require_pkce !== false;
+
+/** Every client that may use refresh tokens receives one; without `offline_access` it ends with the session. */
+export const issuesRefreshToken = (_ctx: KoaContextWithOIDC, client: Client): boolean =>
+  client.grantTypeAllowed('refresh_token');
+
+/** Sign-out ends the session's grants; at the token and revocation endpoints only the family in question ends. */
+export const revokesGrant = (ctx: KoaContextWithOIDC): boolean =>
+  ctx.oidc.route !== 'token' && ctx.oidc.route !== 'revocation';
+
+/** The session's grant for this client. A first-party client is granted what it asks for, without a page. */
+export async function existingGrant(ctx: KoaContextWithOIDC) {
+  const { oidc } = ctx;
+  const { client, session, provider } = oidc;
+  if (!client || !session) return undefined;
+  const grantId = oidc.result?.consent?.grantId ?? session.grantIdFor(client.clientId);
+  const existing = grantId ? await provider.Grant.find(grantId) : undefined;
+  if (!isFirstParty(client) || !session.accountId) return existing;
+  const grant = existing ?? new provider.Grant({ accountId: session.accountId, clientId: client.clientId });
+  const before = JSON.stringify(grant);
+  grant.addOIDCScope([...oidc.requestParamOIDCScopes].join(' '));
+  grant.addOIDCClaims([...oidc.requestParamClaims]);
+  for (const [audience, server] of Object.entries(oidc.resourceServers ?? {})) {
+    grant.addResourceScope(
+      audience,
+      [...oidc.requestParamScopes].filter((scope) => server.scopes.has(scope)).join(' '),
+    );
+  }
+  if (!existing || JSON.stringify(grant) !== before) await grant.save();
+  return grant;
+}
+
+/** The library's prompts; a first-party native app is not asked for consent again and again. */
+export function prompts() {
+  const policy = interactionPolicy.base();
+  const consent = policy.get('consent');
+  const native = consent?.checks.get('native_client_prompt');
+  if (!consent || !native) throw new Error('oidc-provider has no native_client_prompt check any more');
+  const { check } = native;
+  native.check = (ctx) =>
+    isFirstParty(ctx.oidc.client) ? interactionPolicy.Check.NO_NEED_TO_PROMPT : check(ctx);
+  return policy;
+}

