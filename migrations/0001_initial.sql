@@ -95,6 +95,7 @@ create table refresh_families (
 ) with (fillfactor = 80);
 create index on refresh_families (grant_id);
 create index on refresh_families (account_id);
+create index on refresh_families (session_uid) where session_uid is not null;
 
 create table refresh_tokens (
   token_hash text primary key,

@@ -24,7 +24,6 @@ import { createInteractionRoutes } from './interaction/routes.ts';
 import { createSecondFactor } from './interaction/second_factor.ts';
 import { createStandings } from './interaction/standing.ts';
 import { openKeyring } from './keys/keyring.ts';
-import { keyGenerators, opaqueKeysOf, privateJwks, tokenKeysetOf } from './keys/kinds.ts';
 import { createSealer } from './lib/crypto.ts';
 import type { Log } from './lib/log.ts';
 import { createAdapter } from './oidc/adapter.ts';
@@ -37,6 +36,7 @@ import { describeScope } from './oidc/scopes.ts';
 import { createOpaque } from './opaque/opaque.ts';
 import { createRefreshStore } from './refresh/store.ts';
 import { createRevocations } from './revocation/revocations.ts';
+import { keyGenerators, opaqueKeysOf, privateJwks, tokenKeysetOf } from './server_keys.ts';
 import { createSessionStore } from './sessions/store.ts';
 import type { Cache } from './storage/cache.ts';
 import type { Database } from './storage/database.ts';
@@ -77,26 +77,34 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
     recoveryKey: keyring.derive('recovery codes'),
     now,
   });
-  const revocations = createRevocations(database, lifeSeconds.accessToken + 60, now);
-  const refresh = createRefreshStore(database, keyring.derive('refresh successors'), now);
+  // A minute more than the longest life, for instances whose clocks differ.
+  const revokedSeconds = lifeSeconds.accessToken + 60;
+  const revocations = createRevocations(database, revokedSeconds, now);
+  const refresh = createRefreshStore(database, {
+    successorKey: keyring.derive('refresh successors'),
+    leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
+    now,
+  });
   const assets = createAssets({ dir: join(deps.root, 'views/assets') });
   const views = createViews({ viewsDir: join(deps.root, 'views'), assets });
 
+  const cookieKeys = [keyring.derive('cookies').toString('base64url')];
   const { provider, middleware: oidc } = createOidc({
     config,
     accounts,
     adapter: createAdapter({
-      sessions: createSessionStore(database, now),
+      sessions: createSessionStore(database, revokedSeconds, now),
       records: createRecordStore(database, now),
       revocations,
       ephemeral,
     }),
     jwks: privateJwks(keyring),
-    cookieKeys: [keyring.derive('cookies').toString('base64url')],
-    pages: createProviderPages(views, accounts, log),
+    cookieKeys,
+    pages: createProviderPages(views, accounts),
     tokens,
     refresh,
     revocations,
+    log,
     onReuse: (event) => log.warn(event, 'a refresh token was reused; its family was ended'),
     now,
   });
@@ -139,7 +147,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
     stopping: deps.stopping,
   });
 
-  const app = new Koa({ proxy: true });
+  const app = new Koa({ proxy: true, keys: cookieKeys });
   app.use(securityHeaders(config.ISSUER));
   app.use(renderErrors(views, log));
   app.use(assets.middleware);

@@ -18,7 +18,7 @@ const EX_CONFIG = 78;
 const stopWithinMs = 10_000;
 
 try {
-  const config = loadConfig(process.env, process.cwd());
+  const config = loadConfig();
   await start(config, createLog(config.LOG_LEVEL));
 } catch (error) {
   const configuration = error instanceof ConfigError || error instanceof WrongKeyEncryptionKey;
@@ -38,9 +38,10 @@ async function start(config: Config, log: Log): Promise<void> {
   if (!native) log.warn('native P-256 arithmetic failed its self-check; logins run on the slow one');
 
   const now = Date.now;
-  const database = openDatabase(databaseUrl, (error) =>
-    log.warn({ cause: error }, 'a database connection was lost'),
-  );
+  let stopping = false;
+  const database = openDatabase(databaseUrl, (error) => {
+    if (!stopping) log.warn({ cause: error }, 'a database connection was lost');
+  });
   const cache = config.REDIS_URL
     ? createRedisCache(config.REDIS_URL, (state, cause) =>
         log.warn({ state, cause }, 'the cache changed its state'),

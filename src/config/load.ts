@@ -34,7 +34,7 @@ export class ConfigError extends Error {
 const secrets = ['DATABASE_URL', 'REDIS_URL', 'KEY_ENCRYPTION_KEY'];
 
 /** Loads and checks everything. Throws ConfigError with all faults. Relative paths are taken from `cwd`. */
-export function loadConfig(env: NodeJS.ProcessEnv, cwd: string): Config {
+export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd: string = process.cwd()): Config {
   const faults: string[] = [];
   const given = readSettings(env, cwd, faults);
   const parsed = settingsSchema.safeParse(given);

@@ -1,6 +1,6 @@
 /**
  * The one renderer of errors: JSON `{error, message, id}` for scripts, a page for people, OAuth's own format from
- * oidc-provider's endpoints. Every error has an id that is in the log; nothing about the inside leaves.
+ * oidc-provider's endpoints. Every answer has an id (X-Request-Id) that is in the log; nothing about the inside leaves.
  */
 import type { Context, Middleware } from 'koa';
 import { randomId } from '../lib/crypto.ts';
@@ -20,6 +20,9 @@ const titles: Partial<Record<AppError['code'], string>> = {
 /** Catches what the routes below it throw. */
 export function renderErrors(views: PageViews, log: Log): Middleware {
   return async (ctx, next) => {
+    const id = randomId(9);
+    ctx.state.requestId = id;
+    ctx.set('X-Request-Id', id);
     try {
       await next();
       if (ctx.status === 404 && ctx.body == null)
@@ -29,7 +32,7 @@ export function renderErrors(views: PageViews, log: Log): Middleware {
         thrown instanceof AppError
           ? thrown
           : new AppError('server_error', 'Something went wrong on our side.', { cause: thrown });
-      const id = logError(log, ctx, error);
+      logError(log, id, ctx, error);
       ctx.status = error.status;
       ctx.set('Cache-Control', 'no-store');
       if (error.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(error.retryAfterSeconds));
@@ -51,15 +54,12 @@ export function renderErrors(views: PageViews, log: Log): Middleware {
   };
 }
 
-/** Logs an error once, 5xx with its cause, and returns its id. */
-export function logError(log: Log, ctx: Context, error: AppError): string {
-  const id = randomId(9);
+function logError(log: Log, id: string, ctx: Context, error: AppError): void {
   const line = { id, error: error.code, method: ctx.method, path: ctx.path, status: error.status };
   if (error.status >= 500) log.error({ ...line, cause: error.cause }, error.message);
   else log.info(line, error.message);
-  return id;
 }
 
 /** People's browsers say that they take HTML first; scripts say JSON or nothing. */
-export const wantsPage = (ctx: Context): boolean =>
+const wantsPage = (ctx: Context): boolean =>
   !ctx.is('json') && ctx.get('accept') !== '' && ctx.accepts('json', 'html') === 'html';

@@ -50,16 +50,22 @@ async function readText(ctx: Context): Promise<string> {
 
 const text = (most: number) => z.string('must be text').max(most, 'is too long');
 
-/** The fields of the steps, by name. */
-export const fields = {
-  username: text(256),
-  email: z
-    .string('must be text')
-    .trim()
-    .max(254, 'is too long')
-    .regex(/^[^\s@]+@[^\s@]+$/, 'must be an e-mail address')
-    .or(z.literal('').transform(() => undefined))
-    .optional(),
-  code: text(64).trim(),
-  binary: text(1024),
+const username = text(256);
+const email = z
+  .string('must be text')
+  .trim()
+  .max(254, 'is too long')
+  .regex(/^[^\s@]+@[^\s@]+$/, 'must be an e-mail address')
+  .or(z.literal('').transform(() => undefined))
+  .optional();
+const opaqueMessage = text(1024);
+
+/** The body of each step. */
+export const bodies = {
+  loginInit: z.object({ username, ke1: opaqueMessage }),
+  loginFinish: z.object({ ke3: opaqueMessage }),
+  registerInit: z.object({ username, request: opaqueMessage }),
+  registerFinish: z.object({ username, record: opaqueMessage, email }),
+  code: z.object({ code: text(64).trim() }),
+  consent: z.object({ decision: z.enum(['allow', 'deny'], 'must be allow or deny') }),
 };

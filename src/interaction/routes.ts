@@ -4,8 +4,7 @@
  */
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
-import { z } from 'zod';
-import { fields, readBody } from '../http/forms.ts';
+import { bodies, readBody } from '../http/forms.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Interactions } from '../oidc/interactions.ts';
 import type { Devices } from './devices.ts';
@@ -26,15 +25,6 @@ export interface RouteDeps {
   /** Counts the start of a login or sign-up against the client's address. */
   addressLimit: Middleware;
 }
-
-const bodies = {
-  loginInit: z.object({ username: fields.username, ke1: fields.binary }),
-  loginFinish: z.object({ ke3: fields.binary }),
-  registerInit: z.object({ username: fields.username, request: fields.binary }),
-  registerFinish: z.object({ username: fields.username, record: fields.binary, email: fields.email }),
-  code: z.object({ code: fields.code }),
-  consent: z.object({ decision: z.enum(['allow', 'deny'], 'must be allow or deny') }),
-};
 
 export function createInteractionRoutes(deps: RouteDeps): Middleware {
   const { standings, pages, passwords, secondFactor, interactions, devices } = deps;

@@ -3,12 +3,9 @@ import type { Account } from '../accounts/accounts.ts';
 
 /** Claims by the scope that asks for them. */
 export const claimsByScope: Record<string, string[] | null> = {
-  openid: ['sub'],
+  openid: ['sub', 'acr', 'amr', 'auth_time'],
   profile: ['preferred_username'],
   email: ['email', 'email_verified'],
-  acr: null,
-  amr: null,
-  auth_time: null,
   sid: null,
   iss: null,
 };

@@ -3,8 +3,6 @@ import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import type { PageViews } from '../http/views.ts';
-import { randomId } from '../lib/crypto.ts';
-import type { Log } from '../lib/log.ts';
 import type { Pages } from './configuration.ts';
 
 /** What to do about an error that a person can do something about; the library's own words are for developers. */
@@ -17,7 +15,7 @@ const hints: Record<string, string> = {
   temporarily_unavailable: 'Try again in a moment.',
 };
 
-export function createProviderPages(views: PageViews, accounts: Pick<Accounts, 'byId'>, log: Log): Pages {
+export function createProviderPages(views: PageViews, accounts: Pick<Accounts, 'byId'>): Pages {
   function page(ctx: KoaContextWithOIDC, html: string, formTargets: (string | undefined)[] = []): void {
     ctx.type = 'html';
     ctx.set('Cache-Control', 'no-store');
@@ -31,22 +29,17 @@ export function createProviderPages(views: PageViews, accounts: Pick<Accounts, '
 
   return {
     async error(ctx, out, error) {
-      const id = randomId(9);
-      const status = ctx.status;
-      const line = { id, error: out.error, path: ctx.path, status };
-      if (status >= 500) log.error({ ...line, cause: error }, 'an OAuth request failed');
-      else log.info({ ...line, detail: out.error_description }, 'an OAuth request was refused');
       const expired = error.name === 'SessionNotFound';
       page(
         ctx,
         views.render('error', {
-          status,
+          status: ctx.status,
           title: expired ? 'This sign-in has expired' : 'This request cannot be answered',
           message: expired
             ? 'It was begun too long ago or in another browser. Go back to the app and sign in again.'
             : `${out.error}${out.error_description ? `: ${out.error_description}` : ''}`,
           hint: expired ? undefined : hints[out.error],
-          id,
+          id: String(ctx.state.requestId),
         }),
       );
     },

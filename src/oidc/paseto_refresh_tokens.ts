@@ -7,8 +7,7 @@
 import type Provider from 'oidc-provider';
 import ProviderClass, { errors } from 'oidc-provider';
 import { randomId } from '../lib/crypto.ts';
-import { refreshState } from '../refresh/states.ts';
-import type { RefreshStore, StoredRefreshToken } from '../refresh/store.ts';
+import type { RefreshStore } from '../refresh/store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { familyInQuestion, type InFamily } from './family.ts';
@@ -17,10 +16,8 @@ export interface RefreshTokenDeps {
   tokens: Pick<Tokens, 'seal' | 'open'>;
   refresh: RefreshStore;
   revocations: Revocations;
-  leewayMs: number;
   /** Absolute life of a family. */
   familySeconds: number;
-  now: () => number;
   /** Told of every reuse that ended a family. */
   onReuse(event: { family: string; client: string | undefined; account: string | undefined }): void;
 }
@@ -56,9 +53,8 @@ interface RefreshTokenClass {
 
 /** Replaces `find`, `save`, `consume`, `destroy` and `revokeByGrantId` of this provider instance's RefreshToken. */
 export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDeps): void {
-  const { tokens, refresh, revocations, leewayMs, familySeconds, now } = deps;
+  const { tokens, refresh, revocations, familySeconds } = deps;
   const Model = provider.RefreshToken as unknown as RefreshTokenClass;
-  const stateOf = (stored: StoredRefreshToken) => refreshState(stored.facts, now(), leewayMs);
 
   Model.find = async (value) => {
     const claims =
@@ -66,7 +62,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     if (typeof claims?.token_id !== 'string') return undefined;
     const stored = await refresh.read(claims.token_id);
     if (!stored) return undefined;
-    const state = stateOf(stored);
+    const { state } = stored;
     if (state === 'ended') return undefined;
     const token = new Model({ ...stored.payload, jti: claims.token_id });
     token.familyId = stored.familyId;
@@ -125,8 +121,8 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
       refresh.read(predecessor.jti),
       refresh.read(refresh.successorOf(predecessor.jti)),
     ]);
-    if (stored && successor && stateOf(stored) === 'retry') return successor.payload as unknown as Payload;
-    if (stored && stateOf(stored) === 'reuse') await endReused(predecessor);
+    if (stored?.state === 'retry' && successor) return successor.payload as unknown as Payload;
+    if (stored?.state === 'reuse') await endReused(predecessor);
     throw new errors.InvalidGrant('refresh token already used');
   }
 

@@ -4,7 +4,8 @@
  */
 import type { Middleware } from 'koa';
 import compose from 'koa-compose';
-import Provider from 'oidc-provider';
+import Provider, { type errors, type KoaContextWithOIDC } from 'oidc-provider';
+import type { Log } from '../lib/log.ts';
 import type { RefreshStore } from '../refresh/store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Tokens } from '../tokens/tokens.ts';
@@ -12,11 +13,13 @@ import { type ConfigurationDeps, cookieNames, lifeSeconds, providerConfiguration
 import { usePasetoAccessTokens } from './paseto_access_tokens.ts';
 import { type RefreshTokenDeps, usePasetoRefreshTokens } from './paseto_refresh_tokens.ts';
 import { createSessionCookie } from './session_cookie.ts';
+import { keepSessionOnNewIdentifier } from './session_identifier.ts';
 
 export interface OidcDeps extends ConfigurationDeps {
   tokens: Tokens;
   refresh: RefreshStore;
   revocations: Revocations;
+  log: Log;
   onReuse: RefreshTokenDeps['onReuse'];
 }
 
@@ -29,8 +32,10 @@ export interface Oidc {
 export function createOidc(deps: OidcDeps): Oidc {
   const { config, tokens, revocations, refresh, now } = deps;
   const provider = new Provider(config.ISSUER, providerConfiguration(deps));
+  logErrors(provider, deps.log);
   // http/request.ts has already settled who the client is and under which name it reached us.
   provider.proxy = true;
+  keepSessionOnNewIdentifier(provider);
   usePasetoAccessTokens(provider, {
     issuer: config.ISSUER,
     tokens,
@@ -44,9 +49,7 @@ export function createOidc(deps: OidcDeps): Oidc {
     tokens,
     refresh,
     revocations,
-    leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
     familySeconds: lifeSeconds.refreshFamily,
-    now,
     onReuse: deps.onReuse,
   });
   const sessionCookie = createSessionCookie({
@@ -58,6 +61,43 @@ export function createOidc(deps: OidcDeps): Oidc {
     now,
   });
   return { provider, middleware: compose([sessionCookie, ...provider.middleware]) as Middleware };
+}
+
+const errorEvents = [
+  'authorization.error',
+  'discovery.error',
+  'end_session.error',
+  'end_session_confirm.error',
+  'grant.error',
+  'introspection.error',
+  'jwks.error',
+  'pushed_authorization_request.error',
+  'revocation.error',
+  'userinfo.error',
+  'server_error',
+];
+
+/** The library answers clients in few words; the whole of it is for the log, under the id of the answer. */
+function logErrors(provider: Provider, log: Log): void {
+  // Typed loosely here: the library's types name one overload an event.
+  const emitter: NodeJS.EventEmitter = provider;
+  for (const event of errorEvents) {
+    emitter.on(event, (ctx: KoaContextWithOIDC, error: errors.OIDCProviderError) => {
+      const line = {
+        id: ctx.state.requestId,
+        event,
+        client: ctx.oidc?.client?.clientId,
+        error: error.error,
+        status: ctx.status,
+      };
+      if (ctx.status >= 500) log.error({ ...line, cause: error }, 'an OAuth request failed');
+      else
+        log.info(
+          { ...line, detail: error.error_detail ?? error.error_description },
+          'an OAuth request was refused',
+        );
+    });
+  }
 }
 
 /** Checks every client by the library's metadata rules. Returns one line for each that is faulty. */

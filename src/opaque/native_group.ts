@@ -9,14 +9,15 @@
  * Hyperelliptic Curve Cryptography, 13.2.3.b.) It holds for k = 1, where x1 = x, and for k = n-2, where x2 = x. k = n-1
  * has no (k+1)P and is stock's. 2y is never 0, the order of P-256 being odd.
  *
- * Constant time: OpenSSL's multiplications, the only place where the bits of k decide anything, and k+1. Not constant
+ * Constant time: OpenSSL's multiplications, the only loop over the bits of k, and k+1. Not constant
  * time: V8's BigInt, the conversion from and to sjcl's numbers (nor is stock), OpenSSL's decompression of points, which
  * are public. BigInt sees P, which is public, and x1 and x2. In the OPRF the client gets x1 anyway; in 3DH it is a shared
  * secret, for the server's own key one that a client can have computed again by repeating its key share. Neither helps
  * towards k short of a discrete logarithm. So each call blinds them by a factor of its own, from the first product
  * to the last: the one long computation, the inverse, runs on a random number, and no repeat is the same work. What is
  * left, conversions and the products at both ends, four words each, depends on the values by leading zeros and a
- * division's rare correction step. The OPRF key's inverse is blinded likewise.
+ * division's rare correction step. Scalars meet such arithmetic in two places only: invScalar, where an OPRF key is
+ * blinded likewise and so seen by two conversions and two products, and hashToScalar, whose reduction is sjcl's, as in stock.
  */
 import { createECDH, ECDH, hash, randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';

@@ -5,12 +5,12 @@
  */
 import { keyedHash, sha256 } from '../lib/crypto.ts';
 import type { Database } from '../storage/database.ts';
-import type { RefreshFacts } from './states.ts';
+import { type RefreshFacts, type RefreshState, refreshState } from './states.ts';
 
 export interface StoredRefreshToken {
   familyId: string;
   payload: Record<string, unknown>;
-  facts: RefreshFacts;
+  state: RefreshState;
 }
 
 export interface NewFamily {
@@ -36,6 +36,14 @@ export interface RefreshStore {
   rotate(tokenId: string, payload: object, expiresAt: number): Promise<boolean>;
 }
 
+export interface RefreshSettings {
+  /** Derives each successor's id from its predecessor's. */
+  successorKey: Uint8Array;
+  /** How long a repetition receives the same successor; 0 turns it off. */
+  leewayMs: number;
+  now: () => number;
+}
+
 interface Row {
   family_id: string;
   payload: Record<string, unknown>;
@@ -48,11 +56,9 @@ interface Row {
 }
 
 export function createRefreshStore(
-  database: Database,
-  successorKey: Uint8Array,
-  now: () => number,
+  { query }: Database,
+  { successorKey, leewayMs, now }: RefreshSettings,
 ): RefreshStore {
-  const { query } = database;
   const successorOf = (tokenId: string) => keyedHash(successorKey, tokenId).toString('base64url');
   return {
     successorOf,
@@ -87,7 +93,13 @@ export function createRefreshStore(
          where t.token_hash = $1`,
         [sha256(tokenId), sha256(successorOf(tokenId))],
       );
-      return row && fromRow(row);
+      return (
+        row && {
+          familyId: row.family_id,
+          payload: row.payload,
+          state: refreshState(factsOf(row), now(), leewayMs),
+        }
+      );
     },
     async rotate(tokenId, payload, expiresAt) {
       const rows = await query(
@@ -112,14 +124,10 @@ export function createRefreshStore(
   };
 }
 
-const fromRow = (row: Row): StoredRefreshToken => ({
-  familyId: row.family_id,
-  payload: row.payload,
-  facts: {
-    familyEndedAt: row.ended_at?.getTime(),
-    familyExpiresAt: row.family_expires_at.getTime(),
-    expiresAt: row.expires_at.getTime(),
-    usedAt: row.used_at?.getTime(),
-    successorUsed: row.successor === null ? undefined : row.successor_used,
-  },
+const factsOf = (row: Row): RefreshFacts => ({
+  familyEndedAt: row.ended_at?.getTime(),
+  familyExpiresAt: row.family_expires_at.getTime(),
+  expiresAt: row.expires_at.getTime(),
+  usedAt: row.used_at?.getTime(),
+  successorUsed: row.successor === null ? undefined : row.successor_used,
 });

@@ -19,10 +19,16 @@ export interface SessionStore {
   byId(id: string): Promise<SessionPayload | undefined>;
   /** The session without its id. */
   byUid(uid: string): Promise<SessionPayload | undefined>;
+  /** Ends the session and all that was granted for its duration. */
   end(id: string): Promise<void>;
 }
 
-export function createSessionStore({ query }: Database, now: () => number): SessionStore {
+/** `accessTokenSeconds`: the longest life of an access token. */
+export function createSessionStore(
+  { query }: Database,
+  accessTokenSeconds: number,
+  now: () => number,
+): SessionStore {
   return {
     async save({ jti, ...payload }, ttlSeconds) {
       await query(
@@ -56,10 +62,17 @@ export function createSessionStore({ query }: Database, now: () => number): Sess
       return row?.payload;
     },
     async end(id) {
-      await query('update sessions set ended_at = $2 where id_hash = $1 and ended_at is null', [
-        sha256(id),
-        new Date(now()),
-      ]);
+      // With the session end the families that were granted for its duration, and their access tokens.
+      await query(
+        `with ended as (
+           update sessions set ended_at = $2 where id_hash = $1 and ended_at is null returning uid),
+         families as (
+           update refresh_families f set ended_at = $2, ended_because = 'signed_out' from ended
+           where f.session_uid = ended.uid and not f.offline and f.ended_at is null returning f.id)
+         insert into revocations (subject, expires_at) select 'family:' || id, $3 from families
+         on conflict (subject) do update set expires_at = excluded.expires_at`,
+        [sha256(id), new Date(now()), new Date(now() + accessTokenSeconds * 1000)],
+      );
     },
   };
 }

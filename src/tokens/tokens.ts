@@ -5,7 +5,7 @@
 
 import { PasetoError } from 'paseto';
 import type { KeyState, Keyset, KindKeys, TokenKey, TokenKind } from './keys.ts';
-import { createV4Local } from './v4_local.ts';
+import { createV4Local, repeatableNonce } from './v4_local.ts';
 import { createV4Public } from './v4_public.ts';
 
 /**
@@ -71,6 +71,7 @@ function footerOf({ kid }: TokenKey): Buffer {
 /** `seal` and `open` of every kind of token, for one issuer and one set of keys. */
 export function createTokens({ issuer, keyset, now }: TokensDeps) {
   const v4Local = createV4Local();
+  const v4LocalRepeatable = createV4Local(repeatableNonce);
   const v4Public = createV4Public();
   const forms: Record<TokenKind, TokenForm> = {
     step: formOf(issuer, 'step', keyset.step),
@@ -83,6 +84,7 @@ export function createTokens({ issuer, keyset, now }: TokensDeps) {
   /**
    * Makes a token of this kind from the claims, to which iss, type, iat and exp are added (and win). Times
    * are unix seconds; issuedAt is now unless given. `aud`, `sub` and `jti`, where present, must be strings.
+   * A refresh token with the same claims and times is the same text: a repeated request receives what the first did.
    * Throws on claims that are no JSON object, or whose token `open` would find too long.
    */
   async function seal(
@@ -95,7 +97,7 @@ export function createTokens({ issuer, keyset, now }: TokensDeps) {
     const all = { ...claims, iss: issuer, type: kind, iat: rfc3339(issuedAt), exp: rfc3339(expiresAt) };
     const options = { footer, implicitAssertion };
     const token = await (key.purpose === 'local'
-      ? v4Local.Encrypt(key.key, all, options)
+      ? (kind === 'refresh' ? v4LocalRepeatable : v4Local).Encrypt(key.key, all, options)
       : v4Public.Sign(key.secretKey, all, options));
     if (token.length > MAX_TOKEN_LENGTH) throw new RangeError(`claims too large for a ${kind} token`);
     return token;

@@ -14,12 +14,14 @@ const TAG_BYTES = 32;
 const CIPHER_KEY_BYTES = 32;
 const CIPHER_NONCE_BYTES = 24;
 
-/** A v4.local key. The bytes stay inside its two functions, so that no log or error dump can show them. */
+/** A v4.local key. The bytes stay inside its functions, so that no log or error dump can show them. */
 export interface V4LocalKey extends Key {
   /** The XChaCha20 key (32 bytes) and nonce (24 bytes), joined, of the token with this nonce. */
   readonly encryption: (nonce: Uint8Array) => Uint8Array;
   /** The BLAKE2b key (32 bytes) that authenticates the token with this nonce. */
   readonly authentication: (nonce: Uint8Array) => Uint8Array;
+  /** A nonce (32 bytes) that is a keyed hash of what will be sealed under it. */
+  readonly nonceOf: (sealed: Uint8Array) => Uint8Array;
 }
 
 /** The key of these 32 bytes, which are copied. Throws on any other length. */
@@ -31,6 +33,7 @@ export function createV4LocalKey(bytes: Uint8Array): V4LocalKey {
     type: 'secret',
     encryption: derivation(bytes, 'paseto-encryption-key', CIPHER_KEY_BYTES + CIPHER_NONCE_BYTES),
     authentication: derivation(bytes, 'paseto-auth-key-for-aead', 32),
+    nonceOf: derivation(bytes, 'cypher-nonce-of-repeatable', NONCE_BYTES),
   };
 }
 
@@ -41,16 +44,32 @@ function derivation(key: Uint8Array, domain: string, length: number): (nonce: Ui
   return (nonce) => begun.clone().update(nonce).digest();
 }
 
+/** Makes the 32-byte nonce of a new token under `key`; `sealed` is all that the token will say (PAE). */
+export type NonceMaker = (key: V4LocalKey, sealed: () => Uint8Array) => Uint8Array;
+
+const randomNonce: NonceMaker = () => randomBytes(NONCE_BYTES);
+
+/**
+ * For tokens that must be the same text whenever they say the same: a keyed hash of all that is sealed, so that a nonce
+ * repeats only with its whole token. PASETO's own v1 and v2 made their nonces in this manner.
+ */
+export const repeatableNonce: NonceMaker = (key, sealed) => key.nonceOf(sealed());
+
 /**
  * The v4.local protocol: `Encrypt(key, claims, options)` and `Decrypt(key, token, options)` of the `paseto`
- * package. `nonce` makes the 32 bytes of each new token; only the test vectors, which fix them, pass their
- * own.
+ * package. Nonces are random unless said otherwise.
  */
-export function createV4Local(nonce: () => Uint8Array = () => randomBytes(NONCE_BYTES)) {
+export function createV4Local(nonce: NonceMaker = randomNonce) {
   const encryption = LocalEncrypt({
     version: 4,
     run: async (key: V4LocalKey, message: Uint8Array, footer: Uint8Array, implicit: Uint8Array) =>
-      encrypt(key, nonce(), message, footer, implicit),
+      encrypt(
+        key,
+        nonce(key, () => PAE([HEADER, message, footer, implicit])),
+        message,
+        footer,
+        implicit,
+      ),
   });
   const decryption = LocalDecrypt({
     version: 4,

@@ -13,7 +13,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const OWNERS: Record<string, string[]> = {
   '@cloudflare/opaque-ts': ['opaque/', 'browser/'],
   '@cloudflare/voprf-ts': ['opaque/', 'browser/'],
-  '@koa/router': ['app.ts', 'http/', 'demo/'],
+  '@koa/router': ['http/', 'interaction/', 'demo/'],
   '@noble/ciphers': ['tokens/'],
   '@noble/hashes': ['tokens/'],
   '@zxcvbn-ts/core': ['browser/'],

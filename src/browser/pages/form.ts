@@ -50,6 +50,7 @@ export function createForm(busyLabel: string, submit: (form: PageForm) => Promis
     },
     close(message) {
       closed = true;
+      element.dataset.closed = '';
       form.formError(message);
     },
   };

@@ -2,10 +2,10 @@
 import { createPrivateKey, generateKeyPair, type KeyObject, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { JWK } from 'oidc-provider';
-import { sha256 } from '../lib/crypto.ts';
-import { generateOpaqueKeys, type OpaqueKeys } from '../opaque/opaque.ts';
-import { createKeyset, type Keyset } from '../tokens/keys.ts';
-import type { Generators, Keyring } from './keyring.ts';
+import type { Generators, Keyring } from './keys/keyring.ts';
+import { sha256 } from './lib/crypto.ts';
+import { generateOpaqueKeys, type OpaqueKeys } from './opaque/opaque.ts';
+import { createKeyset, type Keyset } from './tokens/keys.ts';
 
 const tokenKinds = ['step', 'session', 'access', 'refresh', 'public'] as const;
 const jwkKinds = ['RS256', 'ES256'] as const;

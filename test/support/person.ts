@@ -1,0 +1,220 @@
+/**
+ * A person with a browser and an authenticator, and the app that sends them to sign in: the whole way over HTTP, with
+ * the OPAQUE client in Node. Every step can be taken alone, so that a test can leave one out or repeat it.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  getOpaqueConfig,
+  IdentityMemHardFn,
+  KE2,
+  OpaqueClient,
+  OpaqueID,
+  RegistrationResponse,
+} from '@cloudflare/opaque-ts';
+import { generateSync } from 'otplib';
+import request from 'supertest';
+import { fromBase64url, MESSAGE_BYTES, OPAQUE_CONTEXT, toBase64url } from '../../src/opaque/wire.ts';
+import type { TestServer } from './server.ts';
+
+const opaque = getOpaqueConfig(OpaqueID.OPAQUE_P256);
+// The stretching is the client's own business; the identity function keeps tests quick.
+const newOpaqueClient = () => new OpaqueClient(opaque, IdentityMemHardFn);
+
+export interface App {
+  client_id: string;
+  client_secret?: string;
+  redirect_uri: string;
+}
+
+export interface TokenAnswer {
+  access_token: string;
+  refresh_token: string;
+  id_token: string;
+  scope: string;
+  token_type: string;
+  expires_in: number;
+}
+
+export const verifier = () => randomBytes(32).toString('base64url');
+export const challengeOf = (value: string) => createHash('sha256').update(value).digest('base64url');
+
+/** Sends a form to the token endpoint (or another one) as this app. */
+export function asApp(server: TestServer, app: App, form: Record<string, string>, path = '/token') {
+  const post = request(server.url).post(path).type('form');
+  return app.client_secret
+    ? post.auth(app.client_id, app.client_secret).send(form)
+    : post.send({ client_id: app.client_id, ...form });
+}
+
+export type Person = ReturnType<typeof createPerson>;
+
+/** A new browser. `totpSecret` and `recoveryCodes` are learnt at sign-up. */
+export function createPerson(
+  server: TestServer,
+  username: string,
+  password = 'correct horse battery staple',
+) {
+  const agent = request.agent(server.url);
+  const person = {
+    agent,
+    username,
+    password,
+    totpSecret: '',
+    recoveryCodes: [] as string[],
+
+    /** GETs the authorization endpoint; returns where it redirects. */
+    async authorize(app: App, params: Record<string, string> = {}): Promise<URL> {
+      const answer = await agent.get('/auth').query({
+        client_id: app.client_id,
+        redirect_uri: app.redirect_uri,
+        response_type: 'code',
+        scope: 'openid',
+        state: 'a state',
+        nonce: 'a nonce',
+        ...params,
+      });
+      if (answer.status !== 303)
+        throw new Error(`authorize answered ${answer.status}: ${answer.text.slice(0, 2000)}`);
+      return new URL(String(answer.headers.location), server.url);
+    },
+
+    step: (uid: string, action: string, body: object) =>
+      agent.post(`/interaction/${uid}/${action}`).send(body),
+
+    async register(uid: string, email?: string) {
+      const client = newOpaqueClient();
+      const start = must(await client.registerInit(person.password));
+      const init = await person.step(uid, 'register/init', {
+        username,
+        request: toBase64url(start.serialize()),
+      });
+      if (init.status !== 200) return init;
+      const bytes = fromBase64url(init.body.response, MESSAGE_BYTES.registrationResponse) ?? [];
+      const { record } = must(
+        await client.registerFinish(RegistrationResponse.deserialize(opaque, [...bytes])),
+      );
+      return person.step(uid, 'register/finish', {
+        username,
+        record: toBase64url(record.serialize()),
+        email,
+      });
+    },
+
+    async setUpTotp(uid: string) {
+      const setup = await person.step(uid, 'totp/setup', {});
+      person.totpSecret = setup.body.secret;
+      const answer = await person.step(uid, 'totp/verify-setup', { code: person.code() });
+      if (answer.status === 200) person.recoveryCodes = answer.body.recovery_codes;
+      return answer;
+    },
+
+    /** KE1 → KE2; `finish` computes KE3, or is undefined where the password is wrong. */
+    async loginInit(uid: string, options: { username?: string; password?: string } = {}) {
+      const client = newOpaqueClient();
+      const ke1 = must(await client.authInit(options.password ?? person.password));
+      const answer = await person.step(uid, 'login/init', {
+        username: options.username ?? username,
+        ke1: toBase64url(ke1.serialize()),
+      });
+      if (answer.status !== 200) return { answer, ke3: undefined };
+      const bytes = fromBase64url(answer.body.ke2, MESSAGE_BYTES.ke2) ?? [];
+      const finish = await client.authFinish(
+        KE2.deserialize(opaque, [...bytes]),
+        undefined,
+        undefined,
+        OPAQUE_CONTEXT,
+      );
+      return { answer, ke3: finish instanceof Error ? undefined : toBase64url(finish.ke3.serialize()) };
+    },
+
+    async provePassword(uid: string) {
+      const { answer, ke3 } = await person.loginInit(uid);
+      return ke3 === undefined ? answer : person.step(uid, 'login/finish', { ke3 });
+    },
+
+    /** The code of the next time step; turns the clock so that none is used twice. */
+    code(): string {
+      server.clock.advance(30);
+      return generateSync({ secret: person.totpSecret, epoch: Math.floor(server.clock.now() / 1000) });
+    },
+
+    async signUp(uid: string, email?: string): Promise<URL> {
+      await expectOk(person.register(uid, email));
+      return new URL((await expectOk(person.setUpTotp(uid))).body.location);
+    },
+
+    async signIn(uid: string): Promise<URL> {
+      await expectOk(person.provePassword(uid));
+      return new URL(
+        (await expectOk(person.step(uid, 'totp/verify', { code: person.code() }))).body.location,
+      );
+    },
+
+    /** Follows redirects of this server, allowing what is asked, until the browser is sent elsewhere. */
+    async follow(location: URL): Promise<URL> {
+      let at = location;
+      for (let hop = 0; hop < 10 && at.host === new URL(server.url).host; hop++) {
+        const uid = interactionOf(at);
+        if (uid) {
+          const allowed = await expectOk(person.step(uid, 'consent', { decision: 'allow' }));
+          at = new URL(allowed.body.location);
+        } else {
+          const answer = await agent.get(at.pathname + at.search);
+          if (!answer.headers.location)
+            throw new Error(`${at.pathname} answered ${answer.status}: ${answer.text.slice(0, 2000)}`);
+          at = new URL(answer.headers.location, server.url);
+        }
+      }
+      return at;
+    },
+
+    /** The whole way from the app and back with a code. Signs up the first time, signs in when asked to. */
+    async codeFor(app: App, params: Record<string, string> = {}): Promise<string> {
+      const start = await person.authorize(app, params);
+      const uid = interactionOf(start);
+      const needsLogin =
+        uid !== undefined && (await agent.get(start.pathname)).text.includes('current-password');
+      const after =
+        !uid || !needsLogin ? start : person.totpSecret ? await person.signIn(uid) : await person.signUp(uid);
+      const back = await person.follow(after);
+      const code = back.searchParams.get('code');
+      if (!code) throw new Error(`no code came back: ${back.href}`);
+      return code;
+    },
+
+    /** The whole way to tokens. */
+    async tokensFor(app: App, params: Record<string, string> = {}): Promise<TokenAnswer> {
+      const codeVerifier = verifier();
+      const code = await person.codeFor(app, {
+        code_challenge: challengeOf(codeVerifier),
+        code_challenge_method: 'S256',
+        ...params,
+      });
+      const answer = await asApp(server, app, {
+        grant_type: 'authorization_code',
+        code,
+        redirect_uri: app.redirect_uri,
+        code_verifier: codeVerifier,
+        ...(params.resource ? { resource: params.resource } : {}),
+      });
+      if (answer.status !== 200) throw new Error(`token endpoint answered ${answer.status}: ${answer.text}`);
+      return answer.body as TokenAnswer;
+    },
+  };
+  return person;
+}
+
+/** The uid of an interaction's page; undefined for any other address. */
+export const interactionOf = (url: URL): string | undefined =>
+  /^\/interaction\/([^/]+)/.exec(url.pathname)?.[1];
+
+async function expectOk(sent: PromiseLike<request.Response>): Promise<request.Response> {
+  const answer = await sent;
+  if (answer.status !== 200) throw new Error(`a step answered ${answer.status}: ${answer.text}`);
+  return answer;
+}
+
+function must<T>(value: T | Error): T {
+  if (value instanceof Error) throw value;
+  return value;
+}

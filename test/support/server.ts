@@ -1,0 +1,107 @@
+/** The whole server for a test: the real app on PostgreSQL and Redis, on a port of its own, with a clock to turn. */
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buildApp } from '../../src/app.ts';
+import type { Config } from '../../src/config/load.ts';
+import { clientSchema, type Resource, settingsSchema } from '../../src/config/schema.ts';
+import { createLog } from '../../src/lib/log.ts';
+import { installNativeGroup } from '../../src/opaque/native_group.ts';
+import { createRedisCache } from '../../src/storage/cache.ts';
+import { type Database, openDatabase } from '../../src/storage/database.ts';
+import { migrate } from '../../src/storage/migrate.ts';
+import { createDatabase, createRedisDatabase } from './databases.ts';
+
+export interface TestClock {
+  now(): number;
+  advance(seconds: number): void;
+}
+
+export interface TestServer {
+  url: string;
+  clock: TestClock;
+  database: Database;
+  /** What the server wrote to its log at level trace. */
+  logged(): string;
+  close(): Promise<void>;
+}
+
+export interface ServerOptions {
+  clients?: object[];
+  resources?: Resource[];
+  settings?: Record<string, string>;
+  /** Another instance's storage, to run beside it under the same issuer. */
+  beside?: TestServer;
+  issuer?: string;
+}
+
+const root = new URL('../..', import.meta.url).pathname;
+const kek = Buffer.alloc(32, 7);
+
+const stores = new WeakMap<TestServer, { databaseUrl: string; redisUrl: string }>();
+
+/** Starts a server with wide limits; `settings` are environment variables by their names. */
+export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
+  await installNativeGroup();
+  const shared = options.beside && stores.get(options.beside);
+  const created = shared ? undefined : await createDatabase();
+  const databaseUrl = shared?.databaseUrl ?? created?.url ?? '';
+  const redisUrl = shared?.redisUrl ?? (await createRedisDatabase());
+  if (!shared) await migrate(databaseUrl, `${root}migrations`);
+
+  const server: Server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const config: Config = {
+    ...settingsSchema.parse({
+      LIMIT_ADDRESS_PER_MINUTE: '100000',
+      DATABASE_URL: databaseUrl,
+      REDIS_URL: redisUrl,
+      ...options.settings,
+    }),
+    ISSUER: options.issuer ?? options.beside?.url ?? `http://localhost:${port}`,
+    clients: (options.clients ?? []).map((client) => clientSchema.parse(client)),
+    resources: options.resources ?? [],
+  };
+  let offset = 0;
+  const clock = options.beside?.clock ?? {
+    now: () => Date.now() + offset,
+    advance: (seconds: number) => {
+      offset += seconds * 1000;
+    },
+  };
+  let logged = '';
+  const log = createLog('trace', {
+    write: (line) => {
+      logged += line;
+    },
+  });
+  const database = openDatabase(databaseUrl, () => {});
+  const cache = createRedisCache(redisUrl, () => {});
+  await cache.redis?.ping().catch(() => {});
+  const handler = await buildApp(config, {
+    database,
+    cache,
+    kek,
+    root,
+    log,
+    now: clock.now,
+    stopping: () => false,
+  });
+  server.on('request', handler);
+
+  const running: TestServer = {
+    url: `http://localhost:${port}`,
+    clock,
+    database,
+    logged: () => logged,
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await cache.close();
+      await database.close();
+      await created?.drop();
+    },
+  };
+  stores.set(running, { databaseUrl, redisUrl });
+  return running;
+}
