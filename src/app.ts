@@ -89,7 +89,11 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
   const views = createViews({ viewsDir: join(deps.root, 'views'), assets });
 
   const cookieKeys = [keyring.derive('cookies').toString('base64url')];
-  const { provider, middleware: oidc } = createOidc({
+  const {
+    provider,
+    sessionCookie,
+    middleware: oidc,
+  } = createOidc({
     config,
     accounts,
     adapter: createAdapter({
@@ -151,6 +155,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
   app.use(securityHeaders(config.ISSUER));
   app.use(renderErrors(views, log));
   app.use(assets.middleware);
+  app.use(sessionCookie);
   app.use(site);
   app.use(routes);
   app.use(oidc);

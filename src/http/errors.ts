@@ -44,11 +44,11 @@ export function renderErrors(views: PageViews, log: Log): Middleware {
         ctx.body = views.render('error', {
           status: error.status,
           title: titles[error.code] ?? (error.status >= 500 ? 'Something went wrong' : 'That did not work'),
-          message: error.message,
+          message: error.publicMessage,
           id,
         });
       } else {
-        ctx.body = { error: error.code, message: error.message, id };
+        ctx.body = { error: error.code, message: error.publicMessage, id };
       }
     }
   };
@@ -56,8 +56,8 @@ export function renderErrors(views: PageViews, log: Log): Middleware {
 
 function logError(log: Log, id: string, ctx: Context, error: AppError): void {
   const line = { id, error: error.code, method: ctx.method, path: ctx.path, status: error.status };
-  if (error.status >= 500) log.error({ ...line, cause: error.cause }, error.message);
-  else log.info(line, error.message);
+  if (error.status >= 500) log.error({ ...line, cause: error.cause }, error.publicMessage);
+  else log.info(line, error.publicMessage);
 }
 
 /** People's browsers say that they take HTML first; scripts say JSON or nothing. */

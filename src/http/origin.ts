@@ -4,19 +4,17 @@ import { AppError } from '../lib/errors.ts';
 
 /**
  * Browsers send Origin and Sec-Fetch-Site with every POST and no page can forge them. A request with neither comes from a
- * native app, which has no cookies but its own.
+ * native app, which has no cookies but its own. Our pages send no referrer, for which Chromium makes a form's Origin
+ * `null`: then Sec-Fetch-Site alone must say that the page was ours.
  */
 export function sameOriginOnly(issuer: string): Middleware {
   return async (ctx, next) => {
-    if (ctx.method !== 'GET' && ctx.method !== 'HEAD') {
-      const origin = ctx.get('origin');
-      const site = ctx.get('sec-fetch-site');
-      if (
-        (origin !== '' && origin !== issuer) ||
-        (site !== '' && site !== 'same-origin' && site !== 'none')
-      ) {
-        throw new AppError('cross_origin', 'This request came from another site and was refused.');
-      }
+    const origin = ctx.get('origin');
+    const site = ctx.get('sec-fetch-site');
+    const fromUs = site === 'same-origin' || site === 'none' || site === '';
+    const originFits = origin === '' || origin === issuer || (origin === 'null' && site === 'same-origin');
+    if (!fromUs || !originFits) {
+      throw new AppError('cross_origin', 'This request came from another site and was refused.');
     }
     await next();
   };

@@ -72,8 +72,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
   /** A page that posted a form is shown again, with the error beside the field. */
   async function showAgain(ctx: Context, error: AppError): Promise<void> {
     const standing = await standings.of(ctx, uidOf(ctx));
-    const recovery = ctx.get('referer').endsWith('/recovery');
-    await pages.show(ctx, standing, { error: error.message, recovery });
+    await pages.show(ctx, standing, { error: error.publicMessage, recovery: 'recovery' in ctx.query });
     ctx.status = error.status;
     if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));
   }

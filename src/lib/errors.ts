@@ -34,9 +34,17 @@ const statuses: Record<ErrorCode, number> = {
   server_error: 500,
 };
 
+/**
+ * Its `message` is the code, its `publicMessage` the sentence for people. `statusCode`, `expose` and `error_description`
+ * are what oidc-provider reads, so that one that is thrown below its endpoints is answered in OAuth's format.
+ */
 export class AppError extends Error {
   readonly code: ErrorCode;
   readonly status: number;
+  readonly publicMessage: string;
+  readonly statusCode: number;
+  readonly expose: boolean;
+  readonly error_description: string;
   /** Seconds after which it is worth trying again, where that is known. */
   readonly retryAfterSeconds: number | undefined;
 
@@ -45,9 +53,13 @@ export class AppError extends Error {
     publicMessage: string,
     options: { cause?: unknown; retryAfterSeconds?: number } = {},
   ) {
-    super(publicMessage, { cause: options.cause });
+    super(code, { cause: options.cause });
     this.code = code;
     this.status = statuses[code];
+    this.publicMessage = publicMessage;
+    this.statusCode = this.status;
+    this.expose = code !== 'server_error';
+    this.error_description = publicMessage;
     this.retryAfterSeconds = options.retryAfterSeconds;
   }
 }

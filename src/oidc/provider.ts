@@ -25,7 +25,9 @@ export interface OidcDeps extends ConfigurationDeps {
 
 export interface Oidc {
   provider: Provider;
-  /** Serves the OAuth and OpenID endpoints; the last middleware, for it answers what it does not know with 404. */
+  /** Opens and seals the session cookie; around everything that reads the session. */
+  sessionCookie: Middleware;
+  /** Serves the OAuth and OpenID endpoints. */
   middleware: Middleware;
 }
 
@@ -60,8 +62,14 @@ export function createOidc(deps: OidcDeps): Oidc {
       (ctx as { oidc?: { session?: { accountId?: string; uid?: string } } }).oidc?.session ?? {},
     now,
   });
-  return { provider, middleware: compose([sessionCookie, ...provider.middleware]) as Middleware };
+  return { provider, sessionCookie, middleware: compose([retryAfter, ...provider.middleware]) as Middleware };
 }
+
+/** The library renders a 503 of ours without saying when to come back. */
+const retryAfter: Middleware = async (ctx, next) => {
+  await next();
+  if (ctx.status === 503) ctx.set('Retry-After', '2');
+};
 
 const errorEvents = [
   'authorization.error',

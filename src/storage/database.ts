@@ -23,6 +23,8 @@ export function openDatabase(url: string, onIdleError: (error: Error) => void): 
     connectionString: url,
     max: poolSize,
     connectionTimeoutMillis: 900,
+    // A database that hangs (stopped, partitioned) does not answer its own statement timeout: ours ends the wait.
+    query_timeout: 900,
     statement_timeout: 5000,
     idle_in_transaction_session_timeout: 10_000,
     application_name: 'cypher',
@@ -94,7 +96,7 @@ async function run<Row extends object>(
 // 25006 a standby that is not yet the primary. https://www.postgresql.org/docs/18/errcodes-appendix.html
 const awayCodes = /^(08|53|57P|57014|25006|58)/;
 const awayMessages =
-  /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|not queryable/;
+  /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|not queryable|Query read timeout/;
 
 /** The same error, or AppError 503 around it where it says that the database cannot serve now. */
 function asUnavailable(error: unknown): unknown {

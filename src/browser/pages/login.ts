@@ -35,6 +35,6 @@ async function signIn(form: PageForm): Promise<void> {
 
 function fail(failure: Failure): void {
   if (isExpired(failure)) form.close(explain(failure));
-  else if (failure.status === 401) form.fieldError('password', WRONG, 'username');
+  else if (failure.error === 'invalid_credentials') form.fieldError('password', WRONG, 'username');
   else form.formError(explain(failure));
 }

@@ -43,11 +43,13 @@ async function signUp(form: PageForm): Promise<void> {
   }
 }
 
-/** A taken or impossible name belongs beside the name, a bad address beside the address, the rest above the button. */
+/** What is wrong with the name or the address is said beside it, the rest above the button. */
 function fail(failure: Failure): void {
+  // The server names the field before what is wrong with it: "email: is too long".
+  const [, field, fault] = /^(username|email): (.+)$/.exec(failure.message) ?? [];
   if (isExpired(failure)) form.close(explain(failure));
-  else if (failure.status === 409) form.fieldError('username', failure.message || 'This username is taken.');
-  else if (failure.error.includes('username')) form.fieldError('username', explain(failure));
-  else if (failure.error.includes('email')) form.fieldError('email', explain(failure));
+  else if (failure.error === 'username_taken') form.fieldError('username', explain(failure));
+  else if (field) form.fieldError(field, `The ${field} ${fault}.`);
+  else if (/username/i.test(failure.message)) form.fieldError('username', explain(failure));
   else form.formError(explain(failure));
 }
