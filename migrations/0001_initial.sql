@@ -57,7 +57,12 @@ create table sessions (
   uid text not null unique,
   account_id text,
   payload jsonb not null,
+  version integer not null default 1, -- a copy in the cache is good only for this version
+  address text,
+  user_agent text,
+  device text,
   created_at timestamptz not null,
+  last_seen_at timestamptz not null,
   expires_at timestamptz not null,
   ended_at timestamptz -- kept until it would have expired, so that a request in flight cannot revive it
 ) with (fillfactor = 80);
@@ -108,8 +113,33 @@ create table refresh_tokens (
 ) with (fillfactor = 80);
 create index on refresh_tokens (family_id);
 
+-- What the sweeper looks for.
+create index on spent (expires_at);
+create index on revocations (expires_at);
+create index on login_failures (expires_at);
+create index on records (expires_at);
+create index on sessions (expires_at);
+create index on refresh_families (expires_at);
+
+create table audit_log (
+  id bigint generated always as identity primary key,
+  at timestamptz not null,
+  event text not null,
+  account_id text,
+  client_id text,
+  address text,
+  detail jsonb
+);
+create index on audit_log (account_id, at);
+
+create function refuse_audit_change() returns trigger language plpgsql as
+$$ begin raise exception 'the audit log is append-only'; end $$;
+create trigger audit_log_is_append_only before update or delete or truncate on audit_log
+  for each statement execute function refuse_audit_change();
+
 create unlogged table ephemeral (
   key text primary key,
   value text not null,
   expires_at timestamptz not null
 );
+create index on ephemeral (expires_at);

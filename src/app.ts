@@ -7,10 +7,12 @@ import { join } from 'node:path';
 import Koa from 'koa';
 import { createAccounts } from './accounts/accounts.ts';
 import { createFailures } from './accounts/failures.ts';
+import type { Audit } from './audit/audit.ts';
 import { type Config, ConfigError } from './config/load.ts';
 import { createAssets } from './http/assets.ts';
 import { renderErrors } from './http/errors.ts';
 import { securityHeaders } from './http/headers.ts';
+import type { Metrics } from './http/metrics.ts';
 import { sameOriginOnly } from './http/origin.ts';
 import { createAddressLimit } from './http/rate_limit.ts';
 import { createRequestIdentity } from './http/request.ts';
@@ -18,6 +20,7 @@ import { createSite } from './http/site.ts';
 import { createViews } from './http/views.ts';
 import { createDevices } from './interaction/devices.ts';
 import { createLoginSteps } from './interaction/login_step.ts';
+import { auditEventOf } from './interaction/outcomes.ts';
 import { createPages } from './interaction/pages.ts';
 import { createPasswords } from './interaction/password.ts';
 import { createInteractionRoutes } from './interaction/routes.ts';
@@ -52,6 +55,8 @@ export interface AppDeps {
   /** Where views/ and the built assets are. */
   root: string;
   log: Log;
+  audit: Audit;
+  metrics: Metrics;
   /** Milliseconds since the epoch. */
   now: () => number;
   stopping: () => boolean;
@@ -61,7 +66,7 @@ export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => void
 
 /** Builds the server. Throws ConfigError for clients that break the metadata rules. */
 export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHandler> {
-  const { database, cache, log, now } = deps;
+  const { database, cache, log, audit, metrics, now } = deps;
   const sealer = createSealer(deps.kek);
   const keyring = await openKeyring(database, sealer, keyGenerators, now);
   const tokens = createTokens({ issuer: config.ISSUER, keyset: tokenKeysetOf(keyring), now });
@@ -97,7 +102,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
     config,
     accounts,
     adapter: createAdapter({
-      sessions: createSessionStore(database, revokedSeconds, now),
+      sessions: createSessionStore({ database, cache, accessTokenSeconds: revokedSeconds, now }),
       records: createRecordStore(database, now),
       revocations,
       ephemeral,
@@ -109,7 +114,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
     refresh,
     revocations,
     log,
-    onReuse: (event) => log.warn(event, 'a refresh token was reused; its family was ended'),
+    onError: (error) => metrics.oauthErrors.inc({ error }),
+    onRefresh(outcome, { familyId, clientId, accountId }) {
+      metrics.refreshes.inc({ outcome });
+      if (outcome === 'reused')
+        audit.record({ event: 'refresh.reused', accountId, clientId, detail: { family: familyId } });
+    },
     now,
   });
   const faults = await clientFaults(
@@ -134,6 +144,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
     devices,
     sameOriginOnly: sameOriginOnly(config.ISSUER),
     addressLimit: createAddressLimit(cache, config.LIMIT_ADDRESS_PER_MINUTE),
+    onOutcome(outcome) {
+      metrics.steps.inc({ step: outcome.step, outcome: outcome.outcome });
+      if (outcome.amr) metrics.logins.inc();
+      const event = auditEventOf(outcome);
+      if (event) audit.record(event);
+    },
   });
   const site = createSite({
     issuer: config.ISSUER,

@@ -2,20 +2,24 @@
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { buildApp } from './app.ts';
+import { createAudit } from './audit/audit.ts';
 import { keyEncryptionKey } from './config/key_encryption_key.ts';
 import { type Config, ConfigError, loadConfig } from './config/load.ts';
+import { createMetrics, serveMetrics } from './http/metrics.ts';
 import { WrongKeyEncryptionKey } from './keys/keyring.ts';
 import { createLog, type Log } from './lib/log.ts';
 import { installNativeGroup } from './opaque/native_group.ts';
-import { type Cache, createMemoryCache, createRedisCache } from './storage/cache.ts';
-import { type Database, openDatabase } from './storage/database.ts';
+import { createMemoryCache, createRedisCache } from './storage/cache.ts';
+import { openDatabase } from './storage/database.ts';
 import { startEmbeddedPostgres } from './storage/embedded_postgres.ts';
 import { migrate } from './storage/migrate.ts';
+import { createSweeper } from './storage/sweeper.ts';
 
 const root = join(import.meta.dirname, '..');
 /** sysexits.h: a configuration error. */
 const EX_CONFIG = 78;
 const stopWithinMs = 10_000;
+const sweepEveryMs = 60_000;
 
 try {
   const config = loadConfig();
@@ -39,20 +43,31 @@ async function start(config: Config, log: Log): Promise<void> {
 
   const now = Date.now;
   let stopping = false;
-  const database = openDatabase(databaseUrl, (error) => {
-    if (!stopping) log.warn({ cause: error }, 'a database connection was lost');
+  const metrics = createMetrics();
+  const database = openDatabase(databaseUrl, {
+    onIdleError(cause) {
+      if (!stopping) log.warn({ cause }, 'a database connection was lost');
+    },
+    observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
   });
   const cache = config.REDIS_URL
-    ? createRedisCache(config.REDIS_URL, (state, cause) =>
-        log.warn({ state, cause }, 'the cache changed its state'),
+    ? createRedisCache(
+        config.REDIS_URL,
+        (state, cause) => log.warn({ state, cause }, 'the cache changed its state'),
+        (seconds, ok) => metrics.observeStorage('redis', seconds, ok),
       )
     : createMemoryCache(now);
+  metrics.watch(database.pool, () => cache.state() === 'degraded');
+  const audit = createAudit(database, log, now);
+  const sweeper = createSweeper(database, log, now);
   const handler = await buildApp(config, {
     database,
     cache,
     kek: kek.key,
     root,
     log,
+    audit,
+    metrics,
     now,
     stopping: () => stopping,
   });
@@ -65,6 +80,9 @@ async function start(config: Config, log: Log): Promise<void> {
     server.once('error', reject);
     server.listen(config.PORT, config.HOST, resolve);
   });
+  const metricsServer =
+    config.METRICS_PORT && (await serveMetrics(metrics, config.HOST, config.METRICS_PORT));
+  sweeper.start(sweepEveryMs);
   for (const line of announcement(config, kek.path)) log.info(line);
   if (process.stdout.isTTY) process.stdout.write(`\nOpen ${config.ISSUER}\n`);
 
@@ -73,19 +91,20 @@ async function start(config: Config, log: Log): Promise<void> {
     stopping = true;
     log.info({ signal }, 'stopping: no new connections, requests in flight are finished');
     setTimeout(() => process.exit(1), stopWithinMs).unref();
-    server.closeIdleConnections();
+    sweeper.stop();
+    // A connection that is busy now is idle once its answer has gone out.
+    const idle = setInterval(() => server.closeIdleConnections(), 50);
     await new Promise((resolve) => server.close(resolve));
-    await closeAll(database, cache);
+    clearInterval(idle);
+    if (metricsServer) metricsServer.close();
+    await audit.flush();
+    await Promise.allSettled([database.close(), cache.close()]);
     await embedded?.stop();
     log.info('stopped');
     process.exit(0);
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-}
-
-async function closeAll(database: Database, cache: Cache): Promise<void> {
-  await Promise.allSettled([database.close(), cache.close()]);
 }
 
 /** What a person wants to know after the start, and what they should not rely on in production. */

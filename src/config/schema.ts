@@ -24,6 +24,8 @@ const cidr = z.string().refine((value) => ipaddr.isValid(value) || ipaddr.isVali
 export const settingsSchema = z.object({
   PORT: wholeNumber(1, 65535, 'must be a port, 1 to 65535').default(3000),
   HOST: z.string().min(1).default('127.0.0.1'),
+  /** Where /metrics is served; nowhere unless given. */
+  METRICS_PORT: wholeNumber(1, 65535, 'must be a port, 1 to 65535').optional(),
   ISSUER: z
     .string()
     .refine((value) => {

@@ -5,7 +5,7 @@
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import { bodies, readBody } from '../http/forms.ts';
-import { AppError } from '../lib/errors.ts';
+import { AppError, type ErrorCode } from '../lib/errors.ts';
 import type { Interactions } from '../oidc/interactions.ts';
 import type { Devices } from './devices.ts';
 import type { Pages } from './pages.ts';
@@ -24,6 +24,19 @@ export interface RouteDeps {
   sameOriginOnly: Middleware;
   /** Counts the start of a login or sign-up against the client's address. */
   addressLimit: Middleware;
+  /** Told how every step ended, for the audit log and the metrics. */
+  onOutcome(outcome: StepOutcome): void;
+}
+
+export interface StepOutcome {
+  step: Action;
+  outcome: 'ok' | ErrorCode;
+  clientId: string;
+  address: string;
+  /** The account that the step was about, where that is proved. */
+  accountId: string | undefined;
+  /** How a completed login happened (RFC 8176); undefined for all other steps. */
+  amr?: string[];
 }
 
 export function createInteractionRoutes(deps: RouteDeps): Middleware {
@@ -48,11 +61,22 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     router.post(`/${action}`, deps.sameOriginOnly, ...before, async (ctx) => {
       ctx.set('Cache-Control', 'no-store');
       const standing = await standings.of(ctx, uidOf(ctx));
-      if (!takes(standing.proven, action)) throw refusal(standing);
+      const told = (outcome: StepOutcome['outcome']) =>
+        deps.onOutcome({
+          step: action,
+          outcome,
+          clientId: standing.waiting.client.id,
+          address: ctx.ip,
+          accountId: ctx.state.accountId ?? standing.account?.id,
+          amr: ctx.state.amr,
+        });
       try {
+        if (!takes(standing.proven, action)) throw refusal(standing);
         const answer = await work(ctx, standing);
+        told('ok');
         if (ctx.body === undefined) respond(ctx, answer);
       } catch (error) {
+        told(error instanceof AppError ? error.code : 'server_error');
         if (!isForm(ctx) || !(error instanceof AppError) || error.code === 'temporarily_unavailable')
           throw error;
         await showAgain(ctx, error);
@@ -79,11 +103,13 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
 
   async function complete(ctx: Context, { account, amr }: Completed): Promise<string> {
     const location = await interactions.finishLogin(ctx.req, ctx.res, account.id, amr);
+    ctx.state.amr = amr;
     standings.end(ctx, uidOf(ctx), devices.remember(account.usernameKey, standings.device(ctx)));
     return location;
   }
 
   const begun = async (ctx: Context, accountId: string) => {
+    ctx.state.accountId = accountId;
     await standings.begin(ctx, uidOf(ctx), accountId);
     return { location: `/interaction/${uidOf(ctx)}` };
   };

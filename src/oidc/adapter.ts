@@ -4,10 +4,10 @@
  */
 
 import type { Adapter, AdapterPayload } from 'oidc-provider';
-import { errors } from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 import { sha256 } from '../lib/crypto.ts';
 import type { Revocations } from '../revocation/revocations.ts';
-import type { SessionPayload, SessionStore } from '../sessions/store.ts';
+import type { SeenFrom, SessionPayload, SessionStore } from '../sessions/store.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import type { RecordPayload, RecordStore } from './record_store.ts';
 
@@ -44,11 +44,17 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
 
 function sessionAdapter(sessions: SessionStore): Partial<Adapter> {
   return {
-    upsert: (_id, payload, expiresIn = 0) => sessions.save(payload as SessionPayload, expiresIn),
+    upsert: (_id, payload, expiresIn = 0) => sessions.save(payload as SessionPayload, expiresIn, seenFrom()),
     find: async (id) => (await sessions.byId(id)) as AdapterPayload | undefined,
     findByUid: async (uid) => (await sessions.byUid(uid)) as AdapterPayload | undefined,
     destroy: (id) => sessions.end(id),
   };
+}
+
+/** Where the request that is being handled comes from. */
+function seenFrom(): SeenFrom {
+  const ctx = Provider.ctx;
+  return ctx ? { address: ctx.ip, userAgent: ctx.get('user-agent') } : {};
 }
 
 /** Nothing is stored when an access token is made; destroying one is a revocation. */

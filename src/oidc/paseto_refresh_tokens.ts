@@ -18,8 +18,14 @@ export interface RefreshTokenDeps {
   revocations: Revocations;
   /** Absolute life of a family. */
   familySeconds: number;
-  /** Told of every reuse that ended a family. */
-  onReuse(event: { family: string; client: string | undefined; account: string | undefined }): void;
+  /** Told what became of every presented token. */
+  onRefresh(outcome: 'rotated' | 'repeated' | 'reused', token: RefreshedToken): void;
+}
+
+export interface RefreshedToken {
+  familyId?: string | undefined;
+  clientId: string;
+  accountId: string;
 }
 
 interface Payload {
@@ -82,9 +88,9 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     let kept: Payload = stored;
     if (predecessor) {
       this.familyId = predecessor.familyId;
-      if (!(await refresh.rotate(predecessor.jti, stored, stored.exp * 1000))) {
-        kept = await successorOf(predecessor);
-      }
+      const rotated = await refresh.rotate(predecessor.jti, stored, stored.exp * 1000);
+      if (!rotated) kept = await successorOf(predecessor);
+      deps.onRefresh(rotated ? 'rotated' : 'repeated', this);
     } else {
       this.familyId = familyInQuestion() ?? randomId();
       await refresh.begin(
@@ -129,7 +135,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
   async function endReused(token: RefreshTokenModel): Promise<void> {
     if (!token.familyId) return;
     await revocations.endFamily(token.familyId, 'reuse');
-    deps.onReuse({ family: token.familyId, client: token.clientId, account: token.accountId });
+    deps.onRefresh('reused', token);
   }
 
   Model.prototype.consume = async function () {

@@ -20,7 +20,9 @@ export interface OidcDeps extends ConfigurationDeps {
   refresh: RefreshStore;
   revocations: Revocations;
   log: Log;
-  onReuse: RefreshTokenDeps['onReuse'];
+  onRefresh: RefreshTokenDeps['onRefresh'];
+  /** Told of every refusal of an OAuth endpoint. */
+  onError(error: string): void;
 }
 
 export interface Oidc {
@@ -34,7 +36,7 @@ export interface Oidc {
 export function createOidc(deps: OidcDeps): Oidc {
   const { config, tokens, revocations, refresh, now } = deps;
   const provider = new Provider(config.ISSUER, providerConfiguration(deps));
-  logErrors(provider, deps.log);
+  logErrors(provider, deps);
   // http/request.ts has already settled who the client is and under which name it reached us.
   provider.proxy = true;
   keepSessionOnNewIdentifier(provider);
@@ -52,7 +54,7 @@ export function createOidc(deps: OidcDeps): Oidc {
     refresh,
     revocations,
     familySeconds: lifeSeconds.refreshFamily,
-    onReuse: deps.onReuse,
+    onRefresh: deps.onRefresh,
   });
   const sessionCookie = createSessionCookie({
     tokens,
@@ -86,7 +88,7 @@ const errorEvents = [
 ];
 
 /** The library answers clients in few words; the whole of it is for the log, under the id of the answer. */
-function logErrors(provider: Provider, log: Log): void {
+function logErrors(provider: Provider, { log, onError }: Pick<OidcDeps, 'log' | 'onError'>): void {
   // Typed loosely here: the library's types name one overload an event.
   const emitter: NodeJS.EventEmitter = provider;
   for (const event of errorEvents) {
@@ -98,6 +100,7 @@ function logErrors(provider: Provider, log: Log): void {
         error: error.error,
         status: ctx.status,
       };
+      onError(error.error ?? 'server_error');
       if (ctx.status >= 500) log.error({ ...line, cause: error }, 'an OAuth request failed');
       else
         log.info(

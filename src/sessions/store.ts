@@ -1,11 +1,14 @@
 /**
- * Sign-on sessions in PostgreSQL, under the hash of their id: a dump holds nothing that can be put into a cookie.
- * Called by oidc-provider's adapter; the lives (idle, absolute) are decided there.
+ * Sign-on sessions: PostgreSQL is the truth, the cache holds copies under the same id. A copy is good only where
+ * PostgreSQL confirms its version, so that nothing that was ended or changed revives from a cache that missed it. Ids
+ * are kept as hashes: a dump holds nothing that can be put into a cookie. Called by oidc-provider's adapter; the lives
+ * (idle, absolute) are decided there.
  */
 import { sha256 } from '../lib/crypto.ts';
+import type { Cache } from '../storage/cache.ts';
 import type { Database } from '../storage/database.ts';
 
-/** oidc-provider's session payload; `jti` (the id) is kept out of the database and put back when read. */
+/** oidc-provider's session payload; `jti` (the id) is kept out of storage and put back when read. */
 export interface SessionPayload {
   jti: string;
   uid: string;
@@ -13,9 +16,19 @@ export interface SessionPayload {
   [name: string]: unknown;
 }
 
+/** Where a session was used from, as far as the request told. */
+export interface SeenFrom {
+  address?: string | undefined;
+  userAgent?: string | undefined;
+  device?: string | undefined;
+}
+
 export interface SessionStore {
-  /** Creates or changes a session. One that has ended stays ended, whatever a request still in flight wants to save. */
-  save(payload: SessionPayload, ttlSeconds: number): Promise<void>;
+  /**
+   * Creates or changes a session, or moves it to another id. One that has ended stays ended, whatever a request still in
+   * flight wants to save; one that did not change is written at most once a minute.
+   */
+  save(payload: SessionPayload, ttlSeconds: number, from: SeenFrom): Promise<void>;
   byId(id: string): Promise<SessionPayload | undefined>;
   /** The session without its id. */
   byUid(uid: string): Promise<SessionPayload | undefined>;
@@ -23,37 +36,85 @@ export interface SessionStore {
   end(id: string): Promise<void>;
 }
 
-/** `accessTokenSeconds`: the longest life of an access token. */
-export function createSessionStore(
-  { query }: Database,
-  accessTokenSeconds: number,
-  now: () => number,
-): SessionStore {
+export interface SessionStoreDeps {
+  database: Database;
+  cache: Cache;
+  /** The longest life of an access token. */
+  accessTokenSeconds: number;
+  now: () => number;
+}
+
+const longestCopySeconds = 3600;
+
+interface Copy {
+  version: number;
+  payload: SessionPayload;
+}
+
+export function createSessionStore({
+  database,
+  cache,
+  accessTokenSeconds,
+  now,
+}: SessionStoreDeps): SessionStore {
+  const { query } = database;
+  const copyKey = (idHash: string) => `session:${idHash}`;
+
+  async function readCopy(idHash: string): Promise<Copy | undefined> {
+    const text = await cache.get(copyKey(idHash));
+    return text === undefined ? undefined : (JSON.parse(text) as Copy);
+  }
+
   return {
-    async save({ jti, ...payload }, ttlSeconds) {
+    async save({ jti, ...payload }, ttlSeconds, from) {
       await query(
-        `insert into sessions as s (id_hash, uid, account_id, payload, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6)
+        `insert into sessions as s (id_hash, uid, account_id, payload, address, user_agent, device, created_at,
+           last_seen_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
          on conflict (uid) do update set id_hash = excluded.id_hash, account_id = excluded.account_id,
-           payload = excluded.payload, expires_at = excluded.expires_at
-         where s.ended_at is null`,
+           payload = excluded.payload, version = s.version + 1, address = excluded.address,
+           user_agent = excluded.user_agent, device = excluded.device, last_seen_at = excluded.last_seen_at,
+           expires_at = excluded.expires_at
+         where s.ended_at is null and (s.id_hash <> excluded.id_hash or s.payload - 'exp' <> excluded.payload - 'exp'
+           or s.last_seen_at <= excluded.last_seen_at - interval '1 minute')`,
         [
           sha256(jti),
           payload.uid,
           payload.accountId ?? null,
           JSON.stringify(payload),
+          from.address ?? null,
+          from.userAgent?.slice(0, 300) ?? null,
+          from.device ?? null,
           new Date(now()),
           new Date(now() + ttlSeconds * 1000),
         ],
       );
     },
+
     async byId(id) {
-      const [row] = await query<{ payload: SessionPayload }>(
-        'select payload from sessions where id_hash = $1 and ended_at is null and expires_at > $2',
-        [sha256(id), new Date(now())],
+      const idHash = sha256(id);
+      const at = new Date(now());
+      const [copy, [alive]] = await Promise.all([
+        readCopy(idHash),
+        query<{ version: number }>(
+          'select version from sessions where id_hash = $1 and ended_at is null and expires_at > $2',
+          [idHash, at],
+        ),
+      ]);
+      if (!alive) return undefined;
+      if (copy?.version === alive.version) return { ...copy.payload, jti: id };
+      const [row] = await query<Copy & { expires_at: Date }>(
+        `select version, payload, expires_at from sessions
+         where id_hash = $1 and ended_at is null and expires_at > $2`,
+        [idHash, at],
       );
-      return row && { ...row.payload, jti: id };
+      if (!row) return undefined;
+      const restSeconds = Math.min((row.expires_at.getTime() - now()) / 1000, longestCopySeconds);
+      const fresh: Copy = { version: row.version, payload: row.payload };
+      await cache.set(copyKey(idHash), JSON.stringify(fresh), restSeconds);
+      return { ...row.payload, jti: id };
     },
+
     async byUid(uid) {
       const [row] = await query<{ payload: SessionPayload }>(
         'select payload from sessions where uid = $1 and ended_at is null and expires_at > $2',
@@ -61,7 +122,9 @@ export function createSessionStore(
       );
       return row?.payload;
     },
+
     async end(id) {
+      const idHash = sha256(id);
       // With the session end the families that were granted for its duration, and their access tokens.
       await query(
         `with ended as (
@@ -71,8 +134,9 @@ export function createSessionStore(
            where f.session_uid = ended.uid and not f.offline and f.ended_at is null returning f.id)
          insert into revocations (subject, expires_at) select 'family:' || id, $3 from families
          on conflict (subject) do update set expires_at = excluded.expires_at`,
-        [sha256(id), new Date(now()), new Date(now() + accessTokenSeconds * 1000)],
+        [idHash, new Date(now()), new Date(now() + accessTokenSeconds * 1000)],
       );
+      await cache.delete(copyKey(idHash));
     },
   };
 }

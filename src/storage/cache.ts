@@ -28,6 +28,7 @@ const probeEveryMs = 500;
 export function createRedisCache(
   url: string,
   onChange: (state: 'ok' | 'degraded', error?: Error) => void,
+  observe: (seconds: number, ok: boolean) => void = () => {},
 ): Cache {
   const redis = new Redis(url, {
     keyPrefix: 'cypher:',
@@ -62,9 +63,13 @@ export function createRedisCache(
 
   async function attempt<T>(command: () => Promise<T>, otherwise: T): Promise<T> {
     if (state === 'degraded') return otherwise;
+    const started = performance.now();
     try {
-      return await command();
+      const answer = await command();
+      observe((performance.now() - started) / 1000, true);
+      return answer;
     } catch (error) {
+      observe((performance.now() - started) / 1000, false);
       degrade(error as Error);
       return otherwise;
     }

@@ -12,13 +12,22 @@ export interface Database {
   query: Query;
   /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
+  /** How the pool's connections are used. */
+  pool(): { total: number; idle: number; waiting: number };
   close(): Promise<void>;
 }
 
 const poolSize = 20;
 
+export interface DatabaseOptions {
+  /** Told of connections that were lost while nothing ran on them. */
+  onIdleError(error: Error): void;
+  /** Told how long each statement took. */
+  observe?(seconds: number, ok: boolean): void;
+}
+
 /** Opens a pool on `url`. Nothing connects until the first query; a wait for a connection ends after 900 ms. */
-export function openDatabase(url: string, onIdleError: (error: Error) => void): Database {
+export function openDatabase(url: string, { onIdleError, observe = () => {} }: DatabaseOptions): Database {
   const pool = new pg.Pool({
     connectionString: url,
     max: poolSize,
@@ -31,7 +40,7 @@ export function openDatabase(url: string, onIdleError: (error: Error) => void): 
   });
   // A connection cut while it idles is replaced by the pool; without a listener it would end the process.
   pool.on('error', onIdleError);
-  const query = runner(pool);
+  const query = runner(pool, observe);
   return {
     query,
     async transaction(work) {
@@ -43,7 +52,7 @@ export function openDatabase(url: string, onIdleError: (error: Error) => void): 
       let broken: Error | undefined;
       try {
         await run(client, 'begin', []);
-        const result = await work(runner(client));
+        const result = await work(runner(client, observe));
         await run(client, 'commit', []);
         return result;
       } catch (error) {
@@ -56,16 +65,35 @@ export function openDatabase(url: string, onIdleError: (error: Error) => void): 
         client.release(broken);
       }
     },
+    pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close: () => pool.end(),
   };
 }
 
 type Queryable = Pick<pg.Pool | pg.PoolClient, 'query'>;
 
-const runner =
-  (on: Queryable): Query =>
-  (text, values = []) =>
-    run(on, text, values);
+/** More than this many requests that wait for a connection are answered 503 at once: a queue that long helps nobody. */
+const mostWaiting = 1000;
+
+function runner(
+  on: Queryable & { waitingCount?: number },
+  observe: (seconds: number, ok: boolean) => void,
+): Query {
+  return async <Row extends object>(text: string, values: readonly unknown[] = []) => {
+    if ((on.waitingCount ?? 0) >= mostWaiting) {
+      throw unavailable(new Error('too many requests wait for a connection'));
+    }
+    const started = performance.now();
+    let ok = false;
+    try {
+      const rows = await run<Row>(on, text, values);
+      ok = true;
+      return rows;
+    } finally {
+      observe((performance.now() - started) / 1000, ok);
+    }
+  };
+}
 
 const names = new Map<string, string>();
 

@@ -2,8 +2,10 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buildApp } from '../../src/app.ts';
+import { createAudit } from '../../src/audit/audit.ts';
 import type { Config } from '../../src/config/load.ts';
 import { clientSchema, type Resource, settingsSchema } from '../../src/config/schema.ts';
+import { createMetrics } from '../../src/http/metrics.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { installNativeGroup } from '../../src/opaque/native_group.ts';
 import { createRedisCache } from '../../src/storage/cache.ts';
@@ -75,15 +77,18 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       logged += line;
     },
   });
-  const database = openDatabase(databaseUrl, () => {});
+  const database = openDatabase(databaseUrl, { onIdleError: () => {} });
   const cache = createRedisCache(redisUrl, () => {});
   await cache.redis?.ping().catch(() => {});
+  const audit = createAudit(database, log, clock.now);
   const handler = await buildApp(config, {
     database,
     cache,
     kek,
     root,
     log,
+    audit,
+    metrics: createMetrics(),
     now: clock.now,
     stopping: () => false,
   });
@@ -97,6 +102,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+      await audit.flush();
       await cache.close();
       await database.close();
       await created?.drop();

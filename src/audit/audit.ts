@@ -1,0 +1,72 @@
+/**
+ * The audit log: security events, append-only (a trigger refuses changes), for whoever has to find out what happened.
+ * Events are gathered for a moment and written together, so that no request waits for them; what cannot be written is
+ * kept, up to a bound, until PostgreSQL is back. It decides nothing and holds no secret.
+ */
+import type { Log } from '../lib/log.ts';
+import type { Database } from '../storage/database.ts';
+
+export type AuditEventName =
+  | 'account.created'
+  | 'password.proved'
+  | 'login.completed'
+  | 'login.failed'
+  | 'login.blocked'
+  | 'totp.confirmed'
+  | 'consent.answered'
+  | 'refresh.reused'
+  | 'token.revoked'
+  | 'session.ended';
+
+export interface AuditEvent {
+  event: AuditEventName;
+  accountId?: string | undefined;
+  clientId?: string | undefined;
+  address?: string | undefined;
+  detail?: Record<string, unknown>;
+}
+
+export interface Audit {
+  record(event: AuditEvent): void;
+  /** Writes what is still waiting; for a graceful stop. */
+  flush(): Promise<void>;
+}
+
+const gatherMs = 100;
+const mostWaiting = 10_000;
+
+export function createAudit({ query }: Database, log: Log, now: () => number): Audit {
+  let waiting: (AuditEvent & { at: string })[] = [];
+  let timer: NodeJS.Timeout | undefined;
+
+  async function flush(): Promise<void> {
+    timer = undefined;
+    const events = waiting;
+    waiting = [];
+    if (events.length === 0) return;
+    try {
+      await query(
+        `insert into audit_log (at, event, account_id, client_id, address, detail)
+         select at, event, "accountId", "clientId", address, detail from jsonb_to_recordset($1::jsonb)
+           as e(at timestamptz, event text, "accountId" text, "clientId" text, address text, detail jsonb)`,
+        [JSON.stringify(events)],
+      );
+    } catch (cause) {
+      log.error({ cause, events: events.length }, 'audit events wait: they could not be written');
+      waiting = [...events, ...waiting].slice(-mostWaiting);
+      schedule(1000);
+    }
+  }
+
+  function schedule(afterMs: number): void {
+    if (timer === undefined) timer = setTimeout(flush, afterMs).unref();
+  }
+
+  return {
+    record(event) {
+      waiting.push({ ...event, at: new Date(now()).toISOString() });
+      schedule(gatherMs);
+    },
+    flush,
+  };
+}

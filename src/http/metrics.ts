@@ -1,0 +1,95 @@
+/**
+ * Metrics for Prometheus, on a port of their own so that they are never public by accident. Counts what the guarantees
+ * are about: logins, failures by reason, rotations, reuse found, revocations; and how storage and the event loop fare.
+ */
+import { createServer, type Server } from 'node:http';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+export interface PoolState {
+  total: number;
+  idle: number;
+  waiting: number;
+}
+
+const latencySeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+export function createMetrics() {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, prefix: 'cypher_' });
+  const registers = [registry];
+  const steps = new Counter({
+    name: 'cypher_interaction_steps_total',
+    help: 'Steps of logins and sign-ups by outcome: ok, or the code of the error.',
+    labelNames: ['step', 'outcome'],
+    registers,
+  });
+  const logins = new Counter({ name: 'cypher_logins_total', help: 'Completed logins.', registers });
+  const refreshes = new Counter({
+    name: 'cypher_refreshes_total',
+    help: 'Presented refresh tokens: rotated, repeated (the same successor again), reused (the family was ended).',
+    labelNames: ['outcome'],
+    registers,
+  });
+  const oauthErrors = new Counter({
+    name: 'cypher_oauth_errors_total',
+    help: 'Refusals of the OAuth endpoints by error.',
+    labelNames: ['error'],
+    registers,
+  });
+  const storage = new Histogram({
+    name: 'cypher_storage_seconds',
+    help: 'How long PostgreSQL and Redis took to answer.',
+    labelNames: ['store', 'outcome'],
+    buckets: latencySeconds,
+    registers,
+  });
+  return {
+    registry,
+    steps,
+    logins,
+    refreshes,
+    oauthErrors,
+    /** For storage/: called with the seconds that each call took. */
+    observeStorage: (store: 'postgresql' | 'redis', seconds: number, ok: boolean): void =>
+      storage.observe({ store, outcome: ok ? 'ok' : 'error' }, seconds),
+    /** Reads the pool and the cache's state whenever the metrics are read. */
+    watch(pool: () => PoolState, cacheDegraded: () => boolean): void {
+      new Gauge({
+        name: 'cypher_database_connections',
+        help: 'Connections of the pool, and requests that wait for one.',
+        labelNames: ['state'],
+        registers,
+        collect() {
+          for (const [state, count] of Object.entries(pool())) this.set({ state }, count);
+        },
+      });
+      new Gauge({
+        name: 'cypher_cache_degraded',
+        help: '1 while Redis is configured but away.',
+        registers,
+        collect() {
+          this.set(cacheDegraded() ? 1 : 0);
+        },
+      });
+    },
+  };
+}
+
+/** Serves /metrics on its own port. Rejects where the port is taken. */
+export async function serveMetrics({ registry }: Metrics, host: string, port: number): Promise<Server> {
+  const server = createServer(async (req, res) => {
+    if (req.method !== 'GET' || req.url !== '/metrics') {
+      res.writeHead(404).end();
+      return;
+    }
+    res.setHeader('Content-Type', registry.contentType);
+    res.end(await registry.metrics());
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  return server;
+}

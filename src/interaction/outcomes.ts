@@ -1,0 +1,34 @@
+/** What the outcome of a step is in the audit log. Pure. */
+import type { AuditEvent } from '../audit/audit.ts';
+import type { StepOutcome } from './routes.ts';
+
+/** The event of an outcome; undefined where it is of no interest to security. */
+export function auditEventOf({
+  step,
+  outcome,
+  accountId,
+  clientId,
+  address,
+  amr,
+}: StepOutcome): AuditEvent | undefined {
+  const who = { accountId, clientId, address };
+  if (outcome === 'too_many_requests') return { event: 'login.blocked', ...who, detail: { step } };
+  if (outcome === 'invalid_credentials' || outcome === 'invalid_code') {
+    return { event: 'login.failed', ...who, detail: { step } };
+  }
+  if (outcome !== 'ok') return undefined;
+  switch (step) {
+    case 'register/finish':
+      return { event: 'account.created', ...who };
+    case 'login/finish':
+      return { event: 'password.proved', ...who };
+    case 'totp/verify-setup':
+      return { event: 'totp.confirmed', ...who, detail: { amr } };
+    case 'totp/verify':
+      return { event: 'login.completed', ...who, detail: { amr } };
+    case 'consent':
+      return { event: 'consent.answered', ...who };
+    default:
+      return undefined;
+  }
+}
