@@ -19,17 +19,20 @@ const firstDelaySeconds = 30;
 const longestDelaySeconds = 900;
 const forgottenAfterSeconds = 3600;
 
+/** Of a bucket that is not blocked. No present time: instances' clocks differ, and so do those of parallel requests. */
+const notBlocked = 'to_timestamp(0)';
+
 /** `limit` attempts are free; each one after it waits twice as long as the one before, from 30 s to 15 minutes. */
 export function createFailures({ query }: Database, limit: number, now: () => number): Failures {
   return {
     async charge(bucket) {
       const charged = await query<{ failures: number }>(
         `insert into login_failures as f (bucket, failures, blocked_until, expires_at)
-         values ($1, 1, case when $3::int <= 1 then $2::timestamptz + $4 * interval '1 s' else $2 end,
+         values ($1, 1, case when $3::int <= 1 then $2::timestamptz + $4 * interval '1 s' else ${notBlocked} end,
                  $2::timestamptz + $6 * interval '1 s')
          on conflict (bucket) do update set
            failures = case when f.expires_at <= $2 then 1 else f.failures + 1 end,
-           blocked_until = case when f.expires_at <= $2 or f.failures + 1 < $3 then $2
+           blocked_until = case when f.expires_at <= $2 or f.failures + 1 < $3 then ${notBlocked}
              else $2::timestamptz + least($5, $4 * power(2, least(f.failures + 1 - $3, 20))) * interval '1 s' end,
            expires_at = $2::timestamptz + $6 * interval '1 s'
          where f.blocked_until <= $2
@@ -46,8 +49,8 @@ export function createFailures({ query }: Database, limit: number, now: () => nu
     },
     async refund(bucket, on = query) {
       await on(
-        'update login_failures set failures = greatest(failures - 1, 0), blocked_until = $2 where bucket = $1',
-        [bucket, new Date(now())],
+        `update login_failures set failures = greatest(failures - 1, 0), blocked_until = ${notBlocked} where bucket = $1`,
+        [bucket],
       );
     },
     async clear(bucket, on = query) {

@@ -13,8 +13,8 @@ const allowed = /^[\p{L}\p{M}\p{N}._@+-]{1,64}$/u;
 /** Checks and folds a user name. Throws AppError 400 where it cannot be one. */
 export function parseUsername(value: string): Username {
   const shown = value.trim().normalize('NFKC');
-  // Upper, then lower case folds what lower case alone leaves apart (ß and SS, final sigma).
-  const key = shown.toUpperCase().toLowerCase().normalize('NFKC');
+  // Upper, then lower case folds what lower case alone leaves apart (ß and SS, final sigma); lower case first, for ẞ.
+  const key = shown.toLowerCase().toUpperCase().toLowerCase().normalize('NFKC');
   if (!allowed.test(shown) || !allowed.test(key)) {
     throw invalidRequest('A username has 1 to 64 letters, digits or . _ - @ + and no spaces.');
   }

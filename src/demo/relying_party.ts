@@ -1,72 +1,42 @@
 /**
- * A sample relying party on openid-client: sign-in (code flow, PKCE, state, nonce), refresh, calls to APIs, sign-out. Its
- * sessions are in memory, behind a random HttpOnly cookie. Built by main.ts and by the browser tests.
+ * A sample relying party on openid-client: sign-in (code flow, PKCE, state, nonce), refresh, calls to APIs, sign-out.
+ * Built by main.ts, twice, and by the browser tests.
  */
-import { randomBytes } from 'node:crypto';
 import Router from '@koa/router';
 import Koa from 'koa';
 import * as client from 'openid-client';
 import { button, type Html, html, page, stylesheet, table } from './page.ts';
-
-/** Something to call with an access token; `resource` names it where it takes tokens of its own (RFC 8707). */
-export interface Api {
-  url: string;
-  resource?: string;
-}
+import { createSessions, type Session } from './sessions.ts';
 
 export interface RelyingPartyOptions {
   title: string;
   issuer: string;
-  /** Where this app answers; /callback and / of it are registered at the provider. */
+  /** Where this app answers; its /callback and / are registered at the provider. */
   url: string;
   clientId: string;
   clientSecret: string;
   scope: string;
-  apis: Api[];
-}
-
-interface Session {
-  /** What the answer to a sign-in under way must fit. */
-  pending?: { state: string; nonce: string; codeVerifier: string };
-  signedIn?: { idToken: string; claims: client.IDToken; refreshToken: string | undefined };
-  /** Access tokens by the resource they are for; '' for none in particular. */
-  access: Map<string, string>;
-  problem?: string;
-  answers: { url: string; answer: Record<string, unknown> }[];
-  note?: string;
+  /** What to call with an access token; `resource` names an API that takes tokens of its own (RFC 8707). */
+  apis: { url: string; resource?: string }[];
 }
 
 /** Builds the app's request handler. Rejects where the provider does not answer. */
-export async function createRelyingParty(options: RelyingPartyOptions) {
-  const { issuer, url, clientId, clientSecret, apis } = options;
-  const redirectUri = `${url}/callback`;
+export async function createRelyingParty({ title, issuer, url, apis, ...options }: RelyingPartyOptions) {
+  const { clientId, clientSecret, scope } = options;
   // For a demo on this machine; an issuer elsewhere has https.
   const execute = issuer.startsWith('http:') ? [client.allowInsecureRequests] : [];
   const provider = await client.discovery(new URL(issuer), clientId, clientSecret, undefined, { execute });
-  const sessions = new Map<string, Session>();
   // Browsers share cookies among the ports of a host, so the name tells the apps of one machine apart.
-  const cookie = `${clientId}_session`;
+  const sessions = createSessions(`${clientId}_session`, url.startsWith('https:'));
   const router = new Router<{ session: Session }>();
-
-  function keep(session: Session, tokens: client.TokenEndpointResponse, resource: string | undefined): void {
-    session.access.set(resource ?? '', tokens.access_token);
-    if (session.signedIn) session.signedIn.refreshToken = tokens.refresh_token;
-  }
-
-  /** Every refresh token works once: the answer brings the next one. */
-  async function refresh(session: Session, resource: string | undefined): Promise<void> {
-    const token = session.signedIn?.refreshToken;
-    if (!token) throw new Error('there is no refresh token: sign in first');
-    keep(session, await client.refreshTokenGrant(provider, token, resource ? { resource } : {}), resource);
-  }
 
   router.get('/login', async (ctx) => {
     const codeVerifier = client.randomPKCECodeVerifier();
     const pending = { state: client.randomState(), nonce: client.randomNonce(), codeVerifier };
     ctx.state.session.pending = pending;
     const parameters = new URLSearchParams({
-      redirect_uri: redirectUri,
-      scope: options.scope,
+      redirect_uri: `${url}/callback`,
+      scope,
       state: pending.state,
       nonce: pending.nonce,
       code_challenge: await client.calculatePKCECodeChallenge(codeVerifier),
@@ -78,9 +48,8 @@ export async function createRelyingParty(options: RelyingPartyOptions) {
 
   router.get('/callback', async (ctx) => {
     const { pending } = ctx.state.session;
-    const session = begin(ctx);
-    ctx.redirect('/');
-    if (!pending) throw new Error('this sign-in was not begun here');
+    if (!pending) throw new Error('This sign-in was not begun here.');
+    delete ctx.state.session.pending;
     const resource = apis[0]?.resource;
     const tokens = await client.authorizationCodeGrant(
       provider,
@@ -90,17 +59,17 @@ export async function createRelyingParty(options: RelyingPartyOptions) {
     );
     // The library has checked the ID token: signature, issuer, audience, time, nonce.
     const claims = tokens.claims();
-    if (!claims || !tokens.id_token) throw new Error('the provider sent no ID token');
-    session.signedIn = { idToken: tokens.id_token, claims, refreshToken: undefined };
+    if (!claims || !tokens.id_token) throw new Error('The provider sent no ID token.');
+    const session = sessions.begin(ctx);
+    session.signedIn = { idToken: tokens.id_token, claims };
     keep(session, tokens, resource);
   });
 
   router.post('/call', async (ctx) => {
     const { session } = ctx.state;
-    session.answers = [];
-    for (const { url, resource } of apis) {
-      if (!session.access.has(resource ?? '')) await refresh(session, resource);
-      const authorization = `Bearer ${session.access.get(resource ?? '')}`;
+    for (const { url, resource = '' } of apis) {
+      if (!session.access.has(resource)) await refresh(session, resource);
+      const authorization = `Bearer ${session.access.get(resource)}`;
       const response = await fetch(url, { headers: { authorization } });
       session.answers.push({ url, answer: (await response.json()) as Record<string, unknown> });
     }
@@ -115,66 +84,76 @@ export async function createRelyingParty(options: RelyingPartyOptions) {
 
   router.post('/logout', (ctx) => {
     const { signedIn } = ctx.state.session;
-    begin(ctx);
-    ctx.redirect(
-      client.buildEndSessionUrl(provider, {
-        ...(signedIn ? { id_token_hint: signedIn.idToken } : {}),
-        post_logout_redirect_uri: `${url}/`,
-      }).href,
-    );
+    sessions.begin(ctx);
+    const hint = signedIn && { id_token_hint: signedIn.idToken };
+    ctx.redirect(client.buildEndSessionUrl(provider, { ...hint, post_logout_redirect_uri: `${url}/` }).href);
   });
 
   router.get('/', (ctx) => {
     ctx.type = 'html';
-    ctx.body = page(options.title, content(ctx.state.session));
+    ctx.body = page(title, content(ctx.state.session));
   });
 
-  router.get('/style.css', (ctx) => {
-    ctx.type = 'css';
-    ctx.body = stylesheet;
-  });
-
-  function content({ signedIn, problem, answers, note }: Session): Html {
-    const complaint = problem ? html`<p class="problem" role="alert">${problem}</p>` : undefined;
-    if (!signedIn) {
-      return html`<p>You are not signed in here.</p>${complaint}
-<div class="buttons">${button('Sign in', '/login', 'get')}</div>`;
-    }
-    const replies = answers.map(({ url, answer }) => html`<h2>${url} answered</h2>${table(answer)}`);
-    return html`<p>You are signed in.</p>${complaint}
-<div class="buttons">${button('Call the API', '/call')}${button('Refresh', '/refresh')}${button('Sign out', '/logout')}</div>
-${note ? html`<p role="status">${note}</p>` : undefined}${replies}
-<h2>What the ID token says</h2>${table(signedIn.claims)}`;
-  }
-
-  /** A new session under a new id, so that what was planted before a sign-in is worth nothing after it. */
-  function begin(ctx: Koa.Context): Session {
-    sessions.delete(ctx.cookies.get(cookie) ?? '');
-    const id = randomBytes(24).toString('base64url');
-    const session: Session = { access: new Map(), answers: [] };
-    sessions.set(id, session);
-    ctx.cookies.set(cookie, id, { httpOnly: true, sameSite: 'lax', secure: url.startsWith('https:') });
-    ctx.state.session = session;
-    return session;
+  /** Every refresh token works once: the answer brings the next one. */
+  async function refresh(session: Session, resource = ''): Promise<void> {
+    const token = session.signedIn?.refreshToken;
+    if (!token) throw new Error('There is no refresh token: sign in first.');
+    keep(session, await client.refreshTokenGrant(provider, token, resource ? { resource } : {}), resource);
   }
 
   const app = new Koa();
   app.use(async (ctx, next) => {
     ctx.set('Cache-Control', 'no-store');
-    // The forms end at the provider: its origin must be named, for browsers hold redirects to form-action too.
+    // Browsers hold the redirects of a form to form-action too, so the provider's origin is named.
     ctx.set(
       'Content-Security-Policy',
       `default-src 'none'; style-src 'self'; img-src data:; form-action 'self' ${issuer}; base-uri 'none'; frame-ancestors 'none'`,
     );
-    ctx.state.session = sessions.get(ctx.cookies.get(cookie) ?? '') ?? begin(ctx);
-    try {
-      if (ctx.method === 'POST') ctx.redirect('/');
-      await next();
-      if (ctx.method === 'POST' || ctx.path === '/callback') delete ctx.state.session.problem;
-    } catch (error) {
-      ctx.state.session.problem = explain(error);
+    if (ctx.path !== '/style.css') return next();
+    ctx.type = 'css';
+    ctx.body = stylesheet;
+  });
+  app.use(sessions.middleware);
+  app.use(async (ctx, next) => {
+    const { session } = ctx.state;
+    if (ctx.method === 'POST' || ctx.path === '/callback') {
+      session.answers = [];
+      delete session.problem;
+      delete session.note;
+      // Where a route leads nowhere else: a page that a reload does not post again.
+      ctx.status = 303;
+      ctx.redirect('/');
     }
+    await next().catch((error: Error) => {
+      // The provider has ended what this sign-in rested on: a sign-out elsewhere, for instance.
+      if (error instanceof client.ResponseBodyError && error.error === 'invalid_grant')
+        delete session.signedIn;
+      session.problem = explain(error);
+    });
   });
   app.use(router.routes());
   return app.callback();
+}
+
+function keep(session: Session, tokens: client.TokenEndpointResponse, resource = ''): void {
+  session.access.set(resource, tokens.access_token);
+  if (session.signedIn && tokens.refresh_token) session.signedIn.refreshToken = tokens.refresh_token;
+}
+
+function explain(error: Error): string {
+  if (error instanceof client.AuthorizationResponseError || error instanceof client.ResponseBodyError)
+    return `The provider answered ${error.error}: ${error.error_description ?? 'no more is known'}`;
+  return error.message;
+}
+
+function content({ signedIn, problem, answers, note }: Session): Html {
+  const complaint = problem ? html`<p class="problem" role="alert">${problem}</p>` : undefined;
+  if (!signedIn) {
+    return html`<p>You are not signed in here.</p>${complaint}
+<div class="buttons">${button('Sign in', '/login', 'get')}</div>`;
+  }
+  const replies = answers.map(({ url, answer }) => html`<h2>${url} answered</h2>${table(answer)}`);
+  return html`<p>You are signed in.</p>${complaint}${note ? html`<p role="status">${note}</p>` : undefined}
+<div class="buttons">${[button('Call the API', '/call'), button('Refresh', '/refresh'), button('Sign out', '/logout')]}</div>
+${replies}<h2>What the ID token says</h2>${table(signedIn.claims)}`;
 }

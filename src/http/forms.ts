@@ -55,7 +55,8 @@ const email = z
   .string('must be text')
   .trim()
   .max(254, 'is too long')
-  .regex(/^[^\s@]+@[^\s@]+$/, 'must be an e-mail address')
+  // \p{C}: control characters (PostgreSQL takes no NUL), invisible ones, halves of a surrogate pair.
+  .regex(/^[^\s@\p{C}]+@[^\s@\p{C}]+$/u, 'must be an e-mail address')
   .or(z.literal('').transform(() => undefined))
   .optional();
 const opaqueMessage = text(1024);

@@ -2,6 +2,7 @@
  * Attempts per client address, counted in Redis where there is one, so that a fleet shares the count, and in this
  * process otherwise or while Redis is away: never without a limit.
  */
+import ipaddr from 'ipaddr.js';
 import type { Middleware } from 'koa';
 import { RateLimiterMemory, RateLimiterRedis, type RateLimiterRes } from 'rate-limiter-flexible';
 import { tooManyRequests } from '../lib/errors.ts';
@@ -28,7 +29,8 @@ export function createAddressLimit(cache: Cache, perMinute: number): Middleware 
   };
 }
 
-/** An IPv6 user holds a whole /64: its addresses count as one. */
+/** An IPv6 user holds a whole /64: its addresses count as one. Written out in full, for `::` may stand for any part. */
 function addressKey(ip: string): string {
-  return ip.includes(':') ? ip.split(':').slice(0, 4).join(':') : ip;
+  if (!ip.includes(':')) return ip;
+  return ipaddr.parse(ip).toNormalizedString().split(':').slice(0, 4).join(':');
 }

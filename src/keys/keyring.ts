@@ -35,6 +35,7 @@ interface KeyRow {
 
 /** The key that unseals the others is not the one they were sealed with. */
 export class WrongKeyEncryptionKey extends Error {
+  override readonly name = 'WrongKeyEncryptionKey';
   constructor() {
     super(
       "KEY_ENCRYPTION_KEY is not the one that this database's keys were sealed with: give that one, or the DATA_DIR that holds it",
@@ -55,10 +56,12 @@ export async function openKeyring(
     keys = await database.transaction(async (query) => {
       await query("select pg_advisory_xact_lock(hashtext('cypher keys'))");
       const present = await read(query, sealer);
-      for (const kind of kinds.filter((kind) => !hasSigningKey(present, kind))) {
+      const missing = Object.entries(generators).filter(([kind]) => !hasSigningKey(present, kind));
+      const made = await Promise.all(
+        missing.map(async ([kind, generate]) => ({ kind, bytes: await generate() })),
+      );
+      for (const { kind, bytes } of made) {
         const id = randomId();
-        const bytes = await generators[kind]?.();
-        if (!bytes) throw new Error(`no way to make a key of kind ${kind}`);
         await query(
           'insert into keys (id, kind, state, sealed, kek_id, created_at) values ($1, $2, $3, $4, $5, $6)',
           [id, kind, 'signing', sealer.seal(bytes, identity(id, kind)), sealer.kekId, new Date(now())],

@@ -9,6 +9,7 @@ import { sha256 } from '../lib/crypto.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { SeenFrom, SessionPayload, SessionStore } from '../sessions/store.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
+import { familyInQuestion } from './family.ts';
 import type { RecordPayload, RecordStore } from './record_store.ts';
 
 export interface Stores {
@@ -91,7 +92,10 @@ function recordAdapter(model: string, records: RecordStore): Partial<Adapter> {
       if (!(await records.consume(model, id))) throw new errors.InvalidGrant('it was used before');
     },
     destroy: (id) => records.remove(model, id),
-    revokeByGrantId: (grantId) => records.removeOfGrant(model, grantId),
+    // Where one family ends, the grant's other codes live on; and a used one must be known when it is presented again.
+    async revokeByGrantId(grantId) {
+      if (familyInQuestion() === undefined) await records.removeOfGrant(model, grantId);
+    },
   };
 }
 

@@ -8,6 +8,7 @@ import type { Accounts } from '../accounts/accounts.ts';
 import type { Config } from '../config/load.ts';
 import { accountClaims, claimsByScope, mfaAcr } from './claims.ts';
 import {
+  corsAllowed,
   existingGrant,
   issuesRefreshToken,
   mayIntrospect,
@@ -86,8 +87,10 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     scopes: ['openid', 'offline_access', 'profile', 'email'],
     acrValues: [mfaAcr],
     responseTypes: ['code', 'none'],
+    allowOmittingSingleRegisteredRedirectUri: false,
     subjectTypes: ['public'],
     pkce: { required: pkceRequired },
+    clientBasedCORS: corsAllowed,
     loadExistingGrant: existingGrant,
     issueRefreshToken: issuesRefreshToken,
     rotateRefreshToken: true,

@@ -69,7 +69,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     const stored = await refresh.read(claims.token_id);
     if (!stored) return undefined;
     const { state } = stored;
-    if (state === 'ended') return undefined;
+    if (state === 'ended' || state === 'expired') return undefined;
     const token = new Model({ ...stored.payload, jti: claims.token_id });
     token.familyId = stored.familyId;
     // Only the token endpoint may treat a repetition as one; elsewhere a used token is just inactive.
@@ -93,7 +93,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
       deps.onRefresh(rotated ? 'rotated' : 'repeated', this);
     } else {
       this.familyId = familyInQuestion() ?? randomId();
-      await refresh.begin(
+      const begun = await refresh.begin(
         {
           id: this.familyId,
           grantId: stored.grantId,
@@ -107,6 +107,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
         stored,
         stored.exp * 1000,
       );
+      if (!begun) throw new errors.InvalidGrant('the code was presented twice');
     }
     this.emit('saved');
     // Made of what is stored and nothing else, so that a repeated request receives the very same text.

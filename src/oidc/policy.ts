@@ -43,6 +43,11 @@ export const mayRevoke = (_ctx: KoaContextWithOIDC, client: Client, token: Issue
 export const pkceRequired = (_ctx: KoaContextWithOIDC, client: Client): boolean =>
   isPublic(client) || client.require_pkce !== false;
 
+/** Pages may call userinfo, and a page app its token endpoint, from the origins that the client is registered with. */
+export const corsAllowed = (ctx: KoaContextWithOIDC, origin: string, client: Client): boolean =>
+  (ctx.oidc.route === 'userinfo' || isPublic(client)) &&
+  (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin && origin !== 'null');
+
 /** Every client that may use refresh tokens receives one; without `offline_access` it ends with the session. */
 export const issuesRefreshToken = (_ctx: KoaContextWithOIDC, client: Client): boolean =>
   client.grantTypeAllowed('refresh_token');

@@ -9,6 +9,7 @@ import type { Log } from '../lib/log.ts';
 import type { RefreshStore } from '../refresh/store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Tokens } from '../tokens/tokens.ts';
+import { completeAnswers } from './answers.ts';
 import { type ConfigurationDeps, cookieNames, lifeSeconds, providerConfiguration } from './configuration.ts';
 import { usePasetoAccessTokens } from './paseto_access_tokens.ts';
 import { type RefreshTokenDeps, usePasetoRefreshTokens } from './paseto_refresh_tokens.ts';
@@ -64,14 +65,9 @@ export function createOidc(deps: OidcDeps): Oidc {
       (ctx as { oidc?: { session?: { accountId?: string; uid?: string } } }).oidc?.session ?? {},
     now,
   });
-  return { provider, sessionCookie, middleware: compose([retryAfter, ...provider.middleware]) as Middleware };
+  const middleware = compose([completeAnswers(provider), ...provider.middleware]) as Middleware;
+  return { provider, sessionCookie, middleware };
 }
-
-/** The library renders a 503 of ours without saying when to come back. */
-const retryAfter: Middleware = async (ctx, next) => {
-  await next();
-  if (ctx.status === 503) ctx.set('Retry-After', '2');
-};
 
 const errorEvents = [
   'authorization.error',

@@ -27,8 +27,8 @@ export interface NewFamily {
 }
 
 export interface RefreshStore {
-  /** Begins a family with its first token. `payload` must not hold the token id. */
-  begin(family: NewFamily, tokenId: string, payload: object, expiresAt: number): Promise<void>;
+  /** Begins a family with its first token. False where it was ended before. `payload` must not hold the token id. */
+  begin(family: NewFamily, tokenId: string, payload: object, expiresAt: number): Promise<boolean>;
   read(tokenId: string): Promise<StoredRefreshToken | undefined>;
   /** The one token id that can follow. */
   successorOf(tokenId: string): string;
@@ -63,12 +63,13 @@ export function createRefreshStore(
   return {
     successorOf,
     async begin(family, tokenId, payload, expiresAt) {
-      await query(
+      const rows = await query(
         `with family as (
            insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8) returning id)
+           values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (id) do nothing returning id)
          insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
-         select $9, id, $10, $7, $11 from family`,
+         select $9, id, $10, $7, $11 from family
+         returning token_hash`,
         [
           family.id,
           family.grantId,
@@ -83,6 +84,7 @@ export function createRefreshStore(
           new Date(expiresAt),
         ],
       );
+      return rows.length === 1;
     },
     async read(tokenId) {
       const [row] = await query<Row>(
@@ -105,7 +107,7 @@ export function createRefreshStore(
       const rows = await query(
         `with used as (
            update refresh_tokens t set used_at = $2 from refresh_families f
-           where t.token_hash = $1 and t.used_at is null and f.id = t.family_id and f.ended_at is null
+           where t.token_hash = $1 and t.used_at is null and t.expires_at > $2 and f.id = t.family_id and f.ended_at is null
              and f.expires_at > $2
            returning t.family_id)
          insert into refresh_tokens (token_hash, family_id, refreshed_from, payload, created_at, expires_at)

@@ -56,9 +56,14 @@ export function createRevocations(database: Database, keptSeconds: number, now: 
       ]);
     },
     async endFamily(familyId, because) {
+      // A code may be presented again while its first use is still on its way to begin the family: then the family is
+      // put there as ended, and cannot begin.
       await database.query(
         `with ended as (
-           update refresh_families set ended_at = $3, ended_because = $4 where id = $1 and ended_at is null)
+           insert into refresh_families as f
+             (id, grant_id, client_id, account_id, offline, created_at, expires_at, ended_at, ended_because)
+           values ($1, '', '', '', false, $3, $2, $3, $4)
+           on conflict (id) do update set ended_at = $3, ended_because = $4 where f.ended_at is null)
          insert into revocations (subject, expires_at) values ('family:' || $1, $2) ${again}`,
         [familyId, kept(), new Date(now()), because],
       );

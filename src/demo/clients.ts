@@ -1,0 +1,48 @@
+/** The entries of CLIENTS_FILE and RESOURCES_FILE that the demo's apps need; a model for your own. */
+import { randomBytes } from 'node:crypto';
+
+/** Where each part of the demo answers, without a slash at the end. */
+export interface DemoUrls {
+  app: string;
+  api: string;
+  intranet: string;
+}
+
+/** Entries with new random secrets. */
+export function demoClients({ app, api, intranet }: DemoUrls) {
+  const secret = () => randomBytes(32).toString('base64url');
+  const signsIn = (url: string) => ({
+    client_secret: secret(),
+    redirect_uris: [`${url}/callback`],
+    post_logout_redirect_uris: [`${url}/`],
+    grant_types: ['authorization_code', 'refresh_token'],
+  });
+  return {
+    app: { client_id: 'demo-app', client_name: 'Notebook', client_uri: `${app}/`, ...signsIn(app) },
+    // One of the house: signs in without a password while the session lasts, and is not asked about.
+    intranet: {
+      client_id: 'demo-intranet',
+      client_name: 'The intranet',
+      first_party: true,
+      ...signsIn(intranet),
+    },
+    // An API obtains no tokens; it has a secret in order to introspect those it is shown.
+    api: {
+      client_id: 'demo-api',
+      client_name: "The notebook's API",
+      client_secret: secret(),
+      redirect_uris: [],
+      response_types: [],
+      grant_types: [],
+    },
+    resources: [
+      {
+        audience: `${api}/notes`,
+        scopes: ['notes:read'],
+        token_format: 'v4.local' as const,
+        client_id: 'demo-api',
+      },
+      { audience: `${api}/reports`, scopes: ['reports:read'], token_format: 'v4.public' as const },
+    ],
+  };
+}

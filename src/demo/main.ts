@@ -1,0 +1,91 @@
+/**
+ * `npm run demo`: the provider as a process of its own, a sample app, its API, and a second app of the same house. Their
+ * clients, secrets and database are under DATA_DIR/demo, apart from those of `npm start`. Ctrl-C stops all of it.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createDemoApps } from './apps.ts';
+import { demoClients } from './clients.ts';
+
+const root = join(import.meta.dirname, '../..');
+/** The provider's port; the apps have the three after it. */
+const port = Number(process.env.PORT || 3000);
+const dataDir = resolve(process.env.DATA_DIR || '.data', 'demo');
+const issuer = `http://localhost:${port}`;
+const urls = {
+  app: `http://localhost:${port + 1}`,
+  api: `http://localhost:${port + 2}`,
+  intranet: `http://localhost:${port + 3}`,
+};
+
+const clients = demoClients(urls);
+const provider = startProvider();
+const stop = () => provider.kill('SIGTERM');
+process.on('SIGINT', stop);
+process.on('SIGTERM', stop);
+provider.on('exit', (code) => process.exit(code ?? 1));
+
+try {
+  await answers(`${issuer}/health/ready`);
+  const apps = await createDemoApps(issuer, urls, clients, Date.now);
+  await Promise.all([listen(apps.app, 1), listen(apps.api, 2), listen(apps.intranet, 3)]);
+  process.stdout.write(`
+Cypher          ${issuer}  the provider
+Notebook        ${urls.app}  an app: open it and choose Sign in, then Create account
+The intranet    ${urls.intranet}  an app of the house: sign in there afterwards, no password is asked
+The API         ${urls.api}  what Notebook calls with its access tokens
+
+Ctrl-C stops everything.
+`);
+} catch (error) {
+  process.stderr.write(`The demo cannot start: ${(error as Error).message}\n`);
+  stop();
+  await once(provider, 'exit');
+  process.exit(1);
+}
+
+function startProvider(): ChildProcess {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const { resources, ...entries } = clients;
+  const file = (name: string, content: object) => {
+    const path = join(dataDir, name);
+    writeFileSync(path, JSON.stringify(content, null, 2), { mode: 0o600 });
+    return path;
+  };
+  const env = {
+    PATH: process.env.PATH,
+    PORT: String(port),
+    DATA_DIR: dataDir,
+    CLIENTS_FILE: file('clients.json', Object.values(entries)),
+    RESOURCES_FILE: file('resources.json', resources),
+    LOG_LEVEL: process.env.LOG_LEVEL || 'warn',
+  };
+  const child = spawn(process.execPath, [join(root, 'src/main.ts')], {
+    cwd: root,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  child.stdout?.pipe(process.stderr);
+  return child;
+}
+
+/** Waits for a good answer; the provider's own exit ends the wait. */
+async function answers(url: string): Promise<void> {
+  for (;;) {
+    const up = await fetch(url).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+    if (up) return;
+    await sleep(50);
+  }
+}
+
+async function listen(handler: RequestListener, offset: number): Promise<void> {
+  const server = createServer(handler).listen(port + offset, '127.0.0.1');
+  await once(server, 'listening');
+}

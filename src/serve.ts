@@ -1,0 +1,122 @@
+/**
+ * Serves: storage, the app, listening, signals, a graceful stop. main.ts calls it with a checked configuration. What takes
+ * long is begun first and side by side: the embedded PostgreSQL starts while the app's modules load.
+ */
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { createAudit } from './audit/audit.ts';
+import { keyEncryptionKey } from './config/key_encryption_key.ts';
+import type { Config } from './config/load.ts';
+import { createMetrics, serveMetrics } from './http/metrics.ts';
+import { createLog } from './lib/log.ts';
+import { installNativeGroup } from './opaque/native_group.ts';
+import { createMemoryCache, createRedisCache } from './storage/cache.ts';
+import { openDatabase } from './storage/database.ts';
+import { startEmbeddedPostgres } from './storage/embedded_postgres.ts';
+import { migrate } from './storage/migrate.ts';
+import { createSweeper } from './storage/sweeper.ts';
+
+const root = join(import.meta.dirname, '..');
+const stopWithinMs = 10_000;
+const sweepEveryMs = 60_000;
+
+/** Starts everything and resolves once requests are answered. Rejects with ConfigError, WrongKeyEncryptionKey or a fault. */
+export async function serve(config: Config): Promise<void> {
+  const log = createLog(config.LOG_LEVEL);
+  const kek = keyEncryptionKey(config);
+  const storageReady = async () => {
+    const embedded = config.DATABASE_URL
+      ? undefined
+      : await startEmbeddedPostgres({ dataDir: config.DATA_DIR });
+    const databaseUrl = config.DATABASE_URL ?? embedded?.url ?? '';
+    await migrate(databaseUrl, join(root, 'migrations'));
+    return { embedded, databaseUrl };
+  };
+  const appLoaded = async () => {
+    const { buildApp } = await import('./app.ts');
+    // Not beside the import: it requires modules that must be wholly loaded.
+    return { buildApp, native: await installNativeGroup() };
+  };
+  const [{ embedded, databaseUrl }, { buildApp, native }] = await Promise.all([storageReady(), appLoaded()]);
+  if (!native) log.warn('native P-256 arithmetic failed its self-check; logins run on the slow one');
+
+  const now = Date.now;
+  let stopping = false;
+  const metrics = createMetrics();
+  const database = openDatabase(databaseUrl, {
+    onIdleError(cause) {
+      if (!stopping) log.warn({ cause }, 'a database connection was lost');
+    },
+    observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
+  });
+  const cache = config.REDIS_URL
+    ? createRedisCache(
+        config.REDIS_URL,
+        (state, cause) => log.warn({ state, cause }, 'the cache changed its state'),
+        (seconds, ok) => metrics.observeStorage('redis', seconds, ok),
+      )
+    : createMemoryCache(now);
+  metrics.watch(database.pool, () => cache.state() === 'degraded');
+  const audit = createAudit(database, log, now);
+  const sweeper = createSweeper(database, log, now);
+  const handler = await buildApp(config, {
+    database,
+    cache,
+    kek: kek.key,
+    root,
+    log,
+    audit,
+    metrics,
+    now,
+    stopping: () => stopping,
+  });
+
+  const server = createServer(
+    { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 65_000 },
+    handler,
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(config.PORT, config.HOST, resolve);
+  });
+  const metricsServer =
+    config.METRICS_PORT && (await serveMetrics(metrics, config.HOST, config.METRICS_PORT));
+  sweeper.start(sweepEveryMs);
+  for (const line of announcement(config, kek.path)) log.info(line);
+  if (process.stdout.isTTY) process.stdout.write(`\nOpen ${config.ISSUER}\n`);
+
+  const stop = async (signal: string) => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ signal }, 'stopping: no new connections, requests in flight are finished');
+    setTimeout(() => process.exit(1), stopWithinMs).unref();
+    sweeper.stop();
+    // A connection that is busy now is idle once its answer has gone out.
+    const idle = setInterval(() => server.closeIdleConnections(), 50);
+    await new Promise((resolve) => server.close(resolve));
+    clearInterval(idle);
+    if (metricsServer) metricsServer.close();
+    await audit.flush();
+    await Promise.allSettled([database.close(), cache.close()]);
+    await embedded?.stop();
+    log.info('stopped');
+    process.exit(0);
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+/** What a person wants to know after the start, and what they should not rely on in production. */
+function announcement(config: Config, kekPath: string | undefined): string[] {
+  const lines = [
+    `Cypher answers at ${config.ISSUER} (discovery: ${config.ISSUER}/.well-known/openid-configuration)`,
+  ];
+  if (!config.DATABASE_URL)
+    lines.push(`no DATABASE_URL: PostgreSQL runs embedded in ${config.DATA_DIR}; for one process`);
+  if (!config.REDIS_URL) lines.push('no REDIS_URL: the cache is in this process; for one process');
+  if (kekPath)
+    lines.push(
+      `no KEY_ENCRYPTION_KEY: it is in ${kekPath}; back it up, without it the database cannot be read`,
+    );
+  return lines;
+}

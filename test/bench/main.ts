@@ -1,0 +1,85 @@
+/**
+ * `npm run bench`: Cypher beside its peers on this machine, in one run, in turns. It starts all it needs, measures the
+ * works in the order of the list below, and ends with one line a goal. What a work measures is in works/; what is
+ * measured, in subjects/; nothing here is imported by the server or its tests.
+ */
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { leaveServerCore, placement } from './cores.ts';
+import { createOpaqueClients } from './opaque_clients.ts';
+import { readOptions } from './options.ts';
+import { installPeers } from './peers/install.ts';
+import { plot } from './plot.ts';
+import { createProgress } from './progress.ts';
+import { describe, markdownTable, verdicts } from './report.ts';
+import { buildStage } from './stage.ts';
+import { startBare } from './subjects/bare.ts';
+import { startBetterAuth } from './subjects/better_auth.ts';
+import { startCypher } from './subjects/cypher.ts';
+import type { Result, Work } from './work.ts';
+import { clientCredentials } from './works/client_credentials.ts';
+import { codeExchange } from './works/code_exchange.ts';
+import { introspection } from './works/introspection.ts';
+import { login } from './works/login.ts';
+import { loginInit } from './works/login_init.ts';
+import { mixed } from './works/mixed.ts';
+import { opaque } from './works/opaque.ts';
+import { overload } from './works/overload.ts';
+import { refresh } from './works/refresh.ts';
+import { scale } from './works/scale.ts';
+import { userTiming } from './works/user_timing.ts';
+
+const works: Work[] = [
+  ...[introspection, clientCredentials, refresh, opaque, loginInit, login],
+  ...[codeExchange, mixed, scale, overload, userTiming],
+];
+
+const options = readOptions(works.map(({ name }) => name));
+const progress = createProgress(process.stderr);
+const results: Result[] = [];
+const print = (text: string) => {
+  progress.doing('');
+  if (!options.json) process.stdout.write(`${text}\n`);
+};
+
+const machine = `${cpus()[0]?.model ?? 'unknown CPU'}, ${cpus().length} cores, Node ${process.version}`;
+const manner = `${options.rounds} rounds of A-B-B-A, ${options.blockSeconds} s a block${options.quick ? ' (--quick: too few to quote)' : ''}`;
+print(`${machine}\n${placement}\n${manner}`);
+leaveServerCore();
+installPeers(progress.say);
+const stage = await buildStage();
+const running: { stop(): Promise<void> }[] = [];
+const start = async <T extends { stop(): Promise<void> }>(name: string, starting: Promise<T>): Promise<T> => {
+  progress.doing(`starting ${name}`);
+  const started = await starting;
+  running.push(started);
+  return started;
+};
+
+try {
+  const opaqueClients = await createOpaqueClients();
+  running.push({ stop: opaqueClients.close });
+  const people = options.quick ? 10_000 : 30_000;
+  const cypher = await start('Cypher', startCypher(stage, opaqueClients, { people }));
+  const bare = await start('bare oidc-provider', startBare(stage));
+  const betterAuth = await start('better-auth', startBetterAuth(stage));
+  for (const { name, run } of works) {
+    if (options.only.length > 0 && !options.only.includes(name)) continue;
+    const told = (text: string) => progress.doing(`${name}: ${text}`);
+    const bench = { options, stage, opaque: opaqueClients, cypher, bare, betterAuth, told };
+    const result = { work: name, ...(await run(bench)) };
+    results.push(result);
+    print(describe(result));
+  }
+} finally {
+  for (const { stop } of running) await stop();
+  await stage.close();
+}
+
+const table = markdownTable(results);
+if (options.plot) writeFileSync(options.plot, plot(results));
+if (options.markdown) writeFileSync(options.markdown, table);
+else print(`\n${table}`);
+if (options.json)
+  process.stdout.write(`${JSON.stringify({ machine, placement, manner, results }, null, 2)}\n`);
+else print(verdicts(results).join('\n'));

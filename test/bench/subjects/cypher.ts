@@ -1,0 +1,92 @@
+/** Cypher as it is run in production: `node src/main.ts` on PostgreSQL and Redis, with the limits out of the way. */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { startServer } from '../child.ts';
+import { createHttp } from '../http.ts';
+import type { OpaqueClients } from '../opaque_clients.ts';
+import { createPeople, type People } from '../people.ts';
+import { signIn } from '../sign_in.ts';
+import { freePort, type Stage } from '../stage.ts';
+import { ofProcess } from '../usage.ts';
+import type { Subject } from './subject.ts';
+
+export interface Cypher extends Subject {
+  databaseUrl: string;
+  people: People;
+  opaque: OpaqueClients;
+}
+
+const root = join(import.meta.dirname, '../../..');
+const redirectUri = 'https://app.example/callback';
+const secretOf = (id: string) => `a-secret-of-the-${id}-0123456789abcdef0123456789`;
+const client = (id: string, rest: object) => ({ client_id: id, client_secret: secretOf(id), ...rest });
+const none = { redirect_uris: [], response_types: [] };
+const clients = [
+  client('app', {
+    redirect_uris: [redirectUri],
+    response_types: ['code'],
+    grant_types: ['authorization_code', 'refresh_token'],
+    // No consent page: the bench measures the sign-in.
+    first_party: true,
+  }),
+  client('api', { ...none, grant_types: [] }),
+  client('machine', { ...none, grant_types: ['client_credentials'] }),
+];
+
+export interface CypherSettings {
+  /** How many accounts there are to sign in with. */
+  people: number;
+  /** More arguments for Node, for instance to profile. */
+  nodeArgs?: string[];
+}
+
+export async function startCypher(
+  stage: Stage,
+  opaque: OpaqueClients,
+  { people: count, nodeArgs = [] }: CypherSettings,
+): Promise<Cypher> {
+  const directory = mkdtempSync(join(stage.directory, 'cypher-'));
+  writeFileSync(join(directory, 'clients.json'), JSON.stringify(clients));
+  const databaseUrl = await stage.createDatabase();
+  const port = await freePort();
+  const origin = `http://localhost:${port}`;
+  const kek = randomBytes(32);
+  const env = {
+    PORT: String(port),
+    ISSUER: origin,
+    DATABASE_URL: databaseUrl,
+    REDIS_URL: stage.redisUrl,
+    KEY_ENCRYPTION_KEY: kek.toString('base64url'),
+    DATA_DIR: directory,
+    CLIENTS_FILE: join(directory, 'clients.json'),
+    LIMIT_ADDRESS_PER_MINUTE: '1000000',
+    LIMIT_ACCOUNT_FAILURES: '1000',
+  };
+  const args = [...nodeArgs, join(root, 'src/main.ts')];
+  const path = '/.well-known/openid-configuration';
+  const running = await startServer('cypher', directory, args, env, origin, path);
+  const cypher: Cypher = {
+    name: 'Cypher',
+    origin,
+    http: createHttp(origin),
+    paths: { authorization: '/auth', token: '/token', introspection: '/token/introspection' },
+    app: { id: 'app', secret: secretOf('app'), redirectUri, scope: 'openid' },
+    api: { id: 'api', secret: secretOf('api') },
+    machine: { id: 'machine', secret: secretOf('machine') },
+    signedIn: async () => (await signIn(cypher)).jar,
+    readyMs: running.readyMs,
+    pid: running.pid,
+    usage: () => ({
+      server: ofProcess(running.pid),
+      postgres: stage.postgresSeconds(),
+      redis: stage.redisSeconds(),
+    }),
+    stop: running.stop,
+    databaseUrl,
+    opaque,
+    people: createPeople(databaseUrl, kek),
+  };
+  await cypher.people.add(cypher, count);
+  return cypher;
+}

@@ -1,0 +1,163 @@
+/**
+ * Every page, looked at: axe-core in both colour schemes, nothing wider than a phone. With SCREENSHOTS=<folder> a picture
+ * of each is left there, at 390 and 1280 px, light and dark.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { launchBrowser } from '../support/browser.ts';
+import { type Demo, startDemo } from '../support/demo.ts';
+import { newVisitor, type Visitor } from '../support/visitor.ts';
+
+const folder = process.env.SCREENSHOTS;
+let demo: Demo;
+let browser: Browser;
+beforeAll(async () => {
+  if (folder) await mkdir(folder, { recursive: true });
+  [demo, browser] = await Promise.all([startDemo(), launchBrowser()]);
+});
+afterAll(async () => {
+  await browser.close();
+  await demo.close();
+});
+
+let looks = 0;
+async function look({ page, barriers }: Visitor, name: string): Promise<void> {
+  looks += 1;
+  expect(await barriers(), name).toEqual([]);
+  for (const width of [390, 1280]) {
+    await page.setViewportSize({ width, height: width === 390 ? 844 : 800 });
+    const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
+    expect(overflow, `${name} at ${width} px`).toBe(0);
+    for (const colorScheme of folder ? (['light', 'dark'] as const) : []) {
+      await page.emulateMedia({ colorScheme });
+      const file = `${String(looks).padStart(2, '0')}-${name}-${width}-${colorScheme}.png`;
+      await page.screenshot({ path: join(folder ?? '', file), fullPage: true });
+    }
+  }
+}
+
+test('nothing serious bars the way on any page, in either scheme, on a phone or a desk', async () => {
+  const visitor = await newVisitor(browser, demo, 'ada');
+  const { page } = visitor;
+  const see = (name: string) => look(visitor, name);
+
+  await page.goto(demo.server.url);
+  await see('home');
+  await page.goto(demo.app);
+  await see('app');
+
+  await visitor.press('Sign in');
+  await visitor.heading('Sign in');
+  await see('login');
+  await visitor.enterPassword({ username: 'ada', password: 'not the right password' });
+  await page.locator('#password-error:not(:empty)').waitFor();
+  await see('login-wrong');
+
+  await page.getByRole('link', { name: 'Create account' }).click();
+  await visitor.heading('Create your account');
+  await see('register');
+  await page.getByLabel('Username').fill('ada');
+  await page.getByLabel('Password', { exact: true }).fill('too short');
+  await visitor.press('Create account');
+  await page.locator('#password-error:not(:empty)').waitFor();
+  await see('register-wrong');
+  await page.getByLabel('Password', { exact: true }).fill(visitor.password);
+  await page.getByRole('meter', { name: 'Strength' }).waitFor();
+  await page.getByText('Strong.').waitFor();
+  await see('register-strong');
+  await visitor.press('Create account');
+
+  await visitor.heading('Set up your authenticator');
+  await visitor.readTotpSecret();
+  await see('totp-setup');
+  await page.getByLabel('Code').fill('000000');
+  await visitor.press('Confirm');
+  await page.locator('#code-error:not(:empty)').waitFor();
+  expect(await page.getByTestId('totp-secret').textContent()).toBe(visitor.totpSecret);
+  await see('totp-setup-wrong');
+  await visitor.confirmTotp();
+  await see('recovery-codes');
+  await visitor.press('Continue');
+
+  await visitor.heading('Allow this app');
+  await see('consent');
+  await visitor.press('Allow');
+  await visitor.arrive();
+  await visitor.press('Call the API');
+  await page.getByText('Buy milk').waitFor();
+  await see('app-signed-in');
+  await page.goto(demo.server.url);
+  await see('home-signed-in');
+
+  await page.goto(demo.app);
+  await visitor.press('Sign out');
+  await visitor.heading('Sign out?');
+  await see('sign-out');
+  await visitor.press('Sign out');
+  await page.getByText('You are not signed in here.').waitFor();
+
+  await visitor.begin();
+  await visitor.enterPassword();
+  await visitor.heading('Enter your code');
+  await see('totp');
+  await visitor.enterCode('000000');
+  await page.locator('#code-error:not(:empty)').waitFor();
+  await see('totp-wrong');
+  await page.getByRole('link', { name: 'Use a recovery code' }).click();
+  await visitor.heading('Use a recovery code');
+  await see('recovery');
+
+  // Nobody is signed in: there is nothing to ask.
+  await page.goto(`${demo.server.url}/session/end`);
+  await visitor.heading('You are signed out');
+  await see('signed-out');
+  for (const [name, path] of [
+    ['nothing-here', '/nowhere'],
+    ['expired', '/interaction/an-old-one'],
+    ['unknown-app', '/auth?client_id=nobody'],
+  ]) {
+    await page.goto(demo.server.url + path);
+    await see(`error-${name}`);
+  }
+  expect(visitor.complaints).toEqual([]);
+}, 120_000);
+
+test('without JavaScript the password pages say so, and the others work', async () => {
+  const plainBrowser = await launchBrowser({ scripts: false });
+  onTestFinished(() => plainBrowser.close());
+  const ben = await newVisitor(browser, demo, 'ben');
+  await ben.begin();
+  await ben.heading('Sign in');
+
+  /** Ben, with his cookies and at the same page, in a browser whose scripts are turned off. */
+  const withoutScript = async () => {
+    const storageState = await ben.context.storageState();
+    const plain = await newVisitor(plainBrowser, demo, 'ben', { storageState });
+    await plain.page.goto(ben.page.url());
+    return plain;
+  };
+  const early = await withoutScript();
+  await early.page.getByText('Signing in needs JavaScript').waitFor();
+  expect(await early.page.getByLabel('Password').isVisible()).toBe(false);
+  await early.page.getByRole('link', { name: 'Create account' }).click();
+  await early.page.getByText('Creating an account needs JavaScript').waitFor();
+  expect(await early.page.getByLabel('Password').isVisible()).toBe(false);
+
+  await ben.fillRegistration();
+  await ben.press('Create account');
+  await ben.heading('Set up your authenticator');
+  const late = await withoutScript();
+  await late.readTotpSecret();
+  await late.page.getByLabel('Code').fill('000000');
+  await late.press('Confirm');
+  await late.page.getByText('This code is wrong or was used before.').waitFor();
+  await late.confirmTotp();
+  expect(late.recoveryCodes).toHaveLength(10);
+  await late.press('Continue');
+  await late.press('Allow');
+  await late.arrive();
+  await late.signOut();
+  expect([...ben.complaints, ...early.complaints, ...late.complaints]).toEqual([]);
+});

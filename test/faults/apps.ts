@@ -1,0 +1,137 @@
+/** What apps do with codes and tokens: redeem, refresh, introspect, revoke. */
+import { sha256 } from '../../src/lib/crypto.ts';
+import { apps } from '../support/apps.ts';
+import { type About, type Answer, fingerprint } from './caller.ts';
+import { type Actor, type App, type Family, Interrupted, persist, type Session } from './world.ts';
+
+/** A first-party app without a consent page, whose refresh families end with the session. */
+export const { intranet } = apps;
+/** An app that is granted `offline_access`: its families outlive the session. */
+export const { web } = apps;
+
+const basic = ({ client_id, client_secret }: { client_id: string; client_secret: string }) => ({
+  authorization: `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString('base64')}`,
+});
+
+/** The family that a code begins; its id in the database is derived from the code. */
+export const familySubject = (code: string): string => `family:${sha256(`family ${code}`)}`;
+export const tokenSubject = (accessToken: string): string => `token:${fingerprint(accessToken)}`;
+
+const refreshTokenIn = ({ json }: Answer) => json.refresh_token as string | undefined;
+
+/** Sends a code to the token endpoint. */
+export function redeem(
+  actor: Actor,
+  via: number,
+  app: App,
+  grant: { code: string; codeVerifier: string },
+  about: Partial<About> = {},
+): Promise<Answer> {
+  const subject = familySubject(grant.code);
+  return actor.call(
+    via,
+    {
+      op: 'redeem',
+      uses: [`code:${fingerprint(grant.code)}`],
+      subjects: [subject],
+      creates: subject,
+      yields: refreshTokenIn,
+      ...about,
+    },
+    {
+      path: '/token',
+      headers: basic(app),
+      body: new URLSearchParams({
+        grant_type: 'authorization_code',
+        code: grant.code,
+        redirect_uri: app.redirect_uri,
+        code_verifier: grant.codeVerifier,
+      }),
+    },
+  );
+}
+
+/** What the app keeps of a redeemed code. */
+export function familyOf(session: Session, app: App, code: string, { json }: Answer): Family {
+  if (typeof json.refresh_token !== 'string') throw new Interrupted('the code was not redeemed');
+  return {
+    subject: familySubject(code),
+    app,
+    session,
+    offline: app === web,
+    refreshToken: json.refresh_token,
+    accessToken: String(json.access_token),
+    rotated: [],
+    state: 'alive',
+    unread: [],
+  };
+}
+
+export function refresh(
+  actor: Actor,
+  via: number,
+  family: Family,
+  token: string,
+  about: Partial<About> = {},
+): Promise<Answer> {
+  return actor.call(
+    via,
+    {
+      op: 'refresh',
+      presents: fingerprint(token),
+      yields: refreshTokenIn,
+      subjects: [family.subject],
+      ...about,
+    },
+    {
+      path: '/token',
+      headers: basic(family.app),
+      body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: token }),
+    },
+  );
+}
+
+/** Refreshes as an honest client: repeats the very same request until it is answered. */
+export function refreshHonestly(actor: Actor, family: Family, token: string): Promise<Answer | undefined> {
+  return persist(actor, { op: 'refresh', subjects: [family.subject] }, (via, honestSince) =>
+    refresh(actor, via, family, token, { honestSince }),
+  );
+}
+
+/** Keeps the tokens of an answered refresh. False where it was refused or never answered: the family is lost. */
+export function keepTokens(actor: Actor, family: Family, answer: Answer | undefined): boolean {
+  if (typeof answer?.json.refresh_token !== 'string') {
+    // The checker knows why; for the script the family is of no more use.
+    if (family.state === 'alive') family.state = 'doubt';
+    return false;
+  }
+  if (answer.json.refresh_token === family.refreshToken) return true;
+  family.rotated.push({ token: family.refreshToken, at: actor.now() });
+  family.refreshToken = answer.json.refresh_token;
+  family.accessToken = String(answer.json.access_token);
+  return true;
+}
+
+/** Asks, as an API, whether an access token is good. */
+export function introspect(actor: Actor, via: number, accessToken: string, about: Partial<About>) {
+  return actor.call(
+    via,
+    { op: 'introspect', success: ({ json }) => json.active === true, ...about },
+    {
+      path: '/token/introspection',
+      headers: basic(apps.api),
+      body: new URLSearchParams({ token: accessToken }),
+    },
+  );
+}
+
+/** Revokes a token; repeats until it is answered. */
+export function revoke(actor: Actor, app: App, token: string): Promise<Answer | undefined> {
+  return persist(actor, { op: 'revoke', subjects: [] }, (via, honestSince) =>
+    actor.call(
+      via,
+      { op: 'revoke', honestSince },
+      { path: '/token/revocation', headers: basic(app), body: new URLSearchParams({ token }) },
+    ),
+  );
+}

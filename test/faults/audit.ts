@@ -1,0 +1,36 @@
+/**
+ * After the last fault, with everything up again: every account logs in, every living session and family is used, and
+ * everything that was ended is tried once more through both processes. What comes of it is for the checker.
+ */
+import { intranet, keepTokens, refreshHonestly } from './apps.ts';
+import { step } from './browser.ts';
+import { silently } from './operations_arrive.ts';
+import { tryEverything, useAccessToken } from './operations_refresh.ts';
+import { beginLogin, ke2Use, ke3Of } from './sign_in.ts';
+import type { Actor, Jar, Person } from './world.ts';
+
+export async function audit(actors: readonly Actor[]): Promise<void> {
+  await Promise.all(actors.map(auditOf));
+}
+
+async function auditOf(actor: Actor): Promise<void> {
+  for (const person of actor.people) await provePassword(actor, person);
+  for (const session of actor.sessions) {
+    const honest = session.state === 'alive' ? { honestSince: actor.now() } : {};
+    if (session.state !== 'doubt') await silently(actor, actor.number % 2, session, honest);
+  }
+  for (const family of actor.families) {
+    if (family.state === 'ended') await tryEverything(actor, family);
+    if (family.state !== 'alive') continue;
+    keepTokens(actor, family, await refreshHonestly(actor, family, family.refreshToken));
+    await useAccessToken(actor, family);
+  }
+}
+
+/** An acknowledged account still knows its password. */
+async function provePassword(actor: Actor, person: Person): Promise<void> {
+  const jar: Jar = new Map();
+  const { uid } = await beginLogin(actor, jar, intranet);
+  const ke3 = await ke3Of(actor, jar, uid, person);
+  await step(actor, jar, uid, 'login/finish', { ke3 }, { uses: ke2Use(uid, ke3), honestSince: actor.now() });
+}

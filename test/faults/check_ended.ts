@@ -1,0 +1,27 @@
+/** Points 1 and 2: from the answer on nothing of what was ended succeeds, on any instance; after a theft within 1 s. */
+import { callsOf, type Violation } from './checker.ts';
+import type { Because, Ended, Event } from './history.ts';
+
+/** From the answer to the end of everything. */
+const graceMs: Record<Because, number> = { revoked: 0, signed_out: 0, reuse: 1000 };
+
+export function checkEnded(events: readonly Event[]): Violation[] {
+  const ends = new Map<string, Ended>();
+  for (const event of events) {
+    if (event.type !== 'ended') continue;
+    for (const subject of event.subjects) if (!ends.has(subject)) ends.set(subject, event);
+  }
+  return callsOf(events).flatMap((call) => {
+    if (!call.succeeded) return [];
+    return (call.subjects ?? []).flatMap((subject) => {
+      const end = ends.get(subject);
+      if (!end || call.at <= end.at + graceMs[end.because]) return [];
+      return {
+        point: end.because === 'reuse' ? (1 as const) : (2 as const),
+        rule: `${call.op} succeeded ${Math.round(call.at - end.at)} ms after the end (${end.because})`,
+        subject,
+        evidence: [end, call],
+      };
+    });
+  });
+}

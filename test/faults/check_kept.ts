@@ -1,0 +1,49 @@
+/** Point 3: what was acknowledged is in the database at the end, whatever was killed in between. */
+import { callsOf, groupBy, type Violation } from './checker.ts';
+import type { DatabaseFacts } from './database_facts.ts';
+import type { Call, Event } from './history.ts';
+
+export function checkKept(events: readonly Event[], facts: DatabaseFacts): Violation[] {
+  const acknowledged = callsOf(events).filter((call) => call.succeeded);
+  const violations: Violation[] = [];
+  const report = (rule: string, subject: string, evidence: Event[]) =>
+    violations.push({ point: 3, rule, subject, evidence });
+
+  for (const call of acknowledged) {
+    if (call.creates && !isKept(call.creates, facts))
+      report('an acknowledged write is lost', call.creates, [call]);
+  }
+  for (const [family, group] of groupBy(acknowledged, familyOf)) {
+    const tokens = new Set(group.flatMap(({ yields }) => yields ?? []));
+    if ((facts.families.get(idOf(family))?.tokens ?? 0) < tokens.size)
+      report('an acknowledged refresh token is lost', family, group.slice(-5));
+  }
+  const uses = acknowledged.flatMap((call) => (call.uses ?? []).map((use) => ({ use, call })));
+  for (const { use, call } of uses) {
+    const [kind, name = '', step] = use.split(':');
+    if (kind === 'totp' && (facts.accounts.get(name)?.lastStep ?? 0) < Number(step))
+      report('an acknowledged TOTP step is forgotten', use, [call]);
+  }
+  const recoveries = uses.filter(({ use }) => use.startsWith('recovery:'));
+  for (const [name, group] of groupBy(recoveries, ({ use }) => [use.split(':')[1] ?? ''])) {
+    if ((facts.accounts.get(name)?.recoveryCodesUsed ?? 0) < group.length)
+      report(
+        'an acknowledged recovery code is forgotten',
+        name,
+        group.map(({ call }) => call),
+      );
+  }
+  return violations;
+}
+
+function isKept(subject: string, { accounts, families }: DatabaseFacts): boolean {
+  const id = idOf(subject);
+  if (subject.startsWith('account:')) return accounts.has(id);
+  if (subject.startsWith('authenticator:')) return accounts.get(id)?.confirmed === true;
+  return families.has(id);
+}
+
+const idOf = (subject: string): string => subject.slice(subject.indexOf(':') + 1);
+
+const familyOf = ({ yields, subjects = [] }: Call): string[] =>
+  yields ? subjects.filter((subject) => subject.startsWith('family:')) : [];

@@ -1,0 +1,68 @@
+/**
+ * Point 4: without Redis every answer is as with it; without PostgreSQL it is 503 with Retry-After within a second, and
+ * right again two seconds after its return; discovery and keys answer throughout; no process ends by itself.
+ */
+import { callsOf, faultsOf, type Violation } from './checker.ts';
+import type { Call, Event, Fault, Lag } from './history.ts';
+
+/** From the return of PostgreSQL, or of a provider, to full service. */
+const recoveryMs = 2000;
+const longestWaitMs = 1000;
+/** What a request and its answer may take on this machine beside the server's own wait. */
+const transportMs = 100;
+
+const published = new Set(['discovery', 'jwks', 'paseto keys']);
+
+export function checkServed(events: readonly Event[]): Violation[] {
+  const faults = faultsOf(events);
+  const lags = events.filter((event) => event.type === 'lag');
+  const violations = callsOf(events).flatMap((call) => {
+    const rule = fault(call, faults, lags);
+    return rule
+      ? [{ point: 4 as const, rule, subject: call.op, evidence: [...around(call, faults), call] }]
+      : [];
+  });
+  const died = events.flatMap((event) =>
+    event.type === 'died'
+      ? [
+          {
+            point: 4 as const,
+            rule: 'a process ended by itself',
+            subject: `provider ${event.provider}`,
+            evidence: [event],
+          },
+        ]
+      : [],
+  );
+  const gaveUp = events.flatMap((event) =>
+    event.type === 'gave_up'
+      ? [{ point: 4 as const, rule: 'nobody answered for 30 s', subject: event.op, evidence: [event] }]
+      : [],
+  );
+  return [...violations, ...died, ...gaveUp];
+}
+
+/** What is wrong with an answer, if anything. */
+function fault(call: Call, faults: readonly Fault[], lags: readonly Lag[]): string | undefined {
+  const during = around(call, faults);
+  // The process that was asked is itself stopped, dead or starting: nobody is there to keep a promise.
+  if (during.some(({ target }) => target === `provider ${call.via}`)) return undefined;
+  if (call.status === 0) return 'no answer from a running process';
+  if (call.status >= 500) {
+    if (call.status !== 503 || !call.retryAfter) return `an answer with status ${call.status} for an outage`;
+    if (published.has(call.op)) return 'discovery or keys refused';
+    if (!during.some(({ target }) => target === 'postgres')) return '503 though PostgreSQL was there';
+  }
+  if (during.length > 0 && call.ms > longestWaitMs + transportMs + lateness(call, lags))
+    return `waited longer than ${longestWaitMs} ms for storage`;
+  return undefined;
+}
+
+/** The faults that a call may have met. */
+export const around = (call: Call, faults: readonly Fault[]): Fault[] =>
+  faults.filter(({ at, until }) => call.at <= until + recoveryMs && call.at + call.ms >= at);
+
+const lateness = (call: Call, lags: readonly Lag[]): number =>
+  lags
+    .filter(({ at, ms }) => at - ms <= call.at + call.ms && at >= call.at)
+    .reduce((sum, { ms }) => sum + ms, 0);

@@ -1,0 +1,66 @@
+/** Point 1: one branch lives of whatever is used once; an honest client that repeats a request is never refused. */
+import { callsOf, groupBy, type Violation } from './checker.ts';
+import type { DatabaseFacts } from './database_facts.ts';
+import type { Call, Event } from './history.ts';
+
+/**
+ * For how long a repetition is within the leeway, whatever the clocks: the providers' ten seconds, less what two of
+ * them may be apart.
+ */
+export const surelyInLeewayMs = 6000;
+
+export function checkSingleUse(events: readonly Event[], facts: DatabaseFacts): Violation[] {
+  const calls = callsOf(events);
+  const violations: Violation[] = [];
+  const report = (rule: string, subject: string, evidence: Event[]) =>
+    violations.push({ point: 1, rule, subject, evidence });
+
+  const succeeded = calls.filter((call) => call.succeeded);
+  for (const [use, group] of groupBy(succeeded, ({ uses = [] }) => uses)) {
+    if (group.length > 1) report('used twice', use, group);
+  }
+  for (const [token, group] of groupBy(succeeded, ({ presents }) => (presents ? [presents] : []))) {
+    const successors = new Set(group.map((call) => call.yields));
+    if (successors.size > 1) report('two successors of one refresh token', token, group);
+  }
+  for (const [id, family] of facts.families) {
+    if (family.leaves > 1) report('two live leaves in the database', `family:${id}`, []);
+    if (family.branches > 0) report('a branch in the database', `family:${id}`, []);
+  }
+  for (const call of succeeded) {
+    if (call.mustFail)
+      report('a reuse went unnoticed', call.presents ?? call.uses?.join() ?? call.op, [call]);
+  }
+  for (const call of unjustlyRefused(events)) {
+    if (isLate(call)) continue;
+    report(`an honest ${call.op} was refused`, call.subjects?.join() ?? call.op, [call]);
+  }
+  return violations;
+}
+
+/** Repeated for so long, through one outage, that the leeway may have been over. */
+const isLate = (call: Call): boolean => call.at + call.ms - (call.honestSince ?? call.at) > surelyInLeewayMs;
+
+/** Refusals of those who are entitled to an answer, and whose session or family nobody has put in doubt. */
+function unjustlyRefused(events: readonly Event[]): Call[] {
+  const doubtful = new Map<string, number>();
+  for (const event of events) {
+    if (event.type !== 'doubt' && event.type !== 'ended') continue;
+    for (const subject of event.subjects) {
+      doubtful.set(subject, Math.min(event.at, doubtful.get(subject) ?? Number.POSITIVE_INFINITY));
+    }
+  }
+  return callsOf(events).filter(
+    (call) =>
+      call.honestSince !== undefined &&
+      !call.succeeded &&
+      call.status >= 200 &&
+      call.status < 500 &&
+      !(call.subjects ?? []).some(
+        (subject) => (doubtful.get(subject) ?? Number.POSITIVE_INFINITY) <= call.at + call.ms,
+      ),
+  );
+}
+
+/** Honest clients that were refused after an outage longer than the leeway: no violation, but to be told. */
+export const lateRefusals = (events: readonly Event[]): Call[] => unjustlyRefused(events).filter(isLate);

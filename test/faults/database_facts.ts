@@ -1,0 +1,41 @@
+/** What the database says at the end of a run, in the history's names. */
+import type { Postgres } from './postgres.ts';
+
+export interface AccountFact {
+  confirmed: boolean;
+  lastStep: number;
+  recoveryCodesUsed: number;
+}
+
+export interface FamilyFact {
+  tokens: number;
+  /** Tokens that were never rotated: 1 in a sound family. */
+  leaves: number;
+  /** Tokens with more than one successor. */
+  branches: number;
+}
+
+export interface DatabaseFacts {
+  /** By user name. */
+  accounts: Map<string, AccountFact>;
+  /** By id. */
+  families: Map<string, FamilyFact>;
+}
+
+export async function readFacts(postgres: Postgres): Promise<DatabaseFacts> {
+  const accounts = await postgres.query<{ name: string } & AccountFact>(
+    `select username as name, totp_secret is not null as confirmed, coalesce(totp_last_step, 0) as "lastStep",
+       (select count(*)::int from recovery_codes where account_id = accounts.id and used_at is not null)
+         as "recoveryCodesUsed"
+     from accounts`,
+  );
+  const families = await postgres.query<{ id: string } & FamilyFact>(
+    `select family_id as id, count(*)::int as tokens, count(*) filter (where used_at is null)::int as leaves,
+       (count(refreshed_from) - count(distinct refreshed_from))::int as branches
+     from refresh_tokens group by family_id`,
+  );
+  return {
+    accounts: new Map(accounts.map(({ name, ...fact }) => [name, fact])),
+    families: new Map(families.map(({ id, ...fact }) => [id, fact])),
+  };
+}

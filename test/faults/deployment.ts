@@ -1,0 +1,73 @@
+/**
+ * What the run is made against: a PostgreSQL, a Redis with its standby, and two provider processes over them, each with
+ * the same settings, as in production. Everything is on spare ports of loopback and in one temporary directory.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { apps } from '../support/apps.ts';
+import { createHistory, type History } from './history.ts';
+import { type Postgres, startPostgres } from './postgres.ts';
+import { freePort } from './processes.ts';
+import { type ProviderProcess, startProvider } from './provider.ts';
+import { type RedisPair, startRedisPair } from './redis.ts';
+
+export interface Deployment {
+  postgres: Postgres;
+  redis: RedisPair;
+  providers: ProviderProcess[];
+  history: History;
+  issuer: string;
+  directory: string;
+  /** Ends the processes. The directory stays where `keep` says so: it holds the history and the logs. */
+  stop(keep: boolean): Promise<void>;
+}
+
+const { web, intranet, api } = apps;
+
+/** Starts all of it. `broken` names a broken build, see mutations.ts. */
+export async function deploy(broken: string | undefined): Promise<Deployment> {
+  const directory = await mkdtemp(join(tmpdir(), 'cypher-faults-'));
+  const postgresDirectory = join(directory, 'data');
+  await mkdir(postgresDirectory);
+  const history = createHistory(join(directory, 'history.jsonl'));
+  const [postgres, redis] = await Promise.all([startPostgres(postgresDirectory), startRedisPair(directory)]);
+
+  const clientsFile = join(directory, 'clients.json');
+  const entries = [web, intranet, api].map(({ redirect_uri: _, ...client }) => client);
+  await writeFile(clientsFile, JSON.stringify(entries));
+  const ports = [await freePort(), await freePort()];
+  const issuer = `http://localhost:${ports[0]}`;
+  const env = {
+    ISSUER: issuer,
+    DATABASE_URL: postgres.url,
+    REDIS_URL: redis.url,
+    CLIENTS_FILE: clientsFile,
+    KEY_ENCRYPTION_KEY: randomBytes(32).toString('base64url'),
+    // The whole load comes from one address, and attacks on an account are part of it.
+    LIMIT_ADDRESS_PER_MINUTE: '1000000',
+    LIMIT_ACCOUNT_FAILURES: '1000',
+    ...(broken ? { FAULTS_BROKEN: broken } : {}),
+  };
+  const providers = await Promise.all(
+    ports.map((port, number) =>
+      startProvider({ number, port, env, history, logFile: join(directory, `provider-${number}.log`) }),
+    ),
+  );
+  return {
+    postgres,
+    redis,
+    providers,
+    history,
+    issuer,
+    directory,
+    async stop(keep) {
+      await Promise.all(providers.map((provider) => provider.stop()));
+      await postgres.stop();
+      redis.kill();
+      await history.close();
+      if (!keep) await rm(directory, { recursive: true, force: true });
+    },
+  };
+}

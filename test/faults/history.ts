@@ -1,0 +1,113 @@
+/**
+ * The history of a run: what was asked and answered, what was injected, and what the script knows of the end of things.
+ * The workload and the faults write it, checker.ts reads it; as JSON lines it is the evidence. Times are milliseconds
+ * since the run began, by one monotonic clock.
+ */
+import { createWriteStream } from 'node:fs';
+
+/** One request and its answer. `subjects` and `uses` name things: `family:…`, `session:…`, `token:…`, `code:…`. */
+export interface Call {
+  type: 'call';
+  at: number;
+  ms: number;
+  actor: number;
+  op: string;
+  /** Which provider process was asked. */
+  via: number;
+  /** HTTP status; 0 where no answer came. */
+  status: number;
+  error?: string;
+  retryAfter?: string;
+  /** It got what it asked for: tokens, `active`, a code, the next step. */
+  succeeded: boolean;
+  /** What one call only can use: a code, a TOTP step, a recovery code, a login-step token, a KE2 state. */
+  uses?: string[];
+  /** The refresh token that was presented and the one that came back, by fingerprint. */
+  presents?: string;
+  yields?: string;
+  /** Whose end must stop this call from succeeding. */
+  subjects?: string[];
+  /** By somebody entitled to it, who has repeated it since this time: it must not be refused. */
+  honestSince?: number;
+  /** Evidently theft or repetition: it must be refused. */
+  mustFail?: true;
+  /** What must be found in the database from the answer on. */
+  creates?: string;
+}
+
+/** From here on the subjects may or may not be alive: an attack or a revocation is on its way. */
+export interface Doubt {
+  type: 'doubt';
+  at: number;
+  subjects: string[];
+}
+
+export type Because = 'revoked' | 'signed_out' | 'reuse';
+
+/** From here on nothing of the subjects may succeed: their end was answered. */
+export interface Ended {
+  type: 'ended';
+  at: number;
+  subjects: string[];
+  because: Because;
+}
+
+export type Target = 'postgres' | 'redis' | 'provider 0' | 'provider 1';
+
+export interface Fault {
+  type: 'fault';
+  name: string;
+  target: Target;
+  at: number;
+  /** When it was over: the target answered again. */
+  until: number;
+}
+
+/** A provider process that ended without being told to. */
+export interface Died {
+  type: 'died';
+  at: number;
+  provider: number;
+  code: number | null;
+}
+
+/** Somebody entitled stopped repeating a request without having got an answer. */
+export interface GaveUp {
+  type: 'gave_up';
+  at: number;
+  op: string;
+  since: number;
+  subjects: string[];
+}
+
+/** The harness itself was late by this much: what it measured then is its own slowness. */
+export interface Lag {
+  type: 'lag';
+  at: number;
+  ms: number;
+}
+
+export type Event = Call | Doubt | Ended | Fault | Died | GaveUp | Lag;
+
+export interface History {
+  now(): number;
+  add(event: Event): void;
+  events(): readonly Event[];
+  close(): Promise<void>;
+}
+
+/** Keeps the events and writes each to `file` as one line of JSON. */
+export function createHistory(file: string): History {
+  const begun = performance.now();
+  const events: Event[] = [];
+  const lines = createWriteStream(file);
+  return {
+    now: () => Math.round((performance.now() - begun) * 10) / 10,
+    add(event) {
+      events.push(event);
+      lines.write(`${JSON.stringify(event)}\n`);
+    },
+    events: () => events,
+    close: () => new Promise((resolve) => lines.end(() => resolve())),
+  };
+}

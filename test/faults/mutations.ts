@@ -1,0 +1,95 @@
+/**
+ * Broken builds: what each takes away from the product, as an edit of one source file. The checker has to find every one
+ * of them, or its silence about the real build would mean nothing. Applied while a provider loads its files.
+ */
+
+interface Edit {
+  /** Under src/. */
+  file: string;
+  find: string;
+  replace: string;
+}
+
+const conditionalUpdate: Edit = {
+  file: 'refresh/store.ts',
+  find: 'where t.token_hash = $1 and t.used_at is null and',
+  replace: 'where t.token_hash = $1 and',
+};
+
+export const mutations: Record<string, Edit[]> = {
+  /** Rotation marks the token used whether or not it was; only the derived successor still stands in the way. */
+  conditional_update: [conditionalUpdate],
+  /** The same, and each process derives successors of its own: what a rotation without any guard would be. */
+  rotation: [
+    conditionalUpdate,
+    {
+      file: 'refresh/store.ts',
+      find: 'keyedHash(successorKey, tokenId)',
+      replace: 'keyedHash(successorKey, tokenId, String(process.pid))',
+    },
+  ],
+  reuse_unpunished: [
+    {
+      file: 'oidc/paseto_refresh_tokens.ts',
+      find: "await revocations.endFamily(token.familyId, 'reuse');",
+      replace: '',
+    },
+  ],
+  leeway: [{ file: 'refresh/states.ts', find: 'now - (facts.usedAt ?? 0) < leewayMs', replace: 'false' }],
+  code: [
+    {
+      file: 'oidc/record_store.ts',
+      find: 'and id_hash = $2 and consumed_at is null',
+      replace: 'and id_hash = $2',
+    },
+  ],
+  totp_step: [
+    {
+      file: 'totp/store.ts',
+      find: 'and (totp_last_step is null or totp_last_step < $2) ',
+      replace: '',
+    },
+  ],
+  recovery_code: [
+    { file: 'totp/store.ts', find: 'and code_hash = $2 and used_at is null', replace: 'and code_hash = $2' },
+  ],
+  step_token: [
+    {
+      file: 'interaction/login_step.ts',
+      find: 'return rows.length === 1;',
+      replace: 'return rows.length < 2;',
+    },
+  ],
+  ke2: [
+    {
+      file: 'interaction/password.ts',
+      find: 'ephemeral.take(`ke2:',
+      replace: 'ephemeral.get(`ke2:',
+    },
+    {
+      file: 'interaction/password.ts',
+      find: 'return rows.length === 1;',
+      replace: 'return rows.length < 2;',
+    },
+  ],
+  revocation: [
+    {
+      file: 'revocation/revocations.ts',
+      find: 'resolve(subjects.some((subject) => revoked.has(subject)))',
+      replace: 'resolve(subjects.length > 99 && revoked.size > 0)',
+    },
+  ],
+};
+
+/** The source of `url` as the broken build has it; unchanged where the edits are about other files. */
+export function mutated(name: string, url: string, source: string): string {
+  const edits = mutations[name];
+  if (!edits) throw new Error(`no broken build is called ${name}: ${Object.keys(mutations).join(', ')}`);
+  return edits
+    .filter(({ file }) => url.endsWith(`/src/${file}`))
+    .reduce((text, { file, find, replace }) => {
+      // An edit that no longer fits would quietly test the whole build.
+      if (text.split(find).length !== 2) throw new Error(`src/${file} has not exactly one: ${find}`);
+      return text.replace(find, () => replace);
+    }, source);
+}

@@ -1,0 +1,102 @@
+/** Operations by which people arrive: sign-up, login, another app by the session they have. */
+import { familyOf, intranet, redeem, web } from './apps.ts';
+import { authorize, follow, interactionOf, must, step } from './browser.ts';
+import { beginLogin, factorUse, ke2Use, ke3Of, nextCode, register } from './sign_in.ts';
+import {
+  type Actor,
+  type App,
+  alive,
+  eitherProvider,
+  Interrupted,
+  type Jar,
+  type Person,
+  persist,
+  type Session,
+} from './world.ts';
+
+export async function signUp(actor: Actor): Promise<void> {
+  const name = `p${actor.number}-${actor.people.length}-${actor.random.int(0, 1e6)}`;
+  const person: Person = {
+    name,
+    password: `the long password of ${name}`,
+    totpSecret: '',
+    lastStep: 0,
+    recoveryCodes: [],
+  };
+  const jar: Jar = new Map();
+  const { uid, codeVerifier } = await beginLogin(actor, jar, intranet);
+  const after = await register(actor, jar, uid, person);
+  actor.people.push(person);
+  await arrive(actor, person, jar, after, codeVerifier);
+}
+
+export async function signIn(actor: Actor): Promise<void> {
+  const person = actor.random.pick(actor.people);
+  const jar: Jar = new Map();
+  const { uid, codeVerifier } = await beginLogin(actor, jar, intranet);
+  const ke3 = await ke3Of(actor, jar, uid, person);
+  must(await step(actor, jar, uid, 'login/finish', { ke3 }, { uses: ke2Use(uid, ke3) }));
+  const next = nextCode(person);
+  if (!next) return;
+  const uses = factorUse(jar, next.use);
+  const verified = must(await step(actor, jar, uid, 'totp/verify', { code: next.code }, { uses }));
+  await arrive(actor, person, jar, new URL(String(verified.location)), codeVerifier);
+}
+
+/** From a completed login to a session and the first app's tokens. */
+export async function arrive(actor: Actor, person: Person, jar: Jar, from: URL, codeVerifier: string) {
+  const code = await follow(actor, jar, from);
+  const subject = `session:${actor.number}-${actor.sessions.length}`;
+  const session: Session = { subject, person, jar, state: 'alive' };
+  actor.sessions.push(session);
+  await take(actor, session, intranet, code, codeVerifier);
+}
+
+/** Another family by single sign-on: the session alone must do, and no login page may come. */
+export async function anotherApp(actor: Actor): Promise<void> {
+  const session = actor.random.pick(alive(actor.sessions));
+  if (actor.random.chance(0.25)) return offlineApp(actor, session);
+  const answered = await persist(
+    actor,
+    { op: 'silent login', subjects: [session.subject] },
+    async (via, since) => {
+      const asked = await silently(actor, via, session, { honestSince: since });
+      return { ...asked, status: asked.answer.status };
+    },
+  );
+  const code = answered?.location?.searchParams.get('code');
+  if (!answered?.location || !code) throw new Interrupted('no silent login');
+  await take(actor, session, intranet, code, answered.codeVerifier);
+}
+
+/** Asks for a code without any page (`prompt=none`). */
+export function silently(actor: Actor, via: number, session: Session, about: object) {
+  return authorize(
+    actor,
+    session.jar,
+    intranet,
+    { prompt: 'none' },
+    {
+      op: 'silent login',
+      subjects: [session.subject],
+      success: ({ headers }) => /[?&]code=/.test(headers.location ?? ''),
+      ...about,
+    },
+    via,
+  );
+}
+
+async function offlineApp(actor: Actor, session: Session): Promise<void> {
+  const asked = await authorize(actor, session.jar, web, {
+    scope: 'openid offline_access',
+    prompt: 'consent',
+  });
+  if (!asked.location || !interactionOf(asked.location)) throw new Interrupted('no consent page');
+  await take(actor, session, web, await follow(actor, session.jar, asked.location), asked.codeVerifier);
+}
+
+async function take(actor: Actor, session: Session, app: App, code: string, codeVerifier: string) {
+  // A lost answer is not asked for again: a code that is presented twice is an attack. The app starts anew.
+  const answer = await redeem(actor, eitherProvider(actor), app, { code, codeVerifier });
+  actor.families.push(familyOf(session, app, code, answer));
+}

@@ -1,0 +1,62 @@
+/** Operations that end things: revocation, sign-out; and, at any time later, attempts to use what was ended. */
+import { introspect, keepTokens, refreshHonestly, revoke, tokenSubject } from './apps.ts';
+import { visit } from './browser.ts';
+import { silently } from './operations_arrive.ts';
+import { tryEverything } from './operations_refresh.ts';
+import { type Actor, alive, doubt, ended, persist, type Session } from './world.ts';
+
+export async function revokeFamily(actor: Actor): Promise<void> {
+  const family = actor.random.pick(alive(actor.families));
+  await Promise.all(family.unread.splice(0));
+  doubt(actor, [family]);
+  if ((await revoke(actor, family.app, family.refreshToken))?.status !== 200) return;
+  ended(actor, [family], 'revoked');
+  await tryEverything(actor, family);
+}
+
+/** Of an access token's revocation the family knows nothing: it goes on. */
+export async function revokeAccessToken(actor: Actor): Promise<void> {
+  const family = actor.random.pick(alive(actor.families));
+  const { accessToken } = family;
+  const token = { subject: tokenSubject(accessToken), state: 'alive' as const };
+  doubt(actor, [token]);
+  if ((await revoke(actor, family.app, accessToken))?.status === 200) ended(actor, [token], 'revoked');
+  await Promise.all([0, 1].map((via) => introspect(actor, via, accessToken, { subjects: [token.subject] })));
+  await Promise.all(family.unread.splice(0));
+  keepTokens(actor, family, await refreshHonestly(actor, family, family.refreshToken));
+}
+
+/** RP-initiated logout, confirmed on its page. */
+export async function signOut(actor: Actor): Promise<void> {
+  const session = actor.random.pick(alive(actor.sessions));
+  const families = alive(actor.families).filter((family) => family.session === session && !family.offline);
+  await Promise.all(families.flatMap(({ unread }) => unread.splice(0)));
+  // A thief's copy of the cookies must be worth as little as the browser's own.
+  const copy: Session = { ...session, jar: new Map(session.jar) };
+  doubt(actor, [session, ...families]);
+  const signedOut = await persist(actor, { op: 'logout', subjects: [session.subject] }, async (via) => {
+    const page = await visit(actor, session.jar, { op: 'logout page' }, { path: '/session/end' }, via);
+    const xsrf = /name="xsrf" value="([^"]+)"/.exec(page.text)?.[1];
+    if (!xsrf) return { status: 0 };
+    const body = new URLSearchParams({ xsrf, logout: 'yes' });
+    return visit(actor, session.jar, { op: 'logout' }, { path: '/session/end/confirm', body }, via);
+  });
+  if (signedOut?.status !== 303) return;
+  ended(actor, [session, ...families], 'signed_out');
+  await Promise.all([
+    ...families.map((family) => tryEverything(actor, family)),
+    ...[0, 1].map((via) => silently(actor, via, { ...copy, jar: new Map(copy.jar) }, {})),
+  ]);
+  session.jar = copy.jar;
+}
+
+/** Something that was ended before, possibly before the last faults. */
+export async function tryEnded(actor: Actor): Promise<void> {
+  const families = actor.families.filter(({ state }) => state === 'ended');
+  const sessions = actor.sessions.filter(({ state }) => state === 'ended');
+  if (families.length > 0) await tryEverything(actor, actor.random.pick(families));
+  if (sessions.length > 0) {
+    const session = actor.random.pick(sessions);
+    await silently(actor, actor.random.int(0, 1), { ...session, jar: new Map(session.jar) }, {});
+  }
+}

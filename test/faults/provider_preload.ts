@@ -1,0 +1,24 @@
+// Loaded by `node --import` before src/main.ts, so that the product needs no option for any of this: a clock that the
+// harness can shift, a life that ends with the harness's, and, for broken builds, sources edited as they are loaded.
+import { registerHooks } from 'node:module';
+import { mutated } from './mutations.ts';
+
+const machineClock = Date.now;
+let shiftMs = 0;
+Date.now = () => machineClock() + shiftMs;
+
+process.on('message', (message: { shiftMs: number }) => {
+  shiftMs = message.shiftMs;
+});
+process.on('disconnect', () => process.exit(1));
+
+const broken = process.env.FAULTS_BROKEN;
+if (broken) {
+  registerHooks({
+    load(url, context, nextLoad) {
+      const loaded = nextLoad(url, context);
+      if (!url.includes('/src/') || !loaded.source) return loaded;
+      return { ...loaded, source: mutated(broken, url, Buffer.from(loaded.source as Uint8Array).toString()) };
+    },
+  });
+}

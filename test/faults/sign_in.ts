@@ -1,0 +1,118 @@
+/** How people come to accounts and sessions: sign-up and login with OPAQUE (its stretching left out) and TOTP. */
+import {
+  getOpaqueConfig,
+  IdentityMemHardFn,
+  KE2,
+  OpaqueClient,
+  OpaqueID,
+  RegistrationResponse,
+} from '@cloudflare/opaque-ts';
+import { generateSync } from 'otplib';
+import { fromBase64url, MESSAGE_BYTES, OPAQUE_CONTEXT, toBase64url } from '../../src/opaque/wire.ts';
+import { authorize, interactionOf, must, step } from './browser.ts';
+import { fingerprint } from './caller.ts';
+import { type Actor, type App, Interrupted, type Jar, type Person } from './world.ts';
+
+const opaque = getOpaqueConfig(OpaqueID.OPAQUE_P256);
+const newClient = () => new OpaqueClient(opaque, IdentityMemHardFn);
+const stepSeconds = 30;
+
+/** Sends a new browser to sign in; returns the interaction that it was given. */
+export async function beginLogin(actor: Actor, jar: Jar, app: App, params: Record<string, string> = {}) {
+  const asked = await authorize(actor, jar, app, params);
+  const uid = asked.location && interactionOf(asked.location);
+  if (!asked.location || !uid) throw new Interrupted('no login page');
+  return { uid, codeVerifier: asked.codeVerifier };
+}
+
+/** Makes an account up to its confirmed authenticator; returns where the browser goes on. */
+export async function register(actor: Actor, jar: Jar, uid: string, person: Person): Promise<URL> {
+  const client = newClient();
+  const request = unwrap(await client.registerInit(person.password));
+  const init = must(
+    await step(actor, jar, uid, 'register/init', {
+      username: person.name,
+      request: toBase64url(request.serialize()),
+    }),
+  );
+  const bytes = fromBase64url(String(init.response), MESSAGE_BYTES.registrationResponse) ?? [];
+  const { record } = unwrap(
+    await client.registerFinish(RegistrationResponse.deserialize(opaque, [...bytes])),
+  );
+  const creates = `account:${person.name}`;
+  must(
+    await step(
+      ...([actor, jar, uid, 'register/finish'] as const),
+      { username: person.name, record: toBase64url(record.serialize()) },
+      { creates },
+    ),
+  );
+  person.totpSecret = String(must(await step(actor, jar, uid, 'totp/setup', {})).secret);
+  // The step before the present one: the present one and the next are left for two logins.
+  const at = currentStep() - 1;
+  const about = { creates: `authenticator:${person.name}`, uses: [`totp:${person.name}:${at}`] };
+  const confirmed = must(
+    await step(actor, jar, uid, 'totp/verify-setup', { code: codeOf(person, at) }, about),
+  );
+  person.lastStep = at;
+  person.recoveryCodes = confirmed.recovery_codes as string[];
+  return new URL(String(confirmed.location));
+}
+
+/** Starts a login; returns KE3. */
+export async function ke3Of(actor: Actor, jar: Jar, uid: string, person: Person): Promise<string> {
+  const client = newClient();
+  const ke1 = unwrap(await client.authInit(person.password));
+  const init = must(
+    await step(actor, jar, uid, 'login/init', {
+      username: person.name,
+      ke1: toBase64url(ke1.serialize()),
+    }),
+  );
+  const bytes = fromBase64url(String(init.ke2), MESSAGE_BYTES.ke2) ?? [];
+  const ke2 = KE2.deserialize(opaque, [...bytes]);
+  const finish = await client.authFinish(ke2, undefined, undefined, OPAQUE_CONTEXT);
+  if (finish instanceof Error) throw new Interrupted('KE2 does not fit: another login began in between');
+  return toBase64url(finish.ke3.serialize());
+}
+
+/** What `login/finish` uses up. */
+export const ke2Use = (uid: string, ke3: string): string[] => [`ke2:${uid}:${fingerprint(ke3)}`];
+
+/** A code that has not been entered before, and what it uses up; undefined where there is none now. */
+export function nextCode(person: Person): { code: string; use: string } | undefined {
+  const now = currentStep();
+  const at = Math.max(now, person.lastStep + 1);
+  if (at <= now + 1 && !nearEdge()) {
+    person.lastStep = at;
+    return { code: codeOf(person, at), use: `totp:${person.name}:${at}` };
+  }
+  return nextRecoveryCode(person);
+}
+
+export function nextRecoveryCode(person: Person): { code: string; use: string } | undefined {
+  const code = person.recoveryCodes.pop();
+  return code === undefined ? undefined : { code, use: `recovery:${person.name}:${fingerprint(code)}` };
+}
+
+/** What a code and the login-step token of this browser are used up by together. */
+export function factorUse(jar: Jar, use: string): string[] {
+  const token = jar.get('cypher_step')?.value;
+  return token ? [use, `step:${fingerprint(token)}`] : [use];
+}
+
+const currentStep = (): number => Math.floor(Date.now() / 1000 / stepSeconds);
+
+/** So near to the end or begin of a step that a shifted clock sees another one. */
+function nearEdge(): boolean {
+  const seconds = (Date.now() / 1000) % stepSeconds;
+  return seconds < 4 || seconds > stepSeconds - 4;
+}
+
+const codeOf = (person: Person, at: number): string =>
+  generateSync({ secret: person.totpSecret, epoch: at * stepSeconds });
+
+function unwrap<T>(value: T | Error): T {
+  if (value instanceof Error) throw value;
+  return value;
+}

@@ -1,0 +1,47 @@
+/** The provider with the demo's apps beside it, in this process and on ports of their own. */
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createDemoApps } from '../../src/demo/apps.ts';
+import { demoClients } from '../../src/demo/clients.ts';
+import { startServer, type TestServer } from './server.ts';
+
+export interface Demo {
+  server: TestServer;
+  /** Where the apps answer. */
+  app: string;
+  api: string;
+  intranet: string;
+  close(): Promise<void>;
+}
+
+export async function startDemo(): Promise<Demo> {
+  const servers = { app: await listen(), api: await listen(), intranet: await listen() };
+  const urls = { app: urlOf(servers.app), api: urlOf(servers.api), intranet: urlOf(servers.intranet) };
+  const clients = demoClients(urls);
+  const { resources, ...entries } = clients;
+  const server = await startServer({
+    clients: Object.values(entries),
+    resources: resources.map((resource) => ({ token_seconds: 600, ...resource })),
+  });
+  const apps = await createDemoApps(server.url, urls, clients, server.clock.now);
+  for (const name of ['app', 'api', 'intranet'] as const) servers[name].on('request', apps[name]);
+  return {
+    server,
+    ...urls,
+    async close() {
+      for (const each of Object.values(servers)) {
+        each.closeAllConnections();
+        await new Promise((resolve) => each.close(resolve));
+      }
+      await server.close();
+    },
+  };
+}
+
+const urlOf = (server: Server) => `http://localhost:${(server.address() as AddressInfo).port}`;
+
+async function listen(): Promise<Server> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return server;
+}
