@@ -36,8 +36,9 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
       return {};
     case 'Interaction':
     case 'PushedAuthorizationRequest':
-    case 'ReplayDetection':
       return ephemeralAdapter(model, stores.ephemeral);
+    case 'ReplayDetection':
+      return replayAdapter(model, stores.records);
     default:
       return recordAdapter(model, stores.records);
   }
@@ -79,6 +80,17 @@ function ephemeralAdapter(model: string, ephemeral: Ephemeral): Partial<Adapter>
         throw new errors.InvalidRequestObject('request_uri was used before');
     },
     destroy: (id) => ephemeral.delete(key(id)),
+  };
+}
+
+/** The library looks first and stores afterwards: here storing decides, so that of parallel replays one goes on. */
+function replayAdapter(model: string, records: RecordStore): Partial<Adapter> {
+  return {
+    find: async () => undefined,
+    async upsert(id, payload, expiresIn = 0) {
+      await records.save(model, id, payload as RecordPayload, expiresIn);
+      if (!(await records.consume(model, id))) throw new errors.InvalidClientAuth('it was used before');
+    },
   };
 }
 

@@ -3,7 +3,7 @@
  * Features write their own SQL; this file owns the pool, transactions and what counts as "the database is away".
  */
 import pg from 'pg';
-import { unavailable } from '../lib/errors.ts';
+import { AppError, unavailable } from '../lib/errors.ts';
 
 /** Runs one statement (prepared once per connection) and returns its rows. Throws AppError 503 when storage is away. */
 export type Query = <Row extends object>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
@@ -56,9 +56,12 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
         await run(client, 'commit', []);
         return result;
       } catch (error) {
-        await client.query('rollback').catch((failure: Error) => {
-          broken = failure;
-        });
+        // A connection that has stopped answering would keep the rollback waiting too: closing it rolls back as well.
+        if (isUnavailable(error)) broken = error;
+        else
+          await client.query('rollback').catch((failure: Error) => {
+            broken = failure;
+          });
         throw error;
       } finally {
         client.off('error', onIdleError);
@@ -134,3 +137,6 @@ function asUnavailable(error: unknown): unknown {
   const away = awayCodes.test(code) || /^E[A-Z]+$/.test(code) || awayMessages.test(error.message);
   return away ? unavailable(error) : error;
 }
+
+const isUnavailable = (error: unknown): error is AppError =>
+  error instanceof AppError && error.code === 'temporarily_unavailable';

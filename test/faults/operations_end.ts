@@ -1,29 +1,19 @@
 /** Operations that end things: revocation, sign-out; and, at any time later, attempts to use what was ended. */
-import { introspect, keepTokens, refreshHonestly, revoke, tokenSubject } from './apps.ts';
+import { revoke } from './apps.ts';
 import { visit } from './browser.ts';
 import { silently } from './operations_arrive.ts';
 import { tryEverything } from './operations_refresh.ts';
 import { type Actor, alive, doubt, ended, persist, type Session } from './world.ts';
 
+/** Either token of a family ends the whole of it (RFC 7009, section 2.1, leaves that choice for access tokens). */
 export async function revokeFamily(actor: Actor): Promise<void> {
   const family = actor.random.pick(alive(actor.families));
   await Promise.all(family.unread.splice(0));
   doubt(actor, [family]);
-  if ((await revoke(actor, family.app, family.refreshToken))?.status !== 200) return;
+  const token = actor.random.pick([family.refreshToken, family.accessToken]);
+  if ((await revoke(actor, family.app, token))?.status !== 200) return;
   ended(actor, [family], 'revoked');
   await tryEverything(actor, family);
-}
-
-/** Of an access token's revocation the family knows nothing: it goes on. */
-export async function revokeAccessToken(actor: Actor): Promise<void> {
-  const family = actor.random.pick(alive(actor.families));
-  const { accessToken } = family;
-  const token = { subject: tokenSubject(accessToken), state: 'alive' as const };
-  doubt(actor, [token]);
-  if ((await revoke(actor, family.app, accessToken))?.status === 200) ended(actor, [token], 'revoked');
-  await Promise.all([0, 1].map((via) => introspect(actor, via, accessToken, { subjects: [token.subject] })));
-  await Promise.all(family.unread.splice(0));
-  keepTokens(actor, family, await refreshHonestly(actor, family, family.refreshToken));
 }
 
 /** RP-initiated logout, confirmed on its page. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createCaller } from './caller.ts';
 import type { Deployment } from './deployment.ts';
 import { anotherApp, signIn, signUp } from './operations_arrive.ts';
-import { revokeAccessToken, revokeFamily, signOut, tryEnded } from './operations_end.ts';
+import { revokeFamily, signOut, tryEnded } from './operations_end.ts';
 import { replayCode, replayFactor, replayLogin } from './operations_once.ts';
 import { loseAnswer, rotate, rotateInTabs, stealCurrentToken, stealOldToken } from './operations_refresh.ts';
 import { type Random, weighted } from './random.ts';
@@ -31,8 +31,7 @@ const operations: Record<string, Operation> = {
   replayCode: { weight: 5, needs: 'session', run: replayCode },
   replayLogin: { weight: 4, needs: 'person', run: replayLogin },
   replayFactor: { weight: 4, needs: 'person', run: replayFactor },
-  revokeFamily: { weight: 3, needs: 'family', run: revokeFamily },
-  revokeAccessToken: { weight: 3, needs: 'family', run: revokeAccessToken },
+  revokeFamily: { weight: 5, needs: 'family', run: revokeFamily },
   signOut: { weight: 3, needs: 'session', run: signOut },
   tryEnded: { weight: 5, needs: 'person', run: tryEnded },
 };

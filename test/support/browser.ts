@@ -11,8 +11,8 @@ const FLAGS = [
 ];
 
 /**
- * A headless Chromium with a fresh profile, which playwright removes when it is closed. Scripts are turned off by a setting
- * of the browser: playwright's own option leaves <noscript> and the scripting media feature as if they ran.
+ * A headless Chromium with a fresh profile, which playwright removes when it is closed. `scripts: false` shows
+ * <noscript>, which playwright's own option does not; but then nothing can be waited for, for that takes a script.
  */
 export async function launchBrowser({ scripts = true } = {}): Promise<Browser> {
   const executablePath = findChromium();
