@@ -30,8 +30,8 @@ import { openKeyring } from './keys/keyring.ts';
 import { createSealer } from './lib/crypto.ts';
 import type { Log } from './lib/log.ts';
 import { createAdapter } from './oidc/adapter.ts';
-import { lifeSeconds } from './oidc/configuration.ts';
 import { createInteractions } from './oidc/interactions.ts';
+import { lifeSeconds } from './oidc/life.ts';
 import { createProviderPages } from './oidc/pages.ts';
 import { clientFaults, createOidc } from './oidc/provider.ts';
 import { createRecordStore } from './oidc/record_store.ts';
@@ -82,9 +82,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
     recoveryKey: keyring.derive('recovery codes'),
     now,
   });
-  // A minute more than the longest life, for instances whose clocks differ.
-  const revokedSeconds = lifeSeconds.accessToken + 60;
-  const revocations = createRevocations(database, revokedSeconds, now);
+  const revocations = createRevocations(database, lifeSeconds.revocation, now);
   const refresh = createRefreshStore(database, {
     successorKey: keyring.derive('refresh successors'),
     leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
@@ -102,7 +100,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
     config,
     accounts,
     adapter: createAdapter({
-      sessions: createSessionStore({ database, cache, accessTokenSeconds: revokedSeconds, now }),
+      sessions: createSessionStore({ database, cache, accessTokenSeconds: lifeSeconds.revocation, now }),
       records: createRecordStore(database, now),
       revocations,
       ephemeral,

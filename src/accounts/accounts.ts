@@ -4,7 +4,7 @@
  */
 import { randomId } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
-import type { Database } from '../storage/database.ts';
+import type { Database, Query } from '../storage/database.ts';
 import { parseUsername, type Username } from './username.ts';
 
 export interface Account {
@@ -34,6 +34,22 @@ export interface Accounts {
   byId(id: string): Promise<Account | undefined>;
   /** Makes the account and returns it. Throws AppError 409 `username_taken`. */
   create(account: NewAccount): Promise<Account>;
+  /** All accounts, disabled ones too, by name. */
+  list(): Promise<ListedAccount[]>;
+  /** Disables or enables. False where there is no such account. Disabling is part of the transaction that ends all. */
+  setDisabled(id: string, disabled: boolean, query: Query): Promise<boolean>;
+  /** Takes the authenticator and recovery codes away: the next login sets up new ones, after the password. */
+  resetTotp(id: string, query: Query): Promise<void>;
+}
+
+export interface ListedAccount {
+  id: string;
+  username: string;
+  usernameKey: string;
+  email: string | null;
+  totpConfirmed: boolean;
+  disabledAt: Date | null;
+  createdAt: Date;
 }
 
 interface AccountRow {
@@ -65,6 +81,22 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
         [id],
       );
       return rows.map(fromRow)[0];
+    },
+    list: () =>
+      query<ListedAccount>(
+        `select id, username, username_key as "usernameKey", email, totp_secret is not null as "totpConfirmed",
+           disabled_at as "disabledAt", created_at as "createdAt" from accounts order by username_key`,
+      ),
+    async setDisabled(id, disabled, on) {
+      const rows = await on('update accounts set disabled_at = $2 where id = $1 returning id', [
+        id,
+        disabled ? new Date(now()) : null,
+      ]);
+      return rows.length === 1;
+    },
+    async resetTotp(id, on) {
+      await on('update accounts set totp_secret = null, totp_last_step = null where id = $1', [id]);
+      await on('delete from recovery_codes where account_id = $1', [id]);
     },
     async create({ username, email, credentialId, opaqueRecord }) {
       const rows = await query<AccountRow>(

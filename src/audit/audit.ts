@@ -16,7 +16,11 @@ export type AuditEventName =
   | 'consent.answered'
   | 'refresh.reused'
   | 'token.revoked'
-  | 'session.ended';
+  | 'session.ended'
+  | 'account.disabled'
+  | 'account.enabled'
+  | 'account.signed_out'
+  | 'totp.reset';
 
 export interface AuditEvent {
   event: AuditEventName;

@@ -70,6 +70,5 @@ button { min-height: 2.75rem; padding: 0.5rem 1.25rem; border: 0; border-radius:
 .problem { padding-left: 1rem; border-left: 4px solid var(--accent); color: var(--ink) }
 table { width: 100%; border-collapse: collapse }
 th, td { padding: 0.5rem 0; border-top: 1px solid var(--line); text-align: left; vertical-align: top; overflow-wrap: anywhere }
-th { width: 11rem; padding-right: 1rem; color: var(--soft); font-weight: 500 }
-@media (max-width: 36rem) { th { width: 7.5rem } }
+th { width: 1%; padding-right: 1.5rem; color: var(--soft); font-weight: 500; white-space: nowrap }
 `;

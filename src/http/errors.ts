@@ -33,6 +33,10 @@ export function renderErrors(views: PageViews, log: Log): Middleware {
           ? thrown
           : new AppError('server_error', 'Something went wrong on our side.', { cause: thrown });
       logError(log, id, ctx, error);
+      // What failed half-way must not send what it had prepared: a redirect with a code, the cookie of a session that was
+      // not saved in place of the browser's good one.
+      ctx.remove('Location');
+      ctx.remove('Set-Cookie');
       ctx.status = error.status;
       ctx.set('Cache-Control', 'no-store');
       if (error.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(error.retryAfterSeconds));

@@ -7,6 +7,7 @@ import { errors } from 'oidc-provider';
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Config } from '../config/load.ts';
 import { accountClaims, claimsByScope, mfaAcr } from './claims.ts';
+import { lifeSeconds } from './life.ts';
 import {
   corsAllowed,
   existingGrant,
@@ -17,17 +18,6 @@ import {
   prompts,
   revokesGrant,
 } from './policy.ts';
-
-/** Life of each token, in seconds. A refresh family's absolute life bounds its grant's. */
-export const lifeSeconds = {
-  accessToken: 900,
-  authorizationCode: 60,
-  idToken: 3600,
-  interaction: 3600,
-  refreshIdle: 7 * 86_400,
-  refreshFamily: 30 * 86_400,
-  grant: 31 * 86_400,
-} as const;
 
 /** Cookie names; on https with the prefix that binds them to this host (RFC 6265bis, section 4.1.3.2). */
 export function cookieNames(issuer: string) {

@@ -48,9 +48,13 @@ interface ConsentDetails {
 }
 
 export function createInteractions(provider: Provider, now: () => number): Interactions {
-  async function details(req: IncomingMessage, res: ServerResponse) {
+  const details = (req: IncomingMessage, res: ServerResponse) =>
+    orExpired(provider.interactionDetails(req, res));
+
+  /** The interaction may be gone at every look at it: expired, or lost with the cache. */
+  async function orExpired<T>(look: Promise<T>): Promise<T> {
     try {
-      return await provider.interactionDetails(req, res);
+      return await look;
     } catch (error) {
       if (!(error instanceof errors.SessionNotFound)) throw error;
       throw new AppError(
@@ -98,20 +102,24 @@ export function createInteractions(provider: Provider, now: () => number): Inter
     },
 
     finishLogin: (req, res, accountId, amr) =>
-      provider.interactionResult(
-        req,
-        res,
-        { login: { accountId, amr, acr: mfaAcr, ts: Math.floor(now() / 1000) } },
-        { mergeWithLastSubmission: false },
+      orExpired(
+        provider.interactionResult(
+          req,
+          res,
+          { login: { accountId, amr, acr: mfaAcr, ts: Math.floor(now() / 1000) } },
+          { mergeWithLastSubmission: false },
+        ),
       ),
 
     async finishConsent(req, res, allowed) {
       if (!allowed) {
-        return provider.interactionResult(
-          req,
-          res,
-          { error: 'access_denied', error_description: 'The request was denied.' },
-          { mergeWithLastSubmission: false },
+        return orExpired(
+          provider.interactionResult(
+            req,
+            res,
+            { error: 'access_denied', error_description: 'The request was denied.' },
+            { mergeWithLastSubmission: false },
+          ),
         );
       }
       const { prompt, params, session, grantId } = await details(req, res);
@@ -127,11 +135,13 @@ export function createInteractions(provider: Provider, now: () => number): Inter
         grant.addResourceScope(audience, scopes.join(' '));
       }
       const saved = await grant.save();
-      return provider.interactionResult(
-        req,
-        res,
-        { consent: grantId ? {} : { grantId: saved } },
-        { mergeWithLastSubmission: true },
+      return orExpired(
+        provider.interactionResult(
+          req,
+          res,
+          { consent: grantId ? {} : { grantId: saved } },
+          { mergeWithLastSubmission: true },
+        ),
       );
     },
   };

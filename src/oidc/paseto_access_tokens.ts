@@ -5,7 +5,7 @@
  */
 import type Provider from 'oidc-provider';
 import ProviderClass from 'oidc-provider';
-import type { Revocations, Subject } from '../revocation/revocations.ts';
+import type { Revocations } from '../revocation/revocations.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { familyInQuestion, type InFamily, refreshTokenInQuestion } from './family.ts';
 import { type AccessClaims, type AccessTokenPayload, fromClaims, toClaims } from './token_claims.ts';
@@ -63,7 +63,7 @@ function override(
     const claims = (await tokens.open(tokenKind, value, options)) as OpenedClaims | undefined;
     // A token for an API in one form is not taken in the other one.
     if (claims?.kind !== kind || kindFor(fromClaims(claims).aud) !== tokenKind) return undefined;
-    if (await revocations.anyRevoked(subjectsOf(claims))) return undefined;
+    if (await revocations.anyRevoked(revocations.subjectsOf(claims))) return undefined;
     const token = new Model(fromClaims(claims));
     token.familyId = claims.family;
     return token;
@@ -77,13 +77,6 @@ function override(
 }
 
 type OpenedClaims = AccessClaims & { iss: string; iat: number; exp: number };
-
-function subjectsOf(claims: OpenedClaims): Subject[] {
-  const subjects: Subject[] = [`jti:${claims.jti}`];
-  if (claims.family) subjects.push(`family:${claims.family}`);
-  if (claims.grant) subjects.push(`grant:${claims.grant}`);
-  return subjects;
-}
 
 /** The library names the code of a request only after it was used up; a replayed one must be known before. */
 function rememberCode(provider: Provider): void {

@@ -1,15 +1,19 @@
 /**
- * The one revocation graph: grant → refresh families → access tokens. Ending a node ends all below it in one statement.
+ * The one revocation graph: account → sessions and grants → refresh families → access tokens. Ending a node ends all below it in one statement.
  * Stateless access tokens are checked against what was ended. PostgreSQL is asked every time, never a copy: after a
  * revocation has been answered no instance may take the token for active, whatever happened to Redis or to a
  * notification. The looks of one turn of the event loop share one query, so that load makes each of them cheaper.
  */
-import type { Database } from '../storage/database.ts';
+import { sha256 } from '../lib/crypto.ts';
+import type { Database, Query } from '../storage/database.ts';
 
 export type Subject = `jti:${string}` | `family:${string}` | `grant:${string}`;
 
+/** A grant is named by the hash under which it is stored, so that all of an account's can be listed. */
+const grantSubject = (grantId: string): Subject => `grant:${sha256(grantId)}`;
+
 /** Why a refresh family ended; kept with it. */
-export type EndReason = 'reuse' | 'revoked' | 'signed_out';
+export type EndReason = 'reuse' | 'revoked' | 'signed_out' | 'account';
 
 export interface Revocations {
   /** Ends one access token. */
@@ -18,6 +22,10 @@ export interface Revocations {
   endFamily(familyId: string, because: EndReason): Promise<void>;
   /** Ends all families of a grant and all its access tokens. */
   endGrant(grantId: string, because: EndReason): Promise<void>;
+  /** Ends all sessions, grants, codes and families of an account. Part of the transaction whose `query` is given. */
+  endAccount(accountId: string, query?: Query): Promise<void>;
+  /** What an access token is checked against. */
+  subjectsOf(token: { jti: string; family?: string | undefined; grant?: string | undefined }): Subject[];
   /** True where any of the subjects is revoked. Throws AppError 503 where it cannot be known. */
   anyRevoked(subjects: Subject[]): Promise<boolean>;
 }
@@ -72,9 +80,31 @@ export function createRevocations(database: Database, keptSeconds: number, now: 
       await database.query(
         `with ended as (
            update refresh_families set ended_at = $3, ended_because = $4 where grant_id = $1 and ended_at is null)
-         insert into revocations (subject, expires_at) values ('grant:' || $1, $2) ${again}`,
-        [grantId, kept(), new Date(now()), because],
+         insert into revocations (subject, expires_at) values ($5, $2) ${again}`,
+        [grantId, kept(), new Date(now()), because, grantSubject(grantId)],
       );
+    },
+    async endAccount(accountId, query = database.query) {
+      await query(
+        `with sessions_ended as (
+           update sessions set ended_at = $3 where account_id = $1 and ended_at is null),
+         families as (
+           update refresh_families set ended_at = $3, ended_because = 'account'
+           where account_id = $1 and ended_at is null returning id),
+         records_gone as (
+           delete from records where account_id = $1 returning model, id_hash)
+         insert into revocations (subject, expires_at)
+           select 'family:' || id, $2::timestamptz from families
+           union all select 'grant:' || id_hash, $2 from records_gone where model = 'Grant'
+         ${again}`,
+        [accountId, kept(), new Date(now())],
+      );
+    },
+    subjectsOf({ jti, family, grant }) {
+      const subjects: Subject[] = [`jti:${jti}`];
+      if (family !== undefined) subjects.push(`family:${family}`);
+      if (grant !== undefined) subjects.push(grantSubject(grant));
+      return subjects;
     },
     anyRevoked(subjects) {
       return new Promise((resolve, reject) => {

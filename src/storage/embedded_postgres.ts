@@ -73,6 +73,19 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   };
 }
 
+/** The URL of the server that a provider runs on this DATA_DIR. Rejects where none does. */
+export async function runningPostgresUrl(dataDir: string): Promise<string> {
+  const home = join(dataDir, 'postgres');
+  try {
+    const password = await readFile(join(home, 'password'), 'utf8');
+    // https://www.postgresql.org/docs/18/storage-file-layout.html: the fourth line is the port.
+    const [, , , port] = (await readFile(join(home, 'data/postmaster.pid'), 'utf8')).split('\n');
+    return `postgresql://cypher:${password}@127.0.0.1:${Number(port)}/cypher`;
+  } catch (cause) {
+    throw new Error(`no provider runs on DATA_DIR ${dataDir}: start it, or set DATABASE_URL`, { cause });
+  }
+}
+
 /** Made aside and renamed, so that a start that is killed half-way, or a rival one, leaves no half cluster. */
 async function createCluster(dataDir: string, home: string, log: (message: string) => void): Promise<void> {
   log('making an embedded PostgreSQL cluster');

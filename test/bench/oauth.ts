@@ -70,20 +70,23 @@ export async function introspect({ http, paths, api }: Subject, token: string): 
   if (JSON.parse(answer.text).active !== true) throw new Error('the token is not active');
 }
 
-/** So many codes, spread over browsers of their own, so that no grant gathers more than a few dozen tokens. */
-export async function codesOf(subject: Subject, count: number): Promise<Code[]> {
-  const browsers = Math.ceil(count / 40);
+/**
+ * So many codes, a few from each browser. All codes of a browser share one grant, and the in-memory adapter walks over all
+ * tokens of a grant whenever it stores one: it is not to be measured on that.
+ */
+export async function codesOf(subject: Subject, count: number, eachBrowser: number): Promise<Code[]> {
+  const browsers = Math.ceil(count / eachBrowser);
   const codes: Code[] = [];
   for (let browser = 0; browser < browsers; browser += 1) {
     const jar = await subject.signedIn();
-    const mine = Math.min(40, count - codes.length);
+    const mine = Math.min(eachBrowser, count - codes.length);
     for (let index = 0; index < mine; index += 1) codes.push(await codeOf(subject, jar));
   }
   return codes;
 }
 
-/** So many families of tokens. */
-export async function tokensOf(subject: Subject, count: number): Promise<Tokens[]> {
-  const codes = await codesOf(subject, count);
+/** So many families of tokens, a few from each browser. */
+export async function tokensOf(subject: Subject, count: number, eachBrowser = 20): Promise<Tokens[]> {
+  const codes = await codesOf(subject, count, eachBrowser);
   return Promise.all(codes.map((code) => redeem(subject, code)));
 }

@@ -71,7 +71,7 @@ export async function authorize(
     ...params,
   });
   const answer = await visit(actor, jar, { op: 'authorize', ...about }, { path: `/auth?${query}` }, via);
-  const to = answer.headers.location;
+  const to = answer.status === 303 ? answer.headers.location : undefined;
   return to ? { location: new URL(to, actor.issuer), codeVerifier, answer } : { location: undefined, answer };
 }
 
@@ -83,7 +83,8 @@ export async function follow(actor: Actor, jar: Jar, from: URL): Promise<string>
     const answer = uid
       ? await step(actor, jar, uid, 'consent', { decision: 'allow' })
       : await visit(actor, jar, { op: 'resume' }, { path: at.pathname + at.search });
-    const to = uid ? must(answer).location : answer.headers.location;
+    const json = must(answer);
+    const to = uid ? json.location : answer.headers.location;
     if (typeof to !== 'string') throw new Interrupted(`${at.pathname} led nowhere`);
     at = new URL(to, actor.issuer);
   }

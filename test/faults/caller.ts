@@ -46,7 +46,7 @@ export function createCaller(ports: number[], history: History, actor: number): 
       const at = history.now();
       const answer = await send(agent, ports[via] ?? 0, sent);
       const retryAfter = answer.headers['retry-after'];
-      const succeeded = answer.status !== 0 && success(answer);
+      const succeeded = isSuccess(answer) && success(answer);
       const text = succeeded ? yields?.(answer) : undefined;
       history.add({
         type: 'call',

@@ -3,7 +3,7 @@
  * right again two seconds after its return; discovery and keys answer throughout; no process ends by itself.
  */
 import { callsOf, faultsOf, type Violation } from './checker.ts';
-import type { Call, Event, Fault, Lag } from './history.ts';
+import type { Call, Event, Fault } from './history.ts';
 
 /** From the return of PostgreSQL, or of a provider, to full service. */
 const recoveryMs = 2000;
@@ -15,9 +15,8 @@ const published = new Set(['discovery', 'jwks', 'paseto keys']);
 
 export function checkServed(events: readonly Event[]): Violation[] {
   const faults = faultsOf(events);
-  const lags = events.filter((event) => event.type === 'lag');
   const violations = callsOf(events).flatMap((call) => {
-    const rule = fault(call, faults, lags);
+    const rule = fault(call, faults, events);
     return rule
       ? [{ point: 4 as const, rule, subject: call.op, evidence: [...around(call, faults), call] }]
       : [];
@@ -43,7 +42,7 @@ export function checkServed(events: readonly Event[]): Violation[] {
 }
 
 /** What is wrong with an answer, if anything. */
-function fault(call: Call, faults: readonly Fault[], lags: readonly Lag[]): string | undefined {
+function fault(call: Call, faults: readonly Fault[], events: readonly Event[]): string | undefined {
   const during = around(call, faults);
   // The process that was asked is itself stopped, dead or starting: nobody is there to keep a promise.
   if (during.some(({ target }) => target === `provider ${call.via}`)) return undefined;
@@ -53,7 +52,11 @@ function fault(call: Call, faults: readonly Fault[], lags: readonly Lag[]): stri
     if (published.has(call.op)) return 'discovery or keys refused';
     if (!during.some(({ target }) => target === 'postgres')) return '503 though PostgreSQL was there';
   }
-  if (during.length > 0 && call.ms > longestWaitMs + transportMs + lateness(call, lags))
+  if (
+    during.length > 0 &&
+    call.ms > longestWaitMs + transportMs &&
+    call.ms > longestWaitMs + transportMs + slowness(call, events)
+  )
     return `waited longer than ${longestWaitMs} ms for storage`;
   return undefined;
 }
@@ -62,7 +65,14 @@ function fault(call: Call, faults: readonly Fault[], lags: readonly Lag[]): stri
 export const around = (call: Call, faults: readonly Fault[]): Fault[] =>
   faults.filter(({ at, until }) => call.at <= until + recoveryMs && call.at + call.ms >= at);
 
-const lateness = (call: Call, lags: readonly Lag[]): number =>
-  lags
-    .filter(({ at, ms }) => at - ms <= call.at + call.ms && at >= call.at)
-    .reduce((sum, { ms }) => sum + ms, 0);
+/** How late the harness itself was meanwhile, and how slow the asked process was to answer what needs no storage. */
+function slowness(call: Call, events: readonly Event[]): number {
+  let ms = 0;
+  for (const event of events) {
+    const overlaps = 'ms' in event && event.at <= call.at + call.ms && event.at + event.ms >= call.at;
+    if (!overlaps) continue;
+    if (event.type === 'lag') ms += event.ms;
+    else if (published.has(event.op) && event.via === call.via) ms += event.ms;
+  }
+  return ms;
+}

@@ -80,7 +80,7 @@ export interface GaveUp {
   subjects: string[];
 }
 
-/** The harness itself was late by this much: what it measured then is its own slowness. */
+/** From `at` on the harness itself was late by this much: what it measured then is its own slowness. */
 export interface Lag {
   type: 'lag';
   at: number;

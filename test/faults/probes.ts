@@ -24,7 +24,7 @@ export function startProbes({ providers, history }: Deployment): () => void {
   let expected = history.now() + everyMs;
   const timer = setInterval(() => {
     const late = history.now() - expected;
-    if (late > lateMs) history.add({ type: 'lag', at: history.now(), ms: Math.round(late) });
+    if (late > lateMs) history.add({ type: 'lag', at: history.now() - late, ms: Math.round(late) });
     expected = history.now() + everyMs;
     const [op, path] = Object.entries(paths)[round++ % 3] as [string, string];
     for (const via of providers.keys()) {

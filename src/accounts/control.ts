@@ -1,0 +1,62 @@
+/**
+ * What an administrator may do to an account. Whatever takes access away ends everything that was issued to it in the
+ * same transaction: after the answer nothing mints and nothing introspects as active.
+ */
+import type { Audit, AuditEventName } from '../audit/audit.ts';
+import type { Revocations } from '../revocation/revocations.ts';
+import type { Database, Query } from '../storage/database.ts';
+import type { Accounts, ListedAccount } from './accounts.ts';
+
+export interface AccountControl {
+  list(): Promise<ListedAccount[]>;
+  disable(username: string): Promise<void>;
+  enable(username: string): Promise<void>;
+  signOut(username: string): Promise<void>;
+  /** Takes the authenticator away and signs the account out; for somebody who has lost it. */
+  resetTotp(username: string): Promise<void>;
+}
+
+export interface AccountControlDeps {
+  accounts: Accounts;
+  revocations: Pick<Revocations, 'endAccount'>;
+  audit: Audit;
+  database: Database;
+}
+
+/** Its functions reject with an Error that names the account where there is none of that name. */
+export function createAccountControl({
+  accounts,
+  revocations,
+  audit,
+  database,
+}: AccountControlDeps): AccountControl {
+  async function on(
+    username: string,
+    event: AuditEventName,
+    change: (query: Query, accountId: string) => Promise<unknown>,
+  ): Promise<void> {
+    const { key } = accounts.parseUsername(username);
+    const account = (await accounts.list()).find(({ usernameKey }) => usernameKey === key);
+    if (!account) throw new Error(`there is no account "${username}"`);
+    await database.transaction((query) => change(query, account.id));
+    audit.record({ event, accountId: account.id });
+  }
+
+  return {
+    list: accounts.list,
+    disable: (username) =>
+      on(username, 'account.disabled', async (query, id) => {
+        await accounts.setDisabled(id, true, query);
+        await revocations.endAccount(id, query);
+      }),
+    enable: (username) =>
+      on(username, 'account.enabled', (query, id) => accounts.setDisabled(id, false, query)),
+    signOut: (username) =>
+      on(username, 'account.signed_out', (query, id) => revocations.endAccount(id, query)),
+    resetTotp: (username) =>
+      on(username, 'totp.reset', async (query, id) => {
+        await accounts.resetTotp(id, query);
+        await revocations.endAccount(id, query);
+      }),
+  };
+}

@@ -1,0 +1,75 @@
+/** Rows "Tokens": an administrator takes an account's access away, and everything that was issued to it dies. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createAccounts } from '../../src/accounts/accounts.ts';
+import { type AccountControl, createAccountControl } from '../../src/accounts/control.ts';
+import { lifeSeconds } from '../../src/oidc/life.ts';
+import { createRevocations } from '../../src/revocation/revocations.ts';
+import { apps } from '../support/apps.ts';
+import { asApp, createPerson, interactionOf } from '../support/person.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+
+let server: TestServer;
+let control: AccountControl;
+beforeAll(async () => {
+  server = await startServer({ clients: Object.values(apps) });
+  const { database, clock } = server;
+  control = createAccountControl({
+    accounts: createAccounts(database, clock.now),
+    revocations: createRevocations(database, lifeSeconds.revocation, clock.now),
+    audit: { record: () => {}, flush: async () => {} },
+    database,
+  });
+});
+afterAll(() => server.close());
+
+const { web, intranet, api } = apps;
+const offline = { scope: 'openid offline_access', prompt: 'consent' };
+
+const isActive = async (token: string): Promise<boolean> =>
+  (await asApp(server, api, { token }, '/token/introspection')).body.active;
+const refresh = (token: string) => asApp(server, web, { grant_type: 'refresh_token', refresh_token: token });
+
+test('Account disabled: its sessions and tokens are dead, offline ones too, and it cannot sign in', async () => {
+  const person = createPerson(server, 'disabled-one');
+  const tokens = await person.tokensFor(web, offline);
+  expect(await isActive(tokens.access_token)).toBe(true);
+
+  await control.disable('Disabled-One');
+
+  expect(await isActive(tokens.access_token)).toBe(false);
+  expect((await refresh(tokens.refresh_token)).body.error).toBe('invalid_grant');
+  const uid = interactionOf(await person.authorize(intranet));
+  expect(uid).toBeDefined();
+  const login = await person.loginInit(uid ?? '');
+  expect(login.ke3).toBeUndefined();
+
+  await control.enable('disabled-one');
+  expect((await refresh(tokens.refresh_token)).body.error).toBe('invalid_grant');
+  await expect(person.codeFor(intranet)).resolves.toMatch(/.+/);
+});
+
+test('signed out by an administrator: every session and token ends, the account lives on', async () => {
+  const person = createPerson(server, 'signed-out-one');
+  const tokens = await person.tokensFor(web, offline);
+  await control.signOut('signed-out-one');
+  expect(await isActive(tokens.access_token)).toBe(false);
+  expect((await refresh(tokens.refresh_token)).body.error).toBe('invalid_grant');
+  await expect(person.codeFor(intranet)).resolves.toMatch(/.+/);
+});
+
+test('a lost authenticator: after the reset the password leads to a new set-up, and the old codes are worth nothing', async () => {
+  const person = createPerson(server, 'lost-one');
+  await person.tokensFor(web);
+  const [oldRecoveryCode] = person.recoveryCodes;
+  const oldSecret = person.totpSecret;
+  await control.resetTotp('lost-one');
+  const uid = interactionOf(await person.authorize(intranet)) ?? '';
+  expect((await person.provePassword(uid)).status).toBe(200);
+  expect((await person.step(uid, 'totp/verify', { code: oldRecoveryCode })).status).toBe(409);
+  expect((await person.setUpTotp(uid)).status).toBe(200);
+  expect(person.totpSecret).not.toBe(oldSecret);
+});
+
+test('a name that is nobody is told, and changes nothing', async () => {
+  await expect(control.disable('nobody-here')).rejects.toThrow('there is no account "nobody-here"');
+});

@@ -1,0 +1,183 @@
+/** Sign-out: who is asked what, what ends with it on every instance, what lives on, and that nothing revives it. */
+import request from 'supertest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { apps } from '../support/apps.ts';
+import {
+  type App,
+  asApp,
+  createPerson,
+  interactionOf,
+  type Person,
+  type TokenAnswer,
+} from '../support/person.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+
+const { web, spa, api, intranet } = apps;
+const clients = Object.values(apps);
+let server: TestServer;
+let other: TestServer;
+beforeAll(async () => {
+  server = await startServer({ clients });
+  other = await startServer({ clients, beside: server });
+});
+afterAll(async () => {
+  await other.close();
+  await server.close();
+});
+
+let people = 0;
+const somebody = () => createPerson(server, `person-${people++}`);
+const endSession = (person: Person, query: object = {}) =>
+  person.agent.get('/session/end').query(query).accept('html');
+const xsrfOf = (page: request.Response) => /name="xsrf" value="([^"]+)"/.exec(page.text)?.[1] ?? '';
+const confirm = (person: Person, xsrf: string) =>
+  person.agent.post('/session/end/confirm').type('form').send({ xsrf, logout: 'yes' });
+const signOut = async (person: Person, query: object = {}) =>
+  confirm(person, xsrfOf(await endSession(person, query)));
+const home = async (person: Person) => (await person.agent.get('/').accept('html')).text;
+const refresh = (app: App, tokens: TokenAnswer) =>
+  asApp(other, app, { grant_type: 'refresh_token', refresh_token: tokens.refresh_token });
+const active = async (token: string): Promise<boolean> =>
+  (await asApp(other, api, { token }, '/token/introspection')).body.active;
+const sessionCookie = (answer: request.Response) =>
+  (answer.headers['set-cookie'] as unknown as string[] | undefined)?.find((line) =>
+    line.startsWith('cypher_session='),
+  );
+
+test('Session and cookies: logout without a hint asks first, and a forged answer does not sign out', async () => {
+  const ada = somebody();
+  await ada.tokensFor(web);
+  expect(await home(ada)).toContain(ada.username);
+  const page = await endSession(ada);
+  expect(page.status).toBe(200);
+  expect(page.text).toMatch(/<button[^>]*>Sign out<\/button>/);
+  expect(page.text).toContain(ada.username);
+  expect(page.headers['cache-control']).toBe('no-store');
+  expect(page.headers['content-security-policy']).toContain("frame-ancestors 'none'");
+  expect(await home(ada)).toContain(ada.username);
+  for (const xsrf of ['', 'x'.repeat(48)]) expect((await confirm(ada, xsrf)).status).toBe(400);
+  expect(await home(ada)).toContain(ada.username);
+  const done = await confirm(ada, xsrfOf(page));
+  expect([done.status, done.headers.location]).toEqual([303, `${server.url}/session/end/success`]);
+  expect((await ada.agent.get('/session/end/success').accept('html')).status).toBe(200);
+  expect(await home(ada)).not.toContain(ada.username);
+});
+
+test('a hint names the app, which gets its state back at a registered address only', async () => {
+  const bob = somebody();
+  const { id_token } = await bob.tokensFor(web);
+  const hint = { id_token_hint: id_token, state: 'a state' };
+  const away = { ...hint, post_logout_redirect_uri: 'https://evil.example/' };
+  const refused = await endSession(bob, away);
+  expect([refused.status, refused.headers.location]).toEqual([400, undefined]);
+  const unsigned = `${id_token.split('.').slice(0, 2).join('.')}.`;
+  expect((await endSession(bob, { ...hint, id_token_hint: unsigned })).status).toBe(400);
+  // Without an app there is no registered address to go to.
+  const unnamed = await signOut(somebody(), { post_logout_redirect_uri: web.post_logout_redirect_uris[0] });
+  expect(unnamed.headers.location).toBe(`${server.url}/session/end/success`);
+  const page = await endSession(bob, { ...hint, post_logout_redirect_uri: web.post_logout_redirect_uris[0] });
+  expect(page.text).toContain(web.client_name);
+  const done = await confirm(bob, xsrfOf(page));
+  expect(done.headers.location).toBe('https://web.example/?state=a+state');
+});
+
+test('After logout: refresh, userinfo and introspection of its tokens all refuse, for every app of the session', async () => {
+  const cleo = somebody();
+  const mine: [App, TokenAnswer][] = [
+    [web, await cleo.tokensFor(web)],
+    [spa, await cleo.tokensFor(spa)],
+    [intranet, await cleo.tokensFor(intranet)],
+  ];
+  const offline = await cleo.tokensFor(web, { scope: 'openid offline_access', prompt: 'consent' });
+  const elsewhere = createPerson(server, cleo.username);
+  Object.assign(elsewhere, { totpSecret: cleo.totpSecret });
+  const otherBrowser = await elsewhere.tokensFor(spa);
+  await signOut(cleo);
+  for (const [app, tokens] of mine) {
+    expect.soft((await refresh(app, tokens)).body.error).toBe('invalid_grant');
+    expect.soft(await active(tokens.access_token)).toBe(false);
+    const me = await request(other.url).get('/me').auth(tokens.access_token, { type: 'bearer' });
+    expect.soft(me.status).toBe(401);
+  }
+  // What was granted for longer than the session, and another browser's session, live on.
+  expect(await active(offline.access_token)).toBe(true);
+  expect((await refresh(web, offline)).status).toBe(200);
+  expect(await active(otherBrowser.access_token)).toBe(true);
+  expect((await refresh(spa, otherBrowser)).status).toBe(200);
+});
+
+test('a code that was not yet redeemed dies with its session', async () => {
+  const dan = somebody();
+  await dan.tokensFor(intranet);
+  const code = await dan.codeFor(intranet);
+  await signOut(dan);
+  const form = { grant_type: 'authorization_code', code, redirect_uri: intranet.redirect_uri };
+  expect((await asApp(server, intranet, form)).body.error).toBe('invalid_grant');
+});
+
+test('the session cookie is gone, and its old value revives nothing', async () => {
+  const eve = somebody();
+  await eve.tokensFor(intranet);
+  const cookie = sessionCookie(await eve.agent.get('/auth').query({ ...asked, prompt: 'none' })) ?? '';
+  expect(cookie).toMatch(/^cypher_session=v4\.local\..*; path=\/; samesite=lax; httponly; expires=/i);
+  const old = cookie.split(';')[0] ?? '';
+  const silently = () =>
+    request(other.url)
+      .get('/auth')
+      .query({ ...asked, prompt: 'none' })
+      .set('cookie', old)
+      .redirects(0);
+  expect((await silently()).headers.location).toContain('code=');
+  const done = await signOut(eve);
+  expect(sessionCookie(done)).toMatch(/^cypher_session=;.*expires=Thu, 01 Jan 1970/i);
+  expect((await silently()).headers.location).toContain('error=login_required');
+  expect((await request(other.url).get('/').set('cookie', old)).text).not.toContain(eve.username);
+});
+
+const asked = {
+  client_id: intranet.client_id,
+  redirect_uri: intranet.redirect_uri,
+  response_type: 'code',
+  scope: 'openid',
+};
+
+test('a request in flight during the sign-out cannot revive the session', async () => {
+  for (let round = 0; round < 3; round++) {
+    const fay = somebody();
+    await fay.tokensFor(intranet);
+    const xsrf = xsrfOf(await endSession(fay));
+    const silent = { ...asked, prompt: 'none' };
+    await Promise.all([
+      ...Array.from({ length: 10 }, () => fay.agent.get('/auth').query(silent)),
+      confirm(fay, xsrf),
+      ...Array.from({ length: 10 }, () => fay.agent.get('/auth').query(silent)),
+    ]);
+    const after = await fay.agent.get('/auth').query(silent);
+    expect(after.headers.location).toContain('error=login_required');
+  }
+});
+
+test('another person who signs in in the same browser replaces the first, whose tokens end', async () => {
+  const gil = somebody();
+  const tokens = await gil.tokensFor(intranet);
+  const hana = createPerson(server, `person-${people++}`);
+  await hana.tokensFor(intranet);
+  const start = await gil.authorize(intranet, { prompt: 'login' });
+  Object.assign(hana, { step: gil.step, agent: gil.agent });
+  const page = await gil.agent.get((await hana.signIn(interactionOf(start) ?? '')).pathname);
+  expect(page.headers['content-security-policy']).toContain("'sha256-");
+  const ended = await confirm(gil, xsrfOf(page));
+  const back = await gil.follow(new URL(String(ended.headers.location)));
+  expect(back.searchParams.get('code')).toBeTruthy();
+  expect(await home(gil)).toContain(hana.username);
+  expect(await active(tokens.access_token)).toBe(false);
+  expect((await refresh(intranet, tokens)).body.error).toBe('invalid_grant');
+});
+
+test('who is not signed in and signs out all the same is taken on by the library’s page', async () => {
+  const nobody = somebody();
+  const page = await endSession(nobody);
+  expect(page.status).toBe(200);
+  expect(page.headers['content-security-policy']).toContain("'sha256-");
+  expect((await confirm(nobody, xsrfOf(page))).status).toBe(303);
+});

@@ -1,0 +1,163 @@
+/**
+ * What src/oidc takes for granted of oidc-provider's inside: which methods its endpoints call, in which order, and where
+ * its words are matched. Where a release does otherwise, this breaks before a guarantee does.
+ */
+import { readFile } from 'node:fs/promises';
+import { exportJWK, generateKeyPair } from 'jose';
+import Provider, { errors, interactionPolicy } from 'oidc-provider';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { prompts } from '../../src/oidc/policy.ts';
+import { keepSessionOnNewIdentifier } from '../../src/oidc/session_identifier.ts';
+import { apps } from '../support/apps.ts';
+import { asApp, createPerson } from '../support/person.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+
+const { web, spa, intranet } = apps;
+const key = await exportJWK((await generateKeyPair('RS256', { extractable: true })).privateKey);
+let server: TestServer;
+beforeAll(async () => {
+  server = await startServer({ clients: Object.values(apps) });
+});
+afterEach(() => vi.restoreAllMocks());
+afterAll(() => server.close());
+
+interface Model {
+  prototype: Record<string, unknown>;
+  find: unknown;
+  revokeByGrantId: unknown;
+}
+
+/** A provider as the library makes it, nothing of it replaced. */
+function bareProvider(stored = new Map<string, object>()) {
+  const calls: string[] = [];
+  const adapter = (model: string) => ({
+    async upsert(id: string, payload: object) {
+      calls.push(`${model}.upsert`);
+      stored.set(id, payload);
+    },
+    find: async (id: string) => stored.get(id),
+    async destroy(id: string) {
+      calls.push(`${model}.destroy`);
+      stored.delete(id);
+    },
+  });
+  // All that the library would warn of is given.
+  const provider = new Provider('http://localhost:1', {
+    adapter: adapter as never,
+    cookies: { keys: ['x'] },
+    jwks: { keys: [key] },
+    features: { devInteractions: { enabled: false } },
+    ttl: { AccessToken: 900 },
+  });
+  return { provider, calls };
+}
+
+test('the version is pinned: another one is looked at before it is taken', async () => {
+  const { dependencies } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+  const installed = new URL('../../node_modules/oidc-provider/package.json', import.meta.url);
+  const { version } = JSON.parse(await readFile(installed, 'utf8'));
+  expect(dependencies['oidc-provider']).toMatch(/^\d+\.\d+\.\d+$/);
+  expect(version).toBe(dependencies['oidc-provider']);
+  expect(version).toMatch(/^9\./);
+});
+
+test('the overridden methods exist on the models, and those we call return what we expect', async () => {
+  const { provider } = bareProvider();
+  for (const name of ['AccessToken', 'ClientCredentials', 'RefreshToken'] as const) {
+    const model = provider[name] as unknown as Model;
+    expect
+      .soft([name, typeof model.find, typeof model.prototype.save])
+      .toEqual([name, 'function', 'function']);
+    for (const method of ['getValueAndPayload', 'generateTokenId', 'emit', 'destroy'])
+      expect.soft([name, method, typeof model.prototype[method]]).toEqual([name, method, 'function']);
+  }
+  expect(typeof (provider.AccessToken as unknown as Model).revokeByGrantId).toBe('function');
+  expect(typeof (provider.RefreshToken as unknown as Model).revokeByGrantId).toBe('function');
+  expect(typeof (provider.RefreshToken as unknown as Model).prototype.consume).toBe('function');
+  const token = new provider.AccessToken({
+    accountId: 'a',
+    grantId: 'g',
+    scope: 'openid',
+  } as never) as never as {
+    clientId: string;
+    generateTokenId(): string;
+    getValueAndPayload(): Promise<{ payload: object }>;
+  };
+  token.clientId = 'c';
+  token.generateTokenId();
+  const { payload } = await token.getValueAndPayload();
+  const kept = { kind: 'AccessToken', accountId: 'a', clientId: 'c', grantId: 'g', scope: 'openid' };
+  expect(payload).toMatchObject({ ...kept, iat: expect.any(Number), exp: expect.any(Number) });
+});
+
+test('code exchange, refresh, replay: consume comes before the successor’s save, which knows its predecessor', async () => {
+  const seen: string[] = [];
+  const emit = Provider.prototype.emit;
+  vi.spyOn(Provider.prototype, 'emit').mockImplementation(function (this: Provider, event, ...args) {
+    if (/^(access_token|refresh_token|authorization_code)\.|^grant\.(success|error)/.test(String(event))) {
+      const { entities } = Provider.ctx?.oidc ?? { entities: {} };
+      seen.push(`${String(event)}${'RotatedRefreshToken' in entities ? ' (rotated)' : ''}`);
+    }
+    return emit.call(this, event, ...args);
+  });
+  const tokens = await createPerson(server, 'ada').tokensFor(spa);
+  const issued = ['access_token.issued', 'refresh_token.saved', 'grant.success'];
+  expect(seen).toEqual(['authorization_code.saved', 'authorization_code.consumed', ...issued]);
+  seen.length = 0;
+  const refresh = { grant_type: 'refresh_token', refresh_token: tokens.refresh_token };
+  expect((await asApp(server, spa, refresh)).status).toBe(200);
+  const rotated = [
+    'refresh_token.saved (rotated)',
+    'access_token.issued (rotated)',
+    'grant.success (rotated)',
+  ];
+  expect(seen).toEqual(['refresh_token.consumed', ...rotated]);
+  seen.length = 0;
+  server.clock.advance(60);
+  expect((await asApp(server, spa, refresh)).status).toBe(400);
+  expect(seen).toEqual(['refresh_token.destroyed', 'grant.error']);
+});
+
+test('nothing that the library stores of a token is in its own adapters', async () => {
+  await createPerson(server, 'bea').tokensFor(web);
+  const rows = await server.database.query<{ model: string }>(
+    'select distinct model from records order by model',
+  );
+  expect(rows.map(({ model }) => model)).toEqual(['AuthorizationCode', 'Grant']);
+});
+
+test('Session.save destroys the session under its old id by `oldId`, which our override leaves out', async () => {
+  const change = async (override: boolean) => {
+    const { provider, calls } = bareProvider();
+    if (override) keepSessionOnNewIdentifier(provider);
+    const session = new provider.Session() as unknown as {
+      save(ttl: number): Promise<string>;
+      resetIdentifier(): void;
+      id: string;
+    };
+    const before = await session.save(60);
+    session.resetIdentifier();
+    expect(await session.save(60)).not.toBe(before);
+    return calls;
+  };
+  expect(await change(false)).toEqual(['Session.upsert', 'Session.destroy', 'Session.upsert']);
+  expect(await change(true)).toEqual(['Session.upsert', 'Session.upsert']);
+});
+
+test('the consent prompt has the check that first-party native apps are excused from', () => {
+  const library = interactionPolicy.base().get('consent')?.checks.get('native_client_prompt');
+  expect(library?.check).toBeTypeOf('function');
+  expect(prompts().get('consent')?.checks.get('native_client_prompt')?.check).not.toBe(library?.check);
+});
+
+test('the words and fields that are matched are still the library’s', async () => {
+  const { body } = await asApp(server, intranet, { grant_type: 'client_credentials' });
+  expect(body.error_description).toBe('requested grant type is not allowed for this client');
+  const refused = new errors.InvalidGrant('why');
+  expect(refused).toMatchObject({
+    statusCode: 400,
+    expose: true,
+    error: 'invalid_grant',
+    error_detail: 'why',
+  });
+});

@@ -1,0 +1,162 @@
+/** Refresh families through two instances on one database: one use, one successor, one end. */
+import type request from 'supertest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { apps } from '../support/apps.ts';
+import { type App, asApp, createPerson, type TokenAnswer } from '../support/person.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+
+const { web, spa, api, intranet } = apps;
+const clients = Object.values(apps);
+let server: TestServer;
+let other: TestServer;
+let strict: TestServer;
+beforeAll(async () => {
+  server = await startServer({ clients });
+  other = await startServer({ clients, beside: server });
+  strict = await startServer({ clients, beside: server, settings: { REFRESH_LEEWAY_SECONDS: '0' } });
+});
+afterEach(() => vi.useRealTimers());
+afterAll(async () => {
+  await strict.close();
+  await other.close();
+  await server.close();
+});
+
+let people = 0;
+const somebody = () => createPerson(server, `person-${people++}`);
+const refresh = (at: TestServer, app: App, refresh_token: string, more = {}) =>
+  asApp(at, app, { grant_type: 'refresh_token', refresh_token, ...more });
+const refusedAs = (answer: request.Response) => [answer.status, answer.body.error];
+const invalidGrant = [400, 'invalid_grant'];
+const active = async (at: TestServer, token: string): Promise<boolean> =>
+  (await asApp(at, api, { token }, '/token/introspection')).body.active;
+const must = async (sent: PromiseLike<request.Response>): Promise<TokenAnswer> => {
+  const answer = await sent;
+  expect(answer.status, answer.text).toBe(200);
+  return answer.body;
+};
+/** Both clocks at once: ours and the one that oidc-provider reads. */
+const later = (seconds: number) =>
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + seconds * 1000, shouldAdvanceTime: false });
+
+test('Tokens: 100 parallel refreshes → one live leaf, and every answer carries it', async () => {
+  const first = await somebody().tokensFor(spa);
+  const before = await server.database.query<{ token_hash: string }>('select token_hash from refresh_tokens');
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, async (_, index) => {
+      const send = () => refresh(index % 2 ? server : other, spa, first.refresh_token);
+      let answer = await send();
+      // On a busy machine some wait too long for a connection; whoever hears 503 tries again.
+      for (let again = 0; answer.status === 503 && again < 5; again++) answer = await send();
+      return must(Promise.resolve(answer));
+    }),
+  );
+  expect(new Set(answers.map((answer) => answer.refresh_token)).size).toBe(1);
+  const rows = await server.database.query(
+    'select used_at from refresh_tokens where refreshed_from is not null',
+  );
+  expect(rows).toEqual([{ used_at: null }]);
+  const all = await server.database.query('select token_hash from refresh_tokens');
+  expect(all.length).toBe(before.length + 1);
+  await must(refresh(other, spa, answers[0]?.refresh_token ?? ''));
+});
+
+test('a retry inside the leeway gets the very same token on the other instance, as long as that is unused', async () => {
+  const first = await somebody().tokensFor(spa);
+  const second = await must(refresh(server, spa, first.refresh_token));
+  server.clock.advance(9);
+  const again = await must(refresh(other, spa, first.refresh_token));
+  expect(again.refresh_token).toBe(second.refresh_token);
+  expect(await active(server, again.access_token)).toBe(true);
+});
+
+test.each([
+  ['after the leeway', async () => server.clock.advance(11)],
+  ['once its successor was used', async (next: string) => void (await refresh(server, spa, next))],
+])('Tokens: refresh replay %s → IG and the family dead on every instance, alone', async (_, meanwhile) => {
+  const thea = somebody();
+  const bystanders = [await thea.tokensFor(spa), await thea.tokensFor(web)] as const;
+  const first = await thea.tokensFor(spa);
+  const second = await must(refresh(server, spa, first.refresh_token));
+  await meanwhile(second.refresh_token);
+  expect(await active(other, second.access_token)).toBe(true);
+  expect(refusedAs(await refresh(server, spa, first.refresh_token))).toEqual(invalidGrant);
+  expect(refusedAs(await refresh(other, spa, second.refresh_token))).toEqual(invalidGrant);
+  for (const token of [first.access_token, second.access_token])
+    expect(await active(other, token)).toBe(false);
+  for (const { access_token } of bystanders) expect(await active(other, access_token)).toBe(true);
+  await must(refresh(other, spa, bystanders[0].refresh_token));
+  await must(refresh(other, web, bystanders[1].refresh_token));
+  const reused = () => server.database.query("select 1 from audit_log where event = 'refresh.reused'");
+  await expect.poll(reused, { timeout: 5000 }).not.toEqual([]);
+  expect(server.logged() + other.logged()).not.toContain(first.refresh_token);
+});
+
+test('REFRESH_LEEWAY_SECONDS=0: any repetition is theft', async () => {
+  const first = await somebody().tokensFor(spa);
+  const second = await must(refresh(strict, spa, first.refresh_token));
+  expect(refusedAs(await refresh(strict, spa, first.refresh_token))).toEqual(invalidGrant);
+  expect(refusedAs(await refresh(strict, spa, second.refresh_token))).toEqual(invalidGrant);
+});
+
+test('Tokens: foreign client, scope widening → IG / invalid_scope, and the family lives on', async () => {
+  const first = await somebody().tokensFor(web, { scope: 'openid profile' });
+  expect.soft(refusedAs(await refresh(server, intranet, first.refresh_token))).toEqual(invalidGrant);
+  expect.soft(refusedAs(await refresh(server, spa, first.refresh_token))).toEqual(invalidGrant);
+  const wider = await refresh(server, web, first.refresh_token, { scope: 'openid profile email' });
+  expect.soft(refusedAs(wider)).toEqual([400, 'invalid_scope']);
+  const narrower = await must(refresh(server, web, first.refresh_token, { scope: 'openid' }));
+  expect(narrower.scope).toBe('openid');
+  expect((await must(refresh(server, web, narrower.refresh_token))).scope).toBe('openid profile');
+});
+
+test('a family ends after 7 idle days; used in time it lives, but not beyond 30 days', async () => {
+  const day = 86_400;
+  const idle = await somebody().tokensFor(spa);
+  let used = await somebody().tokensFor(spa);
+  for (let days = 6; days < 30; days += 6) {
+    later(6 * day);
+    used = await must(refresh(server, spa, used.refresh_token));
+  }
+  expect(refusedAs(await refresh(other, spa, idle.refresh_token))).toEqual(invalidGrant);
+  later(5 * day);
+  used = await must(refresh(server, spa, used.refresh_token));
+  later(2 * day);
+  expect(refusedAs(await refresh(server, spa, used.refresh_token))).toEqual(invalidGrant);
+});
+
+test('our clock alone decides over an idle token, whatever the library thinks of it', async () => {
+  const alone = await startServer({ clients });
+  const ada = createPerson(alone, 'ada');
+  const [used, idle] = [await ada.tokensFor(spa), await ada.tokensFor(spa)];
+  alone.clock.advance(7 * 86_400 - 300);
+  await must(refresh(alone, spa, used.refresh_token));
+  alone.clock.advance(600);
+  expect(refusedAs(await refresh(alone, spa, idle.refresh_token))).toEqual(invalidGrant);
+  await alone.close();
+});
+
+test('Keys, leaks, logs: a dump holds hashes, and the family is its own audit trail', async () => {
+  const first = await somebody().tokensFor(intranet);
+  const second = await must(refresh(server, intranet, first.refresh_token));
+  const third = await must(refresh(server, intranet, second.refresh_token));
+  const trail = await server.database.query<{ token_hash: string; refreshed_from: string | null }>(
+    `select token_hash, refreshed_from from refresh_tokens
+     where family_id = (select id from refresh_families where client_id = 'intranet') order by created_at`,
+  );
+  expect(trail.length).toBe(3);
+  expect(trail.map((row) => row.refreshed_from)).toEqual([null, trail[0]?.token_hash, trail[1]?.token_hash]);
+  const dump = JSON.stringify(
+    await Promise.all(
+      ['refresh_tokens', 'refresh_families', 'records', 'sessions', 'revocations'].map((table) =>
+        server.database.query(`select * from ${table}`),
+      ),
+    ),
+  );
+  for (const { refresh_token, access_token } of [first, second, third]) {
+    expect(dump).not.toContain(refresh_token);
+    expect(dump).not.toContain(access_token);
+  }
+  expect(dump).not.toMatch(/v4\.(local|public)\./);
+  expect(dump).not.toContain('token_id');
+});

@@ -1,0 +1,28 @@
+/** A migrated database of its own, a cache and a clock, for tests of the stores below the server. */
+import { createMemoryCache } from '../../src/storage/cache.ts';
+import { openDatabase } from '../../src/storage/database.ts';
+import { migrate } from '../../src/storage/migrate.ts';
+import { createDatabase } from './databases.ts';
+
+const migrations = new URL('../../migrations', import.meta.url).pathname;
+
+export async function openStores() {
+  const { url, drop } = await createDatabase();
+  await migrate(url, migrations);
+  const database = openDatabase(url, { onIdleError: () => {} });
+  let at = Date.now();
+  const now = () => at;
+  return {
+    database,
+    cache: createMemoryCache(now),
+    now,
+    /** Turns the clock. */
+    pass(seconds: number) {
+      at += seconds * 1000;
+    },
+    async close() {
+      await database.close();
+      await drop();
+    },
+  };
+}

@@ -1,0 +1,85 @@
+/** Refresh families and their end in PostgreSQL, where requests meet: one begins, one rotates, an end is an end. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createRefreshStore, type RefreshStore } from '../../src/refresh/store.ts';
+import { createRevocations, type Revocations } from '../../src/revocation/revocations.ts';
+import { openStores } from '../support/stores.ts';
+
+let stores: Awaited<ReturnType<typeof openStores>>;
+let refresh: RefreshStore;
+let revocations: Revocations;
+beforeAll(async () => {
+  stores = await openStores();
+  const { database, now } = stores;
+  refresh = createRefreshStore(database, { successorKey: Buffer.alloc(32, 1), leewayMs: 10_000, now });
+  revocations = createRevocations(database, 960, now);
+});
+afterAll(() => stores.close());
+
+let count = 0;
+const inSeconds = (seconds: number) => stores.now() + seconds * 1000;
+function newFamily(grantId = 'a grant') {
+  const id = `family-${++count}`;
+  const family = { id, grantId, clientId: 'web', accountId: 'ada', sessionUid: 'session', offline: false };
+  const token = `token-${count}`;
+  const begin = () => refresh.begin({ ...family, expiresAt: inSeconds(3000) }, token, {}, inSeconds(600));
+  return { id, token, begin };
+}
+const stateOf = async (token: string) => (await refresh.read(token))?.state;
+
+test('of parallel rotations one is stored; the successor is the same for all', async () => {
+  const { token, begin } = newFamily();
+  expect(await begin()).toBe(true);
+  const wins = await Promise.all(
+    Array.from({ length: 20 }, (_, index) => refresh.rotate(token, { index }, inSeconds(600))),
+  );
+  expect(wins.filter(Boolean)).toEqual([true]);
+  expect(await stateOf(token)).toBe('retry');
+  expect(await stateOf(refresh.successorOf(token))).toBe('live');
+});
+
+test('what is idle for too long, or of an ended family, does not rotate', async () => {
+  const [idle, ended] = [newFamily(), newFamily()];
+  await Promise.all([idle.begin(), ended.begin()]);
+  await revocations.endFamily(ended.id, 'revoked');
+  expect(await refresh.rotate(ended.token, {}, inSeconds(600))).toBe(false);
+  stores.pass(600);
+  expect(await stateOf(idle.token)).toBe('expired');
+  expect(await refresh.rotate(idle.token, {}, inSeconds(600))).toBe(false);
+});
+
+test('a family that was ended before it began does not begin', async () => {
+  const { id, token, begin } = newFamily();
+  await revocations.endFamily(id, 'revoked');
+  expect(await begin()).toBe(false);
+  expect(await stateOf(token)).toBeUndefined();
+});
+
+test('begin and end at the same instant: the family is over either way', async () => {
+  for (let round = 0; round < 30; round++) {
+    const { id, token, begin } = newFamily();
+    const [begun] = await Promise.all([begin(), revocations.endFamily(id, 'revoked')]);
+    expect(await stateOf(token)).toBe(begun ? 'ended' : undefined);
+    expect(await revocations.anyRevoked([`family:${id}`])).toBe(true);
+  }
+});
+
+test('the end of a grant is the end of its families, and of no other’s', async () => {
+  const [one, two, other] = [newFamily('grant 1'), newFamily('grant 1'), newFamily('grant 2')];
+  await Promise.all([one.begin(), two.begin(), other.begin()]);
+  await revocations.endGrant('grant 1', 'signed_out');
+  expect([await stateOf(one.token), await stateOf(two.token)]).toEqual(['ended', 'ended']);
+  expect(await stateOf(other.token)).toBe('live');
+  const asked = [
+    revocations.anyRevoked(['grant:grant 1']),
+    revocations.anyRevoked(['grant:grant 2', 'jti:x']),
+  ];
+  expect(await Promise.all(asked)).toEqual([true, false]);
+});
+
+test('a revocation is kept as long as there is a token that it stops', async () => {
+  await revocations.endToken('one');
+  stores.pass(959);
+  expect(await revocations.anyRevoked(['jti:one'])).toBe(true);
+  stores.pass(1);
+  expect(await revocations.anyRevoked(['jti:one'])).toBe(false);
+});

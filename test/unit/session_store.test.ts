@@ -1,0 +1,84 @@
+/** Sessions in PostgreSQL with copies in a cache: one id at a time, and an end that holds. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createSessionStore, type SessionPayload, type SessionStore } from '../../src/sessions/store.ts';
+import { createMemoryCache } from '../../src/storage/cache.ts';
+import { openStores } from '../support/stores.ts';
+
+let stores: Awaited<ReturnType<typeof openStores>>;
+let sessions: SessionStore;
+/** Another instance: the same database, a cache that heard of nothing. */
+let elsewhere: SessionStore;
+beforeAll(async () => {
+  stores = await openStores();
+  const deps = { database: stores.database, accessTokenSeconds: 960, now: stores.now };
+  sessions = createSessionStore({ ...deps, cache: stores.cache });
+  elsewhere = createSessionStore({ ...deps, cache: createMemoryCache(stores.now) });
+});
+afterAll(() => stores.close());
+
+let count = 0;
+const session = (): SessionPayload => ({ jti: `secret-${++count}`, uid: `uid-${count}`, accountId: 'ada' });
+
+test('a session is found by id and by uid, and expires', async () => {
+  const mine = session();
+  await sessions.save(mine, 60, {});
+  expect(await sessions.byId(mine.jti)).toEqual(mine);
+  const { jti: _, ...withoutId } = mine;
+  expect(await sessions.byUid(mine.uid)).toEqual(withoutId);
+  stores.pass(60);
+  expect(await sessions.byId(mine.jti)).toBeUndefined();
+  expect(await sessions.byUid(mine.uid)).toBeUndefined();
+});
+
+test('a new id takes the place of the old one at once, on every instance', async () => {
+  const mine = session();
+  await sessions.save(mine, 60, {});
+  await elsewhere.byId(mine.jti);
+  const moved = { ...mine, jti: `${mine.jti}-moved` };
+  await sessions.save(moved, 60, {});
+  for (const store of [sessions, elsewhere]) {
+    expect(await store.byId(mine.jti)).toBeUndefined();
+    expect(await store.byId(moved.jti)).toEqual(moved);
+  }
+});
+
+test('a change is seen at once by an instance that holds a copy', async () => {
+  const mine = session();
+  await sessions.save(mine, 60, {});
+  await elsewhere.byId(mine.jti);
+  await sessions.save({ ...mine, accountId: 'bob' }, 60, {});
+  expect((await elsewhere.byId(mine.jti))?.accountId).toBe('bob');
+});
+
+test('a session that has ended stays ended: no save, no copy and no other id revives it', async () => {
+  const mine = session();
+  await sessions.save(mine, 60, {});
+  await elsewhere.byId(mine.jti);
+  await sessions.end(mine.jti);
+  await sessions.save(mine, 60, {});
+  await elsewhere.save({ ...mine, jti: 'another id' }, 60, {});
+  for (const store of [sessions, elsewhere]) {
+    expect(await store.byId(mine.jti)).toBeUndefined();
+    expect(await store.byId('another id')).toBeUndefined();
+    expect(await store.byUid(mine.uid)).toBeUndefined();
+  }
+});
+
+test('saves in parallel with the end: whichever comes last, it has ended', async () => {
+  for (let round = 0; round < 10; round++) {
+    const mine = session();
+    await sessions.save(mine, 60, {});
+    const saves = Array.from({ length: 8 }, (_, state) => sessions.save({ ...mine, state }, 60, {}));
+    await Promise.all([...saves.slice(0, 4), elsewhere.end(mine.jti), ...saves.slice(4)]);
+    expect(await sessions.byId(mine.jti)).toBeUndefined();
+  }
+});
+
+test('neither the rows nor the copies hold an id that fits into a cookie', async () => {
+  const mine = session();
+  await sessions.save(mine, 60, { address: '192.0.2.1', userAgent: 'a browser' });
+  await sessions.byId(mine.jti);
+  const rows = await stores.database.query('select * from sessions where uid = $1', [mine.uid]);
+  expect(rows).toEqual([expect.objectContaining({ address: '192.0.2.1', user_agent: 'a browser' })]);
+  expect(JSON.stringify(rows)).not.toContain(mine.jti);
+});
