@@ -12,7 +12,7 @@ import { createLog } from './lib/log.ts';
 import { installNativeGroup } from './opaque/native_group.ts';
 import { createMemoryCache, createRedisCache } from './storage/cache.ts';
 import { openDatabase } from './storage/database.ts';
-import { startEmbeddedPostgres } from './storage/embedded_postgres.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './storage/embedded_postgres.ts';
 import { migrate } from './storage/migrate.ts';
 import { createSweeper } from './storage/sweeper.ts';
 
@@ -22,12 +22,29 @@ const sweepEveryMs = 60_000;
 
 /** Starts everything and resolves once requests are answered. Rejects with ConfigError, WrongKeyEncryptionKey or a fault. */
 export async function serve(config: Config): Promise<void> {
-  const log = createLog(config.LOG_LEVEL);
   const kek = keyEncryptionKey(config);
+  const cluster = config.DATABASE_URL ? undefined : startEmbeddedPostgres({ dataDir: config.DATA_DIR });
+  // A start that fails, or is stopped half-way, leaves no PostgreSQL behind.
+  const takeDown = async () => (await cluster?.catch(() => undefined))?.stop();
+  const stopEarly = () => void takeDown().finally(() => process.exit(0));
+  process.once('SIGTERM', stopEarly).once('SIGINT', stopEarly);
+  try {
+    await start(config, kek, cluster);
+  } catch (error) {
+    await takeDown();
+    throw error;
+  }
+  process.off('SIGTERM', stopEarly).off('SIGINT', stopEarly);
+}
+
+async function start(
+  config: Config,
+  kek: ReturnType<typeof keyEncryptionKey>,
+  cluster: Promise<EmbeddedPostgres> | undefined,
+): Promise<void> {
+  const log = createLog(config.LOG_LEVEL);
   const storageReady = async () => {
-    const embedded = config.DATABASE_URL
-      ? undefined
-      : await startEmbeddedPostgres({ dataDir: config.DATA_DIR });
+    const embedded = await cluster;
     const databaseUrl = config.DATABASE_URL ?? embedded?.url ?? '';
     await migrate(databaseUrl, join(root, 'migrations'));
     return { embedded, databaseUrl };

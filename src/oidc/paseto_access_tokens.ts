@@ -36,6 +36,7 @@ interface AccessTokenClass {
 
 /** Replaces `find`, `save` and `revokeByGrantId` of this provider instance's models. */
 export function usePasetoAccessTokens(provider: Provider, deps: AccessTokenDeps): void {
+  trustGrantOfCheckedToken(provider);
   override(provider.AccessToken as unknown as AccessTokenClass, 'AccessToken', deps);
   override(provider.ClientCredentials as unknown as AccessTokenClass, 'ClientCredentials', deps);
   rememberCode(provider);
@@ -60,12 +61,15 @@ function override(
   Model.find = async (value, options = {}) => {
     if (typeof value !== 'string') return undefined;
     const tokenKind = value.startsWith('v4.public.') ? 'public' : 'access';
-    const claims = (await tokens.open(tokenKind, value, options)) as OpenedClaims | undefined;
+    const claims = (await onceInRequest(value, () => tokens.open(tokenKind, value, options))) as
+      | OpenedClaims
+      | undefined;
     // A token for an API in one form is not taken in the other one.
     if (claims?.kind !== kind || kindFor(fromClaims(claims).aud) !== tokenKind) return undefined;
     if (await revocations.anyRevoked(revocations.subjectsOf(claims))) return undefined;
     const token = new Model(fromClaims(claims));
     token.familyId = claims.family;
+    rememberGrantOf(claims);
     return token;
   };
 
@@ -77,6 +81,52 @@ function override(
 }
 
 type OpenedClaims = AccessClaims & { iss: string; iat: number; exp: number };
+
+const openedTokens = new WeakMap<object, Map<string, Promise<unknown>>>();
+
+/** The library asks each model in turn whether a token is one of its own: it is opened once for all of them. */
+function onceInRequest<T>(token: string, open: () => Promise<T>): Promise<T> {
+  const ctx = ProviderClass.ctx;
+  if (!ctx) return open();
+  const opened = openedTokens.get(ctx) ?? new Map<string, Promise<unknown>>();
+  openedTokens.set(ctx, opened);
+  const opening = (opened.get(token) as Promise<T> | undefined) ?? open();
+  opened.set(token, opening);
+  return opening;
+}
+
+interface CheckedGrant {
+  jti: string;
+  clientId: string;
+  accountId: string;
+  iat: number;
+  exp: number;
+}
+
+const checkedGrants = new WeakMap<object, CheckedGrant>();
+
+function rememberGrantOf({ grant, client_id, sub, iat, exp }: OpenedClaims): void {
+  const ctx = ProviderClass.ctx;
+  if (ctx?.oidc?.route !== 'introspection' || grant === undefined || sub === undefined) return;
+  checkedGrants.set(ctx, { jti: grant, clientId: client_id, accountId: sub, iat, exp });
+}
+
+/**
+ * Introspection reads a token's grant to learn that it has not ended. The revocations have just said so, and a grant
+ * never ends without them, so what the token says of its grant stands in for the row.
+ */
+function trustGrantOfCheckedToken(provider: Provider): void {
+  const Grant = provider.Grant as unknown as {
+    new (payload: object): object;
+    find(id: string, options?: object): Promise<object | undefined>;
+  };
+  const find = Grant.find.bind(Grant);
+  Grant.find = async (id, options) => {
+    const ctx = ProviderClass.ctx;
+    const checked = ctx && checkedGrants.get(ctx);
+    return checked?.jti === id ? new Grant(checked) : find(id, options);
+  };
+}
 
 /** The library names the code of a request only after it was used up; a replayed one must be known before. */
 function rememberCode(provider: Provider): void {

@@ -39,7 +39,12 @@ export const verifier = () => randomBytes(32).toString('base64url');
 export const challengeOf = (value: string) => createHash('sha256').update(value).digest('base64url');
 
 /** Sends a form to the token endpoint (or another one) as this app. */
-export function asApp(server: TestServer, app: App, form: Record<string, string>, path = '/token') {
+export function asApp(
+  server: Pick<TestServer, 'url'>,
+  app: App,
+  form: Record<string, string>,
+  path = '/token',
+) {
   const post = request(server.url).post(path).type('form');
   return app.client_secret
     ? post.auth(app.client_id, app.client_secret).send(form)
@@ -50,7 +55,7 @@ export type Person = ReturnType<typeof createPerson>;
 
 /** A new browser. `totpSecret` and `recoveryCodes` are learnt at sign-up. */
 export function createPerson(
-  server: TestServer,
+  server: Pick<TestServer, 'url' | 'clock'>,
   username: string,
   password = 'correct horse battery staple',
 ) {
