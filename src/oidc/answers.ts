@@ -1,18 +1,15 @@
 /**
- * What oidc-provider's answers still need before they leave: a content security policy for its own pages, Retry-After,
- * the right name of one error, and no cookie of a request that failed. Stands around the library's middleware.
+ * What oidc-provider's answers still need before they leave: Retry-After, the right name of one error, and no cookie of a
+ * request that failed. Stands around the library's middleware.
  */
 import type { Middleware } from 'koa';
 import type Provider from 'oidc-provider';
 import type { errors, KoaContextWithOIDC } from 'oidc-provider';
 
-/** The library's own pages have one inline script, whose hash it adds to this policy. They post to an app or to us. */
-const policyOfLibraryPages = "default-src 'none';script-src 'self';base-uri 'none';frame-ancestors 'none'";
-
+/** The middleware that goes around those of `provider`. */
 export function completeAnswers(provider: Provider): Middleware {
   provider.on('grant.error', nameGrantNotAllowed);
   return async (ctx, next) => {
-    ctx.set('Content-Security-Policy', policyOfLibraryPages);
     try {
       await next();
     } catch (error) {

@@ -15,6 +15,7 @@ import {
 } from '@cloudflare/opaque-ts';
 import { keyedHash } from '../lib/crypto.ts';
 import { invalidRequest } from '../lib/errors.ts';
+import { withSyncHashes } from './sync_hashes.ts';
 import { fromBase64url, MESSAGE_BYTES, OPAQUE_CONTEXT, toBase64url } from './wire.ts';
 
 const suite = 'draft-07/P256-SHA256';
@@ -58,7 +59,7 @@ export interface OpaqueRecord {
   stretching: object;
 }
 
-const config = getOpaqueConfig(OpaqueID.OPAQUE_P256);
+const config = withSyncHashes(getOpaqueConfig(OpaqueID.OPAQUE_P256));
 
 /** Fresh keys for a new installation. */
 export async function generateOpaqueKeys(): Promise<OpaqueKeys> {

@@ -4,6 +4,7 @@
  */
 import pg from 'pg';
 import { AppError, unavailable } from '../lib/errors.ts';
+import { type Breaker, createBreaker } from './breaker.ts';
 
 /** Runs one statement (prepared once per connection) and returns its rows. Throws AppError 503 when storage is away. */
 export type Query = <Row extends object>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
@@ -40,20 +41,23 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
   });
   // A connection cut while it idles is replaced by the pool; without a listener it would end the process.
   pool.on('error', onIdleError);
-  const query = runner(pool, observe);
+  const breaker = createBreaker(() => pool.query('select 1'));
+  const query = runner(pool, breaker, observe);
   return {
     query,
     async transaction(work) {
+      breaker.check();
       const client = await pool.connect().catch((error) => {
+        breaker.failed(error);
         throw asUnavailable(error);
       });
       // A connection cut between two statements must reach the next statement, not the process.
       client.on('error', onIdleError);
       let broken: Error | undefined;
       try {
-        await run(client, 'begin', []);
-        const result = await work(runner(client, observe));
-        await run(client, 'commit', []);
+        await run(client, breaker, 'begin', []);
+        const result = await work(runner(client, breaker, observe));
+        await run(client, breaker, 'commit', []);
         return result;
       } catch (error) {
         // A connection that has stopped answering would keep the rollback waiting too: closing it rolls back as well.
@@ -69,7 +73,10 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
       }
     },
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
-    close: () => pool.end(),
+    close() {
+      breaker.stop();
+      return pool.end();
+    },
   };
 }
 
@@ -80,6 +87,7 @@ const mostWaiting = 1000;
 
 function runner(
   on: Queryable & { waitingCount?: number },
+  breaker: Breaker,
   observe: (seconds: number, ok: boolean) => void,
 ): Query {
   return async <Row extends object>(text: string, values: readonly unknown[] = []) => {
@@ -89,7 +97,7 @@ function runner(
     const started = performance.now();
     let ok = false;
     try {
-      const rows = await run<Row>(on, text, values);
+      const rows = await run<Row>(on, breaker, text, values);
       ok = true;
       return rows;
     } finally {
@@ -112,13 +120,16 @@ function statementName(text: string): string {
 
 async function run<Row extends object>(
   on: Queryable,
+  breaker: Breaker,
   text: string,
   values: readonly unknown[],
 ): Promise<Row[]> {
+  breaker.check();
   try {
     const result = await on.query<Row>({ name: statementName(text), text, values: [...values] });
     return result.rows;
   } catch (error) {
+    breaker.failed(error);
     throw asUnavailable(error);
   }
 }

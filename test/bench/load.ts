@@ -6,6 +6,8 @@ export interface Load {
   /** Operations that ended well. */
   done: number;
   failed: number;
+  /** What the first failure said. */
+  failure?: string;
   seconds: number;
   /** Of what ended well, in milliseconds. */
   latencies: number[];
@@ -65,8 +67,9 @@ async function timed(load: Load, from: number, operation: () => Promise<unknown>
     await operation();
     load.done += 1;
     load.latencies.push(performance.now() - from);
-  } catch {
+  } catch (error) {
     load.failed += 1;
+    load.failure ??= (error as Error).message;
   }
 }
 
@@ -96,8 +99,10 @@ export async function cannon(
   const run = autocannon({ url: origin, connections, duration: seconds, requests });
   run.on('response', (_client, status, _bytes, ms) => {
     last = performance.now();
-    if (status !== 200) load.failed += 1;
-    else {
+    if (status !== 200) {
+      load.failed += 1;
+      load.failure ??= `status ${status}`;
+    } else {
       load.done += 1;
       load.latencies.push(ms);
     }

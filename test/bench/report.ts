@@ -15,7 +15,7 @@ export function describe({ work, title, figures, ratios, notes }: Result): strin
 }
 
 function subjectLine(figures: Figures): string {
-  const { name, perSecond, perCoreSecond, cpuMs, busy, p50Ms, p99Ms, rssMb, failed } = figures;
+  const { name, perSecond, perCoreSecond, cpuMs, busy, p50Ms, p99Ms, rssMb, failed, failure } = figures;
   const storage = cpuMs.postgres + cpuMs.redis;
   const parts =
     storage > 0
@@ -24,7 +24,7 @@ function subjectLine(figures: Figures): string {
   return [
     `  ${name.padEnd(34)} ${whole(perSecond)}/s (server ${whole(busy * 100)} % busy), ${whole(perCoreSecond)} a core second`,
     `  ${''.padEnd(34)} CPU ms each: ${parts}; p50 ${ms(p50Ms)} ms, p99 ${ms(p99Ms)} ms; ` +
-      `RSS ${whole(rssMb)} MB${failed > 0 ? `; ${failed} FAILED` : ''}`,
+      `RSS ${whole(rssMb)} MB${failed > 0 ? `; ${failed} FAILED (the first: ${failure})` : ''}`,
   ].join('\n');
 }
 

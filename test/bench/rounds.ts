@@ -24,6 +24,8 @@ export interface Figures {
   p99Ms: number;
   rssMb: number;
   failed: number;
+  /** What the first failure said. */
+  failure: string | undefined;
 }
 
 /** How many times the peer's operations per core second: the median of the rounds, the lowest and the highest. */
@@ -100,6 +102,7 @@ function figuresOf({ name, pid }: Subject, blocks: Measured[]): Figures {
     p99Ms: quantile(latencies, 0.99),
     rssMb: residentMb(pid),
     failed: sum(blocks.map(({ load }) => load.failed)),
+    failure: blocks.find(({ load }) => load.failure)?.load.failure,
   };
 }
 

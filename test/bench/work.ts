@@ -3,6 +3,7 @@ import type { OpaqueClients } from './opaque_clients.ts';
 import type { Options } from './options.ts';
 import type { Figures, Ratio } from './rounds.ts';
 import type { Stage } from './stage.ts';
+import type { BetterAuth } from './subjects/better_auth.ts';
 import type { Cypher } from './subjects/cypher.ts';
 import type { Subject } from './subjects/subject.ts';
 
@@ -12,7 +13,7 @@ export interface Bench {
   opaque: OpaqueClients;
   cypher: Cypher;
   bare: Subject;
-  betterAuth: Subject;
+  betterAuth: BetterAuth;
   told: (text: string) => void;
 }
 

@@ -5,12 +5,15 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { launchBrowser } from '../support/browser.ts';
 import { type Demo, startDemo } from '../support/demo.ts';
 import { newVisitor, type Visitor } from '../support/visitor.ts';
 
 const folder = process.env.SCREENSHOTS;
+// A sign-in stretches the password for about a second, and the machine may be busy.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
+
 let demo: Demo;
 let browser: Browser;
 beforeAll(async () => {
@@ -122,7 +125,7 @@ test('nothing serious bars the way on any page, in either scheme, on a phone or 
     await see(`error-${name}`);
   }
   expect(visitor.complaints).toEqual([]);
-}, 120_000);
+});
 
 test('without JavaScript the password pages say so', async () => {
   const plainBrowser = await launchBrowser({ scripts: false });

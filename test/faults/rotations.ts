@@ -31,7 +31,7 @@ export function rotationsRun(deployment: Deployment, random: Random, clients: nu
   const workload = createWorkload(deployment, random.fork(1), clients, over, {
     pauseMs: [0, 5],
     next(actor) {
-      if (actor.people.length === 0) return signUp;
+      if (alive(actor.sessions).length === 0) return signUp;
       if (alive(actor.families).length < 2) return anotherApp;
       return actor.random.pick([rotate, rotate, rotate, rotateInTabs, loseAnswer]);
     },

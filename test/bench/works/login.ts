@@ -12,7 +12,7 @@ export const login: Work = {
       async (subject) => () =>
         closedLoop(12, { seconds: options.blockSeconds }, async () => {
           if (subject === cypher) await signIn(cypher);
-          else await betterAuth.signedIn();
+          else await betterAuth.signIn();
         }),
       { rounds: options.rounds, told },
     );

@@ -35,6 +35,7 @@ export const mixed: Work = {
       p99Ms: quantile([...heard.login, ...heard.token], 0.99),
       rssMb: residentMb(cypher.pid),
       failed: load.failed,
+      failure: load.failure,
     };
     const goal = (kind: 'login' | 'token', what: string) => {
       const p99 = quantile(heard[kind], 0.99);

@@ -42,6 +42,7 @@ function figuresOf(name: string, child: ChildProcess, blocks: Answer[]): Figures
     p99Ms: quantile(latencies, 0.99),
     rssMb: residentMb(Number(child.pid)),
     failed: 0,
+    failure: undefined,
   };
 }
 

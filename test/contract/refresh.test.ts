@@ -1,0 +1,73 @@
+/** Refresh families and revocations: one successor whoever asks, one answer whichever instance is asked. */
+import { expect, test } from 'vitest';
+import { createRefreshStore } from '../../src/refresh/store.ts';
+import { createRevocations } from '../../src/revocation/revocations.ts';
+import { atOnce, type Instance, onEveryBackend } from './backends.ts';
+
+onEveryBackend('refresh families', (backend) => {
+  const { now, pass } = { now: () => backend().now(), pass: (seconds: number) => backend().pass(seconds) };
+  const refreshOn = ({ database }: Instance) =>
+    createRefreshStore(database, { successorKey: Buffer.alloc(32, 1), leewayMs: 10_000, now });
+  const revocationsOn = ({ database }: Instance) => createRevocations(database, 960, now);
+  const inSeconds = (seconds: number) => now() + seconds * 1000;
+  let count = 0;
+
+  /** A new family, begun through the first instance. */
+  async function begun(grantId = 'a grant') {
+    const [here, there] = backend().instances;
+    count += 1;
+    const id = `family-${count}`;
+    const token = `token-${count}`;
+    const family = { id, grantId, clientId: 'web', accountId: 'ada', sessionUid: 'session', offline: false };
+    await refreshOn(here).begin({ ...family, expiresAt: inSeconds(3000) }, token, {}, inSeconds(600));
+    const rotate = (on: Instance, value = token) => refreshOn(on).rotate(value, {}, inSeconds(600));
+    const stateOn = async (on: Instance, value = token) => (await refreshOn(on).read(value))?.state;
+    return { here, there, id, token, next: refreshOn(here).successorOf(token), rotate, stateOn };
+  }
+
+  test('of forty rotations at once one is stored, and all see the one successor', async () => {
+    const { there, token, next, rotate, stateOn } = await begun();
+    const won = await atOnce(backend().instances, (on) => rotate(on));
+    expect(won.filter(Boolean)).toEqual([true]);
+    expect(refreshOn(there).successorOf(token)).toBe(next);
+    expect(await stateOn(there)).toBe('retry');
+    expect(await stateOn(there, next)).toBe('live');
+  });
+
+  test('a repetition is a retry within the leeway, and a reuse after it or once the successor was used', async () => {
+    const late = await begun();
+    await late.rotate(late.here);
+    pass(10);
+    expect(await late.stateOn(late.there)).toBe('reuse');
+    const used = await begun();
+    await used.rotate(used.here);
+    await used.rotate(used.there, used.next);
+    expect(await used.stateOn(used.here)).toBe('reuse');
+  });
+
+  test('an end through one instance is an end on the other: nothing rotates, its access tokens are known', async () => {
+    const { here, there, id, rotate, stateOn } = await begun();
+    await revocationsOn(here).endFamily(id, 'revoked');
+    expect(await stateOn(there)).toBe('ended');
+    expect(await rotate(there)).toBe(false);
+    expect(await revocationsOn(there).anyRevoked([`family:${id}`, 'jti:unknown'])).toBe(true);
+    expect(await revocationsOn(there).anyRevoked(['family:unknown', 'jti:unknown'])).toBe(false);
+  });
+
+  test('of an end and forty rotations at once nothing live is left', async () => {
+    const { here, there, id, next, rotate, stateOn } = await begun();
+    const rotating = atOnce(backend().instances, (on) => rotate(on));
+    await revocationsOn(here).endFamily(id, 'reuse');
+    await rotating;
+    expect(await stateOn(there)).toBe('ended');
+    expect(await stateOn(there, next)).not.toBe('live');
+  });
+
+  test('a grant ends with all of its families and no other', async () => {
+    const mine = await begun('grant to end');
+    const other = await begun('another grant');
+    await revocationsOn(mine.there).endGrant('grant to end', 'signed_out');
+    expect(await mine.stateOn(mine.here)).toBe('ended');
+    expect(await other.stateOn(other.here)).toBe('live');
+  });
+});

@@ -1,0 +1,49 @@
+/** Sessions: one truth for both instances, whatever their caches hold; an end that holds. */
+import { beforeEach, expect, test } from 'vitest';
+import { createSessionStore, type SessionPayload, type SessionStore } from '../../src/sessions/store.ts';
+import { atOnce, type Instance, onEveryBackend } from './backends.ts';
+
+onEveryBackend('sessions', (backend) => {
+  const open = ({ database, cache }: Instance) =>
+    createSessionStore({ database, cache, accessTokenSeconds: 960, now: backend().now });
+  let here: SessionStore;
+  let there: SessionStore;
+  let mine: SessionPayload;
+  let count = 0;
+  beforeEach(async () => {
+    [here, there] = backend().instances.map(open) as [SessionStore, SessionStore];
+    count += 1;
+    mine = { jti: `secret-${count}`, uid: `uid-${count}`, accountId: 'ada' };
+    await here.save(mine, 60, {});
+    await there.byId(mine.jti);
+  });
+
+  test('both instances find it by id and by uid, until it expires', async () => {
+    const { jti: _, ...withoutId } = mine;
+    for (const store of [here, there]) {
+      expect(await store.byId(mine.jti)).toEqual(mine);
+      expect(await store.byUid(mine.uid)).toEqual(withoutId);
+    }
+    backend().pass(61);
+    for (const store of [here, there]) expect(await store.byId(mine.jti)).toBeUndefined();
+  });
+
+  test('a change, and a move to another id, is seen at once by an instance that holds a copy', async () => {
+    await here.save({ ...mine, accountId: 'bob' }, 60, {});
+    expect((await there.byId(mine.jti))?.accountId).toBe('bob');
+    await here.save({ ...mine, jti: `${mine.jti} moved` }, 60, {});
+    expect(await there.byId(mine.jti)).toBeUndefined();
+    expect(await there.byId(`${mine.jti} moved`)).toBeDefined();
+  });
+
+  test('one that has ended is gone everywhere and no save in flight revives it', async () => {
+    const racing = atOnce(backend().instances, (on) => open(on).save(mine, 60, {}));
+    await here.end(mine.jti);
+    await racing;
+    await there.save(mine, 60, {});
+    for (const store of [here, there]) {
+      expect(await store.byId(mine.jti)).toBeUndefined();
+      expect(await store.byUid(mine.uid)).toBeUndefined();
+    }
+  });
+});

@@ -1,0 +1,66 @@
+/** Records that are used up, and failures that are counted: each by one atomic statement. */
+import { expect, test } from 'vitest';
+import { createFailures } from '../../src/accounts/failures.ts';
+import { createRecordStore } from '../../src/oidc/record_store.ts';
+import { atOnce, type Instance, onEveryBackend } from './backends.ts';
+
+onEveryBackend('records', (backend) => {
+  const open = ({ database }: Instance) => createRecordStore(database, backend().now);
+
+  test('of forty that use a code up at once one succeeds, and both instances know', async () => {
+    const [here, there] = backend().instances;
+    await open(here).save('AuthorizationCode', 'a code', { grantId: 'g' }, 60);
+    const used = await atOnce(backend().instances, (on) => open(on).consume('AuthorizationCode', 'a code'));
+    expect(used.filter(Boolean)).toEqual([true]);
+    expect((await open(there).byId('AuthorizationCode', 'a code'))?.consumed).toEqual(expect.any(Number));
+  });
+
+  test('saving it once more does not make it unused', async () => {
+    const [here, there] = backend().instances;
+    await open(here).save('AuthorizationCode', 'b', { grantId: 'g' }, 60);
+    await open(here).consume('AuthorizationCode', 'b');
+    await open(there).save('AuthorizationCode', 'b', { grantId: 'g' }, 60);
+    expect(await open(there).consume('AuthorizationCode', 'b')).toBe(false);
+  });
+
+  test('a record goes with its grant, by its removal, and with time', async () => {
+    const [here, there] = backend().instances;
+    for (const id of ['c', 'd', 'e']) {
+      await open(here).save('AuthorizationCode', id, { grantId: id }, id === 'e' ? 60 : 600);
+    }
+    await open(there).removeOfGrant('AuthorizationCode', 'c');
+    await open(there).remove('AuthorizationCode', 'd');
+    backend().pass(61);
+    for (const id of ['c', 'd', 'e']) {
+      expect(await open(here).byId('AuthorizationCode', id)).toBeUndefined();
+    }
+  });
+});
+
+onEveryBackend('failures', (backend) => {
+  const limit = 5;
+  const open = ({ database }: Instance) => createFailures(database, limit, backend().now);
+
+  test('of forty attempts at once only as many as the limit are let through', async () => {
+    const bucket = Buffer.from('a name');
+    const attempts = await atOnce(backend().instances, (on) =>
+      open(on)
+        .charge(bucket)
+        .then(
+          () => 'let through',
+          (error) => error.code,
+        ),
+    );
+    expect(attempts.filter((attempt) => attempt === 'let through')).toHaveLength(limit);
+    expect(attempts.filter((attempt) => attempt === 'too_many_requests')).toHaveLength(40 - limit);
+  });
+
+  test('a completed login forgets them on both instances', async () => {
+    const [here, there] = backend().instances;
+    const bucket = Buffer.from('another name');
+    for (let count = 0; count < limit; count++) await open(here).charge(bucket);
+    await expect(open(there).charge(bucket)).rejects.toMatchObject({ status: 429 });
+    await open(here).clear(bucket);
+    await open(there).charge(bucket);
+  });
+});

@@ -1,0 +1,124 @@
+/** The checker of the fault runs is itself checked: written histories with one violation each, and one without any. */
+import { expect, test } from 'vitest';
+import { check } from '../faults/checker.ts';
+import type { DatabaseFacts } from '../faults/database_facts.ts';
+import type { Call, Event } from '../faults/history.ts';
+
+const facts: DatabaseFacts = {
+  accounts: new Map([['ada', { confirmed: true, lastStep: 100, recoveryCodesUsed: 1 }]]),
+  families: new Map([['f', { tokens: 3, leaves: 1, branches: 0 }]]),
+};
+
+const call = (about: Partial<Call>): Call => ({
+  type: 'call',
+  at: 1000,
+  ms: 10,
+  actor: 0,
+  op: 'refresh',
+  via: 0,
+  status: 200,
+  succeeded: true,
+  ...about,
+});
+const refused: Partial<Call> = { status: 400, error: 'invalid_grant', succeeded: false };
+const unavailable: Partial<Call> = { status: 503, retryAfter: '2', succeeded: false };
+
+const sound: Event[] = [
+  call({ op: 'redeem', uses: ['code:a'], yields: 't1', subjects: ['family:f'], creates: 'family:f' }),
+  call({ op: 'redeem', uses: ['code:a'], ...refused }),
+  call({ at: 1100, presents: 't1', yields: 't2', subjects: ['family:f'], honestSince: 1100 }),
+  call({ at: 1150, via: 1, presents: 't1', yields: 't2', subjects: ['family:f'], honestSince: 1100 }),
+  call({ at: 1200, op: 'register/finish', creates: 'account:ada' }),
+  call({ at: 1200, op: 'totp/verify', uses: ['totp:ada:100', 'step:s'] }),
+  call({ at: 1300, op: 'totp/verify', uses: ['recovery:ada:r', 'step:s2'] }),
+  { type: 'fault', name: 'kill postgres', target: 'postgres', at: 2000, until: 3000 },
+  call({ at: 2100, ms: 950, ...unavailable }),
+  call({ at: 2100, op: 'discovery' }),
+  { type: 'doubt', at: 6000, subjects: ['family:f'] },
+  call({ at: 6000, op: 'reuse', presents: 't1', mustFail: true, ...refused }),
+  { type: 'ended', at: 6010, subjects: ['family:f'], because: 'reuse' },
+  call({ at: 6500, op: 'introspect', subjects: ['family:f'] }),
+  call({ at: 7500, presents: 't2', subjects: ['family:f'], honestSince: 7500, ...refused }),
+];
+
+const fault = (target: 'postgres' | 'redis'): Event => ({
+  type: 'fault',
+  name: 'x',
+  target,
+  at: 9000,
+  until: 9500,
+});
+
+const broken: [point: number, rule: RegExp, events: Event[]][] = [
+  [1, /used twice/, [call({ uses: ['totp:ada:7'] }), call({ uses: ['totp:ada:7', 'step:other'] })]],
+  [1, /two successors/, [call({ presents: 't1', yields: 't9' })]],
+  [1, /reuse went unnoticed/, [call({ op: 'reuse', mustFail: true })]],
+  [
+    1,
+    /honest refresh was refused/,
+    [call({ at: 1500, subjects: ['family:g'], honestSince: 1500, ...refused })],
+  ],
+  [
+    1,
+    /honest introspect was refused/,
+    [call({ op: 'introspect', status: 200, succeeded: false, subjects: ['token:x'], honestSince: 1000 })],
+  ],
+  [1, /introspect succeeded 1500 ms after/, [call({ at: 7510, op: 'introspect', subjects: ['family:f'] })]],
+  [
+    2,
+    /refresh succeeded 1 ms after/,
+    [
+      { type: 'ended', at: 8000, subjects: ['family:g'], because: 'revoked' },
+      call({ at: 8001, subjects: ['family:g'] }),
+    ],
+  ],
+  [
+    2,
+    /silent login succeeded/,
+    [
+      { type: 'ended', at: 8000, subjects: ['session:s'], because: 'signed_out' },
+      call({ at: 60_000, op: 'silent login', subjects: ['session:s'] }),
+    ],
+  ],
+  [3, /acknowledged write is lost/, [call({ creates: 'account:bob' })]],
+  [3, /acknowledged write is lost/, [call({ creates: 'family:gone' })]],
+  [
+    3,
+    /refresh token is lost/,
+    [3, 4].map((n) => call({ presents: `t${n - 1}`, yields: `t${n}`, subjects: ['family:f'] })),
+  ],
+  [3, /TOTP step is forgotten/, [call({ uses: ['totp:ada:101'] })]],
+  [3, /recovery code is forgotten/, [call({ uses: ['recovery:ada:r2'] })]],
+  [4, /503 though PostgreSQL was there/, [fault('redis'), call({ at: 9100, ...unavailable })]],
+  [4, /503 though PostgreSQL was there/, [fault('postgres'), call({ at: 11_600, ...unavailable })]],
+  [4, /status 500/, [fault('postgres'), call({ at: 9100, status: 500, succeeded: false })]],
+  [4, /status 503/, [fault('postgres'), call({ at: 9100, status: 503, succeeded: false })]],
+  [4, /waited longer/, [fault('postgres'), call({ at: 9100, ms: 1900, ...unavailable })]],
+  [4, /waited longer/, [fault('redis'), call({ at: 9100, ms: 1900 })]],
+  [4, /keys refused/, [fault('postgres'), call({ at: 9100, op: 'jwks', ...unavailable })]],
+  [4, /no answer/, [call({ status: 0, succeeded: false })]],
+  [4, /ended by itself/, [{ type: 'died', at: 1, provider: 0, code: 1 }]],
+  [4, /nobody answered/, [{ type: 'gave_up', at: 31_000, op: 'refresh', since: 1000, subjects: [] }]],
+];
+
+test('a sound history has no violations', () => {
+  expect(check(sound, facts)).toEqual([]);
+});
+
+test.each(broken)('point %i: %s', (point, rule, events) => {
+  const violations = check([...sound, ...events], facts);
+  expect(violations).toEqual([expect.objectContaining({ point, rule: expect.stringMatching(rule) })]);
+});
+
+test.each(['leaves', 'branches'])('point 1: a family with two %s in the database', (name) => {
+  const family = { tokens: 3, leaves: 1, branches: 0, [name]: 2 };
+  const violations = check(sound, { ...facts, families: new Map([['f', family]]) });
+  expect(violations).toEqual([expect.objectContaining({ point: 1, subject: 'family:f' })]);
+});
+
+test('what met a provider that was itself away is excused', () => {
+  const away: Event = { type: 'fault', name: 'kill provider', target: 'provider 0', at: 9000, until: 9500 };
+  const none = call({ at: 9100, status: 0, succeeded: false });
+  expect(check([...sound, away, none], facts)).toEqual([]);
+  expect(check([...sound, away, { ...none, via: 1 }], facts)).toHaveLength(1);
+});

@@ -1,0 +1,125 @@
+/** Codes by RFC 6238, appendix B (SHA-1, cut to six digits), through the whole of createTotp on a store in memory. */
+import { describe, expect, test } from 'vitest';
+import { createSealer } from '../../src/lib/crypto.ts';
+import type { Query } from '../../src/storage/database.ts';
+import { createTotp } from '../../src/totp/totp.ts';
+
+const account = { id: 'an account', username: 'ada' };
+/** The RFC's secret: the ASCII digits 1234567890 twice. */
+const rfcSecret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ';
+
+/** The two statements of confirm and use that touch the account, on one row; no recovery codes are looked at. */
+function oneAccount() {
+  const row: { sealed: Buffer | undefined; lastStep: number | null } = { sealed: undefined, lastStep: null };
+  const query = async (sql: string, values: unknown[] = []) => {
+    if (sql.includes('set totp_secret')) {
+      if (row.sealed) return [];
+      row.sealed = values[1] as Buffer;
+      row.lastStep = values[2] as number;
+      return [{ id: account.id }];
+    }
+    if (sql.includes('set totp_last_step')) {
+      const step = values[1] as number;
+      if (row.lastStep !== null && row.lastStep >= step) return [];
+      row.lastStep = step;
+      return [{ id: account.id }];
+    }
+    if (sql.includes('totp_secret as sealed')) return row.sealed ? [row] : [];
+    return [];
+  };
+  return { row, query: query as unknown as Query };
+}
+
+function at(seconds: number) {
+  const clock = { seconds };
+  const totp = createTotp({
+    issuer: 'https://id.example',
+    sealer: createSealer(Buffer.alloc(32, 1)),
+    setupKey: Buffer.alloc(32, 2),
+    recoveryKey: Buffer.alloc(32, 3),
+    now: () => clock.seconds * 1000,
+  });
+  return { clock, totp, ...oneAccount() };
+}
+
+describe('RFC 6238, appendix B', () => {
+  test.each([
+    [59, '287082'],
+    [1111111109, '081804'],
+    [1111111111, '050471'],
+    [1234567890, '005924'],
+    [2000000000, '279037'],
+    [20000000000, '353130'],
+  ])('at %d the code is %s', async (seconds, code) => {
+    const { totp, query, row } = at(seconds);
+    expect(await totp.confirm(query, account, rfcSecret, code)).toHaveLength(10);
+    expect(row.lastStep).toBe(Math.floor(seconds / 30));
+    const wrong = at(seconds);
+    const next = String((Number(code) + 1) % 1_000_000).padStart(6, '0');
+    expect(await wrong.totp.confirm(wrong.query, account, rfcSecret, next)).toBeUndefined();
+  });
+});
+
+test('a code is good for its own step and one on either side', async () => {
+  const outcomes: Record<number, boolean> = {};
+  for (const seconds of [
+    1111111110 - 61,
+    1111111110 - 60,
+    1111111110 - 31,
+    1111111110 - 1,
+    1111111110 + 29,
+    1111111110 + 30,
+  ]) {
+    const { totp, query } = at(seconds);
+    outcomes[seconds - 1111111110] = (await totp.confirm(query, account, rfcSecret, '081804')) !== undefined;
+  }
+  // The code of the step that ends before 1111111110: from 30 s before its begin to 30 s after its end.
+  expect(outcomes).toEqual({ '-61': false, '-60': true, '-31': true, '-1': true, '29': true, '30': false });
+});
+
+test('a step is used once, a step before it never, and a clock set back refuses', async () => {
+  const { totp, query, clock } = at(59);
+  expect(await totp.confirm(query, account, rfcSecret, '287082')).toBeDefined();
+  expect(await totp.use(query, account.id, '287082')).toBeUndefined();
+  clock.seconds = 1111111109;
+  expect(await totp.use(query, account.id, '050471')).toBe('otp');
+  expect(await totp.use(query, account.id, '081804')).toBeUndefined();
+  clock.seconds = 1111111111;
+  expect(await totp.use(query, account.id, '081804')).toBeUndefined();
+  expect(await totp.use(query, account.id, '050471')).toBeUndefined();
+  clock.seconds = 59;
+  expect(await totp.use(query, account.id, '287082')).toBeUndefined();
+});
+
+test('what is no six digits is no code', async () => {
+  const { totp, query } = at(59);
+  for (const code of ['', '28708', '2870820', '287 082', '287082 ', '٢٨٧٠٨٢', '2870.2', '-87082', '0x1234']) {
+    expect([code, await totp.confirm(query, account, rfcSecret, code)]).toEqual([code, undefined]);
+  }
+});
+
+test('a confirmed secret is not confirmed again, and is sealed for its account', async () => {
+  const { totp, query, row, clock } = at(59);
+  await totp.confirm(query, account, rfcSecret, '287082');
+  const sealed = row.sealed;
+  expect(sealed?.includes(rfcSecret)).toBe(false);
+  clock.seconds = 1111111109;
+  expect(await totp.confirm(query, account, rfcSecret, '081804')).toBeUndefined();
+  expect(row.sealed).toBe(sealed);
+  await expect(totp.use(query, 'another account', '081804')).rejects.toThrow();
+});
+
+test('the secret that is offered is 160 bits, by interaction and account, and carries no name of ours but the host', () => {
+  const { totp } = at(59);
+  const offered = totp.setup('uid', account);
+  expect(offered).toEqual(totp.setup('uid', account));
+  expect(offered.secret).toMatch(/^[A-Z2-7]{32}$/);
+  const secrets = [offered, totp.setup('uid2', account), totp.setup('uid', { id: 'b', username: 'ada' })];
+  expect(new Set(secrets.map(({ secret }) => secret)).size).toBe(3);
+  const uri = new URL(offered.otpauthUri);
+  expect(decodeURIComponent(uri.pathname)).toMatch(/id\.example:ada$/);
+  expect([uri.searchParams.get('secret'), uri.searchParams.get('issuer')]).toEqual([
+    offered.secret,
+    'id.example',
+  ]);
+});
