@@ -1,11 +1,11 @@
 /** Security headers of every answer, and the content security policy of pages. */
 
-import type { Middleware } from 'koa';
+import type { Context, Middleware, Next } from 'koa';
 import helmet from 'koa-helmet';
 
-/** All but the content security policy, which pages set by `contentSecurityPolicy`. */
+/** Everything that an answer carries; pages that need another policy set theirs by `contentSecurityPolicy`. */
 export function securityHeaders(issuer: string): Middleware {
-  return helmet({
+  const others = helmet({
     contentSecurityPolicy: false,
     strictTransportSecurity: issuer.startsWith('https:')
       ? { maxAge: 63_072_000, includeSubDomains: false }
@@ -17,6 +17,20 @@ export function securityHeaders(issuer: string): Middleware {
     crossOriginResourcePolicy: { policy: 'same-origin' },
     crossOriginOpenerPolicy: { policy: 'same-origin' },
   });
+  return (ctx, next) => others(ctx, () => withPolicy(ctx, next));
+}
+
+/**
+ * The policy of whatever sets none: also of oidc-provider's own pages, which post themselves on by a script whose hash the
+ * library adds here. What they post to redirects to an app, so they alone are not held to `form-action`.
+ */
+async function withPolicy(ctx: Context, next: Next): Promise<void> {
+  ctx.set('Content-Security-Policy', contentSecurityPolicy());
+  await next();
+  const policy = ctx.response.get('Content-Security-Policy');
+  if (policy.includes("'sha256-")) {
+    ctx.set('Content-Security-Policy', policy.replace(/form-action [^;]*; ?/, ''));
+  }
 }
 
 /**

@@ -107,7 +107,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
         stored,
         stored.exp * 1000,
       );
-      if (!begun) throw new errors.InvalidGrant('the code was presented twice');
+      if (!begun) throw new errors.InvalidGrant('the code was presented twice, or its session has ended');
     }
     this.emit('saved');
     // Made of what is stored and nothing else, so that a repeated request receives the very same text.

@@ -64,9 +64,15 @@ export function createRefreshStore(
     successorOf,
     async begin(family, tokenId, payload, expiresAt) {
       const rows = await query(
-        `with family as (
+        // The share lock makes a sign-out that is under way wait for this, or this for it: a family granted for the
+        // duration of a session cannot begin after its end.
+        `with session as (
+           select ended_at from sessions where uid = $5 for share),
+         family as (
            insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (id) do nothing returning id)
+           select $1, $2, $3, $4, $5, $6, $7, $8
+           where $6 or not exists (select from session where ended_at is not null)
+           on conflict (id) do nothing returning id)
          insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
          select $9, id, $10, $7, $11 from family
          returning token_hash`,

@@ -125,17 +125,23 @@ export function createSessionStore({
 
     async end(id) {
       const idHash = sha256(id);
-      // With the session end the families that were granted for its duration, and their access tokens.
-      await query(
-        `with ended as (
-           update sessions set ended_at = $2 where id_hash = $1 and ended_at is null returning uid),
-         families as (
-           update refresh_families f set ended_at = $2, ended_because = 'signed_out' from ended
-           where f.session_uid = ended.uid and not f.offline and f.ended_at is null returning f.id)
-         insert into revocations (subject, expires_at) select 'family:' || id, $3 from families
-         on conflict (subject) do update set expires_at = excluded.expires_at`,
-        [idHash, new Date(now()), new Date(now() + accessTokenSeconds * 1000)],
-      );
+      await database.transaction(async (within) => {
+        const [ended] = await within<{ uid: string }>(
+          'update sessions set ended_at = $2 where id_hash = $1 and ended_at is null returning uid',
+          [idHash, new Date(now())],
+        );
+        if (!ended) return;
+        // With the session end the families that were granted for its duration, and their access tokens. A statement of
+        // its own, so that it sees the families whose beginning it waited for (refresh/store.ts).
+        await within(
+          `with families as (
+             update refresh_families set ended_at = $2, ended_because = 'signed_out'
+             where session_uid = $1 and not offline and ended_at is null returning id)
+           insert into revocations (subject, expires_at) select 'family:' || id, $3 from families
+           on conflict (subject) do update set expires_at = excluded.expires_at`,
+          [ended.uid, new Date(now()), new Date(now() + accessTokenSeconds * 1000)],
+        );
+      });
       await cache.delete(copyKey(idHash));
     },
   };

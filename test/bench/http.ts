@@ -75,5 +75,5 @@ export const basic = ({ id, secret }: { id: string; secret: string }): string =>
 /** The answer, or an error that shows it where its status is another one. */
 export function expectStatus(answer: Answer, ...statuses: number[]): Answer {
   if (statuses.includes(answer.status)) return answer;
-  throw new Error(`the server answered ${answer.status}: ${answer.text.slice(0, 500)}`);
+  throw new Error(`the server answered ${answer.status}: ${answer.text.replace(/\s+/g, ' ').slice(0, 300)}`);
 }

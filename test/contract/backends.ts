@@ -43,7 +43,8 @@ async function onRedis(redisUrl: string): Promise<Opened> {
   await migrate(url, migrations);
   // A first command tells each whether its Redis is there.
   for (const { cache } of instances) {
-    if (redisUrl !== nowhere) await new Promise((resolve) => cache.redis?.once('ready', resolve));
+    const ready = redisUrl === nowhere || cache.redis?.status === 'ready';
+    if (!ready) await new Promise((resolve) => cache.redis?.once('ready', resolve));
     await cache.get('nothing');
   }
   return {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createRefreshStore, type RefreshStore } from '../../src/refresh/store.ts';
 import { createRevocations, type Revocations } from '../../src/revocation/revocations.ts';
+import { createSessionStore } from '../../src/sessions/store.ts';
 import { openStores } from '../support/stores.ts';
 
 let stores: Awaited<ReturnType<typeof openStores>>;
@@ -79,4 +80,32 @@ test('a revocation is kept as long as there is a token that it stops', async () 
   expect(await revocations.anyRevoked(['jti:one'])).toBe(true);
   stores.pass(1);
   expect(await revocations.anyRevoked(['jti:one'])).toBe(false);
+});
+
+test('a family granted for a session waits for a sign-out under way, and does not begin after it', async () => {
+  const sessions = createSessionStore({ ...stores, accessTokenSeconds: 960 });
+  await sessions.save({ jti: 'an id', uid: 'ending' }, 600, {});
+  const begin = (offline: boolean) =>
+    refresh.begin(
+      {
+        id: `ending-${offline}`,
+        grantId: 'a grant',
+        clientId: 'web',
+        accountId: 'ada',
+        sessionUid: 'ending',
+        offline,
+        expiresAt: inSeconds(3000),
+      },
+      `token-ending-${offline}`,
+      {},
+      inSeconds(600),
+    );
+  let beginning: Promise<boolean> | undefined;
+  await stores.database.transaction(async (query) => {
+    await query("update sessions set ended_at = now() where uid = 'ending'");
+    beginning = begin(false);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  });
+  expect(await beginning).toBe(false);
+  expect(await begin(true)).toBe(true);
 });

@@ -19,7 +19,7 @@ export const scale: Work = {
     const small = await startCypher(bench.stage, bench.opaque, { people: few });
     const large = await startCypher(bench.stage, bench.opaque, { people: few });
     try {
-      await fill(small, 0, few, told);
+      await fill(small, few, few, told);
       await fill(large, few, many, told);
       const subjects = [
         { ...large, name: `Cypher with ${many} accounts and sessions` },
@@ -59,37 +59,33 @@ export const scale: Work = {
   },
 };
 
-/** Adds accounts from number `from` on up to `count`, and `count` sessions and refresh families, by SQL. */
-async function fill({ people }: Cypher, from: number, count: number, told: Bench['told']): Promise<void> {
-  told(`filling in ${count} accounts and sessions`);
-  const id = (what: string) => `translate(encode(sha256(('${what}' || n)::bytea), 'base64'), '+/=', '-_')`;
-  const numbers = `generate_series(${from}, ${count - 1}) n`;
-  await people.query(
-    `insert into accounts (id, username, username_key, credential_id, opaque_record, opaque_suite, opaque_stretching,
-       created_at)
-     select substr(${id('account')}, 1, 24), 'person' || lpad(n::text, 8, '0'), 'person' || lpad(n::text, 8, '0'),
-       a.credential_id, a.opaque_record, a.opaque_suite, a.opaque_stretching, now()
-     from accounts a, ${numbers} where a.username_key = 'pattern'`,
-  );
-  await people.query(
-    `insert into sessions (id_hash, uid, account_id, payload, created_at, expires_at)
-     select ${id('session')}, substr(${id('uid')}, 1, 21), substr(${id('account')}, 1, 24),
-       (select payload from sessions limit 1), now(), now() + interval '1 hour'
-     from generate_series(1, ${count}) n`,
-  );
-  await people.query(
-    `insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
-     select ${id('family')}, ${id('grant')}, 'app', substr(${id('account')}, 1, 24), substr(${id('uid')}, 1, 21), false,
-       now(), now() + interval '30 days'
-     from generate_series(1, ${count}) n`,
-  );
-  await people.query(
-    `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
-     select ${id('token')}, ${id('family')}, '{"clientId": "app", "scope": "openid"}', now(), now() + interval '7 days'
-     from generate_series(1, ${count}) n`,
-  );
-  await people.query('vacuum analyze');
-  await people.query('checkpoint').catch(() => {});
+/**
+ * Adds accounts from number `from` on up to `count`, and `count` sessions, refresh families and tokens: real rows again
+ * and again under other names.
+ */
+async function fill(cypher: Cypher, from: number, count: number, told: Bench['told']): Promise<void> {
+  told(`filling in ${count} accounts, sessions and refresh families`);
+  await tokensOf(cypher, 1);
+  const id = (what: string, length = 43) =>
+    `substr(translate(encode(sha256(('${what}' || n)::bytea), 'base64'), '+/=', '-_'), 1, ${length})`;
+  const name = "'person' || lpad(n::text, 8, '0')";
+  const again = (table: string, pattern: string, first: number, changes: Record<string, string>) =>
+    cypher.people.query(
+      `insert into ${table} select r.* from ${table} t, generate_series(${first}, ${count - 1}) n,
+         jsonb_populate_record(t, jsonb_build_object(${Object.entries(changes)
+           .map(([column, value]) => `'${column}', ${value}`)
+           .join(', ')})) r
+       where t.ctid = (select ctid from ${table} where ${pattern} limit 1)`,
+    );
+  const account = { account_id: id('account', 24) };
+  const family = { session_uid: id('uid', 21), grant_id: id('grant') };
+  const names = { username: name, username_key: name };
+  await again('accounts', "username_key = 'pattern'", from, { id: id('account', 24), ...names });
+  const session = { id_hash: id('session'), uid: id('uid', 21), ...account };
+  await again('sessions', 'account_id is not null', 1, session);
+  await again('refresh_families', 'true', 1, { id: id('family'), ...account, ...family });
+  await again('refresh_tokens', 'true', 1, { token_hash: id('token'), family_id: id('family') });
+  await cypher.people.query('vacuum analyze');
 }
 
 /** A third each: somebody's login/init, one's own refresh, an introspection. */
