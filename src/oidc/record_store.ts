@@ -4,6 +4,7 @@
  */
 import { sha256 } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';
+import { jsonb } from '../storage/jsonb.ts';
 
 export interface RecordPayload {
   jti?: string;
@@ -42,7 +43,7 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
         [
           model,
           sha256(id),
-          JSON.stringify(payload),
+          jsonb(payload),
           payload.grantId ?? null,
           payload.accountId ?? null,
           payload.uid ?? null,

@@ -5,6 +5,7 @@
  */
 import { keyedHash, sha256 } from '../lib/crypto.ts';
 import type { Database } from '../storage/database.ts';
+import { jsonb } from '../storage/jsonb.ts';
 import { type RefreshFacts, type RefreshState, refreshState } from './states.ts';
 
 export interface StoredRefreshToken {
@@ -86,7 +87,7 @@ export function createRefreshStore(
           new Date(now()),
           new Date(family.expiresAt),
           sha256(tokenId),
-          JSON.stringify(payload),
+          jsonb(payload),
           new Date(expiresAt),
         ],
       );
@@ -119,13 +120,7 @@ export function createRefreshStore(
          insert into refresh_tokens (token_hash, family_id, refreshed_from, payload, created_at, expires_at)
          select $3, family_id, $1, $4, $2, $5 from used
          returning token_hash`,
-        [
-          sha256(tokenId),
-          new Date(now()),
-          sha256(successorOf(tokenId)),
-          JSON.stringify(payload),
-          new Date(expiresAt),
-        ],
+        [sha256(tokenId), new Date(now()), sha256(successorOf(tokenId)), jsonb(payload), new Date(expiresAt)],
       );
       return rows.length === 1;
     },

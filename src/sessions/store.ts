@@ -7,6 +7,7 @@
 import { sha256 } from '../lib/crypto.ts';
 import type { Cache } from '../storage/cache.ts';
 import type { Database } from '../storage/database.ts';
+import { jsonb } from '../storage/jsonb.ts';
 
 /** oidc-provider's session payload; `jti` (the id) is kept out of storage and put back when read. */
 export interface SessionPayload {
@@ -81,7 +82,7 @@ export function createSessionStore({
           sha256(jti),
           payload.uid,
           payload.accountId ?? null,
-          JSON.stringify(payload),
+          jsonb(payload),
           from.address ?? null,
           from.userAgent?.slice(0, 300) ?? null,
           from.device ?? null,

@@ -6,10 +6,12 @@ import { callsOf, faultsOf, type Violation } from './checker.ts';
 import type { Call, Event, Fault } from './history.ts';
 
 /** From the return of PostgreSQL, or of a provider, to full service. */
-const recoveryMs = 2000;
+export const recoveryMs = 2000;
 const longestWaitMs = 1000;
 /** What a request and its answer may take on this machine beside the server's own wait. */
 const transportMs = 100;
+/** A process that takes this long for what needs no storage sees timeouts where there were none. */
+const starvedMs = 500;
 
 const published = new Set(['discovery', 'jwks', 'paseto keys']);
 
@@ -50,7 +52,8 @@ function fault(call: Call, faults: readonly Fault[], events: readonly Event[]): 
   if (call.status >= 500) {
     if (call.status !== 503 || !call.retryAfter) return `an answer with status ${call.status} for an outage`;
     if (published.has(call.op)) return 'discovery or keys refused';
-    if (!during.some(({ target }) => target === 'postgres')) return '503 though PostgreSQL was there';
+    const excused = during.some(({ target }) => target === 'postgres') || slowness(call, events) > starvedMs;
+    if (!excused) return '503 though PostgreSQL was there';
   }
   if (
     during.length > 0 &&
@@ -65,14 +68,14 @@ function fault(call: Call, faults: readonly Fault[], events: readonly Event[]): 
 export const around = (call: Call, faults: readonly Fault[]): Fault[] =>
   faults.filter(({ at, until }) => call.at <= until + recoveryMs && call.at + call.ms >= at);
 
-/** How late the harness itself was meanwhile, and how slow the asked process was to answer what needs no storage. */
+/** How late the harness itself was meanwhile, or how slow the asked process was to answer what needs no storage. */
 function slowness(call: Call, events: readonly Event[]): number {
-  let ms = 0;
+  let [lateMs, slowMs] = [0, 0];
   for (const event of events) {
     const overlaps = 'ms' in event && event.at <= call.at + call.ms && event.at + event.ms >= call.at;
     if (!overlaps) continue;
-    if (event.type === 'lag') ms += event.ms;
-    else if (published.has(event.op) && event.via === call.via) ms += event.ms;
+    if (event.type === 'lag') lateMs += event.ms;
+    else if (published.has(event.op) && event.via === call.via) slowMs = Math.max(slowMs, event.ms);
   }
-  return ms;
+  return lateMs + slowMs;
 }

@@ -1,12 +1,18 @@
 /**
- * Asks each provider for what must be answered whatever happens to storage, ten times a second, and watches the harness
- * itself for lateness.
+ * Asks each provider for what must be answered whatever happens to storage, ten times a second, and watches what the run
+ * itself stands on: the harness for lateness, and PostgreSQL for being slow without anybody having harmed it, as on a
+ * machine that has too much to do.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createCaller } from './caller.ts';
 import type { Deployment } from './deployment.ts';
 
 const everyMs = 100;
 const lateMs = 50;
+const watchEveryMs = 250;
+/** So slow that the providers' own limit of 900 ms may be reached. */
+const slowMs = 400;
+export const slowByItself = 'PostgreSQL was slow by itself';
 const paths = {
   discovery: '/.well-known/openid-configuration',
   jwks: '/jwks',
@@ -14,7 +20,7 @@ const paths = {
 };
 
 /** Starts probing; the returned function stops it. */
-export function startProbes({ providers, history }: Deployment): () => void {
+export function startProbes({ providers, history, postgres }: Deployment): () => void {
   const caller = createCaller(
     providers.map(({ port }) => port),
     history,
@@ -31,5 +37,21 @@ export function startProbes({ providers, history }: Deployment): () => void {
       void caller.call(via, { op, success: ({ status }) => status === 200 }, { path });
     }
   }, everyMs);
-  return () => clearInterval(timer);
+  let stopped = false;
+  async function watchPostgres(): Promise<void> {
+    while (!stopped) {
+      const at = history.now();
+      // A handshake and a durable commit, as the providers need them.
+      await postgres.query("select pg_logical_emit_message(true, 'faults', '')").catch(() => {});
+      const until = history.now();
+      if (until - at > slowMs)
+        history.add({ type: 'fault', name: slowByItself, target: 'postgres', at, until });
+      await sleep(watchEveryMs);
+    }
+  }
+  void watchPostgres();
+  return () => {
+    stopped = true;
+    clearInterval(timer);
+  };
 }

@@ -1,9 +1,10 @@
 /** The figures of a run, for people and as JSON. */
 
-import { around } from './check_served.ts';
+import { around, recoveryMs } from './check_served.ts';
 import { lateRefusals } from './check_single_use.ts';
 import { callsOf, faultsOf, type Point, type Violation } from './checker.ts';
 import type { Call, Event, Target } from './history.ts';
+import { slowByItself } from './probes.ts';
 
 export interface Report {
   seed: number;
@@ -15,6 +16,8 @@ export interface Report {
   /** Milliseconds, by what was away meanwhile. */
   latency: Record<string, { requests: number; p50: number; p99: number; most: number }>;
   rotations: number;
+  /** How often PostgreSQL was slow without a fault: a machine with too much to do, whose 503s are excused. */
+  slowByItself: number;
   /** Honest clients refused because an outage outlasted the leeway. */
   lateRefusals: number;
   violations: Record<Point, number>;
@@ -39,6 +42,7 @@ export function reportOf(
     faults: sorted(Object.fromEntries(counted.faults)),
     latency: latencies(events),
     rotations: new Set(calls.flatMap(({ presents, yields }) => (presents && yields ? [yields] : []))).size,
+    slowByItself: slowWithoutFault(events),
     lateRefusals: lateRefusals(events).length,
     violations: { 1: violated(1), 2: violated(2), 3: violated(3), 4: violated(4) },
   };
@@ -71,6 +75,16 @@ function whatWasAway(call: Call, targets: ReadonlySet<Target>): string | undefin
   return 'all there';
 }
 
+function slowWithoutFault(events: readonly Event[]): number {
+  const faults = faultsOf(events).filter(({ target }) => target === 'postgres');
+  const injected = faults.filter(({ name }) => name !== slowByItself);
+  return faults.filter(
+    (slow) =>
+      slow.name === slowByItself &&
+      !injected.some(({ at, until }) => slow.at <= until + recoveryMs && slow.until >= at),
+  ).length;
+}
+
 const sorted = <T>(counts: Record<string, T>): Record<string, T> =>
   Object.fromEntries(Object.entries(counts).sort(([a], [b]) => a.localeCompare(b)));
 
@@ -96,6 +110,7 @@ export function asText(report: Report): string {
     `faults ${total(report.faults)}: ${list(report.faults)}`,
     'latency:',
     ...latency,
+    `PostgreSQL slow without a fault: ${report.slowByItself}`,
     `honest clients refused after an outage longer than the leeway: ${report.lateRefusals}`,
     `violations ${Object.values(report.violations).reduce((sum, count) => sum + count, 0)} (${points.join(', ')})`,
   ].join('\n');

@@ -79,7 +79,7 @@ function assertDraftVector(vector: DraftVector): void {
   const { config, inputs, outputs } = vector;
   assertFields(vector, ['config', 'inputs', 'outputs'], 'draft');
   expect({ ...config, Fake: '' }).toEqual({ ...SUITE, Fake: '' });
-  const fake = config['Fake'] === 'True';
+  const fake = config.Fake === 'True';
   const identities = ['client_identity', 'server_identity'].filter((field) => field in inputs);
   assertFields(
     inputs,
@@ -91,8 +91,8 @@ function assertDraftVector(vector: DraftVector): void {
 
 const vectors = load<Vector>('opaque_p256.json', assertVector);
 const draftVectors = load<DraftVector>('opaque_draft_07.json', assertDraftVector);
-const real = draftVectors.filter((vector) => vector.config['Fake'] === 'False');
-const fakes = draftVectors.filter((vector) => vector.config['Fake'] === 'True');
+const real = draftVectors.filter((vector) => vector.config.Fake === 'False');
+const fakes = draftVectors.filter((vector) => vector.config.Fake === 'True');
 
 /** The server's half as in production; the draft's vectors say nothing of unknown names. */
 const createServer = (inputs: Inputs) =>
@@ -190,7 +190,7 @@ describe.each(Object.entries({ stock, native }))('the library on %s arithmetic',
 
   test.each(fakes)("the draft's fake record for $inputs.oprf_seed", async (vector) => {
     const ke2 = await answerToFake(vector, makeLibraryServer);
-    expect(ke2).toBe(vector.outputs['KE2']);
+    expect(ke2).toBe(vector.outputs.KE2);
   });
 });
 
@@ -223,13 +223,13 @@ describe('the server and the client as in production', () => {
     const { ke2 } = await withGivenScalars(() =>
       atLogin.during(() => server.loginInit(expected.ke1, { credentialId, opaqueRecord }, '')),
     );
-    expect(upToMac(hexOf(ke2))).toBe(upToMac(vector.outputs['KE2']));
+    expect(upToMac(hexOf(ke2))).toBe(upToMac(vector.outputs.KE2));
   });
 
   test.each(fakes)("the draft's fake record for $inputs.oprf_seed, up to KE2's MAC", async (vector) => {
     const ke2 = await answerToFake(vector, createServer);
     expect(ke2).toHaveLength(2 * MESSAGE_BYTES.ke2);
-    expect(upToMac(ke2)).toBe(upToMac(vector.outputs['KE2']));
+    expect(upToMac(ke2)).toBe(upToMac(vector.outputs.KE2));
   });
 });
 
@@ -254,19 +254,19 @@ function draftInputs({ config, inputs }: DraftVector): Inputs {
   const given = (...fields: string[]) => fields.map((field) => inputs[field] ?? '');
   return {
     stretching: 'identity',
-    context: textOf(config['Context']),
-    server_identity: inputs['server_identity'] ? textOf(inputs['server_identity']) : null,
-    client_identity: inputs['client_identity'] ? textOf(inputs['client_identity']) : null,
-    oprf_seed: inputs['oprf_seed'] ?? '',
-    server_private_key: inputs['server_private_key'] ?? '',
-    server_public_key: inputs['server_public_key'] ?? '',
-    credential_identifier: textOf(inputs['credential_identifier']),
+    context: textOf(config.Context),
+    server_identity: inputs.server_identity ? textOf(inputs.server_identity) : null,
+    client_identity: inputs.client_identity ? textOf(inputs.client_identity) : null,
+    oprf_seed: inputs.oprf_seed ?? '',
+    server_private_key: inputs.server_private_key ?? '',
+    server_public_key: inputs.server_public_key ?? '',
+    credential_identifier: textOf(inputs.credential_identifier),
     unknown_name_key: null,
     username_key: null,
-    registration_typed: textOf(inputs['password']),
-    registration_password: inputs['password'] ?? '',
-    login_typed: textOf(inputs['password']),
-    login_password: inputs['password'] ?? '',
+    registration_typed: textOf(inputs.password),
+    registration_password: inputs.password ?? '',
+    login_typed: textOf(inputs.password),
+    login_password: inputs.password ?? '',
     randomness: {
       // For the fake record made at the start, which the draft's vectors do not use.
       server_start: ['01', '02'].map((byte) => byte.repeat(32)),
@@ -280,16 +280,16 @@ function draftInputs({ config, inputs }: DraftVector): Inputs {
 
 function draftOutputs({ outputs }: DraftVector): Outputs {
   return {
-    registration_request: toWire(outputs['registration_request']),
-    registration_response: toWire(outputs['registration_response']),
-    registration_record: toWire(outputs['registration_upload']),
-    registration_export_key: outputs['export_key'] ?? '',
-    ke1: toWire(outputs['KE1']),
-    ke2: toWire(outputs['KE2']),
-    expected: toWire(`${outputs['KE3']}${outputs['session_key']}`),
-    ke3: toWire(outputs['KE3']),
-    export_key: outputs['export_key'] ?? '',
-    session_key: outputs['session_key'] ?? '',
+    registration_request: toWire(outputs.registration_request),
+    registration_response: toWire(outputs.registration_response),
+    registration_record: toWire(outputs.registration_upload),
+    registration_export_key: outputs.export_key ?? '',
+    ke1: toWire(outputs.KE1),
+    ke2: toWire(outputs.KE2),
+    expected: toWire(`${outputs.KE3}${outputs.session_key}`),
+    ke3: toWire(outputs.KE3),
+    export_key: outputs.export_key ?? '',
+    session_key: outputs.session_key ?? '',
     refused_by: null,
     error: null,
   };
