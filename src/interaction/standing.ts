@@ -1,6 +1,7 @@
 /** What a browser has proved so far, and the cookies that carry it. Every route of the interaction starts from it. */
 import type { Context } from 'koa';
 import type { Account, Accounts } from '../accounts/accounts.ts';
+import { cookieNames } from '../lib/cookies.ts';
 import type { Interactions, WaitingRequest } from '../oidc/interactions.ts';
 import { type LoginStep, type LoginSteps, loginStepSeconds } from './login_step.ts';
 import type { Proven } from './steps.ts';
@@ -35,9 +36,7 @@ const deviceSeconds = 365 * 86_400;
 
 export function createStandings(deps: StandingDeps): Standings {
   const { interactions, accounts, loginSteps, secureCookies } = deps;
-  const prefix = secureCookies ? '__Secure-' : '';
-  const stepCookie = `${prefix}cypher_step`;
-  const deviceCookie = secureCookies ? '__Host-cypher_device' : 'cypher_device';
+  const { step: stepCookie, device: deviceCookie } = cookieNames(secureCookies);
   const base = {
     httpOnly: true,
     sameSite: 'lax',

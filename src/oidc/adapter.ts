@@ -5,6 +5,7 @@
 
 import type { Adapter, AdapterPayload } from 'oidc-provider';
 import Provider, { errors } from 'oidc-provider';
+import { cookieNames } from '../lib/cookies.ts';
 import { sha256 } from '../lib/crypto.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { SeenFrom, SessionPayload, SessionStore } from '../sessions/store.ts';
@@ -56,7 +57,14 @@ function sessionAdapter(sessions: SessionStore): Partial<Adapter> {
 /** Where the request that is being handled comes from. */
 function seenFrom(): SeenFrom {
   const ctx = Provider.ctx;
-  return ctx ? { address: ctx.ip, userAgent: ctx.get('user-agent') } : {};
+  if (!ctx) return {};
+  const { device } = cookieNames(ctx.secure);
+  // Before the dot is the device's id, after it the proof that belongs to the account.
+  return {
+    address: ctx.ip,
+    userAgent: ctx.get('user-agent'),
+    device: ctx.cookies.get(device)?.split('.')[0],
+  };
 }
 
 /** Nothing is stored when an access token is made; destroying one is a revocation. */

@@ -6,6 +6,7 @@ import type { Configuration, JWK, KoaContextWithOIDC, ResourceServer } from 'oid
 import { errors } from 'oidc-provider';
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Config } from '../config/load.ts';
+import { cookieNames } from '../lib/cookies.ts';
 import { accountClaims, claimsByScope, mfaAcr } from './claims.ts';
 import { lifeSeconds } from './life.ts';
 import {
@@ -18,17 +19,6 @@ import {
   prompts,
   revokesGrant,
 } from './policy.ts';
-
-/** Cookie names; on https with the prefix that binds them to this host (RFC 6265bis, section 4.1.3.2). */
-export function cookieNames(issuer: string) {
-  const secure = issuer.startsWith('https:');
-  // Cookies with a path of their own cannot carry __Host-.
-  return {
-    session: secure ? '__Host-cypher_session' : 'cypher_session',
-    interaction: secure ? '__Secure-cypher_interaction' : 'cypher_interaction',
-    resume: secure ? '__Secure-cypher_resume' : 'cypher_resume',
-  };
-}
 
 export interface Pages {
   error(
@@ -63,7 +53,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     jwks: { keys: deps.jwks },
     cookies: {
       keys: deps.cookieKeys,
-      names: cookieNames(config.ISSUER),
+      names: cookieNames(secure),
       // The session's cookie is a PASETO (session_cookie.ts): authenticated by itself.
       long: { ...cookie, signed: false },
       short: { ...cookie, signed: true },

@@ -5,12 +5,13 @@
 import type { Middleware } from 'koa';
 import compose from 'koa-compose';
 import Provider, { type errors, type KoaContextWithOIDC } from 'oidc-provider';
+import { cookieNames } from '../lib/cookies.ts';
 import type { Log } from '../lib/log.ts';
 import type { RefreshStore } from '../refresh/store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { completeAnswers } from './answers.ts';
-import { type ConfigurationDeps, cookieNames, providerConfiguration } from './configuration.ts';
+import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
 import { lifeSeconds } from './life.ts';
 import { usePasetoAccessTokens } from './paseto_access_tokens.ts';
 import { type RefreshTokenDeps, usePasetoRefreshTokens } from './paseto_refresh_tokens.ts';
@@ -60,7 +61,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   });
   const sessionCookie = createSessionCookie({
     tokens,
-    name: cookieNames(config.ISSUER).session,
+    name: cookieNames(config.ISSUER.startsWith('https:')).session,
     lifetimeSeconds: config.SESSION_LIFETIME_SECONDS,
     subjectOf: (ctx) =>
       (ctx as { oidc?: { session?: { accountId?: string; uid?: string } } }).oidc?.session ?? {},

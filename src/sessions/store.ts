@@ -85,7 +85,7 @@ export function createSessionStore({
           jsonb(payload),
           from.address ?? null,
           from.userAgent?.slice(0, 300) ?? null,
-          from.device ?? null,
+          from.device?.slice(0, 64) ?? null,
           new Date(now()),
           new Date(now() + ttlSeconds * 1000),
         ],

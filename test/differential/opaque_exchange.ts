@@ -1,6 +1,6 @@
 /**
- * One OPAQUE exchange, registration and login, between any two sides, with all randomness given; and the two sides of
- * the library itself. It judges nothing. Called by what makes test/vectors and by the tests that compare with them.
+ * One OPAQUE exchange, registration and login, between any two sides, with all randomness given; the library's own
+ * two sides; and the server as in production. It judges nothing. Called by what makes test/vectors and by the tests that compare with them.
  */
 import {
   ExpectedAuthResult,
@@ -17,7 +17,7 @@ import {
   RegistrationResponse,
   ScryptMemHardFn,
 } from '@cloudflare/opaque-ts';
-import type { Credential, Opaque } from '../../src/opaque/opaque.ts';
+import { type Credential, createOpaque, type Opaque } from '../../src/opaque/opaque.ts';
 
 /** Byte strings are hex, messages are in the wire format, null is what a case does not have. */
 export interface Inputs {
@@ -66,7 +66,7 @@ export interface Vector {
   outputs: Outputs;
 }
 
-type Server = Pick<Opaque, 'registerInit' | 'loginInit'> & {
+export type Server = Pick<Opaque, 'registerInit' | 'loginInit'> & {
   registerFinish(record: string): { bytes: Uint8Array };
   loginFinish(ke3: string, expected: string): boolean | Error;
 };
@@ -208,6 +208,16 @@ export async function makeLibraryServer(inputs: Inputs): Promise<Server> {
       return result instanceof Error ? result : true;
     },
   };
+}
+
+/** The server as in production, on whatever arithmetic is installed. */
+export function makeProductionServer(inputs: Inputs): Promise<Server> {
+  const keys = {
+    seed: fromHex(inputs.oprf_seed),
+    privateKey: fromHex(inputs.server_private_key),
+    publicKey: fromHex(inputs.server_public_key),
+  };
+  return createOpaque(keys, fromHex(inputs.unknown_name_key ?? ''));
 }
 
 /** The library's client; its passwords come as hex. */

@@ -26,7 +26,8 @@ interface Case {
 }
 
 const staple = 'correct horse battery staple';
-const accented = 'Äpfel, Crème brûlée, 한글';
+// With a ligature, which NFC keeps and NFKC would not.
+const accented = 'Äpfel, Crème brûlée, ﬁn, 한글'.normalize('NFC');
 /** Offsets of KE2 as in wire.ts: 65 is the masked response's first byte, 194 the key share's, 258 the MAC's last. */
 const cases: Case[] = [
   { name: 'ASCII password', registration: staple },

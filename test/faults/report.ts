@@ -20,8 +20,15 @@ export interface Report {
   slowByItself: number;
   /** Honest clients refused because an outage outlasted the leeway. */
   lateRefusals: number;
+  /** What a refresh run is about, counted from the violations. */
+  lost: number;
+  double: number;
+  loggedOut: number;
   violations: Record<Point, number>;
 }
+
+const isDouble = /used twice|two successors|two live leaves|a branch/;
+const isLoggedOut = /^an honest/;
 
 type Counts<T> = Map<string, T>;
 
@@ -44,6 +51,9 @@ export function reportOf(
     rotations: new Set(calls.flatMap(({ presents, yields }) => (presents && yields ? [yields] : []))).size,
     slowByItself: slowWithoutFault(events),
     lateRefusals: lateRefusals(events).length,
+    lost: violated(3),
+    double: violations.filter(({ rule }) => isDouble.test(rule)).length,
+    loggedOut: violations.filter(({ rule }) => isLoggedOut.test(rule)).length,
     violations: { 1: violated(1), 2: violated(2), 3: violated(3), 4: violated(4) },
   };
 }
@@ -106,7 +116,8 @@ export function asText(report: Report): string {
   return [
     `seed ${report.seed}, ${report.seconds} s`,
     `operations ${total(operations)}: ${list(operations)}`,
-    `requests ${total(report.requests)}, rotations ${report.rotations}`,
+    `requests ${total(report.requests)}`,
+    `rotations ${report.rotations}: lost ${report.lost}, double ${report.double}, honest clients logged out ${report.loggedOut}`,
     `faults ${total(report.faults)}: ${list(report.faults)}`,
     'latency:',
     ...latency,

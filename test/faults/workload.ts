@@ -64,7 +64,7 @@ export function createWorkload(
   const { history, issuer } = deployment;
   const counts: Workload['counts'] = new Map();
   const actors = Array.from({ length: clients }, (_, number): Actor => {
-    const own = { number, random: random.fork(number + 1), history, issuer, over };
+    const own = { number, random: random.fork(number + 1), history, issuer };
     return { ...createCaller(ports, history, number), ...own, people: [], sessions: [], families: [] };
   });
 

@@ -57,8 +57,6 @@ export interface Actor extends Caller {
   people: Person[];
   sessions: Session[];
   families: Family[];
-  /** True from when the run's time is up: what is begun is finished, nothing more is begun. */
-  over(): boolean;
 }
 
 /** An operation cannot go on: a step was refused or not answered. What that means is for the checker. */

@@ -2,10 +2,10 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buildApp } from '../../src/app.ts';
-import { createAudit } from '../../src/audit/audit.ts';
+import { type Audit, createAudit } from '../../src/audit/audit.ts';
 import type { Config } from '../../src/config/load.ts';
 import { clientSchema, type Resource, settingsSchema } from '../../src/config/schema.ts';
-import { createMetrics } from '../../src/http/metrics.ts';
+import { createMetrics, type Metrics } from '../../src/http/metrics.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { installNativeGroup } from '../../src/opaque/native_group.ts';
 import { createRedisCache } from '../../src/storage/cache.ts';
@@ -22,6 +22,8 @@ export interface TestServer {
   url: string;
   clock: TestClock;
   database: Database;
+  audit: Audit;
+  metrics: Metrics;
   /** What the server wrote to its log at level trace. */
   logged(): string;
   close(): Promise<void>;
@@ -77,7 +79,11 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       logged += line;
     },
   });
-  const database = openDatabase(databaseUrl, { onIdleError: () => {} });
+  const metrics = createMetrics();
+  const database = openDatabase(databaseUrl, {
+    onIdleError: () => {},
+    observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
+  });
   const cache = createRedisCache(redisUrl, () => {});
   await cache.redis?.ping().catch(() => {});
   const audit = createAudit(database, log, clock.now);
@@ -88,7 +94,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     root,
     log,
     audit,
-    metrics: createMetrics(),
+    metrics,
     now: clock.now,
     stopping: () => false,
   });
@@ -98,6 +104,8 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     url: `http://localhost:${port}`,
     clock,
     database,
+    audit,
+    metrics,
     logged: () => logged,
     async close() {
       server.closeAllConnections();

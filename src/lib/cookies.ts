@@ -1,0 +1,13 @@
+/** Names of this server's cookies; on https with the prefix that binds them to this host (RFC 6265bis, section 4.1.3). */
+
+/** `__Host-` needs the path `/`; cookies with a path of their own have `__Secure-`. */
+export function cookieNames(secure: boolean) {
+  const [host, path] = secure ? ['__Host-', '__Secure-'] : ['', ''];
+  return {
+    session: `${host}cypher_session`,
+    device: `${host}cypher_device`,
+    interaction: `${path}cypher_interaction`,
+    resume: `${path}cypher_resume`,
+    step: `${path}cypher_step`,
+  };
+}

@@ -1,0 +1,97 @@
+/** What an operator sees: metrics on a port of their own, and an audit log that cannot be rewritten. */
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createMetrics, serveMetrics } from '../../src/http/metrics.ts';
+import { apps } from '../support/apps.ts';
+import { asApp, challengeOf, createPerson, interactionOf, verifier } from '../support/person.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startServer({ clients: Object.values(apps) });
+});
+afterAll(() => server.close());
+
+const { web } = apps;
+const pkce = { code_challenge: challengeOf(verifier()), code_challenge_method: 'S256' };
+const refresh = (token: string) => asApp(server, web, { grant_type: 'refresh_token', refresh_token: token });
+
+interface Entry {
+  event: string;
+  account_id: string | null;
+  client_id: string | null;
+  address: string | null;
+  detail: object | null;
+}
+
+async function auditLog(): Promise<Entry[]> {
+  await server.audit.flush();
+  return server.database.query<Entry>(
+    'select event, account_id, client_id, address, detail from audit_log order by id',
+  );
+}
+
+test('a login, a wrong code and a stolen token are counted and in the audit log', async () => {
+  const person = createPerson(server, 'audited');
+  const first = await person.tokensFor(web, { prompt: 'consent login' });
+  const uid = interactionOf(await person.authorize(web, { prompt: 'login', ...pkce })) ?? '';
+  await person.provePassword(uid);
+  await person.step(uid, 'totp/verify', { code: '000000' });
+  const second = await refresh(first.refresh_token);
+  await refresh(second.body.refresh_token);
+  await refresh(first.refresh_token);
+
+  const entries = await auditLog();
+  expect(entries.map(({ event }) => event)).toEqual([
+    'account.created',
+    'totp.confirmed',
+    'consent.answered',
+    'password.proved',
+    'login.failed',
+    'refresh.reused',
+  ]);
+  const accounts = new Set(entries.map(({ account_id }) => account_id));
+  expect(accounts.size).toBe(1);
+  expect(entries.every(({ client_id }) => client_id === web.client_id)).toBe(true);
+  expect(entries[4]).toMatchObject({ address: '127.0.0.1', detail: { step: 'totp/verify' } });
+
+  const text = await server.metrics.registry.metrics();
+  expect(text).toContain('cypher_logins_total 1');
+  expect(text).toContain('cypher_interaction_steps_total{step="totp/verify",outcome="invalid_code"} 1');
+  expect(text).toContain('cypher_refreshes_total{outcome="rotated"} 2');
+  expect(text).toContain('cypher_refreshes_total{outcome="reused"} 1');
+  expect(text).toMatch(/cypher_storage_seconds_count\{store="postgresql",outcome="ok"\} [1-9]/);
+});
+
+test('the audit log refuses changes', async () => {
+  for (const change of ["update audit_log set event = 'x'", 'delete from audit_log', 'truncate audit_log']) {
+    await expect(server.database.query(change)).rejects.toThrow('append-only');
+  }
+});
+
+test('metrics are served on their own port alone', async () => {
+  const serving = await serveMetrics(createMetrics(), '127.0.0.1', 0);
+  const { port } = serving.address() as AddressInfo;
+  const answer = await fetch(`http://127.0.0.1:${port}/metrics`);
+  expect(answer.headers.get('content-type')).toContain('text/plain');
+  expect(await answer.text()).toContain('cypher_nodejs_eventloop_lag_seconds');
+  serving.close();
+  expect((await fetch(`${server.url}/metrics`)).status).toBe(404);
+});
+
+test('a session knows where it was used from, and is written at most once a minute', async () => {
+  const person = createPerson(server, 'seen');
+  person.agent.set('User-Agent', 'A browser');
+  await person.tokensFor(web);
+  const read = () =>
+    server.database.query<{ version: number; address: string; user_agent: string; device: string }>(
+      'select version, address, user_agent, device from sessions order by created_at desc limit 1',
+    );
+  const [before] = await read();
+  expect(before).toMatchObject({ address: '127.0.0.1', user_agent: 'A browser', device: expect.any(String) });
+  await person.authorize(web, { prompt: 'none', ...pkce });
+  expect((await read())[0]?.version).toBe(before?.version);
+  server.clock.advance(61);
+  await person.authorize(web, { prompt: 'none', ...pkce });
+  expect((await read())[0]?.version).toBe((before?.version ?? 0) + 1);
+});
