@@ -36,7 +36,8 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
     // A database that hangs (stopped, partitioned) does not answer its own statement timeout: ours ends the wait.
     query_timeout: 900,
     statement_timeout: 5000,
-    idle_in_transaction_session_timeout: 10_000,
+    // An instance that hangs within a transaction keeps rows locked from the others for no longer than this.
+    idle_in_transaction_session_timeout: 2000,
     application_name: 'cypher',
   });
   // A connection cut while it idles is replaced by the pool; without a listener it would end the process.
@@ -135,9 +136,9 @@ async function run<Row extends object>(
 }
 
 // Class 08 connection exceptions, 53 insufficient resources, 57P shutdown and start-up, 57014 statement timeout,
-// 25006 a standby that is not yet the primary, 55000 a database that is closed to connections.
+// 25006 a standby that is not yet the primary, 25P03 a transaction that idled, 55000 a database that is closed to connections.
 // https://www.postgresql.org/docs/18/errcodes-appendix.html
-const awayCodes = /^(08|53|57P|57014|25006|55000|58)/;
+const awayCodes = /^(08|53|57P|57014|25006|25P03|55000|58)/;
 const awayMessages =
   /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|not queryable|Query read timeout/;
 

@@ -49,6 +49,13 @@ leaveServerCore();
 installPeers(progress.say);
 const stage = await buildStage();
 const running: { stop(): Promise<void> }[] = [];
+async function takeDown(): Promise<void> {
+  for (const { stop } of running.splice(0)) await stop();
+  await stage.close();
+}
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void takeDown().finally(() => process.exit(130)));
+}
 const start = async <T extends { stop(): Promise<void> }>(name: string, starting: Promise<T>): Promise<T> => {
   progress.doing(`starting ${name}`);
   const started = await starting;
@@ -63,6 +70,8 @@ try {
   const cypher = await start('Cypher', startCypher(stage, opaqueClients, { people }));
   const bare = await start('bare oidc-provider', startBare(stage));
   const betterAuth = await start('better-auth', startBetterAuth(stage));
+  const starts = [cypher, bare, betterAuth].map(({ name, readyMs }) => `${name} ${Math.round(readyMs)} ms`);
+  print(`first answer, on an empty database: ${starts.join('; ')}`);
   for (const { name, run } of works) {
     if (options.only.length > 0 && !options.only.includes(name)) continue;
     const told = (text: string) => progress.doing(`${name}: ${text}`);
@@ -72,8 +81,7 @@ try {
     print(describe(result));
   }
 } finally {
-  for (const { stop } of running) await stop();
-  await stage.close();
+  await takeDown();
 }
 
 const table = markdownTable(results);

@@ -29,9 +29,10 @@ export function plot(results: Result[]): string {
 <style>
   text { font: 12px system-ui, sans-serif; fill: #57606a }
   .title { font-weight: 600; fill: #24292f }
-  .own { fill: #0a7d6c } .peer { fill: #afb8c1 } .storage { fill: #6cc5b6 }
+  .own { fill: #0a7d6c } .own-storage { fill: #6cc5b6 } .peer { fill: #9aa4af } .peer-storage { fill: #ccd3da }
   @media (prefers-color-scheme: dark) {
-    text { fill: #8b949e } .title { fill: #e6edf3 } .own { fill: #2ea896 } .peer { fill: #484f58 } .storage { fill: #1b6b5f }
+    text { fill: #8b949e } .title { fill: #e6edf3 }
+    .own { fill: #2ea896 } .own-storage { fill: #1b6b5f } .peer { fill: #57606a } .peer-storage { fill: #373e47 }
   }
 </style>
 ${text(0, 12, 'CPU milliseconds an operation, less is better (lighter: PostgreSQL and Redis); each group has its own scale', '')}
@@ -50,7 +51,7 @@ function bar(figures: Figures, y: number, most: number, kind: string): string[] 
   return [
     text(label - 8, y + 11, name, '', 'end'),
     rect(label, server, kind),
-    ...(full - server >= 1 ? [rect(label + server, full - server, kind === 'own' ? 'storage' : 'peer')] : []),
+    ...(full - server >= 1 ? [rect(label + server, full - server, `${kind}-storage`)] : []),
     text(label + full + 6, y + 11, `${total.toFixed(total < 10 ? 2 : 0)} ms`, ''),
   ];
 }

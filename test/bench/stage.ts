@@ -52,7 +52,8 @@ export async function buildStage(): Promise<Stage> {
     async close() {
       await redis.stop();
       await postgres.stop();
-      await rm(directory, { recursive: true, force: true });
+      // A server that has just ended may still have been writing.
+      await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     },
   };
 }

@@ -36,11 +36,17 @@ export const mutations: Record<string, Edit[]> = {
     },
   ],
   leeway: [{ file: 'refresh/states.ts', find: 'now - (facts.usedAt ?? 0) < leewayMs', replace: 'false' }],
+  /** A code is redeemed whether or not it was, and a family that has begun can begin once more. */
   code: [
     {
       file: 'oidc/record_store.ts',
       find: 'and id_hash = $2 and consumed_at is null',
       replace: 'and id_hash = $2',
+    },
+    {
+      file: 'refresh/store.ts',
+      find: 'on conflict (id) do nothing returning id',
+      replace: 'on conflict (id) do update set offline = excluded.offline returning id',
     },
   ],
   totp_step: [

@@ -73,7 +73,7 @@ export async function replayLogin(actor: Actor): Promise<void> {
 export async function replayFactor(actor: Actor): Promise<void> {
   const person = actor.random.pick(actor.people);
   const logins = [];
-  for (let count = 0; count < 2; count++) {
+  for (let count = actor.random.int(2, 4); count > 0; count--) {
     const jar: Jar = new Map();
     const { uid } = await beginLogin(actor, jar, intranet);
     const ke3 = await ke3Of(actor, jar, uid, person);

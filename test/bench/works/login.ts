@@ -8,7 +8,7 @@ export const login: Work = {
   name: 'login',
   async run({ options, cypher, betterAuth, opaque, told }) {
     const { figures, ratios } = await inTurns(
-      [cypher, betterAuth],
+      [cypher, { ...betterAuth, name: 'better-auth, password alone' }],
       async (subject) => () =>
         closedLoop(12, { seconds: options.blockSeconds }, async () => {
           if (subject === cypher) await signIn(cypher);
