@@ -137,7 +137,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
       secureCookies: config.ISSUER.startsWith('https:'),
     }),
     pages: createPages({ render: views.render, totp, describeScope }),
-    passwords: createPasswords({ accounts, opaque, failures, devices, ephemeral, database, now }),
+    passwords: createPasswords({ accounts, opaque, failures, devices, ephemeral, sealer, database, now }),
     secondFactor: createSecondFactor({ accounts, totp, failures, devices, loginSteps, database }),
     devices,
     sameOriginOnly: sameOriginOnly(config.ISSUER),

@@ -36,6 +36,8 @@ export interface Accounts {
   create(account: NewAccount): Promise<Account>;
   /** All accounts, disabled ones too, by name. */
   list(): Promise<ListedAccount[]>;
+  /** The id of an account, disabled or not. */
+  idOf(usernameKey: string): Promise<string | undefined>;
   /** Disables or enables. False where there is no such account. Disabling is part of the transaction that ends all. */
   setDisabled(id: string, disabled: boolean, query: Query): Promise<boolean>;
   /** Takes the authenticator and recovery codes away: the next login sets up new ones, after the password. */
@@ -87,6 +89,12 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
         `select id, username, username_key as "usernameKey", email, totp_secret is not null as "totpConfirmed",
            disabled_at as "disabledAt", created_at as "createdAt" from accounts order by username_key`,
       ),
+    async idOf(usernameKey) {
+      const rows = await query<{ id: string }>('select id from accounts where username_key = $1', [
+        usernameKey,
+      ]);
+      return rows[0]?.id;
+    },
     async setDisabled(id, disabled, on) {
       const rows = await on('update accounts set disabled_at = $2 where id = $1 returning id', [
         id,

@@ -36,10 +36,10 @@ export function createAccountControl({
     change: (query: Query, accountId: string) => Promise<unknown>,
   ): Promise<void> {
     const { key } = accounts.parseUsername(username);
-    const account = (await accounts.list()).find(({ usernameKey }) => usernameKey === key);
-    if (!account) throw new Error(`there is no account "${username}"`);
-    await database.transaction((query) => change(query, account.id));
-    audit.record({ event, accountId: account.id });
+    const accountId = await accounts.idOf(key);
+    if (accountId === undefined) throw new Error(`there is no account "${username}"`);
+    await database.transaction((query) => change(query, accountId));
+    audit.record({ event, accountId });
   }
 
   return {

@@ -8,7 +8,8 @@ export interface Username {
   readonly key: string;
 }
 
-const allowed = /^[\p{L}\p{M}\p{N}._@+-]{1,64}$/u;
+// \p{DI}: letters and marks that nothing shows of (fillers, variation selectors), by which two names would look the same.
+const allowed = /^[[\p{L}\p{M}\p{N}._@+\-]--\p{DI}]{1,64}$/v;
 
 /** Checks and folds a user name. Throws AppError 400 where it cannot be one. */
 export function parseUsername(value: string): Username {

@@ -4,7 +4,7 @@
  */
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Failures } from '../accounts/failures.ts';
-import { randomId } from '../lib/crypto.ts';
+import { randomId, type Sealer } from '../lib/crypto.ts';
 import { AppError, invalidRequest } from '../lib/errors.ts';
 import type { Opaque } from '../opaque/opaque.ts';
 import type { Database } from '../storage/database.ts';
@@ -17,6 +17,7 @@ export interface PasswordDeps {
   failures: Failures;
   devices: Devices;
   ephemeral: Ephemeral;
+  sealer: Pick<Sealer, 'seal' | 'unseal'>;
   database: Database;
   now: () => number;
 }
@@ -48,7 +49,25 @@ interface SignUpState {
 const wrongCredentials = () => new AppError('invalid_credentials', 'Username or password is wrong.');
 
 export function createPasswords(deps: PasswordDeps): Passwords {
-  const { accounts, opaque, failures, devices, ephemeral, database, now } = deps;
+  const { accounts, opaque, failures, devices, ephemeral, sealer, database, now } = deps;
+
+  /**
+   * Sealed, and to its interaction: the expected KE3 is as good as the password to whoever posts it, so nobody who reads
+   * where it is kept may learn it, and nobody who writes there may put another account's in its place.
+   */
+  const loginStates = {
+    keep: (uid: string, state: LoginState) =>
+      ephemeral.put(
+        `ke2:${uid}`,
+        sealer.seal(Buffer.from(JSON.stringify(state)), `ke2 ${uid}`).toString('base64url'),
+        keptSeconds,
+      ),
+    async take(uid: string): Promise<LoginState | undefined> {
+      const sealed = await ephemeral.take(`ke2:${uid}`);
+      if (sealed === undefined) return undefined;
+      return JSON.parse(sealer.unseal(Buffer.from(sealed, 'base64url'), `ke2 ${uid}`).toString());
+    },
+  };
 
   /** Marks a login state as used, for good: the cache may have had two copies of it around an outage. */
   const spend = async (query: Database['query'], id: string): Promise<boolean> => {
@@ -67,20 +86,19 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       await failures.charge(bucket);
       const account = await accounts.byUsername(key);
       const { ke2, expected } = await opaque.loginInit(ke1, account, key);
-      const state: LoginState = {
+      await loginStates.keep(uid, {
         id: randomId(),
         expected,
         accountId: account?.id,
         bucket: bucket.toString('base64url'),
-      };
-      await ephemeral.set(`ke2:${uid}`, JSON.stringify(state), keptSeconds);
+      });
       return { ke2 };
     },
 
     async loginFinish(uid, ke3) {
-      const text = await ephemeral.take(`ke2:${uid}`);
-      if (text === undefined) throw wrongCredentials();
-      const { id, expected, accountId, bucket } = JSON.parse(text) as LoginState;
+      const state = await loginStates.take(uid);
+      if (state === undefined) throw wrongCredentials();
+      const { id, expected, accountId, bucket } = state;
       const proved = opaque.loginFinish(ke3, expected);
       if (!proved || accountId === undefined) throw wrongCredentials();
       const first = await database.transaction(async (query) => {
@@ -97,7 +115,7 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       const credentialId = randomId();
       const response = await opaque.registerInit(request, credentialId);
       const state: SignUpState = { usernameKey: key, credentialId };
-      await ephemeral.set(`sign-up:${uid}`, JSON.stringify(state), signUpSeconds);
+      await ephemeral.put(`sign-up:${uid}`, JSON.stringify(state), signUpSeconds);
       return { response };
     },
 

@@ -75,8 +75,9 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     issueRefreshToken: issuesRefreshToken,
     rotateRefreshToken: true,
     revokeGrantPolicy: revokesGrant,
-    // The library would do 30 s; a client's clock is not ours to excuse when we check our own tokens.
-    clockTolerance: 0,
+    // For clients' assertions, which are often `nbf` now by a clock that is a little ahead. Our own tokens are not given
+    // these seconds: their stores and tokens/ look at the exact time.
+    clockTolerance: 10,
     conformIdTokenClaims: true,
     enabledJWA: { idTokenSigningAlgValues: ['RS256', 'ES256'] },
     renderError: (ctx, out, error) => pages.error(ctx, out, error),
@@ -84,7 +85,8 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       AccessToken: (_ctx, token) => resourceSeconds(config, token.aud) ?? lifeSeconds.accessToken,
       ClientCredentials: (_ctx, token) => resourceSeconds(config, token.aud) ?? lifeSeconds.accessToken,
       AuthorizationCode: lifeSeconds.authorizationCode,
-      Grant: lifeSeconds.grant,
+      // Made at any time of a session, used by families that begin at its very end.
+      Grant: config.SESSION_LIFETIME_SECONDS + lifeSeconds.authorizationCode + lifeSeconds.refreshFamily,
       IdToken: lifeSeconds.idToken,
       Interaction: lifeSeconds.interaction,
       RefreshToken: (_ctx, token) =>

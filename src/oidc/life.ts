@@ -1,6 +1,6 @@
 /** How long things last. Pure. */
 
-/** Life of each token, in seconds. A refresh family's absolute life bounds its grant's. */
+/** Life of each token, in seconds. */
 export const lifeSeconds = {
   accessToken: 900,
   /** How long a revocation is kept: a minute more than any access token lives, for instances whose clocks differ. */
@@ -10,5 +10,4 @@ export const lifeSeconds = {
   interaction: 3600,
   refreshIdle: 7 * 86_400,
   refreshFamily: 30 * 86_400,
-  grant: 31 * 86_400,
 } as const;

@@ -96,16 +96,22 @@ export function createRedisCache(
   };
 }
 
-const mostEntries = 100_000;
+/** Of all entries together: their number alone bounds nothing, for strangers choose how large a request of theirs is. */
+const mostCharacters = 64 * 1024 * 1024;
 
 /** A cache in this process: for one process only. Bounded: the oldest entries give way. */
 export function createMemoryCache(now: () => number): Cache {
   const entries = new Map<string, { value: string; expiresAt: number }>();
+  let characters = 0;
+  function remove(key: string): void {
+    const entry = entries.get(key);
+    if (entry && entries.delete(key)) characters -= key.length + entry.value.length;
+  }
   function live(key: string): string | undefined {
     const entry = entries.get(key);
     if (!entry) return undefined;
     if (entry.expiresAt > now()) return entry.value;
-    entries.delete(key);
+    remove(key);
     return undefined;
   }
   return {
@@ -113,22 +119,21 @@ export function createMemoryCache(now: () => number): Cache {
     state: () => 'ok',
     get: async (key) => live(key),
     async set(key, value, ttlSeconds) {
-      entries.delete(key);
+      remove(key);
       entries.set(key, { value, expiresAt: now() + ttlSeconds * 1000 });
-      if (entries.size > mostEntries) {
-        const oldest = entries.keys().next();
-        if (!oldest.done) entries.delete(oldest.value);
+      characters += key.length + value.length;
+      for (const oldest of entries.keys()) {
+        if (characters <= mostCharacters) break;
+        remove(oldest);
       }
       return true;
     },
     async take(key) {
       const value = live(key);
-      entries.delete(key);
+      remove(key);
       return value;
     },
-    async delete(key) {
-      entries.delete(key);
-    },
+    delete: async (key) => remove(key),
     close: async () => entries.clear(),
   };
 }

@@ -34,4 +34,11 @@ onEveryBackend('ephemeral state', (backend) => {
     expect(await there.get('c')).toBeUndefined();
     expect(await here.take('c')).toBeUndefined();
   });
+
+  test('what is put is taken once and by nobody read before', async () => {
+    const [here, there] = both();
+    await here.put('d', 'value', 60);
+    expect(await there.take('d')).toBe('value');
+    expect(await here.take('d')).toBeUndefined();
+  });
 });

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { toBase64url } from '../../src/opaque/wire.ts';
 import { apps } from '../support/apps.ts';
 import { cookieHeader, cookiesOf } from '../support/cookies.ts';
-import { redisTtl } from '../support/redis.ts';
 import { startServer, type TestServer } from '../support/server.ts';
+import { keptState } from '../support/stores.ts';
 import { signUp, type Visit, visit } from '../support/visits.ts';
 
 let server: TestServer;
@@ -74,8 +74,8 @@ describe('OPAQUE: what is no point of the curve gets one uniform 400, and no sta
         },
       ]);
     }
-    expect(await redisTtl(`cypher:ke2:${uid}`)).toBeUndefined();
-    expect(await redisTtl(`cypher:sign-up:${uid}`)).toBeUndefined();
+    expect(await keptState(server, `ke2:${uid}`)).toBe(false);
+    expect(await keptState(server, `sign-up:${uid}`)).toBe(false);
   });
 });
 
@@ -113,7 +113,7 @@ describe('OPAQUE: rubbish instead of a body gets 400 or 413 at once', () => {
       },
     });
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
-    expect(await redisTtl(`cypher:ke2:${uid}`)).toBeUndefined();
+    expect(await keptState(server, `ke2:${uid}`)).toBe(false);
   });
 
   test('10 MB whose length is not told', async () => {

@@ -1,6 +1,6 @@
 /** A migrated database of its own, a cache and a clock, for tests of the stores below the server. */
 import { createMemoryCache } from '../../src/storage/cache.ts';
-import { openDatabase } from '../../src/storage/database.ts';
+import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { createDatabase } from './databases.ts';
 
@@ -25,4 +25,9 @@ export async function openStores() {
       await drop();
     },
   };
+}
+
+/** Whether short-lived state is kept under this key. */
+export async function keptState({ database }: { database: Database }, key: string): Promise<boolean> {
+  return (await database.query('select from ephemeral where key = $1', [key])).length > 0;
 }
