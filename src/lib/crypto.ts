@@ -7,7 +7,10 @@ import {
   createDecipheriv,
   createHash,
   createHmac,
+  createSecretKey,
+  hash,
   hkdfSync,
+  type KeyObject,
   randomBytes,
   timingSafeEqual,
 } from 'node:crypto';
@@ -16,11 +19,22 @@ import {
 export const randomId = (bytes = 18): string => randomBytes(bytes).toString('base64url');
 
 /** SHA-256 in base64url: how bearer values that have enough entropy of their own are stored. */
-export const sha256 = (value: string): string => createHash('sha256').update(value).digest('base64url');
+export const sha256 = (value: string): string => hash('sha256', value, 'base64url');
 
 /** HMAC-SHA-256: how guessable values (user names, recovery codes) are stored or mapped. */
 export const keyedHash = (key: Uint8Array, ...parts: string[]): Buffer =>
-  createHmac('sha256', key).update(JSON.stringify(parts)).digest();
+  createHmac('sha256', prepared(key)).update(JSON.stringify(parts)).digest();
+
+const preparedKeys = new WeakMap<Uint8Array, KeyObject>();
+
+/** The server's keys are few and used all the time: OpenSSL takes each of them in once. */
+function prepared(key: Uint8Array): KeyObject {
+  const known = preparedKeys.get(key);
+  if (known) return known;
+  const fresh = createSecretKey(key);
+  preparedKeys.set(key, fresh);
+  return fresh;
+}
 
 /** One 32-byte key per purpose from a parent key (RFC 5869). */
 export const deriveKey = (parent: Uint8Array, purpose: string): Buffer =>
