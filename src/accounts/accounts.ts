@@ -16,6 +16,8 @@ export interface Account {
   opaqueRecord: Buffer;
   /** True once a code has confirmed the authenticator. */
   totpConfirmed: boolean;
+  /** When everything of the account was last ended; milliseconds since the epoch. No login up to then counts. */
+  signedOutAt: number | undefined;
 }
 
 export interface NewAccount {
@@ -62,10 +64,11 @@ interface AccountRow {
   credential_id: string;
   opaque_record: Buffer;
   totp_confirmed: boolean;
+  signed_out_at: Date | null;
 }
 
 const columns = `id, username, username_key, email, credential_id, opaque_record,
-  totp_secret is not null as totp_confirmed`;
+  totp_secret is not null as totp_confirmed, signed_out_at`;
 
 export function createAccounts({ query }: Database, now: () => number): Accounts {
   return {
@@ -140,4 +143,5 @@ const fromRow = (row: AccountRow): Account => ({
   credentialId: row.credential_id,
   opaqueRecord: row.opaque_record,
   totpConfirmed: row.totp_confirmed,
+  signedOutAt: row.signed_out_at?.getTime(),
 });

@@ -59,9 +59,14 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       short: { ...cookie, signed: true },
     },
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}`, policy: prompts() },
-    async findAccount(_ctx, id) {
+    async findAccount(ctx, id) {
       const account = await accounts.byId(id);
-      return account && { accountId: account.id, claims: async () => accountClaims(account) };
+      if (!account) return undefined;
+      // A login that was completed before everything was ended, and only now comes to its redirect.
+      const loginAt = ctx.oidc?.session?.loginTs;
+      const endedAt = account.signedOutAt;
+      if (loginAt !== undefined && endedAt !== undefined && loginAt * 1000 <= endedAt) return undefined;
+      return { accountId: account.id, claims: async () => accountClaims(account) };
     },
     claims: claimsByScope,
     scopes: ['openid', 'offline_access', 'profile', 'email'],
@@ -97,14 +102,17 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
             (token.iiat ?? seconds()) + lifeSeconds.refreshFamily - seconds(),
           ),
         ),
+      // One without an account only carries a sign-out's question.
       Session: (_ctx, session) =>
-        Math.max(
-          1,
-          Math.min(
-            config.SESSION_IDLE_SECONDS,
-            (session.loginTs ?? seconds()) + config.SESSION_LIFETIME_SECONDS - seconds(),
-          ),
-        ),
+        session.accountId === undefined
+          ? lifeSeconds.anonymousSession
+          : Math.max(
+              1,
+              Math.min(
+                config.SESSION_IDLE_SECONDS,
+                (session.loginTs ?? seconds()) + config.SESSION_LIFETIME_SECONDS - seconds(),
+              ),
+            ),
     },
     features: {
       devInteractions: { enabled: false },

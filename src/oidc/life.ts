@@ -7,6 +7,7 @@ export const lifeSeconds = {
   revocation: 960,
   authorizationCode: 60,
   idToken: 3600,
+  anonymousSession: 600,
   interaction: 3600,
   refreshIdle: 7 * 86_400,
   refreshFamily: 30 * 86_400,

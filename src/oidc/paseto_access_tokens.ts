@@ -39,7 +39,7 @@ export function usePasetoAccessTokens(provider: Provider, deps: AccessTokenDeps)
   trustGrantOfCheckedToken(provider);
   override(provider.AccessToken as unknown as AccessTokenClass, 'AccessToken', deps);
   override(provider.ClientCredentials as unknown as AccessTokenClass, 'ClientCredentials', deps);
-  rememberCode(provider);
+  overrideCodes(provider);
 }
 
 function override(
@@ -50,10 +50,9 @@ function override(
   Model.prototype.save = async function () {
     this.jti ??= this.generateTokenId();
     const { payload } = await this.getValueAndPayload();
-    const sealed = await tokens.seal(kindFor(payload.aud), toClaims(payload, issuer, familyInQuestion()), {
-      issuedAt: payload.iat,
-      expiresAt: payload.exp,
-    });
+    const tokenKind = kindFor(payload.aud);
+    const claims = toClaims(payload, issuer, familyInQuestion(), tokenKind);
+    const sealed = await tokens.seal(tokenKind, claims, { issuedAt: payload.iat, expiresAt: payload.exp });
     this.emit('issued');
     return sealed;
   };
@@ -128,16 +127,31 @@ function trustGrantOfCheckedToken(provider: Provider): void {
   };
 }
 
-/** The library names the code of a request only after it was used up; a replayed one must be known before. */
-function rememberCode(provider: Provider): void {
-  const Code = provider.AuthorizationCode as unknown as {
-    find(...args: unknown[]): Promise<object | undefined>;
+interface Code {
+  accountId: string;
+  sessionUid?: string;
+  expiresWithSession?: boolean;
+}
+
+/**
+ * A code: known to the request before it is used up, so that a replayed one names its family; and bound to its session,
+ * but not, as the library has it, to the session's newest grant for the app: an app that is opened in two tabs at once
+ * has two grants in one session, and both codes are good.
+ */
+function overrideCodes(provider: Provider): void {
+  const Codes = provider.AuthorizationCode as unknown as {
+    find(value: string, options?: object): Promise<Code | undefined>;
   };
-  const find = Code.find.bind(Code);
-  Code.find = async (...args) => {
-    const code = await find(...args);
+  const find = Codes.find.bind(Codes);
+  Codes.find = async (value, options) => {
+    const code = await find(value, { ...options, ignoreSessionBinding: true });
+    if (!code) return undefined;
+    if (code.expiresWithSession && code.sessionUid !== undefined) {
+      const session = await provider.Session.findByUid(code.sessionUid);
+      if (session?.accountId !== code.accountId) return undefined;
+    }
     const ctx = ProviderClass.ctx;
-    if (code && ctx?.oidc?.route === 'token') ctx.oidc.entity('AuthorizationCode', code as never);
+    if (ctx?.oidc?.route === 'token') ctx.oidc.entity('AuthorizationCode', code as never);
     return code;
   };
 }

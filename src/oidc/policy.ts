@@ -48,7 +48,7 @@ export const corsAllowed = (ctx: KoaContextWithOIDC, origin: string, client: Cli
   (ctx.oidc.route === 'userinfo' || isPublic(client)) &&
   (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin && origin !== 'null');
 
-/** Every client that may use refresh tokens receives one; without `offline_access` it ends with the session. */
+/** Every client that may use refresh tokens receives one; without `offline_access` it ends at the session's sign-out. */
 export const issuesRefreshToken = (_ctx: KoaContextWithOIDC, client: Client): boolean =>
   client.grantTypeAllowed('refresh_token');
 
@@ -63,7 +63,7 @@ export async function existingGrant(ctx: KoaContextWithOIDC) {
   if (!client || !session) return undefined;
   const grantId = oidc.result?.consent?.grantId ?? session.grantIdFor(client.clientId);
   const existing = grantId ? await provider.Grant.find(grantId) : undefined;
-  if (!isFirstParty(client) || !session.accountId) return existing;
+  if (!isFirstParty(client) || !session.accountId || !oidc.account) return existing;
   const grant = existing ?? new provider.Grant({ accountId: session.accountId, clientId: client.clientId });
   const before = JSON.stringify(grant);
   grant.addOIDCScope([...oidc.requestParamOIDCScopes].join(' '));
@@ -78,9 +78,21 @@ export async function existingGrant(ctx: KoaContextWithOIDC) {
   return grant;
 }
 
-/** The library's prompts; a first-party native app is not asked for consent again and again. */
+/**
+ * The library's prompts, and two differences: a session whose account is gone leads to a login, and a first-party native
+ * app is not asked for consent again and again.
+ */
 export function prompts() {
   const policy = interactionPolicy.base();
+  const login = policy.get('login');
+  if (!login) throw new Error('oidc-provider has no login prompt any more');
+  login.checks.add(
+    new interactionPolicy.Check(
+      'account_gone',
+      'the account was disabled, or signed out everywhere, after this login',
+      (ctx) => ctx.oidc.session?.accountId !== undefined && ctx.oidc.account === undefined,
+    ),
+  );
   const consent = policy.get('consent');
   const native = consent?.checks.get('native_client_prompt');
   if (!consent || !native) throw new Error('oidc-provider has no native_client_prompt check any more');

@@ -9,6 +9,8 @@ export interface AccessTokenPayload {
   clientId: string;
   accountId?: string;
   grantId?: string;
+  sessionUid?: string;
+  expiresWithSession?: boolean;
   aud?: string;
   scope?: string;
   sid?: string;
@@ -30,6 +32,7 @@ export interface AccessClaims {
   sid?: string;
   grant?: string;
   family?: string;
+  session?: string;
   gty?: string;
   cnf?: { jkt?: string; 'x5t#S256'?: string };
   claims?: object;
@@ -37,11 +40,15 @@ export interface AccessClaims {
   extra?: object;
 }
 
-/** The claims of a token. A token for no particular API is for the issuer itself (userinfo). */
+/**
+ * The claims of a token. A token for no particular API is for the issuer itself (userinfo). The session is named where
+ * the token ends with it, but not in a `public` token: it would tell APIs which of a person's apps belong together.
+ */
 export function toClaims(
   payload: AccessTokenPayload,
   issuer: string,
   family: string | undefined,
+  kind: 'access' | 'public',
 ): AccessClaims {
   const cnf = { jkt: payload.jkt, 'x5t#S256': payload['x5t#S256'] };
   return withoutUndefined({
@@ -54,6 +61,7 @@ export function toClaims(
     sid: payload.sid,
     grant: payload.grantId,
     family,
+    session: payload.expiresWithSession && kind === 'access' ? payload.sessionUid : undefined,
     gty: payload.gty,
     cnf: cnf.jkt || cnf['x5t#S256'] ? withoutUndefined(cnf) : undefined,
     claims: payload.claims,

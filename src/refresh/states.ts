@@ -52,7 +52,8 @@ export const refreshStates: readonly Row[] = [
   },
   {
     state: 'retry',
-    when: (facts, now, leewayMs) => facts.successorUsed === false && now - (facts.usedAt ?? 0) < leewayMs,
+    when: (facts, now, leewayMs) =>
+      facts.successorUsed === false && leewayMs > 0 && now - (facts.usedAt ?? 0) < leewayMs,
     because: 'a lost answer or a second tab repeats at once; both get the one successor, so no branch arises',
   },
   {

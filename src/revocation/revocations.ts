@@ -7,13 +7,21 @@
 import { sha256 } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';
 
-export type Subject = `jti:${string}` | `family:${string}` | `grant:${string}`;
+export type Subject = `jti:${string}` | `family:${string}` | `grant:${string}` | `session:${string}`;
 
 /** A grant is named by the hash under which it is stored, so that all of an account's can be listed. */
 const grantSubject = (grantId: string): Subject => `grant:${sha256(grantId)}`;
 
 /** Why a refresh family ended; kept with it. */
 export type EndReason = 'reuse' | 'revoked' | 'signed_out' | 'account';
+
+/** An access token, by what can end it. `session` is there where the token ends with its session. */
+export interface RevocableToken {
+  jti: string;
+  family?: string | undefined;
+  grant?: string | undefined;
+  session?: string | undefined;
+}
 
 export interface Revocations {
   /** Ends one access token. */
@@ -25,7 +33,7 @@ export interface Revocations {
   /** Ends all sessions, grants, codes and families of an account. Part of the transaction whose `query` is given. */
   endAccount(accountId: string, query?: Query): Promise<void>;
   /** What an access token is checked against. */
-  subjectsOf(token: { jti: string; family?: string | undefined; grant?: string | undefined }): Subject[];
+  subjectsOf(token: RevocableToken): Subject[];
   /** True where any of the subjects is revoked. Throws AppError 503 where it cannot be known. */
   anyRevoked(subjects: Subject[]): Promise<boolean>;
 }
@@ -86,8 +94,10 @@ export function createRevocations(database: Database, keptSeconds: number, now: 
     },
     async endAccount(accountId, query = database.query) {
       await query(
-        `with sessions_ended as (
-           update sessions set ended_at = $3 where account_id = $1 and ended_at is null),
+        `with account as (
+           update accounts set signed_out_at = $3 where id = $1),
+         sessions_ended as (
+           update sessions set ended_at = $3 where account_id = $1 and ended_at is null returning uid),
          families as (
            update refresh_families set ended_at = $3, ended_because = 'account'
            where account_id = $1 and ended_at is null returning id),
@@ -96,14 +106,16 @@ export function createRevocations(database: Database, keptSeconds: number, now: 
          insert into revocations (subject, expires_at)
            select 'family:' || id, $2::timestamptz from families
            union all select 'grant:' || id_hash, $2 from records_gone where model = 'Grant'
+           union all select 'session:' || uid, $2 from sessions_ended
          ${again}`,
         [accountId, kept(), new Date(now())],
       );
     },
-    subjectsOf({ jti, family, grant }) {
+    subjectsOf({ jti, family, grant, session }) {
       const subjects: Subject[] = [`jti:${jti}`];
       if (family !== undefined) subjects.push(`family:${family}`);
       if (grant !== undefined) subjects.push(grantSubject(grant));
+      if (session !== undefined) subjects.push(`session:${session}`);
       return subjects;
     },
     anyRevoked(subjects) {

@@ -47,6 +47,17 @@ export interface SessionStoreDeps {
 
 const longestCopySeconds = 3600;
 
+/**
+ * Requests of one session run side by side, and each saves the whole of what it read. What they add is which apps were
+ * authorized: that is put together, so that none of them is forgotten at the sign-out. A login is another matter: one
+ * that was saved is not undone by a request that began before it (see the `where` below).
+ */
+const mergedPayload = `excluded.payload || case when s.account_id is not distinct from excluded.account_id
+    and (s.payload ? 'authorizations' or excluded.payload ? 'authorizations')
+  then jsonb_build_object('authorizations', coalesce(s.payload->'authorizations', '{}')
+    || coalesce(excluded.payload->'authorizations', '{}'))
+  else '{}' end`;
+
 interface Copy {
   version: number;
   payload: SessionPayload;
@@ -73,10 +84,12 @@ export function createSessionStore({
            last_seen_at, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
          on conflict (uid) do update set id_hash = excluded.id_hash, account_id = excluded.account_id,
-           payload = excluded.payload, version = s.version + 1, address = excluded.address,
+           payload = ${mergedPayload}, version = s.version + 1, address = excluded.address,
            user_agent = excluded.user_agent, device = excluded.device, last_seen_at = excluded.last_seen_at,
            expires_at = excluded.expires_at
-         where s.ended_at is null and (s.id_hash <> excluded.id_hash or s.payload - 'exp' <> excluded.payload - 'exp'
+         where s.ended_at is null
+           and coalesce((s.payload->>'loginTs')::bigint, 0) <= coalesce((excluded.payload->>'loginTs')::bigint, 0)
+           and (s.id_hash <> excluded.id_hash or s.payload - 'exp' <> (${mergedPayload}) - 'exp'
            or s.last_seen_at <= excluded.last_seen_at - interval '1 minute')`,
         [
           sha256(jti),
@@ -138,7 +151,8 @@ export function createSessionStore({
           `with families as (
              update refresh_families set ended_at = $2, ended_because = 'signed_out'
              where session_uid = $1 and not offline and ended_at is null returning id)
-           insert into revocations (subject, expires_at) select 'family:' || id, $3 from families
+           insert into revocations (subject, expires_at)
+             select 'family:' || id, $3::timestamptz from families union all select 'session:' || $1, $3
            on conflict (subject) do update set expires_at = excluded.expires_at`,
           [ended.uid, new Date(now()), new Date(now() + accessTokenSeconds * 1000)],
         );

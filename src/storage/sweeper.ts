@@ -18,6 +18,9 @@ const tables = [
 
 const batchRows = 500;
 
+/** How often an instance sweeps. */
+export const sweepEveryMs = 60_000;
+
 export interface Sweeper {
   /** Deletes all that has expired by now. Returns how many rows. */
   sweep(): Promise<number>;

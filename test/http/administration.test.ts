@@ -59,15 +59,36 @@ test('signed out by an administrator: every session and token ends, the account 
 
 test('a lost authenticator: after the reset the password leads to a new set-up, and the old codes are worth nothing', async () => {
   const person = createPerson(server, 'lost-one');
-  await person.tokensFor(web);
+  const tokens = await person.tokensFor(web);
   const [oldRecoveryCode] = person.recoveryCodes;
   const oldSecret = person.totpSecret;
   await control.resetTotp('lost-one');
+  expect(await isActive(tokens.access_token)).toBe(false);
   const uid = interactionOf(await person.authorize(intranet)) ?? '';
   expect((await person.provePassword(uid)).status).toBe(200);
   expect((await person.step(uid, 'totp/verify', { code: oldRecoveryCode })).status).toBe(409);
   expect((await person.setUpTotp(uid)).status).toBe(200);
   expect(person.totpSecret).not.toBe(oldSecret);
+});
+
+test('a login that waits for its redirect while everything is ended leads to no code, but to a new login', async () => {
+  for (const [name, end] of [
+    ['waiting-out', () => control.signOut('waiting-out')],
+    ['waiting-reset', () => control.resetTotp('waiting-reset')],
+    ['waiting-disabled', () => control.disable('waiting-disabled')],
+  ] as const) {
+    const elsewhere = createPerson(server, name);
+    await elsewhere.codeFor(intranet);
+    const person = createPerson(server, name);
+    const uid = interactionOf(await person.authorize(intranet)) ?? '';
+    person.totpSecret = elsewhere.totpSecret;
+    const resume = await person.signIn(uid);
+    server.clock.advance(2);
+    await end();
+    const answer = await person.agent.get(resume.pathname);
+    expect(answer.status, name).toBe(303);
+    expect(answer.headers.location, name).toMatch(/^\/interaction\//);
+  }
 });
 
 test('a name that is nobody is told, and changes nothing', async () => {

@@ -35,6 +35,8 @@ export interface ServerOptions {
   settings?: Record<string, string>;
   /** Another instance's storage, to run beside it under the same issuer. */
   beside?: TestServer;
+  /** Storage that the test has made, or a way of its own to that of `beside`. */
+  storage?: { databaseUrl: string; redisUrl: string };
   issuer?: string;
 }
 
@@ -46,11 +48,11 @@ const stores = new WeakMap<TestServer, { databaseUrl: string; redisUrl: string }
 /** Starts a server with wide limits; `settings` are environment variables by their names. */
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
   await installNativeGroup();
-  const shared = options.beside && stores.get(options.beside);
+  const shared = options.storage ?? (options.beside && stores.get(options.beside));
   const created = shared ? undefined : await createDatabase();
   const databaseUrl = shared?.databaseUrl ?? created?.url ?? '';
   const redisUrl = shared?.redisUrl ?? (await createRedisDatabase());
-  if (!shared) await migrate(databaseUrl, `${root}migrations`);
+  if (!options.beside) await migrate(databaseUrl, `${root}migrations`);
 
   const server: Server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -82,3 +82,30 @@ test('neither the rows nor the copies hold an id that fits into a cookie', async
   expect(rows).toEqual([expect.objectContaining({ address: '192.0.2.1', user_agent: 'a browser' })]);
   expect(JSON.stringify(rows)).not.toContain(mine.jti);
 });
+
+test('requests side by side: what each of them authorized is put together', async () => {
+  const mine = session();
+  await sessions.save({ ...mine, loginTs: 100 }, 60, {});
+  await sessions.save({ ...mine, loginTs: 100, authorizations: { web: { sid: '1' } } }, 60, {});
+  await elsewhere.save({ ...mine, loginTs: 100, authorizations: { spa: { sid: '2' } } }, 60, {});
+  expect((await sessions.byId(mine.jti))?.authorizations).toEqual({ web: { sid: '1' }, spa: { sid: '2' } });
+});
+
+test('a request that began before a login does not undo it, whoever was signed in then', async () => {
+  const mine = session();
+  const { accountId: _, ...nobody } = mine;
+  await sessions.save(nobody as SessionPayload, 60, {});
+  const signedIn = { ...mine, jti: `${mine.jti}-after`, loginTs: 200 };
+  await sessions.save(signedIn, 60, {});
+  await elsewhere.save(nobody as SessionPayload, 60, {});
+  await elsewhere.save({ ...mine, accountId: 'bob', loginTs: 100 }, 60, {});
+  expect(await sessions.byId(signedIn.jti)).toEqual(signedIn);
+  expect(await sessions.byId(mine.jti)).toBeUndefined();
+});
+
+test('another account that signs in does not inherit what the one before it had authorized', async () => {
+  const mine = session();
+  await sessions.save({ ...mine, loginTs: 100, authorizations: { web: { sid: '1' } } }, 60, {});
+  await sessions.save({ ...mine, accountId: 'bob', loginTs: 200 }, 60, {});
+  expect((await sessions.byId(mine.jti))?.authorizations).toBeUndefined();
+});

@@ -1,0 +1,127 @@
+/** The rows of the expiry measurement: made in bulk as the product makes them one by one, and the space that they take. */
+import { createRefreshStore } from '../../src/refresh/store.ts';
+import type { Database } from '../../src/storage/database.ts';
+import { cpuSecondsOf } from './cpu.ts';
+
+const tables = ['refresh_tokens', 'refresh_families', 'revocations', 'spent'] as const;
+
+const payload = JSON.stringify({
+  ...{
+    accountId: 'x'.repeat(24),
+    clientId: 'web',
+    scope: 'openid profile offline_access',
+    kind: 'RefreshToken',
+  },
+  ...{ grantId: 'g'.repeat(43), sessionUid: 's'.repeat(21), gty: 'authorization_code', iat: 1, exp: 2 },
+  ...{ claims: {}, rotations: 0, iiat: 1, authTime: 1, acr: 'urn:cypher:mfa', amr: ['pwd', 'otp', 'mfa'] },
+});
+const id = (what: string, length = 43) =>
+  `substr(translate(encode(sha256(('${what}' || n)::bytea), 'base64'), '+/=', '-_'), 1, ${length})`;
+
+/**
+ * Families `from` to `to` with two tokens each, the first one used: for each also a login's two spent rows, which live for a
+ * sixteenth of the time, and for every fifth a revocation. All expire `lifeSeconds` from now.
+ */
+export async function addTokens({ transaction }: Database, from: number, to: number, lifeSeconds: number) {
+  const [now, expires] = [new Date(), new Date(Date.now() + lifeSeconds * 1000)];
+  const soon = new Date(Date.now() + (lifeSeconds / 16) * 1000);
+  const range = [from, to - 1];
+  await transaction(async (query) => {
+    await query(
+      `insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
+       select ${id('family')}, ${id('grant')}, 'web', ${id('account', 24)}, ${id('session', 21)}, true, $3, $4
+       from generate_series($1::int, $2::int) n`,
+      [...range, now, expires],
+    );
+    await query(
+      `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
+       select ${id('first')}, ${id('family')}, $5, $3, $4 from generate_series($1::int, $2::int) n`,
+      [...range, now, expires, payload],
+    );
+  });
+  await transaction(async (query) => {
+    await query(
+      `with used as (
+         update refresh_tokens t set used_at = $3 from generate_series($1::int, $2::int) n
+         where token_hash = ${id('first')} returning n)
+       insert into refresh_tokens (token_hash, family_id, refreshed_from, payload, created_at, expires_at)
+       select ${id('second')}, ${id('family')}, ${id('first')}, $5, $3, $4 from used`,
+      [...range, now, expires, payload],
+    );
+    await query(
+      `insert into revocations (subject, expires_at)
+       select 'jti:' || ${id('jti', 24)}, $3 from generate_series($1::int, $2::int, 5) n`,
+      [...range, expires],
+    );
+    await query(
+      `insert into spent (id, expires_at) select kind || ${id('spent', 24)}, $3
+       from generate_series($1::int, $2::int) n, unnest(array['ke2:', 'step:']) kind`,
+      [...range, soon],
+    );
+  });
+}
+
+interface Size {
+  table: string;
+  live: number;
+  expired: number;
+  megabytes: number;
+  fresh: number;
+  ratio: number;
+}
+
+/** Of each table and its indexes, beside a fresh copy of its live rows, written in the order in which they came. */
+export async function sizes({ query }: Database): Promise<Size[]> {
+  const found: Size[] = [];
+  const at = new Date();
+  for (const table of tables) {
+    const total = async (name: string) =>
+      Number((await query<{ n: string }>(`select pg_total_relation_size('${name}') n`))[0]?.n) / 2 ** 20;
+    const megabytes = await total(table);
+    const [options] = await query<{ text: string | null }>(
+      `select array_to_string(reloptions, ', ') as text from pg_class where relname = '${table}'`,
+    );
+    await query(
+      `create unlogged table fresh_${table} (like ${table} including all) ${options?.text ? `with (${options.text})` : ''}`,
+    );
+    await query(
+      `insert into fresh_${table} select * from ${table} where expires_at > $1 order by expires_at`,
+      [at],
+    );
+    const [count] = await query<{ live: number; expired: number }>(
+      `select count(*) filter (where expires_at > $1)::int live, count(*) filter (where expires_at <= $1)::int expired
+       from ${table}`,
+      [at],
+    );
+    const fresh = await total(`fresh_${table}`);
+    found.push({ table, live: 0, expired: 0, ...count, megabytes, fresh, ratio: megabytes / fresh });
+  }
+  return found;
+}
+
+/** What one rotation costs the store and PostgreSQL, without HTTP and tokens around it. */
+export async function rotationCpuSeconds(database: Database): Promise<number> {
+  const rotations = 2000;
+  const now = Date.now;
+  const refresh = createRefreshStore(database, { successorKey: Buffer.alloc(32, 1), leewayMs: 10_000, now });
+  const expiresAt = now() + 3_600_000;
+  const family = {
+    id: 'f',
+    grantId: 'g',
+    clientId: 'c',
+    accountId: 'a',
+    sessionUid: undefined,
+    offline: true,
+  };
+  await refresh.begin({ ...family, expiresAt }, 'first', JSON.parse(payload), expiresAt);
+  const [{ pid } = { pid: 0 }] = await database.query<{ pid: number }>('select pg_backend_pid() pid');
+  const [before, node] = [await cpuSecondsOf(pid), process.cpuUsage()];
+  let token = 'first';
+  for (let count = 0; count < rotations; count++) {
+    await refresh.read(token);
+    await refresh.rotate(token, JSON.parse(payload), expiresAt);
+    token = refresh.successorOf(token);
+  }
+  const { user, system } = process.cpuUsage(node);
+  return (user + system) / 1e6 / rotations + ((await cpuSecondsOf(pid)) - before) / rotations;
+}

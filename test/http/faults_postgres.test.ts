@@ -1,0 +1,156 @@
+/** PostgreSQL killed, hung, or with no connection to spare: 503 with a time to come back at, and it heals by itself. */
+import pg from 'pg';
+import request from 'supertest';
+import { afterEach, describe, expect, test } from 'vitest';
+import { apps } from '../support/apps.ts';
+import { type BehindProxies, startBehindProxies, within } from '../support/behind_proxies.ts';
+import { asApp, createPerson } from '../support/person.ts';
+import { codeAt, signUp, visit } from '../support/visits.ts';
+
+const { spa, api } = apps;
+/** The guarantee says 1 s; the rest is for a busy machine. */
+const bounded = 1300;
+
+let at: BehindProxies;
+afterEach(() => at.close());
+
+const refresh = (refresh_token: string) =>
+  asApp(at.server, spa, { grant_type: 'refresh_token', refresh_token });
+
+function expectUnavailable(answer: request.Response): void {
+  expect.soft([answer.status, answer.body.error]).toEqual([503, 'temporarily_unavailable']);
+  expect.soft(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
+  expect.soft(answer.text).not.toMatch(/ECONN|timeout|postgres|pool/i);
+}
+
+function must<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('there is no such request');
+  return value;
+}
+
+/** Something of every kind that needs PostgreSQL, made ready so that nothing but the database is missing. */
+async function prepare() {
+  at = await startBehindProxies({ clients: Object.values(apps) });
+  const { server } = at;
+  const ada = await signUp(server, 'ada');
+  const tokens = await createPerson(server, 'bob').tokensFor(spa);
+  const [beforeKe1, beforeKe3] = [await visit(server, 'ada', ada), await visit(server, 'ada', ada)];
+  const beforeCode = await visit(server, 'ada', ada);
+  expect((await beforeCode.person.provePassword(beforeCode.uid)).status).toBe(200);
+  const { ke3 } = await beforeKe3.person.loginInit(beforeKe3.uid);
+  server.clock.advance(30);
+  const code = codeAt(server, ada);
+  const form = { token: tokens.access_token };
+  const needing: Record<string, () => PromiseLike<request.Response>> = {
+    introspection: () => asApp(server, api, form, '/token/introspection'),
+    refresh: () => refresh(tokens.refresh_token),
+    userinfo: () => request(server.url).get('/me').auth(tokens.access_token, { type: 'bearer' }),
+    'login/init': async () => (await beforeKe1.person.loginInit(beforeKe1.uid)).answer,
+    'login/finish': () => beforeKe3.person.step(beforeKe3.uid, 'login/finish', { ke3 }),
+    'totp/verify': () => beforeCode.person.step(beforeCode.uid, 'totp/verify', { code }),
+    revocation: () => asApp(server, spa, form, '/token/revocation'),
+  };
+  return needing;
+}
+
+/** Needs no database: discovery, keys, the process itself. */
+async function expectStandingAnswers(): Promise<void> {
+  for (const path of [
+    '/.well-known/openid-configuration',
+    '/jwks',
+    '/.well-known/paseto-keys',
+    '/health/live',
+  ]) {
+    const { status } = await within(bounded, request(at.server.url).get(path));
+    expect.soft([path, status]).toEqual([path, 200]);
+  }
+}
+
+describe.each([
+  ['killed', () => at.postgres.cut()],
+  ['hung', async () => at.postgres.hang()],
+])('Faults: PostgreSQL %s', (_name, inject) => {
+  test('503 with Retry-After in under a second; discovery and JWKS answer; all goes on within 2 s of its return', async () => {
+    const needing = await prepare();
+    await inject();
+    for (const [name, send] of Object.entries(needing)) {
+      const answer = await within(bounded, send());
+      expect.soft([name, answer.status]).toEqual([name, 503]);
+      expectUnavailable(answer);
+    }
+    await expectStandingAnswers();
+    const ready = await within(bounded, request(at.server.url).get('/health/ready'));
+    expect([ready.status, ready.body.database]).toEqual([503, 'down']);
+
+    await at.postgres.restore();
+    await within(
+      2000,
+      expect
+        .poll(async () => (await request(at.server.url).get('/health/ready')).status, { timeout: 5000 })
+        .toBe(200),
+    );
+    // What was refused is not used up, but for KE3, which was taken before the database could be asked.
+    for (const [name, send] of Object.entries(needing)) {
+      const answer = await within(bounded, send());
+      expect.soft([name, answer.status]).toEqual([name, name === 'login/finish' ? expect.any(Number) : 200]);
+    }
+  });
+});
+
+test('Faults: pool exhausted: 503 in time, and recovery', async () => {
+  const needing = await prepare();
+  let release = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const holders = Array.from({ length: 20 }, () =>
+    at.server.database.transaction(async (query) => {
+      await query('select 1');
+      await held;
+    }),
+  );
+  await expect.poll(() => at.server.database.pool()).toMatchObject({ total: 20, idle: 0 });
+  const answers = await Promise.all(
+    ['introspection', 'refresh', 'login/init', 'revocation', 'refresh'].map((name) =>
+      within(bounded, must(needing[name])()),
+    ),
+  );
+  for (const answer of answers) expectUnavailable(answer);
+  await expectStandingAnswers();
+  release();
+  await Promise.allSettled(holders);
+  for (const name of ['refresh', 'introspection'])
+    expect((await within(bounded, must(needing[name])())).status).toBe(200);
+});
+
+test('Faults: a table locked for seconds: 503 in time, no pile of abandoned statements, and recovery', async () => {
+  const needing = await prepare();
+  const admin = new pg.Client({ connectionString: at.direct.databaseUrl });
+  await admin.connect();
+  const connections = async (): Promise<number> =>
+    (
+      await admin.query<{ n: number }>(
+        'select count(*)::int n from pg_stat_activity where datname = current_database()',
+      )
+    ).rows[0]?.n ?? 0;
+  const usual = await connections();
+  let most = 0;
+  try {
+    await admin.query('begin; lock table refresh_tokens in access exclusive mode');
+    for (const until = performance.now() + 4000; performance.now() < until; ) {
+      // A wait for a connection, then one for the statement.
+      const answers = await Promise.all(
+        Array.from({ length: 100 }, () => within(2 * bounded, must(needing.refresh)())),
+      );
+      for (const answer of answers) expectUnavailable(answer);
+      await expectStandingAnswers();
+      most = Math.max(most, await connections());
+    }
+  } finally {
+    await admin.query('commit');
+    await admin.end();
+  }
+  expect([usual, most]).toEqual([0,0]);
+  const works = async () => (await must(needing.refresh)()).status;
+  await within(2000, expect.poll(works, { timeout: 5000 }).toBe(200));
+});
