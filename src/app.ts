@@ -113,6 +113,10 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
     revocations,
     log,
     onError: (error) => metrics.oauthErrors.inc({ error }),
+    onEnded(event, whose) {
+      metrics.ended.inc({ event });
+      audit.record({ event, ...whose });
+    },
     onRefresh(outcome, { familyId, clientId, accountId }) {
       metrics.refreshes.inc({ outcome });
       if (outcome === 'reused')

@@ -2,21 +2,19 @@
 import { mkdirSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
-import { ConfigError, loadConfig } from './config/load.ts';
+import { type Config, loadConfig } from './config/load.ts';
+import { explainStartFault } from './config/start_faults.ts';
 
-/** sysexits.h: a configuration error. */
-const EX_CONFIG = 78;
-
+let config: Config | undefined;
 try {
-  const config = loadConfig();
+  config = loadConfig();
   keepCompiledCode(config.DATA_DIR);
   const { serve } = await import('./serve.ts');
   await serve(config);
 } catch (error) {
-  const configuration = error instanceof ConfigError || (error as Error).name === 'WrongKeyEncryptionKey';
-  const { message, stack } = error as Error;
-  process.stderr.write(`${configuration ? message : `Cypher cannot start: ${stack}`}\n`);
-  process.exit(configuration ? EX_CONFIG : 1);
+  const { message, code } = explainStartFault(error as Error, config);
+  process.stderr.write(`${message}\n`);
+  process.exit(code);
 }
 
 /** A later start loads in two thirds of the time. Kept where only this user can write: it is code that will be run. */

@@ -14,22 +14,25 @@ import { createMemoryCache, createRedisCache } from './storage/cache.ts';
 import { openDatabase } from './storage/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './storage/embedded_postgres.ts';
 import { migrate } from './storage/migrate.ts';
-import { createSweeper } from './storage/sweeper.ts';
+import { createSweeper, sweepEveryMs } from './storage/sweeper.ts';
 
 const root = join(import.meta.dirname, '..');
 const stopWithinMs = 10_000;
-const sweepEveryMs = 60_000;
 
 /** Starts everything and resolves once requests are answered. Rejects with ConfigError, WrongKeyEncryptionKey or a fault. */
 export async function serve(config: Config): Promise<void> {
   const kek = keyEncryptionKey(config);
   const cluster = config.DATABASE_URL ? undefined : startEmbeddedPostgres({ dataDir: config.DATA_DIR });
   // A start that fails, or is stopped half-way, leaves no PostgreSQL behind.
-  const takeDown = async () => (await cluster?.catch(() => undefined))?.stop();
+  let leaving = false;
+  const takeDown = async () => {
+    leaving = true;
+    await (await cluster?.catch(() => undefined))?.stop();
+  };
   const stopEarly = () => void takeDown().finally(() => process.exit(0));
   process.once('SIGTERM', stopEarly).once('SIGINT', stopEarly);
   try {
-    await start(config, kek, cluster);
+    await start(config, kek, cluster, () => leaving);
   } catch (error) {
     await takeDown();
     throw error;
@@ -41,6 +44,7 @@ async function start(
   config: Config,
   kek: ReturnType<typeof keyEncryptionKey>,
   cluster: Promise<EmbeddedPostgres> | undefined,
+  leaving: () => boolean,
 ): Promise<void> {
   const log = createLog(config.LOG_LEVEL);
   const storageReady = async () => {
@@ -62,7 +66,7 @@ async function start(
   const metrics = createMetrics();
   const database = openDatabase(databaseUrl, {
     onIdleError(cause) {
-      if (!stopping) log.warn({ cause }, 'a database connection was lost');
+      if (!stopping && !leaving()) log.warn({ cause }, 'a database connection was lost');
     },
     observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
   });
@@ -126,7 +130,7 @@ async function start(
 /** What a person wants to know after the start, and what they should not rely on in production. */
 function announcement(config: Config, kekPath: string | undefined): string[] {
   const lines = [
-    `Cypher answers at ${config.ISSUER} (discovery: ${config.ISSUER}/.well-known/openid-configuration)`,
+    `Cypher answers at ${config.ISSUER} (discovery: ${config.ISSUER}/.well-known/openid-configuration), listening on ${config.HOST}:${config.PORT}`,
   ];
   if (!config.DATABASE_URL)
     lines.push(`no DATABASE_URL: PostgreSQL runs embedded in ${config.DATA_DIR}; for one process`);

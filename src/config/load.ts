@@ -45,6 +45,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd: string = p
   const settings = parsed.success ? parsed.data : settingsSchema.parse(withoutFaulty(given, parsed.error));
   const clients = readList('CLIENTS_FILE', resolve(cwd, settings.CLIENTS_FILE), clientSchema, faults);
   const resources = readList('RESOURCES_FILE', resolve(cwd, settings.RESOURCES_FILE), resourceSchema, faults);
+  if (settings.METRICS_PORT === settings.PORT) faults.push('METRICS_PORT must be another port than PORT');
   for (const id of duplicates(clients.map((client) => client.client_id))) {
     faults.push(`CLIENTS_FILE client_id "${id}" is given twice`);
   }

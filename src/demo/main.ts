@@ -23,11 +23,13 @@ const urls = {
 };
 
 const clients = demoClients(urls);
+await portsAreFree();
 const provider = startProvider();
+let failed = false;
 const stop = () => provider.kill('SIGTERM');
 process.on('SIGINT', stop);
 process.on('SIGTERM', stop);
-provider.on('exit', (code) => process.exit(code ?? 1));
+provider.on('exit', (code) => process.exit(failed ? 1 : (code ?? 1)));
 
 try {
   await answers(`${issuer}/health/ready`);
@@ -43,9 +45,25 @@ Ctrl-C stops everything.
 `);
 } catch (error) {
   process.stderr.write(`The demo cannot start: ${(error as Error).message}\n`);
+  failed = true;
   stop();
-  await once(provider, 'exit');
-  process.exit(1);
+}
+
+/** Told before anything is started: on a taken port somebody else's answers would be taken for the provider's. */
+async function portsAreFree(): Promise<void> {
+  for (let offset = 0; offset < 4; offset++) {
+    const probe = createServer().listen(port + offset, '127.0.0.1');
+    try {
+      await once(probe, 'listening');
+    } catch {
+      process.stderr.write(
+        `The demo needs the ports ${port} to ${port + 3}, and ${port + offset} is taken: stop what runs there, or PORT=3100 npm run demo\n`,
+      );
+      process.exit(78);
+    }
+    probe.close();
+    await once(probe, 'close');
+  }
 }
 
 function startProvider(): ChildProcess {

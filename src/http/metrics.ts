@@ -38,6 +38,12 @@ export function createMetrics() {
     labelNames: ['error'],
     registers,
   });
+  const ended = new Counter({
+    name: 'cypher_ended_total',
+    help: 'Sessions signed out, and tokens given back by their client.',
+    labelNames: ['event'],
+    registers,
+  });
   const storage = new Histogram({
     name: 'cypher_storage_seconds',
     help: 'How long PostgreSQL and Redis took to answer.',
@@ -51,6 +57,7 @@ export function createMetrics() {
     logins,
     refreshes,
     oauthErrors,
+    ended,
     /** For storage/: called with the seconds that each call took. */
     observeStorage: (store: 'postgresql' | 'redis', seconds: number, ok: boolean): void =>
       storage.observe({ store, outcome: ok ? 'ok' : 'error' }, seconds),

@@ -10,6 +10,7 @@ export function auditEventOf({
   clientId,
   address,
   amr,
+  decision,
 }: StepOutcome): AuditEvent | undefined {
   const who = { accountId, clientId, address };
   if (outcome === 'too_many_requests') return { event: 'login.blocked', ...who, detail: { step } };
@@ -27,7 +28,7 @@ export function auditEventOf({
     case 'totp/verify':
       return { event: 'login.completed', ...who, detail: { amr } };
     case 'consent':
-      return { event: 'consent.answered', ...who };
+      return { event: 'consent.answered', ...who, detail: { decision } };
     default:
       return undefined;
   }

@@ -37,6 +37,8 @@ export interface StepOutcome {
   accountId: string | undefined;
   /** How a completed login happened (RFC 8176); undefined for all other steps. */
   amr?: string[];
+  /** What was answered to the consent page. */
+  decision?: 'allow' | 'deny';
 }
 
 export function createInteractionRoutes(deps: RouteDeps): Middleware {
@@ -69,6 +71,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
           address: ctx.ip,
           accountId: ctx.state.accountId ?? standing.account?.id,
           amr: ctx.state.amr,
+          decision: ctx.state.decision,
         });
       try {
         if (!takes(standing.proven, action)) throw refusal(standing);
@@ -162,6 +165,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
   });
   step('consent', async (ctx) => {
     const { decision } = await readBody(ctx, bodies.consent);
+    ctx.state.decision = decision;
     return { location: await interactions.finishConsent(ctx.req, ctx.res, decision === 'allow') };
   });
 

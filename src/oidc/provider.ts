@@ -26,6 +26,15 @@ export interface OidcDeps extends ConfigurationDeps {
   onRefresh: RefreshTokenDeps['onRefresh'];
   /** Told of every refusal of an OAuth endpoint. */
   onError(error: string): void;
+  /** Told of sign-outs and of tokens that their client gave back. */
+  onEnded(event: 'session.ended' | 'token.revoked', whose: EndedOf): void;
+}
+
+/** Whose session or token ended, and from where it was asked for. */
+export interface EndedOf {
+  accountId?: string | undefined;
+  clientId?: string | undefined;
+  address?: string | undefined;
 }
 
 export interface Oidc {
@@ -40,6 +49,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   const { config, tokens, revocations, refresh, now } = deps;
   const provider = new Provider(config.ISSUER, providerConfiguration(deps));
   logErrors(provider, deps);
+  tellEnds(provider, deps);
   // http/request.ts has already settled who the client is and under which name it reached us.
   provider.proxy = true;
   keepSessionOnNewIdentifier(provider);
@@ -84,6 +94,23 @@ const errorEvents = [
   'userinfo.error',
   'server_error',
 ];
+
+/** Tells of sign-outs and revocations; a reused refresh token is told of where it is found. */
+function tellEnds(provider: Provider, { onEnded }: Pick<OidcDeps, 'onEnded'>): void {
+  provider.on('end_session.success', ({ ip, oidc }) =>
+    onEnded('session.ended', {
+      accountId: oidc.session?.accountId,
+      clientId: oidc.client?.clientId,
+      address: ip,
+    }),
+  );
+  const revoked = ({ accountId, clientId, consumed }: EndedOf & { consumed?: unknown }) => {
+    if (!consumed) onEnded('token.revoked', { accountId, clientId, address: Provider.ctx?.ip });
+  };
+  provider.on('access_token.destroyed', revoked);
+  provider.on('refresh_token.destroyed', revoked);
+  provider.on('client_credentials.destroyed', revoked);
+}
 
 /** The library answers clients in few words; the whole of it is for the log, under the id of the answer. */
 function logErrors(provider: Provider, { log, onError }: Pick<OidcDeps, 'log' | 'onError'>): void {

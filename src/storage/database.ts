@@ -13,6 +13,8 @@ export interface Database {
   query: Query;
   /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
+  /** Runs one statement of maintenance, outside any transaction, on a connection of its own, for as long as it takes. */
+  maintain(text: string): Promise<void>;
   /** How the pool's connections are used. */
   pool(): { total: number; idle: number; waiting: number };
   close(): Promise<void>;
@@ -35,7 +37,8 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
     connectionTimeoutMillis: 900,
     // A database that hangs (stopped, partitioned) does not answer its own statement timeout: ours ends the wait.
     query_timeout: 900,
-    statement_timeout: 5000,
+    // What nobody waits for any more ends there too, or a lock that is held for long would collect connections.
+    statement_timeout: 1000,
     // An instance that hangs within a transaction keeps rows locked from the others for no longer than this.
     idle_in_transaction_session_timeout: 2000,
     application_name: 'cypher',
@@ -71,6 +74,20 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
       } finally {
         client.off('error', onIdleError);
         client.release(broken);
+      }
+    },
+    async maintain(text) {
+      const client = new pg.Client({
+        connectionString: url,
+        connectionTimeoutMillis: 900,
+        application_name: 'cypher',
+      });
+      client.on('error', onIdleError);
+      try {
+        await client.connect();
+        await client.query(text);
+      } finally {
+        await client.end();
       }
     },
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),

@@ -40,6 +40,32 @@ afterEach(async () => {
   }
 });
 
+test('the password never leaves the browser, neither at sign-up nor at sign-in', async () => {
+  const { page, ...grace } = await visit('grace');
+  await grace.begin();
+  await grace.signUp();
+  await grace.press('Allow');
+  await grace.arrive();
+  await grace.context.clearCookies();
+  await grace.begin();
+  await grace.signIn();
+  const everything = grace.sent.join('\n');
+  for (const form of [
+    grace.password,
+    encodeURIComponent(grace.password),
+    grace.password.replaceAll(' ', '+'),
+    Buffer.from(grace.password).toString('base64url').slice(0, -2),
+    Buffer.from(grace.password).toString('hex'),
+  ]) {
+    expect(everything).not.toContain(form);
+  }
+  // What was looked through is the whole of it.
+  for (const expected of ['"username":"grace"', '"ke1":', '"ke3":', '"record":']) {
+    expect(everything).toContain(expected);
+  }
+  expect(demo.server.logged()).not.toContain(grace.password);
+});
+
 test('a person signs up, allows the app, and uses it until they sign out', async () => {
   const { page, ...ada } = await visit('ada');
   await ada.begin();

@@ -2,89 +2,104 @@
  * `node test/faults/expiry.ts`: what expired rows cost. A steady flow of refresh families, used and live tokens, revocations
  * and spent rows, each of which lives for a while and is swept: when a million tokens have expired, the tables are compared
  * with fresh copies of what is live in them, and the CPU time of sweeping with that of the rotations that made the tokens.
- * Time runs faster than in production, for all alike: an access token's revocation, 16 minutes there, lives for `--life`
- * seconds, and sweeps and autovacuum come as many times oftener. Refresh tokens, days there, live no longer than that.
+ * Time runs faster than in production, for all alike: a revocation, 16 minutes there, lives for `--life` seconds, and sweeps
+ * and autovacuum come as many times oftener. Refresh tokens, days there, live no longer than that here.
  */
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { createLog } from '../../src/lib/log.ts';
 import { openDatabase } from '../../src/storage/database.ts';
-import { startEmbeddedPostgres } from '../../src/storage/embedded_postgres.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/storage/embedded_postgres.ts';
 import { migrate } from '../../src/storage/migrate.ts';
-import { createSweeper, sweepEveryMs } from '../../src/storage/sweeper.ts';
+import { sweepEveryMs } from '../../src/storage/sweeper.ts';
 import { cpuSecondsOf } from './cpu.ts';
-import { addTokens, rotationCpuSeconds, sizes } from './expiry_tables.ts';
+import { addTokens, rotationCpuSeconds, type Size, sizes } from './expiry_tables.ts';
+import { start } from './processes.ts';
 
 const { values: flags } = parseArgs({
   options: {
     expired: { type: 'string', default: '1000000' },
     rate: { type: 'string', default: '5000' },
-    life: { type: 'string', default: '48' },
+    life: { type: 'string', default: '60' },
   },
 });
 const [expired, rate, lifeSeconds] = [Number(flags.expired), Number(flags.rate), Number(flags.life)];
-const haste = 960 / lifeSeconds;
+const productionLifeSeconds = 960;
+const haste = productionLifeSeconds / lifeSeconds;
 const tickMs = 200;
+const goals = { ratio: 1.3, share: 0.03 };
 
 const directory = await mkdtemp(join(tmpdir(), 'cypher-expiry-'));
+// Autovacuum cannot look oftener than once a second.
 const naptime = String(Math.max(1, Math.round(60 / haste)));
 const cluster = await startEmbeddedPostgres({
   dataDir: directory,
   settings: { autovacuum_naptime: naptime, autovacuum_vacuum_cost_delay: '0' },
 });
-const open = () => openDatabase(cluster.url, { onIdleError: () => {} });
-const [flow, swept] = [open(), open()];
+let sweeper: ChildProcess | undefined;
 try {
-  await migrate(cluster.url, join(import.meta.dirname, '../../migrations'));
-  const data = join(directory, 'postgres/data/postmaster.pid');
-  const postmaster = Number.parseInt(await readFile(data, 'utf8'), 10);
-  const rotation = await rotationCpuSeconds(flow);
+  const met = await measure(cluster);
+  process.exitCode = met ? 0 : 1;
+} finally {
+  sweeper?.kill('SIGKILL');
+  await cluster.stop();
+  await rm(directory, { recursive: true, force: true });
+}
 
-  let atSweeps = 0;
-  const [{ pid: sweeperBackend } = { pid: 0 }] = await swept.query<{ pid: number }>(
-    'select pg_backend_pid() pid',
+async function measure({ url }: EmbeddedPostgres): Promise<boolean> {
+  await migrate(url, join(import.meta.dirname, '../../migrations'));
+  const database = openDatabase(url, { onIdleError: () => {} });
+  const rotation = await rotationCpuSeconds(database);
+  const pidFile = await readFile(join(directory, 'postgres/data/postmaster.pid'), 'utf8');
+  const postmaster = Number.parseInt(pidFile, 10);
+  sweeper = start(
+    process.execPath,
+    [join(import.meta.dirname, 'expiry_sweeper.ts'), url, String(sweepEveryMs / haste)],
+    { stdio: 'inherit' },
   );
-  const sweeper = createSweeper(swept, createLog('warn'), Date.now);
-  const timed = {
-    ...sweeper,
-    async sweep() {
-      const before = process.cpuUsage();
-      const rows = await sweeper.sweep();
-      const { user, system } = process.cpuUsage(before);
-      atSweeps += (user + system) / 1e6;
-      return rows;
-    },
+  /** Of the sweeper's process, its connections, and of what it and autovacuum have started and ended. */
+  const sweeping = async () => {
+    const backends = await database.query<{ pid: number }>(
+      "select pid from pg_stat_activity where application_name = 'sweeper'",
+    );
+    const own = await Promise.all([sweeper?.pid ?? 0, ...backends.map(({ pid }) => pid)].map((pid) => cpuSecondsOf(pid)));
+    return [...own, await cpuSecondsOf(postmaster, 'ended children')].reduce((sum, seconds) => sum + seconds, 0);
   };
-  void timed;
-  sweeper.start(sweepEveryMs / haste);
-  const before = {
-    vacuum: await cpuSecondsOf(postmaster, 'ended children'),
-    sweep: await cpuSecondsOf(sweeperBackend),
-  };
+  await sleep(1000);
+  const before = await sweeping();
+  const seconds = expired / rate + lifeSeconds;
+  const families = await flow(database, seconds);
+  const after = await sweeping();
+  const found = await sizes(database);
+  const live = found.find(({ table }) => table === 'refresh_tokens')?.live ?? 0;
+  await database.close();
 
-  const begun = Date.now();
-  const wanted = expired / rate + lifeSeconds;
+  const swept = families * 2 - live;
+  const each = (after - before) / swept;
+  console.table(found.map(readable));
+  const ratio = Math.max(...found.map((size) => size.ratio));
+  console.log(`${swept} tokens expired within ${Math.round(seconds)} s, ${live} live; time ${haste.toFixed(0)} times as fast`);
+  console.log(`${(each * 1e6).toFixed(0)} µs of CPU to take one away; ${(rotation * 1e6).toFixed(0)} µs to rotate one`);
+  console.log(`largest ratio ${ratio.toFixed(2)} (at most ${goals.ratio}); share ${((each / rotation) * 100).toFixed(1)} % (at most ${goals.share * 100} %)`);
+  return ratio <= goals.ratio && each / rotation <= goals.share;
+}
+
+/** Adds families of two tokens at the steady rate for so long. Returns how many. */
+async function flow(database: ReturnType<typeof openDatabase>, seconds: number): Promise<number> {
+  const begun = performance.now();
   let added = 0;
-  for (let seconds = 0; seconds < wanted; seconds = (Date.now() - begun) / 1000) {
-    const due = Math.floor((Math.min(seconds, wanted) * rate) / 2);
-    if (due > added) await addTokens(flow, added, due, lifeSeconds);
+  for (let at = 0; at < seconds; at = (performance.now() - begun) / 1000) {
+    const due = Math.floor((at * rate) / 2);
+    if (due > added) await addTokens(database, added, due, lifeSeconds);
     added = due;
     await sleep(tickMs);
   }
-  console.log(`${added * 2} tokens in ${Math.round((Date.now() - begun) / 1000)} s`);
-  const report = await sizes(flow);
-  console.table(report);
-  const after = {
-    vacuum: await cpuSecondsOf(postmaster, 'ended children'),
-    sweep: await cpuSecondsOf(sweeperBackend),
-  };
-  console.log({ before, after, rotation });
-  sweeper.stop();
-} finally {
-  await Promise.all([flow.close(), swept.close()]);
-  await cluster.stop();
-  await rm(directory, { recursive: true, force: true });
+  return added;
+}
+
+function readable({ megabytes, fresh, ratio, ...size }: Size) {
+  return { ...size, MB: megabytes.toFixed(1), 'fresh MB': fresh.toFixed(1), ratio: ratio.toFixed(2) };
 }

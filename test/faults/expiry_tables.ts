@@ -61,7 +61,7 @@ export async function addTokens({ transaction }: Database, from: number, to: num
   });
 }
 
-interface Size {
+export interface Size {
   table: string;
   live: number;
   expired: number;

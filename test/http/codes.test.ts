@@ -100,8 +100,10 @@ test('PKCE and codes: 50 parallel redemptions → one 200, and never a refresh t
       Array.from({ length: 50 }, (_, index) => asApp(index % 2 ? server : other, app, form)),
     );
     const won = answers.filter(({ status }) => status === 200);
+    // On a busy machine some wait too long for a connection, the winner perhaps among them.
+    const busy = answers.some(({ status }) => status === 503);
     expect(won.length).toBeLessThanOrEqual(1);
-    // On a busy machine some wait too long for a connection.
+    if (!busy) expect(won).toHaveLength(1);
     for (const answer of answers.filter(({ status }) => status !== 200 && status !== 503))
       expect(refusedAs(answer)).toEqual(invalidGrant);
     // The losers that came after the winner are replays, so its family is over, whichever statement was first.

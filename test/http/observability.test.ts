@@ -40,6 +40,11 @@ test('a login, a wrong code and a stolen token are counted and in the audit log'
   const second = await refresh(first.refresh_token);
   await refresh(second.body.refresh_token);
   await refresh(first.refresh_token);
+  const third = await person.tokensFor(web);
+  await asApp(server, web, { token: third.refresh_token }, '/token/revocation');
+  const page = await person.agent.get('/session/end');
+  const xsrf = /name="xsrf" value="([^"]+)"/.exec(page.text)?.[1] ?? '';
+  await person.agent.post('/session/end/confirm').type('form').send({ xsrf, logout: 'yes' });
 
   const entries = await auditLog();
   expect(entries.map(({ event }) => event)).toEqual([
@@ -49,10 +54,13 @@ test('a login, a wrong code and a stolen token are counted and in the audit log'
     'password.proved',
     'login.failed',
     'refresh.reused',
+    'token.revoked',
+    'session.ended',
   ]);
   const accounts = new Set(entries.map(({ account_id }) => account_id));
   expect(accounts.size).toBe(1);
-  expect(entries.every(({ client_id }) => client_id === web.client_id)).toBe(true);
+  expect(entries.slice(0, -1).every(({ client_id }) => client_id === web.client_id)).toBe(true);
+  expect(entries[2]?.detail).toEqual({ decision: 'allow' });
   expect(entries[4]).toMatchObject({ address: '127.0.0.1', detail: { step: 'totp/verify' } });
 
   const text = await server.metrics.registry.metrics();

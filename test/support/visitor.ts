@@ -27,6 +27,8 @@ export async function newVisitor(
   const page = await context.newPage();
   const origins = new Set([demo.server.url, demo.app, demo.api, demo.intranet]);
   const complaints: string[] = [];
+  /** All that left this browser: addresses, headers and bodies. */
+  const sent: string[] = [];
   page.on('console', (message) => {
     if (['error', 'warning'].includes(message.type()) && !statusOnly.test(message.text()))
       complaints.push(`console: ${message.text()} (${page.url()})`);
@@ -36,6 +38,9 @@ export async function newVisitor(
     // What a page was still loading when it was left.
     const cause = request.failure()?.errorText;
     if (cause !== 'net::ERR_ABORTED') complaints.push(`request: ${request.url()} ${cause}`);
+  });
+  context.on('request', (request) => {
+    sent.push(`${request.url()} ${JSON.stringify(request.headers())} ${request.postData() ?? ''}`);
   });
   page.on('request', (request) => {
     const { protocol, origin } = new URL(request.url());
@@ -48,6 +53,7 @@ export async function newVisitor(
     page,
     context,
     complaints,
+    sent,
     username,
     password,
     totpSecret: '',
