@@ -70,6 +70,7 @@ interface AccountRow {
 const columns = `id, username, username_key, email, credential_id, opaque_record,
   totp_secret is not null as totp_confirmed, signed_out_at`;
 
+/** Accounts in PostgreSQL. `now`: milliseconds since the epoch. */
 export function createAccounts({ query }: Database, now: () => number): Accounts {
   return {
     parseUsername,

@@ -20,6 +20,7 @@ export interface Pages {
   showRecoveryCodes(ctx: Context, standing: Standing, codes: string[], location: string): void;
 }
 
+/** The pages of one server; templates, set-up secrets and scope texts come in. */
 export function createPages({ render, totp, describeScope }: PageDeps): Pages {
   function send<K extends keyof Views>(ctx: Context, { waiting }: Standing, name: K, view: Views[K]): void {
     ctx.type = 'html';

@@ -45,6 +45,7 @@ export interface Oidc {
   middleware: Middleware;
 }
 
+/** Builds oidc-provider with our stores, tokens and pages. Throws where its configuration is faulty. */
 export function createOidc(deps: OidcDeps): Oidc {
   const { config, tokens, revocations, refresh, now } = deps;
   const provider = new Provider(config.ISSUER, providerConfiguration(deps));

@@ -9,8 +9,8 @@ export interface RefreshFacts {
   familyExpiresAt: number;
   expiresAt: number;
   usedAt: number | undefined;
-  /** Whether the successor has been used; undefined where there is no successor. */
-  successorUsed: boolean | undefined;
+  /** Whether the successor has been used. A used token always has one: both are written in one statement (store.ts). */
+  successorUsed: boolean;
 }
 
 /**
@@ -47,13 +47,8 @@ export const refreshStates: readonly Row[] = [
   },
   {
     state: 'retry',
-    when: (facts) => facts.successorUsed === undefined,
-    because: 'the successor was never stored, so nobody can hold it: a crash, not a thief',
-  },
-  {
-    state: 'retry',
     when: (facts, now, leewayMs) =>
-      facts.successorUsed === false && leewayMs > 0 && now - (facts.usedAt ?? 0) < leewayMs,
+      !facts.successorUsed && leewayMs > 0 && now - (facts.usedAt ?? 0) < leewayMs,
     because: 'a lost answer or a second tab repeats at once; both get the one successor, so no branch arises',
   },
   {

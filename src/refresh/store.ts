@@ -52,7 +52,6 @@ interface Row {
   used_at: Date | null;
   family_expires_at: Date;
   ended_at: Date | null;
-  successor: string | null;
   successor_used: boolean;
 }
 
@@ -96,7 +95,7 @@ export function createRefreshStore(
     async read(tokenId) {
       const [row] = await query<Row>(
         `select t.family_id, t.payload, t.expires_at, t.used_at, f.expires_at as family_expires_at, f.ended_at,
-           s.used_at is not null as successor_used, s.token_hash as successor
+           s.used_at is not null as successor_used
          from refresh_tokens t join refresh_families f on f.id = t.family_id
            left join refresh_tokens s on s.token_hash = $2
          where t.token_hash = $1`,
@@ -132,5 +131,5 @@ const factsOf = (row: Row): RefreshFacts => ({
   familyExpiresAt: row.family_expires_at.getTime(),
   expiresAt: row.expires_at.getTime(),
   usedAt: row.used_at?.getTime(),
-  successorUsed: row.successor === null ? undefined : row.successor_used,
+  successorUsed: row.successor_used,
 });

@@ -152,10 +152,10 @@ async function run<Row extends object>(
   }
 }
 
-// Class 08 connection exceptions, 53 insufficient resources, 57P shutdown and start-up, 57014 statement timeout,
+// Class 08 connection exceptions, 40001 and 40P01 a conflict that a repetition gets out of, 53 insufficient resources, 57P shutdown and start-up, 57014 statement timeout,
 // 25006 a standby that is not yet the primary, 25P03 a transaction that idled, 55000 a database that is closed to connections.
 // https://www.postgresql.org/docs/18/errcodes-appendix.html
-const awayCodes = /^(08|53|57P|57014|25006|25P03|55000|58)/;
+const awayCodes = /^(08|40001|40P01|53|57P|57014|25006|25P03|55000|58)/;
 const awayMessages =
   /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|not queryable|Query read timeout/;
 

@@ -32,7 +32,7 @@ export function createEphemeral(cache: Cache, database: Database, now: () => num
     if (stale.size === 0 || cache.state() === 'degraded') return;
     const keys = [...stale];
     stale.clear();
-    await Promise.all(keys.map((key) => cache.delete(key)));
+    await Promise.all(keys.map(dropCopy));
   }
 
   async function dropCopy(key: string): Promise<void> {

@@ -41,6 +41,7 @@ export interface Sweeper {
   stop(): void;
 }
 
+/** A sweeper over one database; `start` repeats it until `stop`. */
 export function createSweeper({ query, maintain }: Database, log: Log, now: () => number): Sweeper {
   let timer: NodeJS.Timeout | undefined;
 

@@ -65,8 +65,13 @@ async function measure({ url }: EmbeddedPostgres): Promise<boolean> {
     const backends = await database.query<{ pid: number }>(
       "select pid from pg_stat_activity where application_name = 'sweeper'",
     );
-    const own = await Promise.all([sweeper?.pid ?? 0, ...backends.map(({ pid }) => pid)].map((pid) => cpuSecondsOf(pid)));
-    return [...own, await cpuSecondsOf(postmaster, 'ended children')].reduce((sum, seconds) => sum + seconds, 0);
+    const own = await Promise.all(
+      [sweeper?.pid ?? 0, ...backends.map(({ pid }) => pid)].map((pid) => cpuSecondsOf(pid)),
+    );
+    return [...own, await cpuSecondsOf(postmaster, 'ended children')].reduce(
+      (sum, seconds) => sum + seconds,
+      0,
+    );
   };
   await sleep(1000);
   const before = await sweeping();
@@ -81,9 +86,15 @@ async function measure({ url }: EmbeddedPostgres): Promise<boolean> {
   const each = (after - before) / swept;
   console.table(found.map(readable));
   const ratio = Math.max(...found.map((size) => size.ratio));
-  console.log(`${swept} tokens expired within ${Math.round(seconds)} s, ${live} live; time ${haste.toFixed(0)} times as fast`);
-  console.log(`${(each * 1e6).toFixed(0)} µs of CPU to take one away; ${(rotation * 1e6).toFixed(0)} µs to rotate one`);
-  console.log(`largest ratio ${ratio.toFixed(2)} (at most ${goals.ratio}); share ${((each / rotation) * 100).toFixed(1)} % (at most ${goals.share * 100} %)`);
+  console.log(
+    `${swept} tokens expired within ${Math.round(seconds)} s, ${live} live; time ${haste.toFixed(0)} times as fast`,
+  );
+  console.log(
+    `${(each * 1e6).toFixed(0)} µs of CPU to take one away; ${(rotation * 1e6).toFixed(0)} µs to rotate one`,
+  );
+  console.log(
+    `largest ratio ${ratio.toFixed(2)} (at most ${goals.ratio}); share ${((each / rotation) * 100).toFixed(1)} % (at most ${goals.share * 100} %)`,
+  );
   return ratio <= goals.ratio && each / rotation <= goals.share;
 }
 
