@@ -1,6 +1,6 @@
 /** The rows of the expiry measurement: made in bulk as the product makes them one by one, and the space that they take. */
 import { createRefreshStore } from '../../src/refresh/store.ts';
-import type { Database } from '../../src/storage/database.ts';
+import type { Database, Query } from '../../src/storage/database.ts';
 import { cpuSecondsOf } from './cpu.ts';
 
 const tables = ['refresh_tokens', 'refresh_families', 'revocations', 'spent'] as const;
@@ -22,43 +22,39 @@ const id = (what: string, length = 43) =>
  * Families `from` to `to` with two tokens each, the first one used: for each also a login's two spent rows, which live for a
  * sixteenth of the time, and for every fifth a revocation. All expire `lifeSeconds` from now.
  */
-export async function addTokens({ transaction }: Database, from: number, to: number, lifeSeconds: number) {
+export async function addTokens(query: Query, from: number, to: number, lifeSeconds: number): Promise<void> {
   const [now, expires] = [new Date(), new Date(Date.now() + lifeSeconds * 1000)];
   const soon = new Date(Date.now() + (lifeSeconds / 16) * 1000);
   const range = [from, to - 1];
-  await transaction(async (query) => {
-    await query(
-      `insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
-       select ${id('family')}, ${id('grant')}, 'web', ${id('account', 24)}, ${id('session', 21)}, true, $3, $4
-       from generate_series($1::int, $2::int) n`,
-      [...range, now, expires],
-    );
-    await query(
-      `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
-       select ${id('first')}, ${id('family')}, $5, $3, $4 from generate_series($1::int, $2::int) n`,
-      [...range, now, expires, payload],
-    );
-  });
-  await transaction(async (query) => {
-    await query(
-      `with used as (
-         update refresh_tokens t set used_at = $3 from generate_series($1::int, $2::int) n
-         where token_hash = ${id('first')} returning n)
-       insert into refresh_tokens (token_hash, family_id, refreshed_from, payload, created_at, expires_at)
-       select ${id('second')}, ${id('family')}, ${id('first')}, $5, $3, $4 from used`,
-      [...range, now, expires, payload],
-    );
-    await query(
-      `insert into revocations (subject, expires_at)
-       select 'jti:' || ${id('jti', 24)}, $3 from generate_series($1::int, $2::int, 5) n`,
-      [...range, expires],
-    );
-    await query(
-      `insert into spent (id, expires_at) select kind || ${id('spent', 24)}, $3
-       from generate_series($1::int, $2::int) n, unnest(array['ke2:', 'step:']) kind`,
-      [...range, soon],
-    );
-  });
+  await query(
+    `insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
+     select ${id('family')}, ${id('grant')}, 'web', ${id('account', 24)}, ${id('session', 21)}, true, $3, $4
+     from generate_series($1::int, $2::int) n`,
+    [...range, now, expires],
+  );
+  await query(
+    `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
+     select ${id('first')}, ${id('family')}, $5, $3, $4 from generate_series($1::int, $2::int) n`,
+    [...range, now, expires, payload],
+  );
+  await query(
+    `with used as (
+       update refresh_tokens t set used_at = $3 from generate_series($1::int, $2::int) n
+       where token_hash = ${id('first')} returning n)
+     insert into refresh_tokens (token_hash, family_id, refreshed_from, payload, created_at, expires_at)
+     select ${id('second')}, ${id('family')}, ${id('first')}, $5, $3, $4 from used`,
+    [...range, now, expires, payload],
+  );
+  await query(
+    `insert into revocations (subject, expires_at)
+     select 'jti:' || ${id('jti', 24)}, $3 from generate_series($1::int, $2::int, 5) n`,
+    [...range, expires],
+  );
+  await query(
+    `insert into spent (id, expires_at) select kind || ${id('spent', 24)}, $3
+     from generate_series($1::int, $2::int) n, unnest(array['ke2:', 'step:']) kind`,
+    [...range, soon],
+  );
 }
 
 export interface Size {
@@ -71,7 +67,7 @@ export interface Size {
 }
 
 /** Of each table and its indexes, beside a fresh copy of its live rows, written in the order in which they came. */
-export async function sizes({ query }: Database): Promise<Size[]> {
+export async function sizes(query: Query): Promise<Size[]> {
   const found: Size[] = [];
   const at = new Date();
   for (const table of tables) {

@@ -1,20 +1,11 @@
 /** How people come to accounts and sessions: sign-up and login with OPAQUE (its stretching left out) and TOTP. */
-import {
-  getOpaqueConfig,
-  IdentityMemHardFn,
-  KE2,
-  OpaqueClient,
-  OpaqueID,
-  RegistrationResponse,
-} from '@cloudflare/opaque-ts';
+import { IdentityMemHardFn } from '@cloudflare/opaque-ts';
 import { generateSync } from 'otplib';
-import { fromBase64url, MESSAGE_BYTES, OPAQUE_CONTEXT, toBase64url } from '../../src/opaque/wire.ts';
+import { startLogin, startRegistration } from '../../src/browser/opaque_client.ts';
 import { authorize, interactionOf, must, step } from './browser.ts';
 import { fingerprint } from './caller.ts';
 import { type Actor, type App, Interrupted, type Jar, type Person } from './world.ts';
 
-const opaque = getOpaqueConfig(OpaqueID.OPAQUE_P256);
-const newClient = () => new OpaqueClient(opaque, IdentityMemHardFn);
 const stepSeconds = 30;
 
 /** Sends a new browser to sign in; returns the interaction that it was given. */
@@ -27,23 +18,15 @@ export async function beginLogin(actor: Actor, jar: Jar, app: App, params: Recor
 
 /** Makes an account up to its confirmed authenticator; returns where the browser goes on. */
 export async function register(actor: Actor, jar: Jar, uid: string, person: Person): Promise<URL> {
-  const client = newClient();
-  const request = unwrap(await client.registerInit(person.password));
-  const init = must(
-    await step(actor, jar, uid, 'register/init', {
-      username: person.name,
-      request: toBase64url(request.serialize()),
-    }),
-  );
-  const bytes = fromBase64url(String(init.response), MESSAGE_BYTES.registrationResponse) ?? [];
-  const { record } = unwrap(
-    await client.registerFinish(RegistrationResponse.deserialize(opaque, [...bytes])),
-  );
+  const registration = await startRegistration(person.password, IdentityMemHardFn);
+  const named = { username: person.name, request: registration.request };
+  const init = must(await step(actor, jar, uid, 'register/init', named));
+  const record = await registration.finish(String(init.response));
   const creates = `account:${person.name}`;
   must(
     await step(
       ...([actor, jar, uid, 'register/finish'] as const),
-      { username: person.name, record: toBase64url(record.serialize()) },
+      { username: person.name, record },
       { creates },
     ),
   );
@@ -61,19 +44,11 @@ export async function register(actor: Actor, jar: Jar, uid: string, person: Pers
 
 /** Starts a login; returns KE3. */
 export async function ke3Of(actor: Actor, jar: Jar, uid: string, person: Person): Promise<string> {
-  const client = newClient();
-  const ke1 = unwrap(await client.authInit(person.password));
-  const init = must(
-    await step(actor, jar, uid, 'login/init', {
-      username: person.name,
-      ke1: toBase64url(ke1.serialize()),
-    }),
-  );
-  const bytes = fromBase64url(String(init.ke2), MESSAGE_BYTES.ke2) ?? [];
-  const ke2 = KE2.deserialize(opaque, [...bytes]);
-  const finish = await client.authFinish(ke2, undefined, undefined, OPAQUE_CONTEXT);
-  if (finish instanceof Error) throw new Interrupted('KE2 does not fit: another login began in between');
-  return toBase64url(finish.ke3.serialize());
+  const login = await startLogin(person.password, IdentityMemHardFn);
+  const init = must(await step(actor, jar, uid, 'login/init', { username: person.name, ke1: login.ke1 }));
+  const ke3 = await login.finish(String(init.ke2));
+  if (ke3 === undefined) throw new Interrupted('KE2 does not fit: another login began in between');
+  return ke3;
 }
 
 /** What `login/finish` uses up. */
@@ -111,8 +86,3 @@ function nearEdge(): boolean {
 
 const codeOf = (person: Person, at: number): string =>
   generateSync({ secret: person.totpSecret, epoch: at * stepSeconds });
-
-function unwrap<T>(value: T | Error): T {
-  if (value instanceof Error) throw value;
-  return value;
-}

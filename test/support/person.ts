@@ -3,22 +3,11 @@
  * the OPAQUE client in Node. Every step can be taken alone, so that a test can leave one out or repeat it.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  getOpaqueConfig,
-  IdentityMemHardFn,
-  KE2,
-  OpaqueClient,
-  OpaqueID,
-  RegistrationResponse,
-} from '@cloudflare/opaque-ts';
+import { IdentityMemHardFn } from '@cloudflare/opaque-ts';
 import { generateSync } from 'otplib';
 import request from 'supertest';
-import { fromBase64url, MESSAGE_BYTES, OPAQUE_CONTEXT, toBase64url } from '../../src/opaque/wire.ts';
+import { startLogin, startRegistration } from '../../src/browser/opaque_client.ts';
 import type { TestServer } from './server.ts';
-
-const opaque = getOpaqueConfig(OpaqueID.OPAQUE_P256);
-// The stretching is the client's own business; the identity function keeps tests quick.
-const newOpaqueClient = () => new OpaqueClient(opaque, IdentityMemHardFn);
 
 export interface App {
   client_id: string;
@@ -87,22 +76,11 @@ export function createPerson(
       agent.post(`/interaction/${uid}/${action}`).send(body),
 
     async register(uid: string, email?: string) {
-      const client = newOpaqueClient();
-      const start = must(await client.registerInit(person.password));
-      const init = await person.step(uid, 'register/init', {
-        username,
-        request: toBase64url(start.serialize()),
-      });
+      const registration = await startRegistration(person.password, IdentityMemHardFn);
+      const init = await person.step(uid, 'register/init', { username, request: registration.request });
       if (init.status !== 200) return init;
-      const bytes = fromBase64url(init.body.response, MESSAGE_BYTES.registrationResponse) ?? [];
-      const { record } = must(
-        await client.registerFinish(RegistrationResponse.deserialize(opaque, [...bytes])),
-      );
-      return person.step(uid, 'register/finish', {
-        username,
-        record: toBase64url(record.serialize()),
-        email,
-      });
+      const record = await registration.finish(init.body.response);
+      return person.step(uid, 'register/finish', { username, record, email });
     },
 
     async setUpTotp(uid: string) {
@@ -113,23 +91,12 @@ export function createPerson(
       return answer;
     },
 
-    /** KE1 → KE2; `finish` computes KE3, or is undefined where the password is wrong. */
+    /** KE1 → KE2, and KE3; that is undefined where the password is wrong. */
     async loginInit(uid: string, options: { username?: string; password?: string } = {}) {
-      const client = newOpaqueClient();
-      const ke1 = must(await client.authInit(options.password ?? person.password));
-      const answer = await person.step(uid, 'login/init', {
-        username: options.username ?? username,
-        ke1: toBase64url(ke1.serialize()),
-      });
-      if (answer.status !== 200) return { answer, ke3: undefined };
-      const bytes = fromBase64url(answer.body.ke2, MESSAGE_BYTES.ke2) ?? [];
-      const finish = await client.authFinish(
-        KE2.deserialize(opaque, [...bytes]),
-        undefined,
-        undefined,
-        OPAQUE_CONTEXT,
-      );
-      return { answer, ke3: finish instanceof Error ? undefined : toBase64url(finish.ke3.serialize()) };
+      const login = await startLogin(options.password ?? person.password, IdentityMemHardFn);
+      const named = { username: options.username ?? username, ke1: login.ke1 };
+      const answer = await person.step(uid, 'login/init', named);
+      return { answer, ke3: answer.status === 200 ? await login.finish(answer.body.ke2) : undefined };
     },
 
     async provePassword(uid: string) {
@@ -217,9 +184,4 @@ async function expectOk(sent: PromiseLike<request.Response>): Promise<request.Re
   const answer = await sent;
   if (answer.status !== 200) throw new Error(`a step answered ${answer.status}: ${answer.text}`);
   return answer;
-}
-
-function must<T>(value: T | Error): T {
-  if (value instanceof Error) throw value;
-  return value;
 }

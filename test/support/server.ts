@@ -41,7 +41,8 @@ export interface ServerOptions {
 }
 
 const root = new URL('../..', import.meta.url).pathname;
-const kek = Buffer.alloc(32, 7);
+/** The key-encryption key of every server here. */
+export const kek = Buffer.alloc(32, 7);
 
 const stores = new WeakMap<TestServer, { databaseUrl: string; redisUrl: string }>();
 
