@@ -1,13 +1,30 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
+/** Tests of what happens in time when something is stopped or killed: nothing else may take the machine meanwhile. */
+const faults = ['test/faults/**/*.test.ts', 'test/http/faults_*.test.ts'];
+
 export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
-    include: ['test/**/*.test.ts'],
     globalSetup: 'test/support/global_setup.ts',
     testTimeout: 20_000,
     hookTimeout: 30_000,
-    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'all',
+          include: ['test/**/*.test.ts'],
+          exclude: faults,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'faults', include: faults, maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 });

@@ -39,7 +39,7 @@ import { describeScope } from './oidc/scopes.ts';
 import { createOpaque } from './opaque/opaque.ts';
 import { createRefreshStore } from './refresh/store.ts';
 import { createRevocations } from './revocation/revocations.ts';
-import { keyGenerators, opaqueKeysOf, privateJwks, tokenKeysetOf } from './server_keys.ts';
+import { keyKinds, opaqueKeysOf, privateJwks, tokenKeysetOf } from './server_keys.ts';
 import { createSessionStore } from './sessions/store.ts';
 import type { Cache } from './storage/cache.ts';
 import type { Database } from './storage/database.ts';
@@ -68,7 +68,7 @@ export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => void
 export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHandler> {
   const { database, cache, log, audit, metrics, now } = deps;
   const sealer = createSealer(deps.kek);
-  const keyring = await openKeyring(database, sealer, keyGenerators, now);
+  const keyring = await openKeyring(database, sealer, keyKinds, now);
   const tokens = createTokens({ issuer: config.ISSUER, keyset: tokenKeysetOf(keyring), now });
   const ephemeral = createEphemeral(cache, database, now);
   const accounts = createAccounts(database, now);

@@ -22,8 +22,11 @@ export interface Keyring {
   derive(purpose: string): Buffer;
 }
 
-/** How a new key of each kind is made. */
-export type Generators = Record<string, () => Promise<Uint8Array> | Uint8Array>;
+/** Of each kind: how a new key is made, and whether these bytes are one; `fits` may throw where they are not. */
+export type KeyKinds = Record<
+  string,
+  { generate(): Promise<Uint8Array> | Uint8Array; fits(bytes: Buffer): boolean }
+>;
 
 interface KeyRow {
   id: string;
@@ -43,22 +46,25 @@ export class WrongKeyEncryptionKey extends Error {
   }
 }
 
-/** Reads the keys, making those that are missing. Instances that start at once make them once, under a lock. */
+/**
+ * Reads the keys, making those that are missing. Instances that start at once make them once, under a lock. Throws where
+ * a key is not what its kind says: the server does not start.
+ */
 export async function openKeyring(
   database: Database,
   sealer: Sealer,
-  generators: Generators,
+  keyKinds: KeyKinds,
   now: () => number,
 ): Promise<Keyring> {
-  const kinds = Object.keys(generators);
+  const kinds = Object.keys(keyKinds);
   let keys = await read(database.query, sealer);
   if (kinds.some((kind) => !hasSigningKey(keys, kind))) {
     keys = await database.transaction(async (query) => {
       await query("select pg_advisory_xact_lock(hashtext('cypher keys'))");
       const present = await read(query, sealer);
-      const missing = Object.entries(generators).filter(([kind]) => !hasSigningKey(present, kind));
+      const missing = Object.entries(keyKinds).filter(([kind]) => !hasSigningKey(present, kind));
       const made = await Promise.all(
-        missing.map(async ([kind, generate]) => ({ kind, bytes: await generate() })),
+        missing.map(async ([kind, { generate }]) => ({ kind, bytes: await generate() })),
       );
       for (const { kind, bytes } of made) {
         const id = randomId();
@@ -70,6 +76,9 @@ export async function openKeyring(
       return read(query, sealer);
     });
   }
+  for (const { id, kind, bytes } of keys) {
+    if (!fits(keyKinds, kind, bytes)) throw new Error(`key ${id} is no key of kind ${kind}`);
+  }
   const of = (kind: string) => keys.filter((key) => key.kind === kind);
   const signing = (kind: string) => {
     const [first] = of(kind);
@@ -77,6 +86,15 @@ export async function openKeyring(
     return first;
   };
   return { of, signing, derive: (purpose) => deriveKey(signing('secret').bytes, purpose) };
+}
+
+/** A kind that only a newer version knows is none of ours. */
+function fits(keyKinds: KeyKinds, kind: string, bytes: Buffer): boolean {
+  try {
+    return keyKinds[kind]?.fits(bytes) ?? true;
+  } catch {
+    return false;
+  }
 }
 
 const hasSigningKey = (keys: StoredKey[], kind: string): boolean =>

@@ -78,7 +78,7 @@ function ephemeralAdapter(model: string, ephemeral: Ephemeral): Partial<Adapter>
   const key = (id: string) => `${model}:${sha256(id)}`;
   return {
     upsert: (id, { jti: _, ...payload }, expiresIn = 0) =>
-      ephemeral.set(key(id), JSON.stringify(payload), expiresIn),
+      ephemeral.set(key(id), JSON.stringify(withoutSessionId(payload)), expiresIn),
     async find(id) {
       const text = await ephemeral.get(key(id));
       return text === undefined ? undefined : { ...(JSON.parse(text) as AdapterPayload), jti: id };
@@ -89,6 +89,12 @@ function ephemeralAdapter(model: string, ephemeral: Ephemeral): Partial<Adapter>
     },
     destroy: (id) => ephemeral.delete(key(id)),
   };
+}
+
+/** The library notes the session's id in an interaction and never reads it there; a dump is to hold no such id. */
+function withoutSessionId(payload: AdapterPayload): AdapterPayload {
+  const { session } = payload;
+  return session ? { ...payload, session: { ...session, cookie: undefined } } : payload;
 }
 
 /** The library looks first and stores afterwards: here storing decides, so that of parallel replays one goes on. */

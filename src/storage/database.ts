@@ -21,6 +21,8 @@ export interface Database {
 }
 
 const poolSize = 20;
+/** So that a request of whatever statements is answered within a second of an outage (see breaker.ts). */
+const storageTimeoutMs = 800;
 
 export interface DatabaseOptions {
   /** Told of connections that were lost while nothing ran on them. */
@@ -29,14 +31,14 @@ export interface DatabaseOptions {
   observe?(seconds: number, ok: boolean): void;
 }
 
-/** Opens a pool on `url`. Nothing connects until the first query; a wait for a connection ends after 900 ms. */
+/** Opens a pool on `url`. Nothing connects until the first query; a wait for a connection or an answer ends after 800 ms. */
 export function openDatabase(url: string, { onIdleError, observe = () => {} }: DatabaseOptions): Database {
   const pool = new pg.Pool({
     connectionString: url,
     max: poolSize,
-    connectionTimeoutMillis: 900,
+    connectionTimeoutMillis: storageTimeoutMs,
     // A database that hangs (stopped, partitioned) does not answer its own statement timeout: ours ends the wait.
-    query_timeout: 900,
+    query_timeout: storageTimeoutMs,
     // What nobody waits for any more ends there too, or a lock that is held for long would collect connections.
     statement_timeout: 1000,
     // An instance that hangs within a transaction keeps rows locked from the others for no longer than this.
@@ -79,7 +81,7 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
     async maintain(text) {
       const client = new pg.Client({
         connectionString: url,
-        connectionTimeoutMillis: 900,
+        connectionTimeoutMillis: storageTimeoutMs,
         application_name: 'cypher',
       });
       client.on('error', onIdleError);

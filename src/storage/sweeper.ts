@@ -9,30 +9,30 @@ import type { Database } from './database.ts';
 /** How often an instance sweeps: several times within the shortest life, so that what is live is most of each table. */
 export const sweepEveryMs = 10_000;
 
-const batchRows = 500;
+/** Tables with an `expires_at`, but for refresh families: see below. */
+const tables = ['ephemeral', 'spent', 'revocations', 'login_failures', 'records', 'sessions'] as const;
 
-const batchOf = (table: string) =>
+const batchRows = 500;
+const batchFamilies = 200;
+const batchTokensOfFamily = 100;
+
+const expiredOf = (table: string, limit: number) =>
   `delete from ${table} where ctid = any(array(
-     select ctid from ${table} where expires_at < $1 limit ${batchRows} for update skip locked))
+     select ctid from ${table} where expires_at < $1 order by expires_at limit ${limit} for update skip locked))
    returning 1 as gone`;
 
 /**
- * What deletes a batch of each table. Of refresh tokens the family's `expires_at` decides, for a used token must be known
- * while its family lives; they go before it, for a family may have thousands, too many for one statement's cascade.
+ * Of refresh tokens the family's end decides, for a used token must be known while its family lives. They go before it:
+ * a family may have thousands, and two hundred of those would be too much for one statement's cascade. Family by family,
+ * so that a planner without statistics, too, goes by the index.
  */
-const batches = {
-  ephemeral: batchOf('ephemeral'),
-  spent: batchOf('spent'),
-  revocations: batchOf('revocations'),
-  login_failures: batchOf('login_failures'),
-  records: batchOf('records'),
-  sessions: batchOf('sessions'),
-  refresh_tokens: `delete from refresh_tokens where ctid = any(array(
-      select t.ctid from refresh_families f join refresh_tokens t on t.family_id = f.id
-      where f.expires_at < $1 limit ${batchRows} for update of t skip locked))
-    returning 1 as gone`,
-  refresh_families: batchOf('refresh_families'),
-};
+const tokensOfExpiredFamilies = `delete from refresh_tokens where ctid = any(array(
+     select t.ctid from (
+       select id from refresh_families where expires_at < $1 order by expires_at limit ${batchFamilies}) f
+     cross join lateral (
+       select ctid from refresh_tokens where family_id = f.id limit ${batchTokensOfFamily} for update skip locked) t
+     limit ${batchRows}))
+   returning 1 as gone`;
 
 export interface Sweeper {
   /** Deletes all that has expired by now. Returns how many rows. */
@@ -45,14 +45,31 @@ export interface Sweeper {
 export function createSweeper({ query, maintain }: Database, log: Log, now: () => number): Sweeper {
   let timer: NodeJS.Timeout | undefined;
 
-  async function sweepTable(table: string, batch: string): Promise<number> {
+  const deleteBatch = async (text: string): Promise<number> => (await query(text, [new Date(now())])).length;
+
+  async function sweepTable(table: string): Promise<number> {
     for (let total = 0; ; ) {
-      const rows = await query(batch, [new Date(now())]);
-      total += rows.length;
-      if (rows.length === batchRows) continue;
-      if (total > 0) await reuseSpace(table, total);
+      const gone = await deleteBatch(expiredOf(table, batchRows));
+      total += gone;
+      if (gone === batchRows) continue;
+      await reuseSpace(table, total);
       return total;
     }
+  }
+
+  async function sweepFamilies(): Promise<number> {
+    let [tokens, families] = [0, 0];
+    for (;;) {
+      const goneTokens = await deleteBatch(tokensOfExpiredFamilies);
+      tokens += goneTokens;
+      if (goneTokens > 0) continue;
+      const goneFamilies = await deleteBatch(expiredOf('refresh_families', batchFamilies));
+      families += goneFamilies;
+      if (goneFamilies < batchFamilies) break;
+    }
+    await reuseSpace('refresh_tokens', tokens);
+    await reuseSpace('refresh_families', families);
+    return tokens + families;
   }
 
   /**
@@ -60,6 +77,7 @@ export function createSweeper({ query, maintain }: Database, log: Log, now: () =
    * as what is live in it. `deleted` just now may not be in the statistics yet.
    */
   async function reuseSpace(table: string, deleted: number): Promise<void> {
+    if (deleted === 0) return;
     const worthIt = await query(
       `select 1 from pg_stat_user_tables
        where relid = $1::regclass and n_dead_tup + $2::int > 1000 + n_live_tup * 0.1`,
@@ -70,8 +88,8 @@ export function createSweeper({ query, maintain }: Database, log: Log, now: () =
 
   async function sweep(): Promise<number> {
     let total = 0;
-    for (const [table, batch] of Object.entries(batches)) total += await sweepTable(table, batch);
-    return total;
+    for (const table of tables) total += await sweepTable(table);
+    return total + (await sweepFamilies());
   }
 
   return {

@@ -58,13 +58,19 @@ function fault(call: Call, faults: readonly Fault[], events: readonly Event[]): 
       slowness(call, events) > starvedMs;
     if (!excused) return '503 though PostgreSQL was there';
   }
+  const waitedMs = waited(call, during);
   if (
     during.length > 0 &&
-    call.ms > longestWaitMs + transportMs &&
-    call.ms > longestWaitMs + transportMs + slowness(call, events)
+    waitedMs > longestWaitMs + transportMs &&
+    waitedMs > longestWaitMs + transportMs + slowness(call, events)
   )
     return `waited longer than ${longestWaitMs} ms for storage`;
   return undefined;
+}
+
+/** How long a call was held up: from the fault on, where that came while it was under way. */
+function waited(call: Call, during: readonly Fault[]): number {
+  return call.at + call.ms - Math.max(call.at, ...during.map(({ at }) => at));
 }
 
 /** The faults that a call may have met. */

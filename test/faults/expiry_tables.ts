@@ -1,7 +1,5 @@
 /** The rows of the expiry measurement: made in bulk as the product makes them one by one, and the space that they take. */
-import { createRefreshStore } from '../../src/refresh/store.ts';
-import type { Database, Query } from '../../src/storage/database.ts';
-import { cpuSecondsOf } from './cpu.ts';
+import type { Query } from '../../src/storage/database.ts';
 
 const tables = ['refresh_tokens', 'refresh_families', 'revocations', 'spent'] as const;
 
@@ -20,11 +18,11 @@ const id = (what: string, length = 43) =>
 
 /**
  * Families `from` to `to` with two tokens each, the first one used: for each also a login's two spent rows, which live for a
- * sixteenth of the time, and for every fifth a revocation. All expire `lifeSeconds` from now.
+ * minute, as in production, and for every fifth a revocation. All but those expire `lifeSeconds` from now.
  */
 export async function addTokens(query: Query, from: number, to: number, lifeSeconds: number): Promise<void> {
   const [now, expires] = [new Date(), new Date(Date.now() + lifeSeconds * 1000)];
-  const soon = new Date(Date.now() + (lifeSeconds / 16) * 1000);
+  const soon = new Date(Date.now() + 60_000);
   const range = [from, to - 1];
   await query(
     `insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
@@ -93,31 +91,4 @@ export async function sizes(query: Query): Promise<Size[]> {
     found.push({ table, live: 0, expired: 0, ...count, megabytes, fresh, ratio: megabytes / fresh });
   }
   return found;
-}
-
-/** What one rotation costs the store and PostgreSQL, without HTTP and tokens around it. */
-export async function rotationCpuSeconds(database: Database): Promise<number> {
-  const rotations = 2000;
-  const now = Date.now;
-  const refresh = createRefreshStore(database, { successorKey: Buffer.alloc(32, 1), leewayMs: 10_000, now });
-  const expiresAt = now() + 3_600_000;
-  const family = {
-    id: 'f',
-    grantId: 'g',
-    clientId: 'c',
-    accountId: 'a',
-    sessionUid: undefined,
-    offline: true,
-  };
-  await refresh.begin({ ...family, expiresAt }, 'first', JSON.parse(payload), expiresAt);
-  const [{ pid } = { pid: 0 }] = await database.query<{ pid: number }>('select pg_backend_pid() pid');
-  const [before, node] = [await cpuSecondsOf(pid), process.cpuUsage()];
-  let token = 'first';
-  for (let count = 0; count < rotations; count++) {
-    await refresh.read(token);
-    await refresh.rotate(token, JSON.parse(payload), expiresAt);
-    token = refresh.successorOf(token);
-  }
-  const { user, system } = process.cpuUsage(node);
-  return (user + system) / 1e6 / rotations + ((await cpuSecondsOf(pid)) - before) / rotations;
 }

@@ -18,7 +18,9 @@ afterEach(() => at.close());
 /** A server in a process of its own, whose way to PostgreSQL goes through the proxy, and `at.other` beside it. */
 async function prepare() {
   at = await startBehindProxies({ clients: Object.values(apps) });
-  const first = await createPerson(at.other, 'ada').tokensFor(spa);
+  // The process has the machine's clock: so let the servers beside it, which no login may turn on.
+  const clock = { now: Date.now, advance: () => {} };
+  const first = await createPerson({ url: at.server.url, clock }, 'ada').tokensFor(spa);
   const provider = await startProcess({
     ISSUER: at.server.url,
     DATABASE_URL: at.postgres.url,
@@ -72,26 +74,29 @@ const rotated = async (): Promise<number> =>
 test.each([
   ['after the token was marked used, before the server knew', true],
   ['while marking it', false],
-])('Faults: the server killed between using and issuing (%s): the retry works and the family lives', async (_, used) => {
-  const { first, provider } = await prepare();
-  const rotation = await holdRotation();
-  const cutShort = refresh(provider, first.refresh_token).then(
-    ({ status }) => status,
-    () => 'no answer',
-  );
-  await rotation.waits();
-  at.postgres.loseAnswers();
-  if (used) {
-    await rotation.release();
-    await expect.poll(rotated).toBe(1);
-    await provider.signal('SIGKILL');
-  } else {
-    await provider.signal('SIGKILL');
-    await rotation.release();
-  }
-  expect(await cutShort).toBe('no answer');
-  await expectFamilyLives(first);
-});
+])(
+  'Faults: the server killed between using and issuing (%s): the retry works and the family lives',
+  async (_, used) => {
+    const { first, provider } = await prepare();
+    const rotation = await holdRotation();
+    const cutShort = refresh(provider, first.refresh_token).then(
+      ({ status }) => status,
+      () => 'no answer',
+    );
+    await rotation.waits();
+    at.postgres.loseAnswers();
+    if (used) {
+      await rotation.release();
+      await expect.poll(rotated).toBe(1);
+      await provider.signal('SIGKILL');
+    } else {
+      await provider.signal('SIGKILL');
+      await rotation.release();
+    }
+    expect(await cutShort).toBe('no answer');
+    await expectFamilyLives(first);
+  },
+);
 
 test('Faults: an answer lost between the server and the app: the retry works and the family lives', async () => {
   const { first, provider } = await prepare();
@@ -104,10 +109,6 @@ test('Faults: an answer lost between the server and the app: the retry works and
   expect(answer.statusCode).toBe(200);
   lost.destroy();
   await expectFamilyLives(first);
-
-  const hungUp = await createPerson(at.other, 'bob').tokensFor(spa);
-  await at.other.database.query('truncate refresh_tokens, refresh_families');
-  expect(hungUp).toBeDefined();
 });
 
 test('Faults: SIGTERM: what is in flight finishes, readiness goes, nobody new is let in', async () => {
@@ -119,35 +120,48 @@ test('Faults: SIGTERM: what is in flight finishes, readiness goes, nobody new is
   socket.on('data', (bytes) => {
     received += bytes;
   });
-  const form = new URLSearchParams({ client_id: spa.client_id, ...refreshForm(first.refresh_token) }).toString();
+  const form = new URLSearchParams({
+    client_id: spa.client_id,
+    ...refreshForm(first.refresh_token),
+  }).toString();
   socket.write(
     `POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${form.length}\r\n\r\n${form}`,
   );
   await new Promise((resolve) => setTimeout(resolve, 100));
   const begun = performance.now();
   const ended = provider.signal('SIGTERM');
-  await expect.poll(() => fetch(provider.url).then(() => 'answered', () => 'refused')).toBe('refused');
+  await expect
+    .poll(() =>
+      fetch(provider.url).then(
+        () => 'answered',
+        () => 'refused',
+      ),
+    )
+    .toBe('refused');
   socket.write('GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n');
   expect(received).toBe('');
   expect(await ended).toBe(0);
   expect(performance.now() - begun).toBeLessThan(10_000);
 
-  const [, refreshed = '', readiness = ''] = received.split(/(?=HTTP\/1\.1 )/).length === 2 ? ['', ...received.split(/(?=HTTP\/1\.1 )/)] : [];
+  const [, refreshed = '', readiness = ''] =
+    received.split(/(?=HTTP\/1\.1 )/).length === 2 ? ['', ...received.split(/(?=HTTP\/1\.1 )/)] : [];
   expect(refreshed).toMatch(/^HTTP\/1\.1 200 /);
   expect(readiness).toMatch(/^HTTP\/1\.1 503 /);
   expect(readiness).toContain('"stopping":true');
-  const { refresh_token } = JSON.parse(refreshed.slice(refreshed.indexOf('{'), refreshed.lastIndexOf('}') + 1));
+  const { refresh_token } = JSON.parse(
+    refreshed.slice(refreshed.indexOf('{'), refreshed.lastIndexOf('}') + 1),
+  );
   expect((await refresh(at.other, refresh_token)).status).toBe(200);
 });
 
 test('SIGTERM while PostgreSQL hangs: the process ends all the same', async () => {
   const { first, provider } = await prepare();
   at.postgres.hang();
-  const cutShort = refresh(provider, first.refresh_token);
+  const cutShort = refresh(provider, first.refresh_token).then(({ status }) => status);
   await new Promise((resolve) => setTimeout(resolve, 100));
   const begun = performance.now();
   await provider.signal('SIGTERM');
   expect(performance.now() - begun).toBeLessThan(12_000);
   console.log(performance.now() - begun);
-  expect((await cutShort).status).toBe(503);
+  expect(await cutShort).toBe(503);
 });

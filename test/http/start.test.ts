@@ -95,7 +95,7 @@ test('a start that fails or is stopped half-way leaves no database running', asy
   const taken = createServer().listen(port, '127.0.0.1');
   await once(taken, 'listening');
   const unlucky = await startOn(port);
-  expect(await unlucky.ended).toBe(1);
+  expect(await unlucky.ended).toBe(78);
   expect(unlucky.output()).toContain('EADDRINUSE');
   expect(await postmasterOf(dataDir)).toBeUndefined();
   await new Promise((resolve) => taken.close(resolve));
