@@ -7,7 +7,7 @@ import type { Log } from '../lib/log.ts';
 import type { Database } from './database.ts';
 
 /** How often an instance sweeps: several times within the shortest life, so that what is live is most of each table. */
-export const sweepEveryMs = 10_000;
+export const sweepEveryMs = 5_000;
 
 /** Tables with an `expires_at`, but for refresh families: see below. */
 const tables = ['ephemeral', 'spent', 'revocations', 'login_failures', 'records', 'sessions'] as const;
@@ -80,7 +80,7 @@ export function createSweeper({ query, maintain }: Database, log: Log, now: () =
     if (deleted === 0) return;
     const worthIt = await query(
       `select 1 from pg_stat_user_tables
-       where relid = $1::regclass and n_dead_tup + $2::int > 1000 + n_live_tup * 0.1`,
+       where relid = $1::regclass and n_dead_tup + $2::int > 500 + n_live_tup * 0.1`,
       [table, deleted],
     );
     if (worthIt.length > 0) await maintain(`vacuum (skip_locked) ${table}`);

@@ -24,7 +24,7 @@ const { values: flags } = parseArgs({
   options: {
     expired: { type: 'string', default: '1000000' },
     rate: { type: 'string', default: '5000' },
-    life: { type: 'string', default: '96' },
+    life: { type: 'string', default: '160' },
   },
 });
 const [expired, rate, lifeSeconds] = [Number(flags.expired), Number(flags.rate), Number(flags.life)];

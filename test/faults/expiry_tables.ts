@@ -18,11 +18,17 @@ const id = (what: string, length = 43) =>
 
 /**
  * Families `from` to `to` with two tokens each, the first one used: for each also a login's two spent rows, which live for a
- * minute, as in production, and for every fifth a revocation. All but those expire `lifeSeconds` from now.
+ * minute, as in production, and for every fifth a revocation. All but those expire `lifeSeconds` from `at`.
  */
-export async function addTokens(query: Query, from: number, to: number, lifeSeconds: number): Promise<void> {
-  const [now, expires] = [new Date(), new Date(Date.now() + lifeSeconds * 1000)];
-  const soon = new Date(Date.now() + 60_000);
+export async function addTokens(
+  query: Query,
+  from: number,
+  to: number,
+  lifeSeconds: number,
+  at = Date.now(),
+) {
+  const [now, expires] = [new Date(at), new Date(at + lifeSeconds * 1000)];
+  const soon = new Date(at + 60_000);
   const range = [from, to - 1];
   await query(
     `insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
@@ -65,9 +71,9 @@ export interface Size {
 }
 
 /** Of each table and its indexes, beside a fresh copy of its live rows, written in the order in which they came. */
-export async function sizes(query: Query): Promise<Size[]> {
+export async function sizes(query: Query, now = Date.now()): Promise<Size[]> {
   const found: Size[] = [];
-  const at = new Date();
+  const at = new Date(now);
   for (const table of tables) {
     const total = async (name: string) =>
       Number((await query<{ n: string }>(`select pg_total_relation_size('${name}') n`))[0]?.n) / 2 ** 20;

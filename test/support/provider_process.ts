@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { apps } from './apps.ts';
+import { startBehindProxies } from './behind_proxies.ts';
 import { freePorts, npmRun } from './npm_run.ts';
+import { type App, createPerson } from './person.ts';
 import { kek } from './server.ts';
 
 /** Begins to start it, with a DATA_DIR of its own; `up` resolves when it answers. */
@@ -29,4 +31,23 @@ export async function startProcess(settings: Record<string, string>) {
       () => false,
     );
   return { ...child, url, port, up: () => child.until(answers) };
+}
+
+export type Provider = Awaited<ReturnType<typeof startProcess>>;
+
+/**
+ * A process whose way to PostgreSQL goes through the proxy of `at`, whose `other` runs beside it, and somebody's first
+ * tokens. The process has the machine's clock: so have the servers beside it, for the login does not turn theirs.
+ */
+export async function startBehind(app: App) {
+  const at = await startBehindProxies({ clients: Object.values(apps) });
+  const clock = { now: Date.now, advance: () => {} };
+  const first = await createPerson({ url: at.server.url, clock }, 'ada').tokensFor(app);
+  const provider = await startProcess({
+    ISSUER: at.server.url,
+    DATABASE_URL: at.postgres.url,
+    REDIS_URL: at.direct.redisUrl,
+  });
+  await provider.up();
+  return { at, provider, first };
 }

@@ -62,6 +62,38 @@ test('a used refresh token stays known while its family lives, and goes with it'
   expect(await count('refresh_tokens')).toBe(0);
 });
 
+test('a family of thousands of tokens goes in batches, and its space is used again', async () => {
+  const { query } = stores.database;
+  const refresh = createRefreshStore(stores.database, {
+    successorKey: Buffer.alloc(32, 1),
+    leewayMs: 10_000,
+    now: stores.now,
+  });
+  const expiresAt = stores.now() + 60_000;
+  const family = {
+    grantId: 'g',
+    clientId: 'c',
+    accountId: 'a',
+    sessionUid: undefined,
+    offline: true,
+    expiresAt,
+  };
+  await refresh.begin({ ...family, id: 'long' }, 'of long', {}, expiresAt);
+  await refresh.begin({ ...family, id: 'lives', expiresAt: expiresAt * 2 }, 'of lives', {}, expiresAt);
+  await query(
+    `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
+     select 'hash' || n, 'long', '{}', $1, $1 from generate_series(1, 3000) n`,
+    [new Date(expiresAt)],
+  );
+  const size = async () =>
+    (await query<{ bytes: string }>("select pg_relation_size('refresh_tokens') as bytes"))[0]?.bytes;
+  stores.pass(61);
+  expect(await sweeper().sweep()).toBe(3002);
+  expect(await count('refresh_tokens')).toBe(1);
+  // What is at the end of the file is given back.
+  expect(Number(await size())).toBeLessThan(20_000);
+});
+
 test('sweepers on several instances share the work', async () => {
   await stores.database.query(
     "insert into spent (id, expires_at) select 'shared' || n, $1 from generate_series(1, 3000) n",

@@ -1,0 +1,73 @@
+/** SIGTERM: what is in flight finishes, nobody new is let in, and nothing keeps the process from ending. */
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { apps } from '../support/apps.ts';
+import type { BehindProxies } from '../support/behind_proxies.ts';
+import { asApp, type TokenAnswer } from '../support/person.ts';
+import { type Provider, startBehind } from '../support/provider_process.ts';
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+const { spa } = apps;
+
+let at: BehindProxies;
+let provider: Provider;
+let first: TokenAnswer;
+beforeEach(async () => {
+  ({ at, provider, first } = await startBehind(spa));
+});
+afterEach(() => at.close());
+
+const refreshForm = (token: string) => ({ grant_type: 'refresh_token', refresh_token: token });
+const refresh = (on: { url: string }, token: string) => asApp(on, spa, refreshForm(token));
+
+test('Faults: SIGTERM: what is in flight finishes, readiness goes, nobody new is let in', async () => {
+  expect((await refresh(provider, 'warms the connections up')).status).toBe(400);
+  at.postgres.delay(100);
+  const socket = connect(provider.port, 'localhost');
+  let received = '';
+  socket.on('data', (bytes) => {
+    received += bytes;
+  });
+  const form = new URLSearchParams({
+    client_id: spa.client_id,
+    ...refreshForm(first.refresh_token),
+  }).toString();
+  socket.write(
+    `POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${form.length}\r\n\r\n${form}`,
+  );
+  await sleep(100);
+  const begun = performance.now();
+  const ended = provider.signal('SIGTERM');
+  await expect
+    .poll(() =>
+      fetch(provider.url).then(
+        () => 'answered',
+        () => 'refused',
+      ),
+    )
+    .toBe('refused');
+  socket.write('GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  expect(received).toBe('');
+  expect(await ended).toBe(0);
+  expect(performance.now() - begun).toBeLessThan(10_000);
+
+  const [refreshed = '', readiness = ''] = received.split(/(?=HTTP\/1\.1 )/);
+  expect(refreshed).toMatch(/^HTTP\/1\.1 200 /);
+  expect(readiness).toMatch(/^HTTP\/1\.1 503 /);
+  expect(readiness).toContain('"stopping":true');
+  const { refresh_token } = JSON.parse(
+    refreshed.slice(refreshed.indexOf('{'), refreshed.lastIndexOf('}') + 1),
+  );
+  expect((await refresh(at.other, refresh_token)).status).toBe(200);
+});
+
+test('SIGTERM while PostgreSQL hangs: the process ends all the same', async () => {
+  at.postgres.hang();
+  const cutShort = refresh(provider, first.refresh_token).then(({ status }) => status);
+  await sleep(100);
+  const begun = performance.now();
+  await provider.signal('SIGTERM');
+  expect(performance.now() - begun).toBeLessThan(12_000);
+  expect(await cutShort).toBe(503);
+});
