@@ -31,9 +31,17 @@ interface Row {
   consumed_at: Date | null;
 }
 
+/**
+ * Two presentations this close together are one click or one retry: the second is refused by `consume`, as any other, but
+ * is not taken for a theft that would end what the first has just received.
+ */
+const sameInstantMs = 500;
+
 export function createRecordStore({ query }: Database, now: () => number): RecordStore {
   const fromRow = ({ payload, consumed_at }: Row): RecordPayload =>
-    consumed_at ? { ...payload, consumed: Math.floor(consumed_at.getTime() / 1000) } : payload;
+    consumed_at && now() - consumed_at.getTime() >= sameInstantMs
+      ? { ...payload, consumed: Math.floor(consumed_at.getTime() / 1000) }
+      : payload;
   return {
     async save(model, id, { jti: _, ...payload }, ttlSeconds) {
       await query(

@@ -1,4 +1,5 @@
 /** Operations that use one thing many times at once: a code, KE3, a login-step token, a TOTP or recovery code. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { familyOf, intranet, introspect, keepTokens, redeem, refreshHonestly, tokenSubject } from './apps.ts';
 import { must, step } from './browser.ts';
 import type { Answer } from './caller.ts';
@@ -24,6 +25,8 @@ export async function replayCode(actor: Actor): Promise<void> {
   doubt(actor, [family]);
   actor.families.push(family);
   if (actor.random.chance(0.5)) return consistent(actor, family);
+  // Half a second is one click for the product, and the providers' clocks differ by up to four.
+  await sleep(4600);
   const refused = await persist(actor, { op: 'code reuse', subjects: [family.subject] }, (via) =>
     redeem(actor, via, intranet, grant, { op: 'code reuse', mustFail: true }),
   );

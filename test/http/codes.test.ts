@@ -89,8 +89,16 @@ test('PKCE and codes: a code whose other family was revoked is still known when 
   const { body: first } = await asApp(server, web, form);
   await asApp(server, web, { token: revoked.refresh_token }, '/token/revocation');
   expect((await asApp(server, web, pending)).status).toBe(200);
+  server.clock.advance(1);
   expect(refusedAs(await asApp(server, web, form))).toEqual(invalidGrant);
   expect(await active(server, first.access_token)).toBe(false);
+});
+
+test('PKCE and codes: a second click sends the code twice: it is refused once, and the first answer stays good', async () => {
+  const form = await code();
+  const { body: first } = await asApp(server, web, form);
+  expect(refusedAs(await asApp(other, web, form))).toEqual(invalidGrant);
+  expect(await active(server, first.access_token)).toBe(true);
 });
 
 test('PKCE and codes: 50 parallel redemptions → one 200, and never a refresh token that outlives its access token', async () => {
@@ -106,7 +114,7 @@ test('PKCE and codes: 50 parallel redemptions → one 200, and never a refresh t
     if (!busy) expect(won).toHaveLength(1);
     for (const answer of answers.filter(({ status }) => status !== 200 && status !== 503))
       expect(refusedAs(answer)).toEqual(invalidGrant);
-    // The losers that came after the winner are replays, so its family is over, whichever statement was first.
+    // A loser that came much later than the winner is a replay: then the winner's family is over for good.
     const live = await server.database.query<{ ended: boolean }>(
       `select f.ended_at is not null as ended from refresh_families f join revocations r on r.subject = 'family:' || f.id`,
     );

@@ -96,7 +96,7 @@ test('a start that fails or is stopped half-way leaves no database running', asy
   await once(taken, 'listening');
   const unlucky = await startOn(port);
   expect(await unlucky.ended).toBe(78);
-  expect(unlucky.output()).toContain('EADDRINUSE');
+  expect(unlucky.output()).toContain(`PORT ${port} is taken by another process`);
   expect(await postmasterOf(dataDir)).toBeUndefined();
   await new Promise((resolve) => taken.close(resolve));
 
