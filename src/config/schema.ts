@@ -95,14 +95,40 @@ const redirectUri = z.string().refine((value) => {
 }, 'must be https, http on localhost, or an app scheme such as com.example.app:/callback, without a fragment');
 
 /** One entry of CLIENTS_FILE: OpenID registration names, checked deeper by oidc-provider, plus Cypher's own two. */
-export const clientSchema = z.looseObject({
-  client_id: z.string().min(1, 'must be given').max(255),
-  client_name: z.string().max(200).optional(),
-  redirect_uris: z.array(redirectUri).optional(),
-  post_logout_redirect_uris: z.array(redirectUri).optional(),
-  first_party: z.boolean('must be true or false').default(false),
-  require_pkce: z.boolean('must be true or false').default(true),
-});
+export const clientSchema = z
+  .looseObject({
+    client_id: z.string().min(1, 'must be given').max(255),
+    client_name: z.string().max(200).optional(),
+    redirect_uris: z.array(redirectUri).optional(),
+    post_logout_redirect_uris: z.array(redirectUri).optional(),
+    first_party: z.boolean('must be true or false').default(false),
+    require_pkce: z.boolean('must be true or false').default(true),
+    client_secret: z
+      .string()
+      .regex(/^[\x20-\x7E]+$/, 'must be printable ASCII, such as what openssl rand -hex 32 prints')
+      .optional(),
+    token_endpoint_auth_method: z.string().default('client_secret_basic'),
+    grant_types: z.array(z.string(), 'must be an array').default(['authorization_code']),
+  })
+  .superRefine((client, context) => {
+    const fault = (field: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [field], message });
+    if (
+      client.token_endpoint_auth_method.startsWith('client_secret_') &&
+      client.client_secret === undefined
+    ) {
+      fault(
+        'client_secret',
+        'must be given, or "token_endpoint_auth_method": "none" for an app without a server',
+      );
+    }
+    if (client.grant_types.includes('authorization_code') && !client.redirect_uris?.length) {
+      fault(
+        'redirect_uris',
+        'must name at least one address, or "grant_types" be without authorization_code',
+      );
+    }
+  });
 
 export type ClientMetadata = z.infer<typeof clientSchema>;
 

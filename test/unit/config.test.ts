@@ -83,7 +83,8 @@ describe('faults', () => {
   });
 
   test('clients and resources that are given twice, or in no list', () => {
-    file('twice.json', '[{"client_id":"a"},{"client_id":"b"},{"client_id":"a"}]');
+    const api = { client_secret: 'a secret', grant_types: [] };
+    file('twice.json', JSON.stringify(['a', 'b', 'a'].map((client_id) => ({ client_id, ...api }))));
     expect(faultsOf({ CLIENTS_FILE: 'twice.json' })).toEqual(['CLIENTS_FILE client_id "a" is given twice']);
     file('object.json', '{"client_id":"a"}');
     expect(faultsOf({ CLIENTS_FILE: 'object.json' })).toEqual([
@@ -91,6 +92,19 @@ describe('faults', () => {
     ]);
     file('resource.json', '[{"audience":"https://api.example","token_seconds":901,"scope":"x"}]');
     expect(faultsOf({ RESOURCES_FILE: 'resource.json' })).toHaveLength(2);
+  });
+
+  test('an app without a secret or without an address is told what would be right, in the same run', () => {
+    file(
+      'apps.json',
+      '[{"client_id":"a"},{"client_id":"b","client_secret":"ä","redirect_uris":["https://b.example/"]}]',
+    );
+    expect(faultsOf({ CLIENTS_FILE: 'apps.json', PORT: 'x' })).toEqual([
+      expect.stringMatching(/^PORT /),
+      expect.stringMatching(/client_secret must be given, or "token_endpoint_auth_method": "none"/),
+      expect.stringMatching(/redirect_uris must name at least one address/),
+      expect.stringMatching(/client_secret must be printable ASCII/),
+    ]);
   });
 
   test('a secret never appears in what is reported', () => {
