@@ -102,7 +102,10 @@ test('Redirects: http: (not loopback) or javascript: at registration is refused'
   const directory = await mkdtemp(join(tmpdir(), 'cypher-clients-'));
   const file = join(directory, 'clients.json');
   const faultOf = async (uri: string) => {
-    await writeFile(file, JSON.stringify([{ client_id: 'x', redirect_uris: [uri] }]));
+    await writeFile(
+      file,
+      JSON.stringify([{ client_id: 'x', client_secret: 'a secret', redirect_uris: [uri] }]),
+    );
     try {
       loadConfig({ CLIENTS_FILE: file, DATA_DIR: directory }, process.cwd());
       return 'none';
