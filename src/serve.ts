@@ -29,8 +29,9 @@ export async function serve(config: Config): Promise<void> {
     leaving = true;
     await (await cluster?.catch(() => undefined))?.stop();
   };
+  // Not `once`: npm passes on a signal that the whole process group has received already, and the second must not kill.
   const stopEarly = () => void takeDown().finally(() => process.exit(0));
-  process.once('SIGTERM', stopEarly).once('SIGINT', stopEarly);
+  process.on('SIGTERM', stopEarly).on('SIGINT', stopEarly);
   try {
     await start(config, kek, cluster, () => leaving);
   } catch (error) {
