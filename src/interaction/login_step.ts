@@ -4,6 +4,7 @@
  */
 import { randomId } from '../lib/crypto.ts';
 import type { Query } from '../storage/database.ts';
+import { spend } from '../storage/spent.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 
 export const loginStepSeconds = 180;
@@ -35,12 +36,6 @@ export function createLoginSteps(tokens: Pick<Tokens, 'seal' | 'open'>, now: () 
       if (typeof claims.sub !== 'string' || typeof claims.jti !== 'string') return undefined;
       return { accountId: claims.sub, jti: claims.jti };
     },
-    async spend(query, jti) {
-      const rows = await query(
-        'insert into spent (id, expires_at) values ($1, $2) on conflict (id) do nothing returning id',
-        [`step:${jti}`, new Date(now() + loginStepSeconds * 1000)],
-      );
-      return rows.length === 1;
-    },
+    spend: (query, jti) => spend(query, `step:${jti}`, now() + loginStepSeconds * 1000),
   };
 }

@@ -9,6 +9,7 @@ import { AppError, invalidRequest } from '../lib/errors.ts';
 import type { Opaque } from '../opaque/opaque.ts';
 import type { Database } from '../storage/database.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
+import { spend } from '../storage/spent.ts';
 import type { Devices } from './devices.ts';
 
 export interface PasswordDeps {
@@ -69,15 +70,6 @@ export function createPasswords(deps: PasswordDeps): Passwords {
     },
   };
 
-  /** Marks a login state as used, for good: the cache may have had two copies of it around an outage. */
-  const spend = async (query: Database['query'], id: string): Promise<boolean> => {
-    const rows = await query(
-      'insert into spent (id, expires_at) values ($1, $2) on conflict (id) do nothing returning id',
-      [`ke2:${id}`, new Date(now() + keptSeconds * 1000)],
-    );
-    return rows.length === 1;
-  };
-
   return {
     async loginInit(uid, username, ke1, device) {
       const { key } = accounts.parseUsername(username);
@@ -102,7 +94,7 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       const proved = opaque.loginFinish(ke3, expected);
       if (!proved || accountId === undefined) throw wrongCredentials();
       const first = await database.transaction(async (query) => {
-        if (!(await spend(query, id))) return false;
+        if (!(await spend(query, `ke2:${id}`, now() + keptSeconds * 1000))) return false;
         await failures.refund(Buffer.from(bucket, 'base64url'), query);
         return true;
       });

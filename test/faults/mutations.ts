@@ -61,7 +61,7 @@ export const mutations: Record<string, Edit[]> = {
   ],
   step_token: [
     {
-      file: 'interaction/login_step.ts',
+      file: 'storage/spent.ts',
       find: 'return rows.length === 1;',
       replace: 'return rows.length < 2;',
     },
@@ -73,7 +73,7 @@ export const mutations: Record<string, Edit[]> = {
       replace: 'ephemeral.get(`ke2:',
     },
     {
-      file: 'interaction/password.ts',
+      file: 'storage/spent.ts',
       find: 'return rows.length === 1;',
       replace: 'return rows.length < 2;',
     },
