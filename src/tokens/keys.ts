@@ -1,6 +1,6 @@
 // The keys that tokens are made with: which kinds of token there are, and what the server must hold for each
 // before it may start. Pure: where the bytes come from, and when one key follows another, is the caller's
-// business. app.ts builds the keyset once from the stored keys; tokens.ts uses it.
+// business. app.ts builds a keyset from the stored keys whenever these have changed; tokens.ts uses it.
 
 import { keyId, serializeKey } from './paserk.ts';
 import { createV4LocalKey, type V4LocalKey } from './v4_local.ts';
@@ -10,21 +10,27 @@ import { createV4KeyPair, type V4PublicKey } from './v4_public.ts';
 export type TokenKind = 'step' | 'session' | 'access' | 'refresh' | 'public';
 
 /**
- * `signing`: makes new tokens and opens its own. `verifying`: only opens what it made before it was followed.
+ * `next`: will make tokens soon, and opens those that another instance has begun to make. `signing`: makes new tokens
+ * and opens its own. `verifying`: only opens what it made before it was followed.
  */
-export type KeyState = 'signing' | 'verifying';
+export type KeyState = 'next' | 'signing' | 'verifying';
 
 /** A key as stored: 32 bytes, for `public` the Ed25519 seed (RFC 8032), from which its other half follows. */
 export interface RawKey {
   kind: TokenKind;
   bytes: Uint8Array;
   state: KeyState;
+  /** When it begins to make tokens, and when the last of them has expired; milliseconds since the epoch. */
+  notBefore?: number | undefined;
+  notAfter?: number | undefined;
 }
 
 interface NamedKey {
   /** PASERK id, `k4.lid.…` or `k4.pid.…`. */
   readonly kid: string;
   readonly state: KeyState;
+  readonly notBefore: number | undefined;
+  readonly notAfter: number | undefined;
 }
 
 export interface LocalTokenKey extends NamedKey {
@@ -74,11 +80,12 @@ export function createKeyset(raw: readonly RawKey[]): Keyset {
   // of.
   for (const { kind, state } of raw) {
     if (!Object.hasOwn(keyset, kind)) throw new Error(`token kind ${kind}: there is no such kind`);
-    if (state !== 'signing' && state !== 'verifying')
-      throw new Error(`token kind ${kind}: unknown state ${state}`);
+    if (!keyStates.includes(state)) throw new Error(`token kind ${kind}: unknown state ${state}`);
   }
   return keyset;
 }
+
+const keyStates: readonly KeyState[] = ['next', 'signing', 'verifying'];
 
 function createKindKeys(kind: TokenKind, raw: readonly RawKey[]): KindKeys {
   const all = raw.map(createTokenKey);
@@ -93,17 +100,18 @@ function createKindKeys(kind: TokenKind, raw: readonly RawKey[]): KindKeys {
   return { signing: only, all };
 }
 
-function createTokenKey({ kind, bytes, state }: RawKey): TokenKey {
+function createTokenKey({ kind, bytes, state, notBefore, notAfter }: RawKey): TokenKey {
   if (bytes.length !== 32) throw new Error(`token kind ${kind}: a key is 32 bytes, found ${bytes.length}`);
+  const named = { state, notBefore, notAfter };
   if (kind !== 'public') {
-    return { kind, purpose: 'local', kid: keyId('local', bytes), state, key: createV4LocalKey(bytes) };
+    return { ...named, kind, purpose: 'local', kid: keyId('local', bytes), key: createV4LocalKey(bytes) };
   }
   const { secretKey, publicKey, publicBytes } = createV4KeyPair(bytes);
   return {
+    ...named,
     kind,
     purpose: 'public',
     kid: keyId('public', publicBytes),
-    state,
     secretKey,
     publicKey,
     paserk: serializeKey('public', publicBytes),

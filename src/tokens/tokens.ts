@@ -31,17 +31,28 @@ export interface Claims {
   [name: string]: unknown;
 }
 
-/** A key for others to verify `public` tokens with. */
+/** A key for others to verify `public` tokens with, as it is published. */
 export interface PublishedKey {
   kid: string;
   /** `k4.public.…` (PASERK). */
+  paserk: string;
+  /** The same, under its first name. */
   key: string;
   state: KeyState;
+  /** RFC 3339: no token of this key is older. */
+  not_before?: string;
+  /** RFC 3339: from then on there is no token of this key, and it is published no more. */
+  not_after?: string;
 }
 
 export interface TokensDeps {
   issuer: string;
   keyset: Keyset;
+  /**
+   * Asked before a token of an unknown key is refused: resolves once keys that another instance has made a moment ago
+   * have been handed to `useKeys`.
+   */
+  lookForKeys?: () => Promise<void>;
   /** Milliseconds since the epoch. */
   now: () => number;
 }
@@ -51,13 +62,17 @@ interface TokenForm {
   prefix: string;
   signing: { key: TokenKey; footer: Uint8Array };
   byFooter: ReadonlyMap<string, TokenKey>;
+  /** Of the footers of a kind, which differ in the key's id alone. */
+  footerLength: number;
   implicitAssertion: Uint8Array;
 }
 
 function formOf(issuer: string, kind: TokenKind, { signing, all }: KindKeys): TokenForm {
+  const footer = footerOf(signing);
   return {
     prefix: `v4.${signing.purpose}.`,
-    signing: { key: signing, footer: footerOf(signing) },
+    signing: { key: signing, footer },
+    footerLength: footer.toString('base64url').length,
     byFooter: new Map(all.map((key) => [footerOf(key).toString('base64url'), key])),
     // JSON, so that no issuer and kind can read like another issuer and kind put together.
     implicitAssertion: Buffer.from(JSON.stringify([issuer, kind])),
@@ -68,18 +83,26 @@ function footerOf({ kid }: TokenKey): Buffer {
   return Buffer.from(JSON.stringify({ kid }));
 }
 
-/** `seal` and `open` of every kind of token, for one issuer and one set of keys. */
-export function createTokens({ issuer, keyset, now }: TokensDeps) {
+/** `seal` and `open` of every kind of token, for one issuer and, at a time, one set of keys. */
+export function createTokens({ issuer, keyset: first, lookForKeys, now }: TokensDeps) {
   const v4Local = createV4Local();
   const v4LocalRepeatable = createV4Local(repeatableNonce);
   const v4Public = createV4Public();
-  const forms: Record<TokenKind, TokenForm> = {
-    step: formOf(issuer, 'step', keyset.step),
-    session: formOf(issuer, 'session', keyset.session),
-    access: formOf(issuer, 'access', keyset.access),
-    refresh: formOf(issuer, 'refresh', keyset.refresh),
-    public: formOf(issuer, 'public', keyset.public),
-  };
+  let keyset: Keyset;
+  let forms: Record<TokenKind, TokenForm>;
+  useKeys(first);
+
+  /** From now on these keys make and open tokens. What is being made or opened goes on with those it began with. */
+  function useKeys(keys: Keyset): void {
+    keyset = keys;
+    forms = {
+      step: formOf(issuer, 'step', keys.step),
+      session: formOf(issuer, 'session', keys.session),
+      access: formOf(issuer, 'access', keys.access),
+      refresh: formOf(issuer, 'refresh', keys.refresh),
+      public: formOf(issuer, 'public', keys.public),
+    };
+  }
 
   /**
    * Makes a token of this kind from the claims, to which iss, type, iat and exp are added (and win). Times
@@ -116,10 +139,11 @@ export function createTokens({ issuer, keyset, now }: TokensDeps) {
     token: string,
     { ignoreExpiration = false }: { ignoreExpiration?: boolean } = {},
   ): Promise<Claims | undefined> {
-    const { prefix, byFooter, implicitAssertion } = forms[kind];
+    const { prefix, implicitAssertion } = forms[kind];
     if (typeof token !== 'string' || token.length > MAX_TOKEN_LENGTH || !token.startsWith(prefix))
       return undefined;
-    const key = byFooter.get(token.slice(token.lastIndexOf('.') + 1));
+    const footer = token.slice(token.lastIndexOf('.') + 1);
+    const key = forms[kind].byFooter.get(footer) ?? (await keyFoundFor(kind, footer));
     if (key === undefined) return undefined;
     const claims = await verified(key, token, implicitAssertion);
     if (claims === undefined || claims.iss !== issuer || claims.type !== kind) return undefined;
@@ -132,6 +156,12 @@ export function createTokens({ issuer, keyset, now }: TokensDeps) {
     if (!(iat <= seconds + MAX_CLOCK_SKEW_SECONDS)) return undefined;
     if (!(seconds < exp) && !ignoreExpiration) return undefined;
     return { ...claims, iss: issuer, type: kind, iat, exp };
+  }
+
+  async function keyFoundFor(kind: TokenKind, footer: string): Promise<TokenKey | undefined> {
+    if (footer.length !== forms[kind].footerLength) return undefined;
+    await lookForKeys?.();
+    return forms[kind].byFooter.get(footer);
   }
 
   async function verified(key: TokenKey, token: string, implicitAssertion: Uint8Array) {
@@ -150,14 +180,25 @@ export function createTokens({ issuer, keyset, now }: TokensDeps) {
     }
   }
 
-  /** The keys to publish at /.well-known/paseto-keys: those of all `public` tokens still alive. */
+  /** The keys to publish at /.well-known/paseto-keys: those of all `public` tokens alive or soon to be made. */
   function publicKeys(): PublishedKey[] {
     return keyset.public.all.flatMap((key) =>
-      key.purpose === 'public' ? [{ kid: key.kid, key: key.paserk, state: key.state }] : [],
+      key.purpose === 'public'
+        ? [
+            {
+              kid: key.kid,
+              paserk: key.paserk,
+              key: key.paserk,
+              state: key.state,
+              ...(key.notBefore !== undefined && { not_before: rfc3339(Math.floor(key.notBefore / 1000)) }),
+              ...(key.notAfter !== undefined && { not_after: rfc3339(Math.ceil(key.notAfter / 1000)) }),
+            },
+          ]
+        : [],
     );
   }
 
-  return { seal, open, publicKeys };
+  return { seal, open, publicKeys, useKeys };
 }
 
 /** Unix seconds as PASETO writes a time. */

@@ -5,10 +5,23 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { createKeyset, type RawKey, type TokenKind } from '../../src/tokens/keys.ts';
 import { deserializeKey, serializeKey } from '../../src/tokens/paserk.ts';
-import { bytesOf, CLAIMS, EXPIRES, KINDS, ownKeys, rawKeys, sealEach, tokensWith } from './tokens_support.ts';
+import { createTokens } from '../../src/tokens/tokens.ts';
+import {
+  bytesOf,
+  CLAIMS,
+  EXPIRES,
+  ISSUER,
+  KINDS,
+  NOW,
+  ownKeys,
+  rawKeys,
+  sealEach,
+  tokensWith,
+} from './tokens_support.ts';
 
 const tokens = tokensWith();
 const sealed = await sealEach();
+const now = () => NOW * 1000;
 
 describe('keys', () => {
   const followed = ownKeys.map((raw): RawKey => ({ ...raw, state: 'verifying' }));
@@ -21,6 +34,53 @@ describe('keys', () => {
     expect(await rotated.open(kind, token)).toBeDefined();
     expect(await tokens.open(kind, token)).toBeUndefined();
     expect(await tokensWith({ keys: following }).open(kind, sealed[kind]), 'dropped').toBeUndefined();
+  });
+
+  test.each(KINDS)(
+    'a %s key that was made elsewhere a moment ago is looked for once, rubbish is not',
+    async (kind) => {
+      const keys = createKeyset([...followed, ...following]);
+      const made = await createTokens({ issuer: ISSUER, keyset: keys, now }).seal(kind, CLAIMS, {
+        expiresAt: EXPIRES,
+      });
+      let looks = 0;
+      const behind = createTokens({
+        issuer: ISSUER,
+        keyset: createKeyset(ownKeys),
+        async lookForKeys() {
+          looks += 1;
+          if (looks === 2) behind.useKeys(keys);
+        },
+        now,
+      });
+      expect(await behind.open(kind, made.slice(0, made.lastIndexOf('.')))).toBeUndefined();
+      expect(await behind.open(kind, `${made}AA`)).toBeUndefined();
+      expect(looks).toBe(0);
+      expect(await behind.open(kind, made)).toBeUndefined();
+      expect(looks).toBe(1);
+      expect(await behind.open(kind, made)).toBeDefined();
+      expect(await behind.open(kind, sealed[kind]), 'of a key that verifies').toBeDefined();
+      expect(looks).toBe(2);
+      behind.useKeys(createKeyset(following));
+      expect(await behind.open(kind, sealed[kind]), 'dropped').toBeUndefined();
+    },
+  );
+
+  test('a next key opens, and is published, before it makes anything', async () => {
+    const next = following.map((raw): RawKey => ({ ...raw, state: 'next', notBefore: NOW * 1000 + 1 }));
+    const rotating = tokensWith({ keys: [...ownKeys, ...next] });
+    const elsewhere = tokensWith({ keys: [...followed, ...following] });
+    for (const kind of KINDS) {
+      const token = await elsewhere.seal(kind, CLAIMS, { expiresAt: EXPIRES });
+      expect(await rotating.open(kind, token)).toBeDefined();
+      expect(
+        await tokens.open(kind, await rotating.seal(kind, CLAIMS, { expiresAt: EXPIRES })),
+      ).toBeDefined();
+    }
+    expect(rotating.publicKeys()).toMatchObject([
+      { state: 'signing' },
+      { state: 'next', not_before: '2027-01-15T08:00:00Z' },
+    ]);
   });
 
   test('only the public halves of the public keys are published, each with the id its tokens carry', async () => {
