@@ -1,0 +1,33 @@
+/**
+ * What a command works on: the server's own configuration and database, while the server runs. Commands open no port and
+ * start nothing; each ends its connections, so that the process ends.
+ */
+import { type Audit, createAudit } from '../audit/audit.ts';
+import { type Config, loadConfig } from '../config/load.ts';
+import { createLog } from '../lib/log.ts';
+import { type Database, openDatabase } from '../storage/database.ts';
+import { runningPostgresUrl } from '../storage/embedded_postgres.ts';
+
+export interface Stage {
+  config: Config;
+  database: Database;
+  audit: Audit;
+  now: () => number;
+}
+
+/** Opens the database, runs `work`, writes the audit log and closes. Rejects with ConfigError or what `work` throws. */
+export async function onStage<T>(work: (stage: Stage) => Promise<T>): Promise<T> {
+  const config = loadConfig();
+  const url = config.DATABASE_URL ?? (await runningPostgresUrl(config.DATA_DIR));
+  const database = openDatabase(url, { onIdleError: () => {} });
+  const audit = createAudit(database, createLog('warn'), Date.now);
+  try {
+    return await work({ config, database, audit, now: Date.now });
+  } finally {
+    await audit.flush();
+    await database.close();
+  }
+}
+
+/** One line on standard output. */
+export const print = (line: string): void => void process.stdout.write(`${line}\n`);
