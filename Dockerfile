@@ -25,6 +25,11 @@ COPY migrations migrations
 COPY config config
 COPY views views
 COPY --from=build /app/views/assets views/assets
+# What Node makes of the sources, so that a container starts in half the time and without the compiler in its memory: main.ts
+# stops at a setting that is none, the rest is loaded by itself.
+ENV NODE_COMPILE_CACHE=/app/node_modules/.cache/compile
+RUN PORT=none node src/main.ts 2>&1 | grep PORT && \
+  node --eval "import('./src/serve.ts').then(() => import('./src/app.ts'))"
 USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \

@@ -59,6 +59,8 @@ export async function startCypher(
     REDIS_URL: stage.redisUrl,
     KEY_ENCRYPTION_KEY: kek.toString('base64url'),
     DATA_DIR: directory,
+    // As `npm start` and the container have it.
+    NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compile'),
     CLIENTS_FILE: join(directory, 'clients.json'),
     LIMIT_ADDRESS_PER_MINUTE: '1000000',
     LIMIT_ACCOUNT_FAILURES: '1000',
