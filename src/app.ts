@@ -9,11 +9,14 @@ import { createAccounts } from './accounts/accounts.ts';
 import { createFailures } from './accounts/failures.ts';
 import type { Audit } from './audit/audit.ts';
 import { type Config, ConfigError } from './config/load.ts';
+import { createDeliveries } from './deliveries/deliveries.ts';
+import { createDeliveryStore } from './deliveries/store.ts';
 import { createAssets } from './http/assets.ts';
 import { renderErrors } from './http/errors.ts';
 import { securityHeaders } from './http/headers.ts';
 import type { Metrics } from './http/metrics.ts';
 import { sameOriginOnly } from './http/origin.ts';
+import { createOutgoing } from './http/outgoing.ts';
 import { createAddressLimit } from './http/rate_limit.ts';
 import { createRequestIdentity } from './http/request.ts';
 import { createSite } from './http/site.ts';
@@ -27,6 +30,7 @@ import { createInteractionRoutes } from './interaction/routes.ts';
 import { createSecondFactor } from './interaction/second_factor.ts';
 import { createStandings } from './interaction/standing.ts';
 import { openKeyring } from './keys/keyring.ts';
+import { cookieNames } from './lib/cookies.ts';
 import { createSealer } from './lib/crypto.ts';
 import type { Log } from './lib/log.ts';
 import { createAdapter } from './oidc/adapter.ts';
@@ -36,6 +40,7 @@ import { createProviderPages } from './oidc/pages.ts';
 import { clientFaults, createOidc } from './oidc/provider.ts';
 import { createRecordStore } from './oidc/record_store.ts';
 import { describeScope } from './oidc/scopes.ts';
+import { createSignedOut } from './oidc/signed_out.ts';
 import { createOpaque } from './opaque/opaque.ts';
 import { createRefreshStore } from './refresh/store.ts';
 import { createRevocations } from './revocation/revocations.ts';
@@ -62,10 +67,19 @@ export interface AppDeps {
   stopping: () => boolean;
 }
 
-export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => void;
+export interface App {
+  handle(req: IncomingMessage, res: ServerResponse): void;
+  /** Begins what goes on beside requests. */
+  start(): void;
+  /** Ends it, and waits for what is under way. */
+  stop(): Promise<void>;
+}
+
+/** How long the page after a sign-out waits for the apps' first answers. */
+const signOutWaitMs = 2500;
 
 /** Builds the server. Throws ConfigError for clients that break the metadata rules. */
-export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHandler> {
+export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const { database, cache, log, audit, metrics, now } = deps;
   const sealer = createSealer(deps.kek);
   const keyring = await openKeyring(database, sealer, keyKinds, now);
@@ -91,11 +105,16 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
   const assets = createAssets({ dir: join(deps.root, 'views/assets') });
   const views = createViews({ viewsDir: join(deps.root, 'views'), assets });
 
+  // Apps in the configuration may be on the inside; others may not make this server ask there.
+  const registered = new Set(addressesOf(config.clients));
   const cookieKeys = [keyring.derive('cookies').toString('base64url')];
+  const secureCookies = config.ISSUER.startsWith('https:');
+  const signedOut = createSignedOut(cookieNames(secureCookies).signedOut, secureCookies);
   const {
     provider,
     sessionCookie,
     middleware: oidc,
+    sendLogout,
   } = createOidc({
     config,
     accounts,
@@ -107,7 +126,13 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
     }),
     jwks: privateJwks(keyring),
     cookieKeys,
-    pages: createProviderPages(views, accounts),
+    pages: createProviderPages({
+      views,
+      accounts,
+      signedOut,
+      appsAfterSignOut: (uid) => deliveries.afterSignOut(uid, signOutWaitMs),
+    }),
+    outgoing: createOutgoing({ mayBePrivate: (url) => registered.has(url) }),
     tokens,
     refresh,
     revocations,
@@ -124,6 +149,17 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
     },
     now,
   });
+  signedOut.noteAt(provider);
+  const deliveries = createDeliveries({
+    store: createDeliveryStore(database, now),
+    send: ({ clientId, accountId, sid }) => sendLogout(clientId, accountId, sid),
+    onOutcome(outcome, { kind, clientId, accountId, attempt }) {
+      metrics.deliveries.inc({ kind, outcome });
+      if (outcome !== 'failed')
+        audit.record({ event: `${kind}.${outcome}`, accountId, clientId, detail: { attempt } });
+    },
+    log,
+  });
   const faults = await clientFaults(
     provider,
     config.clients.map((client) => client.client_id),
@@ -138,7 +174,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
       interactions,
       accounts,
       loginSteps,
-      secureCookies: config.ISSUER.startsWith('https:'),
+      secureCookies,
     }),
     pages: createPages({ render: views.render, totp, describeScope }),
     passwords: createPasswords({ accounts, opaque, failures, devices, ephemeral, sealer, database, now }),
@@ -180,8 +216,22 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<RequestHa
   app.on('error', (error) => log.error({ cause: error }, 'a response could not be completed'));
   const identify = createRequestIdentity(config.ISSUER, config.TRUSTED_PROXIES);
   const handle = app.callback();
-  return (req, res) => {
-    identify(req);
-    void handle(req, res);
+  return {
+    handle(req, res) {
+      identify(req);
+      void handle(req, res);
+    },
+    start: deliveries.start,
+    stop: deliveries.stop,
   };
 }
+
+/** Every address in the apps' metadata at which this server may be sent to ask, as it would ask for it. */
+const addressesOf = (clients: Config['clients']): string[] =>
+  clients.flatMap((client) =>
+    Object.entries(client).flatMap(([name, value]) =>
+      /_(uri|uris|endpoint)$/.test(name)
+        ? [value].flat().flatMap((uri) => URL.parse(String(uri))?.href ?? [])
+        : [],
+    ),
+  );

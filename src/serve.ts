@@ -82,7 +82,7 @@ async function start(
   metrics.watch(database.pool, () => cache.state() === 'degraded');
   const audit = createAudit(database, log, now);
   const sweeper = createSweeper(database, log, now);
-  const handler = await buildApp(config, {
+  const app = await buildApp(config, {
     database,
     cache,
     kek: kek.key,
@@ -96,7 +96,7 @@ async function start(
 
   const server = createServer(
     { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 65_000 },
-    handler,
+    app.handle,
   );
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -106,6 +106,7 @@ async function start(
     config.METRICS_PORT && (await serveMetrics(metrics, config.HOST, config.METRICS_PORT));
   sweeper.start(sweepEveryMs);
   shrinkHeapAfterStart(1000);
+  app.start();
   for (const line of announcement(config, kek.path)) log.info(line);
   if (process.stdout.isTTY) process.stdout.write(`\nOpen ${config.ISSUER}\n`);
 
@@ -120,6 +121,7 @@ async function start(
     await new Promise((resolve) => server.close(resolve));
     clearInterval(idle);
     if (metricsServer) metricsServer.close();
+    await app.stop();
     await audit.flush();
     await Promise.allSettled([database.close(), cache.close()]);
     await embedded?.stop();

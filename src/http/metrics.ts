@@ -44,6 +44,12 @@ export function createMetrics() {
     labelNames: ['event'],
     registers,
   });
+  const deliveries = new Counter({
+    name: 'cypher_deliveries_total',
+    help: 'Attempts to tell apps of ended sessions and answered requests: delivered, failed (tried again), given_up.',
+    labelNames: ['kind', 'outcome'],
+    registers,
+  });
   const storage = new Histogram({
     name: 'cypher_storage_seconds',
     help: 'How long PostgreSQL and Redis took to answer.',
@@ -58,6 +64,7 @@ export function createMetrics() {
     refreshes,
     oauthErrors,
     ended,
+    deliveries,
     /** For storage/: called with the seconds that each call took. */
     observeStorage: (store: 'postgresql' | 'redis', seconds: number, ok: boolean): void =>
       storage.observe({ store, outcome: ok ? 'ok' : 'error' }, seconds),

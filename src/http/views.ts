@@ -46,9 +46,16 @@ export interface Views {
   };
   /** `action` and `xsrf` as oidc-provider hands them to its logout page. */
   logout: { action: string; xsrf: string; username?: string | undefined; clientName?: string | undefined };
-  logout_done: { clientName?: string | undefined };
+  /** `apps`: the others of the session, and whether they know. */
+  logout_done: { clientName?: string | undefined; apps: SignedOutApp[] };
   /** `id` is in the log; `hint` says what the person can do. */
   error: { status: number; title: string; message: string; id: string; hint?: string | undefined };
+}
+
+/** `silent`: was told and has not answered. `unaware`: has no address at which it could be told. */
+export interface SignedOutApp {
+  name: string;
+  state: 'signed_out' | 'silent' | 'unaware';
 }
 
 interface Page<View> {

@@ -9,5 +9,6 @@ export function cookieNames(secure: boolean) {
     interaction: `${path}cypher_interaction`,
     resume: `${path}cypher_resume`,
     step: `${path}cypher_step`,
+    signedOut: `${path}cypher_signed_out`,
   };
 }

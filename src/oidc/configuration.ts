@@ -6,6 +6,7 @@ import type { Configuration, JWK, KoaContextWithOIDC, ResourceServer } from 'oid
 import { errors } from 'oidc-provider';
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Config } from '../config/load.ts';
+import type { Outgoing } from '../http/outgoing.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { accountClaims, claimsByScope, mfaAcr } from './claims.ts';
 import { lifeSeconds } from './life.ts';
@@ -37,6 +38,8 @@ export interface ConfigurationDeps {
   jwks: JWK[];
   cookieKeys: string[];
   pages: Pages;
+  /** What the provider asks of apps' addresses: keys, sector identifiers, metadata documents, logout. */
+  outgoing: Outgoing;
   now: () => number;
 }
 
@@ -48,7 +51,13 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
   return {
     adapter: deps.adapter,
     clients: config.clients as NonNullable<Configuration['clients']>,
-    clientDefaults: { require_auth_time: true, grant_types: ['authorization_code'] },
+    clientDefaults: {
+      require_auth_time: true,
+      grant_types: ['authorization_code'],
+      // A logout without `sid` would end all of a person's sessions at the app, also those of other browsers.
+      backchannel_logout_session_required: true,
+    },
+    fetch: deps.outgoing as NonNullable<Configuration['fetch']>,
     extraClientMetadata: { properties: ['first_party', 'require_pkce'] },
     jwks: { keys: deps.jwks },
     cookies: {
@@ -126,6 +135,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
         logoutSource: (ctx) => pages.logout(ctx, xsrfOf(ctx)),
         postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx),
       },
+      backchannelLogout: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: async (_ctx, _client, oneOf) => oneOf ?? [],

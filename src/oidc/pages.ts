@@ -1,9 +1,16 @@
 /** The pages that oidc-provider asks for: errors of its endpoints, sign-out and signed out. */
-import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
-import type { PageViews } from '../http/views.ts';
+import type { PageViews, SignedOutApp } from '../http/views.ts';
 import type { Pages } from './configuration.ts';
+import type { SignedOut } from './signed_out.ts';
+
+const nameOf = (client: Client | undefined): string | undefined =>
+  client ? (client.clientName ?? client.clientId) : undefined;
+
+/** What a person is told of an app after the sign-out, by the state of its delivery. */
+const answers: Record<string, SignedOutApp['state']> = { delivered: 'signed_out', no_address: 'unaware' };
 
 /** What to do about an error that a person can do something about; the library's own words are for developers. */
 const hints: Record<string, string> = {
@@ -15,7 +22,20 @@ const hints: Record<string, string> = {
   temporarily_unavailable: 'Try again in a moment.',
 };
 
-export function createProviderPages(views: PageViews, accounts: Pick<Accounts, 'byId'>): Pages {
+export interface ProviderPagesDeps {
+  views: PageViews;
+  accounts: Pick<Accounts, 'byId'>;
+  signedOut: SignedOut;
+  /** The apps of a session that has ended, once each has been told or has had its time. */
+  appsAfterSignOut(sessionUid: string): Promise<{ clientId: string; state: string }[]>;
+}
+
+export function createProviderPages({
+  views,
+  accounts,
+  signedOut,
+  appsAfterSignOut,
+}: ProviderPagesDeps): Pages {
   function page(ctx: KoaContextWithOIDC, html: string, formTargets: (string | undefined)[] = []): void {
     ctx.type = 'html';
     ctx.set('Cache-Control', 'no-store');
@@ -51,18 +71,21 @@ export function createProviderPages(views: PageViews, accounts: Pick<Accounts, '
         action: '/session/end/confirm',
         xsrf,
         username: account?.username,
-        clientName: client ? (client.clientName ?? client.clientId) : undefined,
+        clientName: nameOf(client),
       });
       page(ctx, html, [typeof target === 'string' ? target : undefined]);
     },
     async loggedOut(ctx) {
       const { client } = ctx.oidc;
-      page(
-        ctx,
-        views.render('logout_done', {
-          clientName: client ? (client.clientName ?? client.clientId) : undefined,
-        }),
+      const sessionUid = signedOut.read(ctx);
+      const told = sessionUid === undefined ? [] : await appsAfterSignOut(sessionUid);
+      const apps = await Promise.all(
+        told.map(async ({ clientId, state }) => ({
+          name: nameOf(await ctx.oidc.provider.Client.find(clientId)) ?? clientId,
+          state: answers[state] ?? 'silent',
+        })),
       );
+      page(ctx, views.render('logout_done', { clientName: nameOf(client), apps }));
     },
   };
 }

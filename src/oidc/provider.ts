@@ -11,6 +11,7 @@ import type { RefreshStore } from '../refresh/store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { completeAnswers } from './answers.ts';
+import { type SendLogout, takeOverBackchannelLogout } from './backchannel_logout.ts';
 import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
 import { lifeSeconds } from './life.ts';
 import { usePasetoAccessTokens } from './paseto_access_tokens.ts';
@@ -43,6 +44,7 @@ export interface Oidc {
   sessionCookie: Middleware;
   /** Serves the OAuth and OpenID endpoints. */
   middleware: Middleware;
+  sendLogout: SendLogout;
 }
 
 /** Builds oidc-provider with our stores, tokens and pages. Throws where its configuration is faulty. */
@@ -54,6 +56,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   // http/request.ts has already settled who the client is and under which name it reached us.
   provider.proxy = true;
   keepSessionOnNewIdentifier(provider);
+  const sendLogout = takeOverBackchannelLogout(provider);
   usePasetoAccessTokens(provider, {
     issuer: config.ISSUER,
     tokens,
@@ -79,7 +82,7 @@ export function createOidc(deps: OidcDeps): Oidc {
     now,
   });
   const middleware = compose([completeAnswers(provider), ...provider.middleware]) as Middleware;
-  return { provider, sessionCookie, middleware };
+  return { provider, sessionCookie, middleware, sendLogout };
 }
 
 const errorEvents = [

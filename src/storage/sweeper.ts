@@ -10,7 +10,15 @@ import type { Database } from './database.ts';
 export const sweepEveryMs = 5_000;
 
 /** Tables with an `expires_at`, but for refresh families: see below. */
-const tables = ['ephemeral', 'spent', 'revocations', 'login_failures', 'records', 'sessions'] as const;
+const tables = [
+  'ephemeral',
+  'spent',
+  'revocations',
+  'login_failures',
+  'records',
+  'sessions',
+  'deliveries',
+] as const;
 
 const batchRows = 500;
 const batchFamilies = 200;

@@ -3,9 +3,10 @@
  * its words are matched. Where a release does otherwise, this breaks before a guarantee does.
  */
 import { readFile } from 'node:fs/promises';
-import { exportJWK, generateKeyPair } from 'jose';
+import { decodeProtectedHeader, exportJWK, generateKeyPair } from 'jose';
 import Provider, { errors, interactionPolicy } from 'oidc-provider';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { takeOverBackchannelLogout } from '../../src/oidc/backchannel_logout.ts';
 import { prompts } from '../../src/oidc/policy.ts';
 import { keepSessionOnNewIdentifier } from '../../src/oidc/session_identifier.ts';
 import { apps } from '../support/apps.ts';
@@ -142,6 +143,44 @@ test('Session.save destroys the session under its old id by `oldId`, which our o
   };
   expect(await change(false)).toEqual(['Session.upsert', 'Session.destroy', 'Session.upsert']);
   expect(await change(true)).toEqual(['Session.upsert', 'Session.upsert']);
+});
+
+test('Client.backchannelLogout makes a logout token and posts it through `fetch`; a sign-out calls nothing else', async () => {
+  const client = {
+    client_id: 'told',
+    redirect_uris: ['https://told.example/'],
+    client_secret: 'x'.repeat(32),
+  };
+  const posted: [string, { method: string; redirect: string; body: URLSearchParams; signal: AbortSignal }][] =
+    [];
+  const provider = new Provider('http://localhost:1', {
+    adapter: (() => ({ find: async () => undefined })) as never,
+    clients: [{ ...client, backchannel_logout_uri: 'https://told.example/logout' }],
+    jwks: { keys: [key] },
+    cookies: { keys: ['x'] },
+    features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: true } },
+    ttl: { AccessToken: 900 },
+    fetch: (async (url: string, options: never) => {
+      posted.push([url, options]);
+      return new Response(null, { status: 204 });
+    }) as never,
+  });
+  const send = takeOverBackchannelLogout(provider);
+  const found = (await provider.Client.find('told')) as unknown as {
+    backchannelLogout(accountId: string, sid: string): Promise<void>;
+  };
+  await found.backchannelLogout('somebody', 'a sid');
+  expect(posted).toEqual([]);
+  expect(await send('told', 'somebody', 'a sid')).toBe(true);
+  expect(await send('gone', 'somebody', 'a sid')).toBe(false);
+  const [[url, { method, redirect, body }] = ['', { method: '', redirect: '', body: undefined }]] = posted;
+  expect([posted.length, url, method, redirect]).toEqual([
+    1,
+    'https://told.example/logout',
+    'POST',
+    'manual',
+  ]);
+  expect(decodeProtectedHeader(body?.get('logout_token') ?? '').typ).toBe('logout+jwt');
 });
 
 test('the consent prompt has the check that first-party native apps are excused from', () => {

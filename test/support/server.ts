@@ -90,7 +90,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const cache = createRedisCache(redisUrl, () => {});
   await cache.redis?.ping().catch(() => {});
   const audit = createAudit(database, log, clock.now);
-  const handler = await buildApp(config, {
+  const app = await buildApp(config, {
     database,
     cache,
     kek,
@@ -101,7 +101,8 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     now: clock.now,
     stopping: () => false,
   });
-  server.on('request', handler);
+  server.on('request', app.handle);
+  app.start();
 
   const running: TestServer = {
     url: `http://localhost:${port}`,
@@ -113,6 +114,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+      await app.stop();
       await audit.flush();
       await cache.close();
       await database.close();

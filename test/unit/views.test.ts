@@ -41,7 +41,7 @@ const hostile: { [K in keyof Views]: Views[K] } = {
     apps: [{ name: HOSTILE, uri: 'https://a.example' }],
   },
   logout: { action: HOSTILE, xsrf: HOSTILE, username: HOSTILE, clientName: HOSTILE },
-  logout_done: { clientName: HOSTILE },
+  logout_done: { clientName: HOSTILE, apps: [{ name: HOSTILE, state: 'silent' }] },
   error: { status: 400, title: HOSTILE, message: HOSTILE, id: HOSTILE, hint: HOSTILE },
 };
 

@@ -1,0 +1,93 @@
+/**
+ * What apps are to be told, in PostgreSQL: rows come with the statement that ends a session (a trigger of
+ * migrations/0005_deliveries.sql), in the same transaction, so that a crash loses none. Taking a row schedules its next
+ * attempt: whoever takes it and dies has left it to the others.
+ */
+import type { Database } from '../storage/database.ts';
+
+export interface Delivery {
+  id: string;
+  kind: 'logout' | 'ping';
+  clientId: string;
+  accountId: string;
+  /** What the app knows the session by. */
+  sid: string | undefined;
+  /** What is sent, sealed. */
+  sealed: Buffer | undefined;
+  /** This attempt, from 1 on. */
+  attempt: number;
+}
+
+export type DeliveryState = 'waiting' | 'delivered' | 'given_up' | 'no_address';
+
+/** An app of a session that has ended, and whether it knows. */
+export interface ToldApp {
+  clientId: string;
+  state: DeliveryState;
+  /** True once a first attempt has had an outcome. */
+  tried: boolean;
+}
+
+export interface DeliveryStore {
+  /** Takes what is due, at most `limit`; no other instance takes it before its next attempt. */
+  take(limit: number): Promise<Delivery[]>;
+  /** Notes the outcome of an attempt: `waiting` for another one. */
+  note(id: string, state: DeliveryState, answer: string): Promise<void>;
+  ofSession(sessionUid: string): Promise<ToldApp[]>;
+}
+
+/** How long after each attempt the next one follows, in seconds: ten minutes in all, longer than an app's restart. */
+const pausesSeconds = [10, 20, 40, 80, 160, 290];
+
+export const mostAttempts = pausesSeconds.length + 1;
+
+interface Row {
+  id: string;
+  kind: Delivery['kind'];
+  client_id: string;
+  account_id: string;
+  sid: string | null;
+  sealed: Buffer | null;
+  attempts: number;
+}
+
+export function createDeliveryStore({ query }: Database, now: () => number): DeliveryStore {
+  return {
+    async take(limit) {
+      const rows = await query<Row>(
+        `update deliveries set attempts = attempts + 1,
+           next_attempt_at = $1::timestamptz + make_interval(secs => ($2::float8[])[least(attempts + 1, $3::int)])
+         where id = any(array(
+           select id from deliveries where state = 'waiting' and next_attempt_at <= $1
+           order by next_attempt_at limit $4 for update skip locked))
+         returning id, kind, client_id, account_id, sid, sealed, attempts`,
+        [new Date(now()), pausesSeconds, pausesSeconds.length, limit],
+      );
+      return rows.map((row) => ({
+        id: row.id,
+        kind: row.kind,
+        clientId: row.client_id,
+        accountId: row.account_id,
+        sid: row.sid ?? undefined,
+        sealed: row.sealed ?? undefined,
+        attempt: row.attempts,
+      }));
+    },
+    async note(id, state, answer) {
+      // An attempt that came back late does not undo what a later one has reached.
+      await query(`update deliveries set state = $2, answer = $3 where id = $1 and state = 'waiting'`, [
+        id,
+        state,
+        answer.slice(0, 300),
+      ]);
+    },
+    async ofSession(sessionUid) {
+      const rows = await query<{ client_id: string; state: DeliveryState; tried: boolean }>(
+        `select client_id, state, answer is not null as tried from deliveries
+         where session_uid = $1 and kind = 'logout' order by client_id`,
+        [sessionUid],
+      );
+      return rows.map(({ client_id, state, tried }) => ({ clientId: client_id, state, tried }));
+    },
+  };
+}
