@@ -5,6 +5,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import Koa from 'koa';
+import { createAccess } from './account/access.ts';
+import { createChanges } from './account/changes.ts';
+import { accountEventOf } from './account/outcomes.ts';
+import { createOverview } from './account/overview.ts';
+import { createProofs } from './account/proofs.ts';
+import { createAccountRoutes } from './account/routes.ts';
 import { createAccounts } from './accounts/accounts.ts';
 import { createFailures } from './accounts/failures.ts';
 import type { Audit } from './audit/audit.ts';
@@ -22,7 +28,6 @@ import { createRequestIdentity } from './http/request.ts';
 import { createSite } from './http/site.ts';
 import { createViews } from './http/views.ts';
 import { createDevices } from './interaction/devices.ts';
-import { createLoginSteps } from './interaction/login_step.ts';
 import { auditEventOf } from './interaction/outcomes.ts';
 import { createPages } from './interaction/pages.ts';
 import { createPasswords } from './interaction/password.ts';
@@ -33,6 +38,7 @@ import { openKeyring } from './keys/keyring.ts';
 import { cookieNames } from './lib/cookies.ts';
 import { createSealer } from './lib/crypto.ts';
 import type { Log } from './lib/log.ts';
+import { accountSignInPath } from './oidc/account_client.ts';
 import { createAdapter } from './oidc/adapter.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { lifeSeconds } from './oidc/life.ts';
@@ -40,6 +46,7 @@ import { createProviderPages } from './oidc/pages.ts';
 import { clientFaults, createOidc } from './oidc/provider.ts';
 import { createRecordStore } from './oidc/record_store.ts';
 import { describeScope } from './oidc/scopes.ts';
+import { createSignedIn } from './oidc/signed_in.ts';
 import { createSignedOut } from './oidc/signed_out.ts';
 import { createOpaque } from './opaque/opaque.ts';
 import { createRefreshStore } from './refresh/store.ts';
@@ -49,6 +56,7 @@ import { createSessionStore } from './sessions/store.ts';
 import type { Cache } from './storage/cache.ts';
 import type { Database } from './storage/database.ts';
 import { createEphemeral } from './storage/ephemeral.ts';
+import { createSteps } from './tokens/steps.ts';
 import { createTokens } from './tokens/tokens.ts';
 import { createTotp } from './totp/totp.ts';
 
@@ -102,6 +110,8 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
     now,
   });
+  const sessions = createSessionStore({ database, cache, accessTokenSeconds: lifeSeconds.revocation, now });
+  const records = createRecordStore(database, now);
   const assets = createAssets({ dir: join(deps.root, 'views/assets') });
   const views = createViews({ viewsDir: join(deps.root, 'views'), assets });
 
@@ -119,8 +129,8 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     config,
     accounts,
     adapter: createAdapter({
-      sessions: createSessionStore({ database, cache, accessTokenSeconds: lifeSeconds.revocation, now }),
-      records: createRecordStore(database, now),
+      sessions,
+      records,
       revocations,
       ephemeral,
     }),
@@ -166,22 +176,34 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   );
   if (faults.length > 0) throw new ConfigError(faults);
 
-  const loginSteps = createLoginSteps(tokens, now);
+  const steps = createSteps(tokens, now);
   const interactions = createInteractions(provider, now);
+  const passwords = createPasswords({
+    accounts,
+    opaque,
+    failures,
+    devices,
+    ephemeral,
+    sealer,
+    database,
+    now,
+  });
+  const secondFactor = createSecondFactor({ accounts, totp, failures, devices, steps, database });
+  const perAddress = createAddressLimit(cache, config.LIMIT_ADDRESS_PER_MINUTE);
   const routes = createInteractionRoutes({
     interactions,
     standings: createStandings({
       interactions,
       accounts,
-      loginSteps,
+      steps,
       secureCookies,
     }),
     pages: createPages({ render: views.render, totp, describeScope }),
-    passwords: createPasswords({ accounts, opaque, failures, devices, ephemeral, sealer, database, now }),
-    secondFactor: createSecondFactor({ accounts, totp, failures, devices, loginSteps, database }),
+    passwords,
+    secondFactor,
     devices,
     sameOriginOnly: sameOriginOnly(config.ISSUER),
-    addressLimit: createAddressLimit(cache, config.LIMIT_ADDRESS_PER_MINUTE),
+    addressLimit: perAddress,
     onOutcome(outcome) {
       metrics.steps.inc({ step: outcome.step, outcome: outcome.outcome });
       if (outcome.amr) metrics.logins.inc();
@@ -189,13 +211,47 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       if (event) audit.record(event);
     },
   });
+  const signedIn = createSignedIn(provider, accounts);
+  const proofs = createProofs({ passwords, secondFactor, totp, steps, accounts });
+  const access = createAccess({
+    sessions,
+    grants: records,
+    refresh,
+    revocations,
+    database,
+    accessTokenSeconds: lifeSeconds.revocation,
+    now,
+  });
+  const recoveryCodesLeft = (accountId: string) => totp.recoveryCodesLeft(database.query, accountId);
+  const account = createAccountRoutes({
+    signedIn,
+    signInPath: accountSignInPath(config.ISSUER),
+    overview: createOverview({
+      access,
+      recoveryCodesLeft,
+      clientOf: interactions.clientOf,
+      describeScope,
+      now,
+    }),
+    render: views.render,
+    access,
+    proofs,
+    changes: createChanges({ accounts, opaque, secondFactor, totp, proofs, revocations, database }),
+    totp,
+    recoveryCodesLeft,
+    secureCookies,
+    sameOriginOnly: sameOriginOnly(config.ISSUER),
+    addressLimit: perAddress,
+    onOutcome(outcome) {
+      metrics.account.inc({ action: outcome.action, outcome: outcome.outcome });
+      const event = accountEventOf(outcome);
+      if (event) audit.record(event);
+    },
+  });
   const site = createSite({
     issuer: config.ISSUER,
     views,
-    signedInAs: async (ctx) => {
-      const session = await provider.Session.get(ctx as never);
-      return session.accountId ? (await accounts.byId(session.accountId))?.username : undefined;
-    },
+    signedInAs: async (ctx) => (await signedIn(ctx))?.account.username,
     apps: config.clients.flatMap(({ client_id, client_name, initiate_login_uri: uri }) =>
       typeof uri === 'string' ? [{ name: client_name ?? client_id, uri }] : [],
     ),
@@ -212,6 +268,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   app.use(sessionCookie);
   app.use(site);
   app.use(routes);
+  app.use(account);
   app.use(oidc);
   app.on('error', (error) => log.error({ cause: error }, 'a response could not be completed'));
   const identify = createRequestIdentity(config.ISSUER, config.TRUSTED_PROXIES);

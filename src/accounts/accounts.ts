@@ -20,11 +20,15 @@ export interface Account {
   signedOutAt: number | undefined;
 }
 
-export interface NewAccount {
-  username: Username;
-  email: string | undefined;
+/** What stands for a password, newly made by its owner's browser. The id is OPAQUE's credential identifier. */
+export interface NewCredential {
   credentialId: string;
   opaqueRecord: { bytes: Uint8Array; suite: string; stretching: object };
+}
+
+export interface NewAccount extends NewCredential {
+  username: Username;
+  email: string | undefined;
 }
 
 export interface Accounts {
@@ -36,6 +40,10 @@ export interface Accounts {
   byId(id: string): Promise<Account | undefined>;
   /** Makes the account and returns it. Throws AppError 409 `username_taken`. */
   create(account: NewAccount): Promise<Account>;
+  /** Puts a new credential in the place of `proven`. False where the account has another one by now. */
+  replaceCredential(query: Query, id: string, proven: string, credential: NewCredential): Promise<boolean>;
+  /** Whether this is the account's credential; nothing changes the account until the transaction ends. */
+  holdsCredential(query: Query, id: string, credentialId: string): Promise<boolean>;
   /** All accounts, disabled ones too, by name. */
   list(): Promise<ListedAccount[]>;
   /** The id of an account, disabled or not. */
@@ -69,6 +77,15 @@ interface AccountRow {
 
 const columns = `id, username, username_key, email, credential_id, opaque_record,
   totp_secret is not null as totp_confirmed, signed_out_at`;
+
+/** How a credential is stored, by sign-up and password change alike. */
+const credentialColumns = 'credential_id, opaque_record, opaque_suite, opaque_stretching';
+const credentialValues = ({ credentialId, opaqueRecord }: NewCredential) => [
+  credentialId,
+  Buffer.from(opaqueRecord.bytes),
+  opaqueRecord.suite,
+  JSON.stringify(opaqueRecord.stretching),
+];
 
 /** Accounts in PostgreSQL. `now`: milliseconds since the epoch. */
 export function createAccounts({ query }: Database, now: () => number): Accounts {
@@ -110,10 +127,9 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
       await on('update accounts set totp_secret = null, totp_last_step = null where id = $1', [id]);
       await on('delete from recovery_codes where account_id = $1', [id]);
     },
-    async create({ username, email, credentialId, opaqueRecord }) {
+    async create({ username, email, ...credential }) {
       const rows = await query<AccountRow>(
-        `insert into accounts (id, username, username_key, email, credential_id, opaque_record, opaque_suite,
-           opaque_stretching, created_at)
+        `insert into accounts (id, username, username_key, email, created_at, ${credentialColumns})
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          on conflict (username_key) do nothing
          returning ${columns}`,
@@ -122,16 +138,28 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
           username.shown,
           username.key,
           email ?? null,
-          credentialId,
-          Buffer.from(opaqueRecord.bytes),
-          opaqueRecord.suite,
-          JSON.stringify(opaqueRecord.stretching),
           new Date(now()),
+          ...credentialValues(credential),
         ],
       );
       const [account] = rows.map(fromRow);
       if (!account) throw new AppError('username_taken', 'This username is taken. Choose another one.');
       return account;
+    },
+    async replaceCredential(on, id, proven, credential) {
+      const rows = await on(
+        `update accounts set (${credentialColumns}) = ($3, $4, $5, $6)
+         where id = $1 and credential_id = $2 and disabled_at is null returning id`,
+        [id, proven, ...credentialValues(credential)],
+      );
+      return rows.length === 1;
+    },
+    async holdsCredential(on, id, credentialId) {
+      const rows = await on(
+        'select id from accounts where id = $1 and credential_id = $2 and disabled_at is null for no key update',
+        [id, credentialId],
+      );
+      return rows.length === 1;
     },
   };
 }

@@ -45,6 +45,8 @@ const { outputFiles, metafile } = await build({
   entryPoints: [
     'pages/login.ts',
     'pages/register.ts',
+    'pages/account_confirm.ts',
+    'pages/account_password.ts',
     'pages/page.ts',
     'pages/opaque_worker.ts',
     'pages/strength_worker.ts',

@@ -94,10 +94,17 @@ const redirectUri = z.string().refine((value) => {
   return url.protocol.includes('.');
 }, 'must be https, http on localhost, or an app scheme such as com.example.app:/callback, without a fragment');
 
+/** The account page among the apps (oidc/account_client.ts). */
+export const accountClientId = 'cypher-account';
+
 /** One entry of CLIENTS_FILE: OpenID registration names, checked deeper by oidc-provider, plus Cypher's own two. */
 export const clientSchema = z
   .looseObject({
-    client_id: z.string().min(1, 'must be given').max(255),
+    client_id: z
+      .string()
+      .min(1, 'must be given')
+      .max(255)
+      .refine((id) => id !== accountClientId, 'must be another one: this is the account page'),
     client_name: z.string().max(200).optional(),
     redirect_uris: z.array(redirectUri).optional(),
     post_logout_redirect_uris: z.array(redirectUri).optional(),

@@ -1,5 +1,5 @@
 /**
- * Bodies of the interaction's steps: JSON from scripts and native apps, forms from pages. Size and type are checked
+ * Bodies of the interaction's steps and of the account page: JSON from scripts and native apps, forms from pages. Size and type are checked
  * before anything is parsed, and only the fields that a schema names are ever looked at.
  */
 import type { Context } from 'koa';
@@ -68,5 +68,11 @@ export const bodies = {
   registerInit: z.object({ username, request: opaqueMessage }),
   registerFinish: z.object({ username, record: opaqueMessage, email }),
   code: z.object({ code: text(64).trim() }),
+  proofInit: z.object({ ke1: opaqueMessage }),
+  proofFinish: z.object({ ke3: opaqueMessage, code: text(64).trim() }),
+  passwordInit: z.object({ request: opaqueMessage }),
+  passwordFinish: z.object({ record: opaqueMessage }),
+  session: z.object({ session: text(64) }),
+  client: z.object({ client: text(255) }),
   consent: z.object({ decision: z.enum(['allow', 'deny'], 'must be allow or deny') }),
 };

@@ -25,6 +25,12 @@ export function createMetrics() {
     labelNames: ['step', 'outcome'],
     registers,
   });
+  const account = new Counter({
+    name: 'cypher_account_actions_total',
+    help: 'What people did on their account page, by outcome: ok, or the code of the error.',
+    labelNames: ['action', 'outcome'],
+    registers,
+  });
   const logins = new Counter({ name: 'cypher_logins_total', help: 'Completed logins.', registers });
   const refreshes = new Counter({
     name: 'cypher_refreshes_total',
@@ -60,6 +66,7 @@ export function createMetrics() {
   return {
     registry,
     steps,
+    account,
     logins,
     refreshes,
     oauthErrors,

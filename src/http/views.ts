@@ -14,9 +14,13 @@ export interface Views {
   register: { uid: string; clientName: string };
   /** `recovery`: asks for a recovery code. `error`: what was wrong with the last code, beside the field. */
   totp: { uid: string; recovery: boolean; error?: string | undefined };
-  /** `secret`: base32 without spaces. `qrSvg`: SVG markup of `otpauthUri`, made by the server. */
+  /**
+   * `action`: where the code is posted. `replacing`: another authenticator is in use until then. `secret`: base32 without
+   * spaces. `qrSvg`: SVG markup of `otpauthUri`, made by the server.
+   */
   totp_setup: {
-    uid: string;
+    action: string;
+    replacing: boolean;
     username: string;
     secret: string;
     otpauthUri: string;
@@ -24,7 +28,7 @@ export interface Views {
     error?: string | undefined;
   };
   /** `location`: where the flow goes on, as a path or an http(s) URL. */
-  recovery_codes: { codes: string[]; location: string };
+  recovery_codes: { codes: string[]; location: string; replacing: boolean };
   /** `host`: where the browser is sent afterwards. The URIs are the client's own metadata, not trusted. */
   consent: {
     uid: string;
@@ -44,6 +48,26 @@ export interface Views {
     apps: { name: string; uri: string }[];
     username?: string | undefined;
   };
+  /** A person's own account. Times are ISO 8601 and in words. `id`s are what the forms send back. */
+  account: {
+    username: string;
+    email?: string | undefined;
+    recoveryCodesLeft: number;
+    sessions: {
+      id: string;
+      device: string;
+      address: string;
+      created: Moment;
+      lastSeen: Moment;
+      current: boolean;
+    }[];
+    apps: { id: string; name: string; asksFirst: boolean; scopes: string[]; since: Moment }[];
+  };
+  /** Password and code, anew, before a change: `change` is the path of its page. */
+  account_confirm: { change: 'password' | 'authenticator' | 'recovery-codes'; username: string };
+  account_password: { username: string };
+  account_recovery_codes: { left: number };
+  account_signed_out: Record<string, never>;
   /** `action` and `xsrf` as oidc-provider hands them to its logout page. */
   logout: { action: string; xsrf: string; username?: string | undefined; clientName?: string | undefined };
   /** `apps`: the others of the session, and whether they know. */
@@ -58,6 +82,12 @@ export interface SignedOutApp {
   state: 'signed_out' | 'silent' | 'unaware';
 }
 
+/** A point in time for people: `words` such as "2 days ago". */
+export interface Moment {
+  iso: string;
+  words: string;
+}
+
 interface Page<View> {
   title(view: View): string;
   script?: string;
@@ -70,7 +100,7 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
   register: { title: () => 'Create account', script: 'register.js' },
   totp: { title: ({ recovery }) => (recovery ? 'Recovery code' : 'Enter your code'), script: 'page.js' },
   totp_setup: {
-    title: () => 'Set up your authenticator',
+    title: ({ replacing }) => (replacing ? 'Replace your authenticator' : 'Set up your authenticator'),
     script: 'page.js',
     derive: ({ qrSvg, secret }) => ({
       qrUri: `data:image/svg+xml;base64,${Buffer.from(qrSvg).toString('base64')}`,
@@ -97,6 +127,11 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
     title: () => 'Your sign-in',
     derive: ({ apps }) => ({ apps: apps.filter(({ uri }) => webUri(uri)) }),
   },
+  account: { title: () => 'Your account', script: 'page.js' },
+  account_confirm: { title: () => 'Confirm that it is you', script: 'account_confirm.js' },
+  account_password: { title: () => 'Change your password', script: 'account_password.js' },
+  account_recovery_codes: { title: () => 'New recovery codes', script: 'page.js' },
+  account_signed_out: { title: () => 'You are signed out' },
   logout: { title: () => 'Sign out', script: 'page.js' },
   logout_done: { title: () => 'Signed out' },
   error: { title: ({ title }) => title },

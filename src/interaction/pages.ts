@@ -46,7 +46,8 @@ export function createPages({ render, totp, describeScope }: PageDeps): Pages {
           const setup = totp.setup(uid, account);
           const qrSvg = await totp.qrCode(setup.otpauthUri);
           return send(ctx, standing, 'totp_setup', {
-            uid,
+            action: `/interaction/${uid}/totp/verify-setup`,
+            replacing: false,
             username: account.username,
             ...setup,
             qrSvg,
@@ -78,7 +79,7 @@ export function createPages({ render, totp, describeScope }: PageDeps): Pages {
       });
     },
     showRecoveryCodes(ctx, standing, codes, location) {
-      send(ctx, standing, 'recovery_codes', { codes, location });
+      send(ctx, standing, 'recovery_codes', { codes, location, replacing: false });
     },
   };
 }

@@ -1,6 +1,7 @@
 /**
  * The password's part of a login and of a sign-up, by OPAQUE: two messages each, the state between them kept for a
- * minute and used once. Whether a name exists never shows: not in status, shape, wording or work.
+ * minute and used once. Whether a name exists never shows: not in status, shape, wording or work. The account page is
+ * handed the login's functions for its own proofs; `uid` names the interaction, or what else the two messages belong to.
  */
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Failures } from '../accounts/failures.ts';
@@ -10,6 +11,7 @@ import type { Opaque } from '../opaque/opaque.ts';
 import type { Database } from '../storage/database.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import { spend } from '../storage/spent.ts';
+import type { Proved } from '../tokens/steps.ts';
 import type { Devices } from './devices.ts';
 
 export interface PasswordDeps {
@@ -25,11 +27,11 @@ export interface PasswordDeps {
 
 export interface Passwords {
   loginInit(uid: string, username: string, ke1: string, device: string | undefined): Promise<{ ke2: string }>;
-  /** The account whose password was proved. Throws AppError 401 for everything else. */
-  loginFinish(uid: string, ke3: string): Promise<string>;
+  /** Whose password was proved. Throws AppError 401 for everything else. */
+  loginFinish(uid: string, ke3: string): Promise<Proved>;
   registerInit(uid: string, username: string, request: string): Promise<{ response: string }>;
   /** The new account. Throws AppError 409 where the name is taken: told only here, under the sign-up limit. */
-  registerFinish(uid: string, username: string, record: string, email: string | undefined): Promise<string>;
+  registerFinish(uid: string, username: string, record: string, email: string | undefined): Promise<Proved>;
 }
 
 const keptSeconds = 60;
@@ -38,7 +40,7 @@ const signUpSeconds = 300;
 interface LoginState {
   id: string;
   expected: string;
-  accountId: string | undefined;
+  proved: Proved | undefined;
   bucket: string;
 }
 
@@ -81,7 +83,7 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       await loginStates.keep(uid, {
         id: randomId(),
         expected,
-        accountId: account?.id,
+        proved: account && { accountId: account.id, credentialId: account.credentialId },
         bucket: bucket.toString('base64url'),
       });
       return { ke2 };
@@ -90,16 +92,16 @@ export function createPasswords(deps: PasswordDeps): Passwords {
     async loginFinish(uid, ke3) {
       const state = await loginStates.take(uid);
       if (state === undefined) throw wrongCredentials();
-      const { id, expected, accountId, bucket } = state;
-      const proved = opaque.loginFinish(ke3, expected);
-      if (!proved || accountId === undefined) throw wrongCredentials();
+      const { id, expected, proved, bucket } = state;
+      const fits = opaque.loginFinish(ke3, expected);
+      if (!fits || proved === undefined) throw wrongCredentials();
       const first = await database.transaction(async (query) => {
         if (!(await spend(query, `ke2:${id}`, now() + keptSeconds * 1000))) return false;
         await failures.refund(Buffer.from(bucket, 'base64url'), query);
         return true;
       });
       if (!first) throw wrongCredentials();
-      return accountId;
+      return proved;
     },
 
     async registerInit(uid, username, request) {
@@ -123,7 +125,7 @@ export function createPasswords(deps: PasswordDeps): Passwords {
         credentialId: state.credentialId,
         opaqueRecord,
       });
-      return account.id;
+      return { accountId: account.id, credentialId: account.credentialId };
     },
   };
 }

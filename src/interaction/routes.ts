@@ -7,6 +7,7 @@ import type { Context, Middleware } from 'koa';
 import { bodies, readBody } from '../http/forms.ts';
 import { AppError, type ErrorCode } from '../lib/errors.ts';
 import type { Interactions } from '../oidc/interactions.ts';
+import type { Proved } from '../tokens/steps.ts';
 import type { Devices } from './devices.ts';
 import type { Pages } from './pages.ts';
 import type { Passwords } from './password.ts';
@@ -111,9 +112,9 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     return location;
   }
 
-  const begun = async (ctx: Context, accountId: string) => {
-    ctx.state.accountId = accountId;
-    await standings.begin(ctx, uidOf(ctx), accountId);
+  const begun = async (ctx: Context, proved: Proved) => {
+    ctx.state.accountId = proved.accountId;
+    await standings.begin(ctx, uidOf(ctx), proved);
     return { location: `/interaction/${uidOf(ctx)}` };
   };
 

@@ -6,16 +6,16 @@ import type { Account, Accounts } from '../accounts/accounts.ts';
 import type { Failures } from '../accounts/failures.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Database, Query } from '../storage/database.ts';
+import type { Step, Steps } from '../tokens/steps.ts';
 import type { Totp, TotpSetup } from '../totp/totp.ts';
 import type { Devices } from './devices.ts';
-import type { LoginStep, LoginSteps } from './login_step.ts';
 
 export interface SecondFactorDeps {
-  accounts: Pick<Accounts, 'byId'>;
+  accounts: Pick<Accounts, 'byId' | 'holdsCredential'>;
   totp: Totp;
   failures: Failures;
   devices: Devices;
-  loginSteps: LoginSteps;
+  steps: Pick<Steps, 'spend'>;
   database: Database;
 }
 
@@ -26,45 +26,63 @@ export interface Completed {
 }
 
 export interface SecondFactor {
+  /**
+   * Charges an attempt, makes it, and forgets the account's failures: all of it or nothing. An attempt that comes to
+   * undefined was a wrong code. Throws AppError 401 `invalid_code`, 429.
+   */
+  attempt<T>(
+    account: Account,
+    device: string | undefined,
+    attempt: (query: Query) => Promise<T | undefined>,
+  ): Promise<T>;
   setup(uid: string, account: Account): TotpSetup;
   /** Confirms the authenticator by its first code. Throws AppError 401 `invalid_code`, 409 where it is confirmed. */
   confirm(
     uid: string,
-    step: LoginStep,
+    step: Step,
     code: string,
     device: string | undefined,
   ): Promise<Completed & { recoveryCodes: string[] }>;
   /** Takes a code of the authenticator or a recovery code. Throws AppError 401 `invalid_code`. */
-  verify(step: LoginStep, code: string, device: string | undefined): Promise<Completed>;
+  verify(step: Step, code: string, device: string | undefined): Promise<Completed>;
 }
 
 const amrOf = { otp: ['pwd', 'otp', 'mfa'], recovery_code: ['pwd', 'mfa'] };
 
 export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
-  const { accounts, totp, failures, devices, loginSteps, database } = deps;
+  const { accounts, totp, failures, devices, steps, database } = deps;
 
-  /** Charges, runs `attempt`, uses the login step up and forgets the failures: all of it or nothing. */
+  const attempt: SecondFactor['attempt'] = async (account, device, make) => {
+    const bucket = devices.bucket(account.usernameKey, device);
+    await failures.charge(bucket);
+    return database.transaction(async (query) => {
+      const made = await make(query);
+      if (made === undefined) throw new AppError('invalid_code', 'This code is wrong or was used before.');
+      await failures.clear(bucket, query);
+      return made;
+    });
+  };
+
+  /** An attempt that uses the login step up, and that of the password which the account still has. */
   async function once<T>(
-    step: LoginStep,
+    step: Step,
     device: string | undefined,
-    attempt: (query: Query, account: Account) => Promise<T | undefined>,
+    make: (query: Query, account: Account) => Promise<T | undefined>,
   ): Promise<{ account: Account; result: T }> {
     const account = await accounts.byId(step.accountId);
     if (!account) throw stepRequired();
-    const bucket = devices.bucket(account.usernameKey, device);
-    await failures.charge(bucket);
-    const result = await database.transaction(async (query) => {
-      const attempted = await attempt(query, account);
-      if (attempted === undefined)
-        throw new AppError('invalid_code', 'This code is wrong or was used before.');
-      if (!(await loginSteps.spend(query, step.jti))) throw stepRequired();
-      await failures.clear(bucket, query);
-      return attempted;
+    const result = await attempt(account, device, async (query) => {
+      const made = await make(query, account);
+      if (made === undefined) return undefined;
+      if (!(await accounts.holdsCredential(query, account.id, step.credentialId))) throw stepRequired();
+      if (!(await steps.spend(query, step.jti))) throw stepRequired();
+      return made;
     });
     return { account, result };
   }
 
   return {
+    attempt,
     setup: (uid, account) => totp.setup(uid, account),
     async confirm(uid, step, code, device) {
       const { account, result } = await once(step, device, (query, who) =>

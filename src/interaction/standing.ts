@@ -3,13 +3,13 @@ import type { Context } from 'koa';
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import type { Interactions, WaitingRequest } from '../oidc/interactions.ts';
-import { type LoginStep, type LoginSteps, loginStepSeconds } from './login_step.ts';
+import type { Proved, Step, Steps } from '../tokens/steps.ts';
 import type { Proven } from './steps.ts';
 
 /** What is known of the browser behind a request. */
 export interface Standing {
   waiting: WaitingRequest;
-  step: LoginStep | undefined;
+  step: Step | undefined;
   /** The account whose password was proved, or that is signed in where consent is asked for. */
   account: Account | undefined;
   proven: Proven;
@@ -18,7 +18,7 @@ export interface Standing {
 export interface StandingDeps {
   interactions: Pick<Interactions, 'waiting'>;
   accounts: Pick<Accounts, 'byId'>;
-  loginSteps: LoginSteps;
+  steps: Pick<Steps, 'issue' | 'open' | 'seconds'>;
   secureCookies: boolean;
 }
 
@@ -26,7 +26,7 @@ export interface Standings {
   /** Throws AppError 400 `interaction_expired` where nothing waits in this browser under this uid. */
   of(ctx: Context, uid: string): Promise<Standing>;
   /** Issues a login-step token to this browser. */
-  begin(ctx: Context, uid: string, accountId: string): Promise<void>;
+  begin(ctx: Context, uid: string, proved: Proved): Promise<void>;
   /** Takes the token away and leaves the proof of a known device. */
   end(ctx: Context, uid: string, device: string): void;
   device(ctx: Context): string | undefined;
@@ -35,7 +35,7 @@ export interface Standings {
 const deviceSeconds = 365 * 86_400;
 
 export function createStandings(deps: StandingDeps): Standings {
-  const { interactions, accounts, loginSteps, secureCookies } = deps;
+  const { interactions, accounts, steps, secureCookies } = deps;
   const { step: stepCookie, device: deviceCookie } = cookieNames(secureCookies);
   const base = {
     httpOnly: true,
@@ -44,20 +44,22 @@ export function createStandings(deps: StandingDeps): Standings {
     signed: false,
     overwrite: true,
   } as const;
+  const purpose = (uid: string) => ({ interaction: uid, pass_authed: true }) as const;
   const at = (uid: string) => ({ ...base, path: `/interaction/${uid}` });
 
   return {
     async of(ctx, uid) {
       const waiting = await interactions.waiting(ctx.req, ctx.res, uid);
-      const step = await loginSteps.open(ctx.cookies.get(stepCookie), uid);
+      const step = await steps.open(ctx.cookies.get(stepCookie), purpose(uid));
       const id = waiting.prompt === 'consent' ? waiting.accountId : step?.accountId;
       const account = id === undefined ? undefined : await accounts.byId(id);
-      const passwordOf = waiting.prompt === 'login' && account ? account : undefined;
+      const current = account !== undefined && account.credentialId === step?.credentialId;
+      const passwordOf = waiting.prompt === 'login' && current ? account : undefined;
       return { waiting, step, account, proven: { prompt: waiting.prompt, passwordOf } };
     },
-    async begin(ctx, uid, accountId) {
-      const token = await loginSteps.issue(uid, accountId);
-      ctx.cookies.set(stepCookie, token, { ...at(uid), maxAge: loginStepSeconds * 1000 });
+    async begin(ctx, uid, proved) {
+      const token = await steps.issue(proved, purpose(uid));
+      ctx.cookies.set(stepCookie, token, { ...at(uid), maxAge: steps.seconds * 1000 });
     },
     end(ctx, uid, device) {
       ctx.cookies.set(stepCookie, null, at(uid));

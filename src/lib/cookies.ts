@@ -10,5 +10,6 @@ export function cookieNames(secure: boolean) {
     resume: `${path}cypher_resume`,
     step: `${path}cypher_step`,
     signedOut: `${path}cypher_signed_out`,
+    proof: `${path}cypher_proof`,
   };
 }

@@ -8,6 +8,8 @@ export type ErrorCode =
   | 'invalid_credentials'
   | 'invalid_code'
   | 'login_step_required'
+  | 'sign_in_required'
+  | 'proof_required'
   | 'interaction_expired'
   | 'wrong_step'
   | 'cross_origin'
@@ -23,6 +25,8 @@ const statuses: Record<ErrorCode, number> = {
   invalid_credentials: 401,
   invalid_code: 401,
   login_step_required: 401,
+  sign_in_required: 401,
+  proof_required: 401,
   interaction_expired: 400,
   wrong_step: 409,
   cross_origin: 403,

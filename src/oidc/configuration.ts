@@ -8,6 +8,7 @@ import type { Accounts } from '../accounts/accounts.ts';
 import type { Config } from '../config/load.ts';
 import type { Outgoing } from '../http/outgoing.ts';
 import { cookieNames } from '../lib/cookies.ts';
+import { accountClient } from './account_client.ts';
 import { accountClaims, claimsByScope, mfaAcr } from './claims.ts';
 import { lifeSeconds } from './life.ts';
 import {
@@ -20,6 +21,7 @@ import {
   prompts,
   revokesGrant,
 } from './policy.ts';
+import { standsAfter } from './signed_in.ts';
 
 export interface Pages {
   error(
@@ -50,7 +52,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
   const seconds = () => Math.floor(now() / 1000);
   return {
     adapter: deps.adapter,
-    clients: config.clients as NonNullable<Configuration['clients']>,
+    clients: [...config.clients, accountClient(config.ISSUER)] as NonNullable<Configuration['clients']>,
     clientDefaults: {
       require_auth_time: true,
       grant_types: ['authorization_code'],
@@ -72,9 +74,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       const account = await accounts.byId(id);
       if (!account) return undefined;
       // A login that was completed before everything was ended, and only now comes to its redirect.
-      const loginAt = ctx.oidc?.session?.loginTs;
-      const endedAt = account.signedOutAt;
-      if (loginAt !== undefined && endedAt !== undefined && loginAt * 1000 <= endedAt) return undefined;
+      if (!standsAfter(account, ctx.oidc?.session?.loginTs)) return undefined;
       return { accountId: account.id, claims: async () => accountClaims(account) };
     },
     claims: claimsByScope,

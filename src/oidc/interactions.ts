@@ -33,6 +33,8 @@ export interface WaitingRequest {
 }
 
 export interface Interactions {
+  /** Undefined where no such client is registered. */
+  clientOf(clientId: string): Promise<ClientView | undefined>;
   /** The request that waits in this browser under this uid. Throws AppError 400 `interaction_expired`. */
   waiting(req: IncomingMessage, res: ServerResponse, uid: string): Promise<WaitingRequest>;
   /** Hands over a completed login; returns where the browser goes on. `amr` says what really happened. */
@@ -65,7 +67,23 @@ export function createInteractions(provider: Provider, now: () => number): Inter
     }
   }
 
+  async function clientOf(clientId: string): Promise<ClientView | undefined> {
+    const client = await provider.Client.find(clientId);
+    return (
+      client && {
+        id: client.clientId,
+        name: client.clientName ?? client.clientId,
+        firstParty: client.first_party === true,
+        uri: client.clientUri,
+        logoUri: client.logoUri,
+        policyUri: client.policyUri,
+        tosUri: client.tosUri,
+      }
+    );
+  }
+
   return {
+    clientOf,
     async waiting(req, res, uid) {
       const { prompt, params, session, uid: waitingUid } = await details(req, res);
       if (waitingUid !== uid || (prompt.name !== 'login' && prompt.name !== 'consent')) {
@@ -74,21 +92,13 @@ export function createInteractions(provider: Provider, now: () => number): Inter
           'This sign-in has expired. Go back to the app and sign in again.',
         );
       }
-      const client = await provider.Client.find(String(params.client_id));
+      const client = await clientOf(String(params.client_id));
       if (!client) throw new AppError('interaction_expired', 'The app that asked for this sign-in is gone.');
       const missing = prompt.details as ConsentDetails;
       return {
         uid,
         prompt: prompt.name,
-        client: {
-          id: client.clientId,
-          name: client.clientName ?? client.clientId,
-          firstParty: client.first_party === true,
-          uri: client.clientUri,
-          logoUri: client.logoUri,
-          policyUri: client.policyUri,
-          tosUri: client.tosUri,
-        },
+        client,
         redirectUri: String(params.redirect_uri ?? ''),
         loginHint: typeof params.login_hint === 'string' ? params.login_hint : undefined,
         accountId: session?.accountId,

@@ -15,6 +15,16 @@ export interface RecordPayload {
   [name: string]: unknown;
 }
 
+/** What an account has granted to an app. */
+export interface ListedGrant {
+  /** The hash of its id. */
+  idHash: string;
+  clientId: string;
+  scopes: string[];
+  /** Milliseconds since the epoch. */
+  createdAt: number;
+}
+
 export interface RecordStore {
   save(model: string, id: string, payload: RecordPayload, ttlSeconds: number): Promise<void>;
   /** The payload, with `consumed` (unix seconds) where it has been used up. */
@@ -23,7 +33,17 @@ export interface RecordStore {
   /** False where somebody else has used it up. */
   consume(model: string, id: string): Promise<boolean>;
   remove(model: string, id: string): Promise<void>;
+  /** The live grants of an account. */
+  grantsOf(accountId: string): Promise<ListedGrant[]>;
   removeOfGrant(model: string, grantId: string, query?: Query): Promise<void>;
+}
+
+/** oidc-provider's Grant, as far as a person is shown of it. */
+interface GrantPayload {
+  clientId: string;
+  iat: number;
+  openid?: { scope?: string };
+  resources?: Record<string, string>;
 }
 
 interface Row {
@@ -84,6 +104,18 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     },
     async remove(model, id) {
       await query('delete from records where model = $1 and id_hash = $2', [model, sha256(id)]);
+    },
+    async grantsOf(accountId) {
+      const rows = await query<{ id_hash: string; payload: GrantPayload }>(
+        "select id_hash, payload from records where model = 'Grant' and account_id = $1 and expires_at > $2",
+        [accountId, new Date(now())],
+      );
+      return rows.map(({ id_hash: idHash, payload: { clientId, iat, openid, resources } }) => ({
+        idHash,
+        clientId,
+        scopes: [openid?.scope ?? '', ...Object.values(resources ?? {})].join(' ').split(' ').filter(Boolean),
+        createdAt: iat * 1000,
+      }));
     },
     async removeOfGrant(model, grantId, on = query) {
       await on('delete from records where model = $1 and grant_id = $2', [model, grantId]);

@@ -35,6 +35,8 @@ export interface RefreshStore {
   successorOf(tokenId: string): string;
   /** Marks the token used and stores its successor, both or neither. False where somebody else has. */
   rotate(tokenId: string, payload: object, expiresAt: number): Promise<boolean>;
+  /** The grants by which apps can still refresh tokens of this account. */
+  grantsOf(accountId: string): Promise<string[]>;
 }
 
 export interface RefreshSettings {
@@ -122,6 +124,15 @@ export function createRefreshStore(
         [sha256(tokenId), new Date(now()), sha256(successorOf(tokenId)), jsonb(payload), new Date(expiresAt)],
       );
       return rows.length === 1;
+    },
+    async grantsOf(accountId) {
+      const rows = await query<{ grantId: string }>(
+        `select distinct f.grant_id as "grantId" from refresh_families f
+         where f.account_id = $1 and f.ended_at is null and f.expires_at > $2 and exists (
+           select from refresh_tokens t where t.family_id = f.id and t.used_at is null and t.expires_at > $2)`,
+        [accountId, new Date(now())],
+      );
+      return rows.map(({ grantId }) => grantId);
     },
   };
 }

@@ -29,7 +29,9 @@ export interface Revocations {
   /** Ends a refresh family and its access tokens. `family` may have no refresh token at all. */
   endFamily(familyId: string, because: EndReason): Promise<void>;
   /** Ends all families of a grant and all its access tokens. */
-  endGrant(grantId: string, because: EndReason): Promise<void>;
+  endGrant(grantId: string, because: EndReason, query?: Query): Promise<void>;
+  /** Ends all grants, codes and families that an account has given to one client. False where there was nothing. */
+  endClient(accountId: string, clientId: string): Promise<boolean>;
   /** Ends all sessions, grants, codes and families of an account. Part of the transaction whose `query` is given. */
   endAccount(accountId: string, query?: Query): Promise<void>;
   /** What an access token is checked against. */
@@ -84,13 +86,28 @@ export function createRevocations(database: Database, keptSeconds: number, now: 
         [familyId, kept(), new Date(now()), because],
       );
     },
-    async endGrant(grantId, because) {
-      await database.query(
+    async endGrant(grantId, because, query = database.query) {
+      await query(
         `with ended as (
            update refresh_families set ended_at = $3, ended_because = $4 where grant_id = $1 and ended_at is null)
          insert into revocations (subject, expires_at) values ($5, $2) ${again}`,
         [grantId, kept(), new Date(now()), because, grantSubject(grantId)],
       );
+    },
+    async endClient(accountId, clientId) {
+      const rows = await database.query(
+        `with families as (
+           update refresh_families set ended_at = $4, ended_because = 'revoked'
+           where account_id = $1 and client_id = $2 and ended_at is null returning id),
+         records_gone as (
+           delete from records where account_id = $1 and payload->>'clientId' = $2 returning model, id_hash)
+         insert into revocations (subject, expires_at)
+           select 'family:' || id, $3::timestamptz from families
+           union all select 'grant:' || id_hash, $3 from records_gone where model = 'Grant'
+         ${again} returning subject`,
+        [accountId, clientId, kept(), new Date(now())],
+      );
+      return rows.length > 0;
     },
     async endAccount(accountId, query = database.query) {
       await query(

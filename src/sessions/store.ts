@@ -6,7 +6,7 @@
  */
 import { sha256 } from '../lib/crypto.ts';
 import type { Cache } from '../storage/cache.ts';
-import type { Database } from '../storage/database.ts';
+import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
 
 /** oidc-provider's session payload; `jti` (the id) is kept out of storage and put back when read. */
@@ -24,6 +24,17 @@ export interface SeenFrom {
   device?: string | undefined;
 }
 
+/** One of a person's sessions, as they are shown it. */
+export interface ListedSession {
+  uid: string;
+  address: string | null;
+  userAgent: string | null;
+  createdAt: Date;
+  lastSeenAt: Date;
+  /** The grants of the apps that were signed in to. */
+  grants: string[];
+}
+
 export interface SessionStore {
   /**
    * Creates or changes a session, or moves it to another id. One that has ended stays ended, whatever a request still in
@@ -35,7 +46,22 @@ export interface SessionStore {
   byUid(uid: string): Promise<SessionPayload | undefined>;
   /** Ends the session and all that was granted for its duration. */
   end(id: string): Promise<void>;
+  /** The live sessions of an account, the one that was seen last first. */
+  ofAccount(accountId: string): Promise<ListedSession[]>;
+  /**
+   * Ends a session of this account as `end` does, in the transaction of `query`. Returns the grants that were for its
+   * duration; undefined where the account has no such session.
+   */
+  endOfAccount(query: Query, accountId: string, uid: string): Promise<string[] | undefined>;
 }
+
+/** What oidc-provider notes of each app in its session. `persistsLogout`: `offline_access` was granted. */
+type Authorizations = Record<string, { grantId?: string; persistsLogout?: boolean }> | null;
+
+const grantsOf = (authorizations: Authorizations, which: (persists: boolean) => boolean): string[] =>
+  Object.values(authorizations ?? {}).flatMap(({ grantId, persistsLogout = false }) =>
+    grantId !== undefined && which(persistsLogout) ? [grantId] : [],
+  );
 
 export interface SessionStoreDeps {
   database: Database;
@@ -75,6 +101,22 @@ export function createSessionStore({
   async function readCopy(idHash: string): Promise<Copy | undefined> {
     const text = await cache.get(copyKey(idHash));
     return text === undefined ? undefined : (JSON.parse(text) as Copy);
+  }
+
+  /**
+   * Ends the families that were granted for the duration of a session that has just ended, and their access tokens. A
+   * statement of its own, so that it sees the families whose beginning it waited for (refresh/store.ts).
+   */
+  async function endGranted(within: Query, uid: string): Promise<void> {
+    await within(
+      `with families as (
+         update refresh_families set ended_at = $2, ended_because = 'signed_out'
+         where session_uid = $1 and not offline and ended_at is null returning id)
+       insert into revocations (subject, expires_at)
+         select 'family:' || id, $3::timestamptz from families union all select 'session:' || $1, $3
+       on conflict (subject) do update set expires_at = excluded.expires_at`,
+      [uid, new Date(now()), new Date(now() + accessTokenSeconds * 1000)],
+    );
   }
 
   return {
@@ -144,20 +186,33 @@ export function createSessionStore({
           'update sessions set ended_at = $2 where id_hash = $1 and ended_at is null returning uid',
           [idHash, new Date(now())],
         );
-        if (!ended) return;
-        // With the session end the families that were granted for its duration, and their access tokens. A statement of
-        // its own, so that it sees the families whose beginning it waited for (refresh/store.ts).
-        await within(
-          `with families as (
-             update refresh_families set ended_at = $2, ended_because = 'signed_out'
-             where session_uid = $1 and not offline and ended_at is null returning id)
-           insert into revocations (subject, expires_at)
-             select 'family:' || id, $3::timestamptz from families union all select 'session:' || $1, $3
-           on conflict (subject) do update set expires_at = excluded.expires_at`,
-          [ended.uid, new Date(now()), new Date(now() + accessTokenSeconds * 1000)],
-        );
+        if (ended) await endGranted(within, ended.uid);
       });
       await cache.delete(copyKey(idHash));
+    },
+
+    async ofAccount(accountId) {
+      const rows = await query<Omit<ListedSession, 'grants'> & { authorizations: Authorizations }>(
+        `select uid, address, user_agent as "userAgent", created_at as "createdAt", last_seen_at as "lastSeenAt",
+           payload->'authorizations' as authorizations
+         from sessions where account_id = $1 and ended_at is null and expires_at > $2 order by last_seen_at desc`,
+        [accountId, new Date(now())],
+      );
+      return rows.map(({ authorizations, ...row }) => ({
+        ...row,
+        grants: grantsOf(authorizations, () => true),
+      }));
+    },
+
+    async endOfAccount(within, accountId, uid) {
+      const [ended] = await within<{ authorizations: Authorizations }>(
+        `update sessions set ended_at = $3 where uid = $1 and account_id = $2 and ended_at is null
+         returning payload->'authorizations' as authorizations`,
+        [uid, accountId, new Date(now())],
+      );
+      if (!ended) return undefined;
+      await endGranted(within, uid);
+      return grantsOf(ended.authorizations, (persists) => !persists);
     },
   };
 }

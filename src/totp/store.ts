@@ -15,6 +15,21 @@ export async function confirmSecret(
   return rows.length === 1;
 }
 
+/** Puts a new secret in the place of the present one. False where the account has none. */
+export async function replaceSecret(
+  query: Query,
+  accountId: string,
+  sealed: Uint8Array,
+  step: number,
+): Promise<boolean> {
+  const rows = await query(
+    `update accounts set totp_secret = $2, totp_last_step = $3
+     where id = $1 and totp_secret is not null and disabled_at is null returning id`,
+    [accountId, sealed, step],
+  );
+  return rows.length === 1;
+}
+
 export async function readSecret(
   query: Query,
   accountId: string,
@@ -47,6 +62,15 @@ export async function replaceRecoveryCodes(
     accountId,
     hashes,
   ]);
+}
+
+/** How many recovery codes have not been used. */
+export async function countRecoveryCodes(query: Query, accountId: string): Promise<number> {
+  const [row] = await query<{ count: number }>(
+    'select count(*)::int as count from recovery_codes where account_id = $1 and used_at is null',
+    [accountId],
+  );
+  return row?.count ?? 0;
 }
 
 /** Uses a recovery code up. False where it is unknown or was used before. */

@@ -1,7 +1,7 @@
 /**
  * The second factor: time-based codes (RFC 6238: SHA-1, 6 digits, 30 s, one step of drift either way) and recovery
  * codes. The secret is sealed at rest; a time step and a recovery code each work once, decided by a conditional UPDATE
- * in store.ts. Called by the interaction's steps.
+ * in store.ts. Called by the interaction's steps and by the account page.
  */
 import { randomInt } from 'node:crypto';
 import { generateURI, ScureBase32Plugin, verifySync } from 'otplib';
@@ -31,6 +31,15 @@ export interface Totp {
    * account's authenticator was confirmed before.
    */
   confirm(query: Query, account: { id: string }, secret: string, code: string): Promise<string[] | undefined>;
+  /**
+   * Puts a new secret, confirmed by a code of it, in the place of the present one, and the steps used of that one out of
+   * mind. Returns new recovery codes; undefined where the code is wrong or the account has no authenticator.
+   */
+  replace(query: Query, account: { id: string }, secret: string, code: string): Promise<string[] | undefined>;
+  /** Makes ten new recovery codes, shown once; the old ones are worth nothing from then on. */
+  renewRecoveryCodes(query: Query, accountId: string): Promise<string[]>;
+  /** How many recovery codes are left. */
+  recoveryCodesLeft(query: Query, accountId: string): Promise<number>;
   /** Uses up a time step or a recovery code. Undefined where it is wrong or was used before. */
   use(query: Query, accountId: string, code: string): Promise<Factor | undefined>;
 }
@@ -66,6 +75,28 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
   const sealedAs = (accountId: string) => `accounts ${accountId} totp_secret`;
   const recoveryHash = (accountId: string, code: string) => keyedHash(recoveryKey, accountId, code);
 
+  async function renewRecoveryCodes(query: Query, accountId: string): Promise<string[]> {
+    const codes = Array.from({ length: recoveryCodeCount }, newRecoveryCode);
+    const hashes = codes.map((code) => recoveryHash(accountId, normalizeRecoveryCode(code)));
+    await store.replaceRecoveryCodes(query, accountId, hashes);
+    return codes;
+  }
+
+  /** A secret that its first code confirms, put into the account by `put`, with new recovery codes. */
+  async function confirmedBy(
+    put: typeof store.confirmSecret,
+    query: Query,
+    account: { id: string },
+    secret: string,
+    code: string,
+  ): Promise<string[] | undefined> {
+    if (!isTotpCode(code)) return undefined;
+    const step = matchingStep(secret, code, null);
+    if (step === undefined) return undefined;
+    const sealed = sealer.seal(Buffer.from(secret), sealedAs(account.id));
+    return (await put(query, account.id, sealed, step)) ? renewRecoveryCodes(query, account.id) : undefined;
+  }
+
   return {
     setup(interactionUid, account) {
       const bytes = keyedHash(setupKey, interactionUid, account.id).subarray(0, secretBytes);
@@ -73,20 +104,10 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
       return { secret, otpauthUri: generateURI({ issuer: label, label: account.username, secret }) };
     },
     qrCode: (otpauthUri) => qrToString(otpauthUri, { type: 'svg', margin: 0 }),
-    async confirm(query, account, secret, code) {
-      if (!isTotpCode(code)) return undefined;
-      const step = matchingStep(secret, code, null);
-      if (step === undefined) return undefined;
-      const sealed = sealer.seal(Buffer.from(secret), sealedAs(account.id));
-      if (!(await store.confirmSecret(query, account.id, sealed, step))) return undefined;
-      const codes = Array.from({ length: recoveryCodeCount }, newRecoveryCode);
-      await store.replaceRecoveryCodes(
-        query,
-        account.id,
-        codes.map((recoveryCode) => recoveryHash(account.id, normalizeRecoveryCode(recoveryCode))),
-      );
-      return codes;
-    },
+    confirm: (...given) => confirmedBy(store.confirmSecret, ...given),
+    replace: (...given) => confirmedBy(store.replaceSecret, ...given),
+    renewRecoveryCodes,
+    recoveryCodesLeft: store.countRecoveryCodes,
     async use(query, accountId, code) {
       if (isTotpCode(code)) {
         const totp = await store.readSecret(query, accountId);

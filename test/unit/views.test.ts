@@ -9,20 +9,23 @@ const { render } = createViews({
 
 const HOSTILE = `"><script>alert('1')</script><img src=x onerror=alert(1)>`;
 
+const moment = { iso: HOSTILE, words: HOSTILE };
+
 /** Every page, with a hostile text wherever a text can come from outside. */
 const hostile: { [K in keyof Views]: Views[K] } = {
   login: { uid: HOSTILE, clientName: HOSTILE, username: HOSTILE, notice: HOSTILE },
   register: { uid: HOSTILE, clientName: HOSTILE },
   totp: { uid: HOSTILE, recovery: false, error: HOSTILE },
   totp_setup: {
-    uid: HOSTILE,
+    action: HOSTILE,
+    replacing: true,
     username: HOSTILE,
     secret: HOSTILE,
     otpauthUri: HOSTILE,
     qrSvg: HOSTILE,
     error: HOSTILE,
   },
-  recovery_codes: { codes: [HOSTILE], location: `/resume?${HOSTILE}=${HOSTILE}` },
+  recovery_codes: { codes: [HOSTILE], location: `/resume?${HOSTILE}=${HOSTILE}`, replacing: true },
   consent: {
     uid: HOSTILE,
     username: HOSTILE,
@@ -40,6 +43,19 @@ const hostile: { [K in keyof Views]: Views[K] } = {
     signOutUrl: HOSTILE,
     apps: [{ name: HOSTILE, uri: 'https://a.example' }],
   },
+  account: {
+    username: HOSTILE,
+    email: HOSTILE,
+    recoveryCodesLeft: 10,
+    sessions: [
+      { id: HOSTILE, device: HOSTILE, address: HOSTILE, created: moment, lastSeen: moment, current: false },
+    ],
+    apps: [{ id: HOSTILE, name: HOSTILE, asksFirst: true, scopes: [HOSTILE], since: moment }],
+  },
+  account_confirm: { change: 'password', username: HOSTILE },
+  account_password: { username: HOSTILE },
+  account_recovery_codes: { left: 10 },
+  account_signed_out: {},
   logout: { action: HOSTILE, xsrf: HOSTILE, username: HOSTILE, clientName: HOSTILE },
   logout_done: { clientName: HOSTILE, apps: [{ name: HOSTILE, state: 'silent' }] },
   error: { status: 400, title: HOSTILE, message: HOSTILE, id: HOSTILE, hint: HOSTILE },
@@ -103,7 +119,14 @@ test('the password fields have no name, so a form without its script can send no
 
 test('the secret of the set-up is one text without spaces', () => {
   const secret = 'JBSWY3DPEHPK3PXPJB';
-  const view = { uid: 'u', username: 'ada', secret, otpauthUri: 'otpauth://totp/x', qrSvg: '<svg></svg>' };
+  const view = {
+    action: '/a',
+    replacing: false,
+    username: 'ada',
+    secret,
+    otpauthUri: 'otpauth://totp/x',
+    qrSvg: '<svg></svg>',
+  };
   const html = render('totp_setup', view);
   const shown = html.match(/data-testid="totp-secret">(.*?)<\/p>/)?.[1];
   expect(shown?.replaceAll(/<[^>]*>/g, '')).toBe(secret);
@@ -111,7 +134,11 @@ test('the secret of the set-up is one text without spaces', () => {
 });
 
 test('Continue carries the query of its location in fields', () => {
-  const html = render('recovery_codes', { codes: ['a'], location: '/auth/u?a=b%20c&d=%22' });
+  const html = render('recovery_codes', {
+    codes: ['a'],
+    location: '/auth/u?a=b%20c&d=%22',
+    replacing: false,
+  });
   expect(html).toContain('action="/auth/u"');
   expect(html).toContain('name="a" value="b c"');
   expect(html).toContain('name="d" value="&#34;"');

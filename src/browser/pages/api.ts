@@ -1,4 +1,4 @@
-/** JSON posts to the interaction's steps, and what to tell a person when one fails. */
+/** JSON posts to the steps of the interaction and the account page, and what to tell a person when one fails. */
 
 /** Why a step did not succeed. `status` 0: no answer came at all. */
 export interface Failure {

@@ -1,0 +1,76 @@
+/**
+ * What has access to an account: its sign-on sessions, and the apps that may act for it. Read for the account page, and
+ * ended from there. Whatever is ended is ended for one account: an id of another's ends nothing.
+ */
+import { sha256 } from '../lib/crypto.ts';
+import type { ListedGrant } from '../oidc/record_store.ts';
+import type { Revocations } from '../revocation/revocations.ts';
+import type { ListedSession, SessionStore } from '../sessions/store.ts';
+import type { Database } from '../storage/database.ts';
+
+export interface AccessDeps {
+  sessions: Pick<SessionStore, 'ofAccount' | 'endOfAccount'>;
+  grants: { grantsOf(accountId: string): Promise<ListedGrant[]> };
+  refresh: { grantsOf(accountId: string): Promise<string[]> };
+  revocations: Pick<Revocations, 'endAccount' | 'endClient' | 'endGrant'>;
+  database: Database;
+  /** The longest life of an access token. */
+  accessTokenSeconds: number;
+  now: () => number;
+}
+
+export interface AppAccess {
+  clientId: string;
+  scopes: string[];
+  /** Milliseconds since the epoch. */
+  since: number;
+}
+
+export interface Access {
+  of(accountId: string): Promise<{ sessions: ListedSession[]; apps: AppAccess[] }>;
+  /** False where the account has no such session. */
+  endSession(accountId: string, uid: string): Promise<boolean>;
+  endEverything(accountId: string): Promise<void>;
+  /** Ends all that the account has granted to the client. False where that was nothing. */
+  removeApp(accountId: string, clientId: string): Promise<boolean>;
+}
+
+export function createAccess(deps: AccessDeps): Access {
+  const { sessions, grants, refresh, revocations, database, accessTokenSeconds, now } = deps;
+  return {
+    async of(accountId) {
+      const [live, granted, refreshable] = await Promise.all([
+        sessions.ofAccount(accountId),
+        grants.grantsOf(accountId),
+        refresh.grantsOf(accountId),
+      ]);
+      const inUse = new Set([...live.flatMap((session) => session.grants), ...refreshable].map(sha256));
+      // A grant outlives what it was for. One that is neither in a session nor refreshed can have tokens of its beginning.
+      const mayHaveTokens = ({ createdAt }: ListedGrant) => now() - createdAt < accessTokenSeconds * 1000;
+      const alive = granted.filter((grant) => inUse.has(grant.idHash) || mayHaveTokens(grant));
+      return { sessions: live, apps: byClient(alive) };
+    },
+    endSession: (accountId, uid) =>
+      database.transaction(async (query) => {
+        const ended = await sessions.endOfAccount(query, accountId, uid);
+        for (const grantId of ended ?? []) await revocations.endGrant(grantId, 'signed_out', query);
+        return ended !== undefined;
+      }),
+    endEverything: (accountId) => revocations.endAccount(accountId),
+    removeApp: (accountId, clientId) => revocations.endClient(accountId, clientId),
+  };
+}
+
+/** Each browser of a person has a grant of its own; to the person they are one app. */
+function byClient(granted: ListedGrant[]): AppAccess[] {
+  const apps = new Map<string, AppAccess>();
+  for (const { clientId, scopes, createdAt } of granted) {
+    const known = apps.get(clientId);
+    apps.set(clientId, {
+      clientId,
+      scopes: [...new Set([...(known?.scopes ?? []), ...scopes])],
+      since: Math.min(known?.since ?? createdAt, createdAt),
+    });
+  }
+  return [...apps.values()].sort((a, b) => b.since - a.since);
+}

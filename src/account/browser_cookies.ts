@@ -1,0 +1,32 @@
+/** The cookies that the account page sets and takes away. */
+import type { Context } from 'koa';
+import { cookieNames } from '../lib/cookies.ts';
+
+export interface BrowserCookies {
+  device(ctx: Context): string | undefined;
+  proof(ctx: Context): string | undefined;
+  keepProof(ctx: Context, token: string, seconds: number): void;
+  dropProof(ctx: Context): void;
+  /** The browser's own session is over: its cookies say nothing any more. */
+  dropSession(ctx: Context): void;
+}
+
+export function createBrowserCookies(secure: boolean): BrowserCookies {
+  const names = cookieNames(secure);
+  const base = { httpOnly: true, secure, signed: false, overwrite: true } as const;
+  const proof = { ...base, sameSite: 'strict', path: '/account' } as const;
+  return {
+    device: (ctx) => ctx.cookies.get(names.device),
+    proof: (ctx) => ctx.cookies.get(names.proof),
+    keepProof(ctx, token, seconds) {
+      ctx.cookies.set(names.proof, token, { ...proof, maxAge: seconds * 1000 });
+    },
+    dropProof(ctx) {
+      ctx.cookies.set(names.proof, null, proof);
+    },
+    dropSession(ctx) {
+      ctx.cookies.set(names.session, null, { ...base, sameSite: 'lax', path: '/' });
+      ctx.cookies.set(names.proof, null, proof);
+    },
+  };
+}

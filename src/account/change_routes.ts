@@ -1,0 +1,136 @@
+/**
+ * The routes by which a person changes their password, authenticator or recovery codes. Each kind of change has a page,
+ * which asks for the proof until this browser has given it, and actions that are refused without it.
+ */
+import type { Context, Middleware } from 'koa';
+import { bodies, readBody } from '../http/forms.ts';
+import type { SignedIn } from '../oidc/signed_in.ts';
+import type { Step } from '../tokens/steps.ts';
+import type { Totp } from '../totp/totp.ts';
+import type { BrowserCookies } from './browser_cookies.ts';
+import type { Changes } from './changes.ts';
+import type { Action, Pipeline } from './pipeline.ts';
+import { type Change, changes as kinds, type Proofs, proofRequired } from './proofs.ts';
+
+export interface ChangeRouteDeps {
+  proofs: Proofs;
+  changes: Changes;
+  totp: Pick<Totp, 'qrCode'>;
+  recoveryCodesLeft(accountId: string): Promise<number>;
+  cookies: BrowserCookies;
+  /** Counts the start of a proof against the client's address, with the starts of logins. */
+  addressLimit: Middleware;
+}
+
+type Proved = (ctx: Context, who: SignedIn, proof: Step) => Promise<void>;
+
+export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRouteDeps): void {
+  const { proofs, changes, cookies } = deps;
+  const proofOf = (ctx: Context, who: SignedIn, change: Change) =>
+    proofs.open(who, change, cookies.proof(ctx));
+
+  const showConfirm = (ctx: Context, { account }: SignedIn, change: Change) =>
+    show(ctx, 'account_confirm', { change, username: account.username });
+
+  async function showSetup(ctx: Context, who: SignedIn, proof: Step, error?: string): Promise<void> {
+    const setup = changes.authenticatorSetup(who, proof);
+    const qrSvg = await deps.totp.qrCode(setup.otpauthUri);
+    const { username } = who.account;
+    const form = { action: '/account/authenticator', replacing: true };
+    show(ctx, 'totp_setup', { ...form, username, ...setup, qrSvg, error });
+  }
+
+  function showCodes(ctx: Context, codes: string[]): void {
+    cookies.dropProof(ctx);
+    show(ctx, 'recovery_codes', { codes, location: '/account', replacing: true });
+  }
+
+  function changePage(change: Change, work: Proved): void {
+    page(`/${change}`, async (ctx, who) => {
+      const proof = await proofOf(ctx, who, change);
+      if (proof) await work(ctx, who, proof);
+      else showConfirm(ctx, who, change);
+    });
+  }
+
+  const withProof =
+    (change: Change, work: Proved): Action['work'] =>
+    async (ctx, who) => {
+      const proof = await proofOf(ctx, who, change);
+      if (!proof) throw proofRequired();
+      await work(ctx, who, proof);
+      return undefined;
+    };
+
+  for (const change of kinds) {
+    action(`/${change}/proof/init`, {
+      name: 'proof/init',
+      before: [deps.addressLimit],
+      async work(ctx, who) {
+        const { ke1 } = await readBody(ctx, bodies.proofInit);
+        ctx.body = await proofs.init(who, change, ke1, cookies.device(ctx));
+        return undefined;
+      },
+    });
+    action(`/${change}/proof/finish`, {
+      name: 'proof/finish',
+      async work(ctx, who) {
+        const given = await readBody(ctx, bodies.proofFinish);
+        const { token, factor } = await proofs.finish(who, change, given, cookies.device(ctx));
+        cookies.keepProof(ctx, token, proofs.seconds);
+        ctx.body = { location: `/account/${change}` };
+        return { detail: { change, factor } };
+      },
+    });
+  }
+
+  changePage('password', async (ctx, { account }) =>
+    show(ctx, 'account_password', { username: account.username }),
+  );
+  action('/password/init', {
+    name: 'password/init',
+    work: withProof('password', async (ctx, _who, proof) => {
+      const { request } = await readBody(ctx, bodies.passwordInit);
+      ctx.body = await changes.passwordInit(proof, request);
+    }),
+  });
+  action('/password/finish', {
+    name: 'password/finish',
+    work: withProof('password', async (ctx, who, proof) => {
+      const { record } = await readBody(ctx, bodies.passwordFinish);
+      await changes.passwordFinish(who, proof, record);
+      cookies.dropSession(ctx);
+      ctx.body = { location: '/account/signed-out' };
+    }),
+  });
+
+  changePage('authenticator', showSetup);
+  action('/authenticator', {
+    name: 'authenticator',
+    work: withProof('authenticator', async (ctx, who, proof) => {
+      const { code } = await readBody(ctx, bodies.code);
+      showCodes(ctx, await changes.authenticator(who, proof, code, cookies.device(ctx)));
+    }),
+    async again(ctx, who, error) {
+      const proof = await proofOf(ctx, who, 'authenticator');
+      if (error.code === 'proof_required' || !proof) showConfirm(ctx, who, 'authenticator');
+      else await showSetup(ctx, who, proof, error.publicMessage);
+      return true;
+    },
+  });
+
+  changePage('recovery-codes', async (ctx, { account }) =>
+    show(ctx, 'account_recovery_codes', { left: await deps.recoveryCodesLeft(account.id) }),
+  );
+  action('/recovery-codes', {
+    name: 'recovery-codes',
+    work: withProof('recovery-codes', async (ctx, who, proof) =>
+      showCodes(ctx, await changes.recoveryCodes(who, proof)),
+    ),
+    async again(ctx, who, error) {
+      if (error.code !== 'proof_required') return false;
+      showConfirm(ctx, who, 'recovery-codes');
+      return true;
+    },
+  });
+}

@@ -1,0 +1,69 @@
+/**
+ * What a person changes about their own sign-in with a proof (proofs.ts): password, authenticator, recovery codes. Each
+ * change is one transaction that uses its proof up: of parallel ones with one proof, one is made.
+ */
+import type { Accounts } from '../accounts/accounts.ts';
+import type { SecondFactor } from '../interaction/second_factor.ts';
+import type { SignedIn } from '../oidc/signed_in.ts';
+import type { Opaque } from '../opaque/opaque.ts';
+import type { Revocations } from '../revocation/revocations.ts';
+import type { Database } from '../storage/database.ts';
+import type { Step } from '../tokens/steps.ts';
+import type { Totp, TotpSetup } from '../totp/totp.ts';
+import { type Proofs, proofRequired } from './proofs.ts';
+
+export interface ChangeDeps {
+  accounts: Pick<Accounts, 'replaceCredential'>;
+  opaque: Pick<Opaque, 'registerInit' | 'registerFinish'>;
+  secondFactor: Pick<SecondFactor, 'attempt'>;
+  totp: Pick<Totp, 'setup' | 'replace' | 'renewRecoveryCodes'>;
+  proofs: Pick<Proofs, 'spend'>;
+  revocations: Pick<Revocations, 'endAccount'>;
+  database: Database;
+}
+
+export interface Changes {
+  passwordInit(proof: Step, request: string): Promise<{ response: string }>;
+  /**
+   * Stores the new password's record and ends every session, grant and token of the account, that of this browser
+   * included: whoever had the old password is out, and the person signs in with the new one.
+   */
+  passwordFinish(who: SignedIn, proof: Step, record: string): Promise<void>;
+  /** The secret that this proof offers: the same at every look, kept nowhere before it is confirmed. */
+  authenticatorSetup(who: SignedIn, proof: Step): TotpSetup;
+  /** Confirms the new authenticator by its first code. Returns new recovery codes. Throws AppError 401 `invalid_code`. */
+  authenticator(who: SignedIn, proof: Step, code: string, device: string | undefined): Promise<string[]>;
+  /** Makes new recovery codes and returns them. */
+  recoveryCodes(who: SignedIn, proof: Step): Promise<string[]>;
+}
+
+export function createChanges(deps: ChangeDeps): Changes {
+  const { accounts, opaque, secondFactor, totp, proofs, revocations, database } = deps;
+  const setup = ({ account }: SignedIn, { jti }: Step) => totp.setup(jti, account);
+  return {
+    // The proof names the credential that it leads to: whichever of several registrations with it is finished, in two tabs
+    // perhaps, its record is stored under the identifier that it was made for.
+    passwordInit: async ({ jti }, request) => ({ response: await opaque.registerInit(request, jti) }),
+    async passwordFinish({ account }, proof, record) {
+      const credential = { credentialId: proof.jti, opaqueRecord: opaque.registerFinish(record) };
+      await database.transaction(async (query) => {
+        await proofs.spend(query, proof);
+        if (!(await accounts.replaceCredential(query, account.id, proof.credentialId, credential)))
+          throw proofRequired();
+        await revocations.endAccount(account.id, query);
+      });
+    },
+    authenticatorSetup: setup,
+    authenticator: (who, proof, code, device) =>
+      secondFactor.attempt(who.account, device, async (query) => {
+        const codes = await totp.replace(query, who.account, setup(who, proof).secret, code);
+        if (codes) await proofs.spend(query, proof);
+        return codes;
+      }),
+    recoveryCodes: ({ account }, proof) =>
+      database.transaction(async (query) => {
+        await proofs.spend(query, proof);
+        return totp.renewRecoveryCodes(query, account.id);
+      }),
+  };
+}

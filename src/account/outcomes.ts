@@ -1,0 +1,55 @@
+/** What was done on the account page, as the audit log has it. Pure. */
+import type { AuditEvent, AuditEventName } from '../audit/audit.ts';
+import type { ErrorCode } from '../lib/errors.ts';
+
+/** Everything that can be posted, by the path below /account. */
+export type AccountAction =
+  | 'sessions/end'
+  | 'sessions/end-all'
+  | 'apps/remove'
+  | 'proof/init'
+  | 'proof/finish'
+  | 'password/init'
+  | 'password/finish'
+  | 'authenticator'
+  | 'recovery-codes';
+
+export interface AccountOutcome {
+  action: AccountAction;
+  outcome: 'ok' | ErrorCode;
+  /** Undefined where nobody was signed in. */
+  accountId: string | undefined;
+  address: string;
+  /** Which app lost its access. */
+  clientId?: string | undefined;
+  /** What a proof was for and by which factor. */
+  detail?: Record<string, unknown> | undefined;
+}
+
+const events: Partial<Record<AccountAction, AuditEventName>> = {
+  'sessions/end': 'session.ended',
+  'sessions/end-all': 'account.signed_out',
+  'apps/remove': 'grant.removed',
+  'proof/finish': 'proof.given',
+  'password/finish': 'password.changed',
+  authenticator: 'totp.replaced',
+  'recovery-codes': 'recovery_codes.replaced',
+};
+
+/** The event of an outcome; undefined where it is of no interest to security. */
+export function accountEventOf({
+  action,
+  outcome,
+  accountId,
+  address,
+  clientId,
+  detail,
+}: AccountOutcome): AuditEvent | undefined {
+  const who = { accountId, address, clientId };
+  const step = { detail: { step: `account/${action}` } };
+  if (outcome === 'too_many_requests') return { event: 'login.blocked', ...who, ...step };
+  if (outcome === 'invalid_credentials' || outcome === 'invalid_code')
+    return { event: 'login.failed', ...who, ...step };
+  const event = outcome === 'ok' ? events[action] : undefined;
+  return event && { event, ...who, detail: { by: 'owner', ...detail } };
+}

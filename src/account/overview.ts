@@ -1,0 +1,58 @@
+/** What the account page shows: sessions and apps, in words. */
+import { accountClientId } from '../config/schema.ts';
+import type { Moment, Views } from '../http/views.ts';
+import type { SignedIn } from '../oidc/signed_in.ts';
+import type { Access } from './access.ts';
+import { ago, deviceInWords } from './words.ts';
+
+export interface OverviewDeps {
+  access: Pick<Access, 'of'>;
+  recoveryCodesLeft(accountId: string): Promise<number>;
+  /** Undefined for an app that is not registered any more: it has no access. */
+  clientOf(clientId: string): Promise<{ name: string; firstParty: boolean } | undefined>;
+  describeScope(scope: string): string;
+  now: () => number;
+}
+
+export function createOverview(deps: OverviewDeps) {
+  const { access, recoveryCodesLeft, clientOf, describeScope, now } = deps;
+  const moment = (then: number): Moment => ({ iso: new Date(then).toISOString(), words: ago(then, now()) });
+
+  return async function overview({ account, sessionUid }: SignedIn): Promise<Views['account']> {
+    const [{ sessions, apps }, left] = await Promise.all([
+      access.of(account.id),
+      recoveryCodesLeft(account.id),
+    ]);
+    const named = await Promise.all(
+      apps
+        .filter(({ clientId }) => clientId !== accountClientId)
+        .map(async (app) => ({ ...app, client: await clientOf(app.clientId) })),
+    );
+    return {
+      username: account.username,
+      email: account.email,
+      recoveryCodesLeft: left,
+      sessions: sessions.map(({ uid, userAgent, address, createdAt, lastSeenAt }) => ({
+        id: uid,
+        device: deviceInWords(userAgent),
+        address: address ?? 'unknown address',
+        created: moment(createdAt.getTime()),
+        lastSeen: moment(lastSeenAt.getTime()),
+        current: uid === sessionUid,
+      })),
+      apps: named.flatMap(({ clientId, scopes, since, client }) =>
+        client
+          ? [
+              {
+                id: clientId,
+                name: client.name,
+                asksFirst: !client.firstParty,
+                scopes: scopes.map(describeScope),
+                since: moment(since),
+              },
+            ]
+          : [],
+      ),
+    };
+  };
+}

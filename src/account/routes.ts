@@ -1,0 +1,72 @@
+/**
+ * The account page: a person looks at and changes their own sign-in, at /account. Here are the page itself and what ends
+ * access; change_routes.ts has what changes a password or factor. pipeline.ts is in front of both.
+ */
+import type { Middleware } from 'koa';
+import { bodies, readBody } from '../http/forms.ts';
+import type { Views } from '../http/views.ts';
+import { AppError } from '../lib/errors.ts';
+import type { SignedIn } from '../oidc/signed_in.ts';
+import type { Access } from './access.ts';
+import { createBrowserCookies } from './browser_cookies.ts';
+import { type ChangeRouteDeps, mountChanges } from './change_routes.ts';
+import { createPipeline, type PipelineDeps } from './pipeline.ts';
+
+export interface AccountRouteDeps extends PipelineDeps, Omit<ChangeRouteDeps, 'cookies'> {
+  overview(who: SignedIn): Promise<Views['account']>;
+  access: Omit<Access, 'of'>;
+  secureCookies: boolean;
+}
+
+export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
+  const { access } = deps;
+  const pipeline = createPipeline(deps);
+  const { router, page, action, show, seeOther } = pipeline;
+  const cookies = createBrowserCookies(deps.secureCookies);
+
+  page('/', async (ctx, who) => show(ctx, 'account', await deps.overview(who)));
+  router.get('/signed-in', (ctx) => {
+    // An error is not answered by another try: that might fail as soon, and go round.
+    if (ctx.query.error !== undefined)
+      throw new AppError('invalid_request', 'The sign-in was not completed. Open your account page again.');
+    seeOther(ctx, '/account');
+  });
+  router.get('/signed-out', async (ctx) => {
+    if (await pipeline.signedIn(ctx)) seeOther(ctx, '/account');
+    else show(ctx, 'account_signed_out', {});
+  });
+
+  action('/sessions/end', {
+    name: 'sessions/end',
+    async work(ctx, { account, sessionUid }) {
+      const { session } = await readBody(ctx, bodies.session);
+      // One that is none of theirs is answered like one that has ended meanwhile: it is not in the list.
+      const ended = await access.endSession(account.id, session);
+      const own = ended && session === sessionUid;
+      if (own) cookies.dropSession(ctx);
+      seeOther(ctx, own ? '/account/signed-out' : '/account');
+      return { detail: { ended } };
+    },
+  });
+  action('/sessions/end-all', {
+    name: 'sessions/end-all',
+    async work(ctx, { account }) {
+      await access.endEverything(account.id);
+      cookies.dropSession(ctx);
+      seeOther(ctx, '/account/signed-out');
+      return undefined;
+    },
+  });
+  action('/apps/remove', {
+    name: 'apps/remove',
+    async work(ctx, { account }) {
+      const { client } = await readBody(ctx, bodies.client);
+      const removed = await access.removeApp(account.id, client);
+      seeOther(ctx, '/account');
+      return { clientId: client, detail: { removed } };
+    },
+  });
+
+  mountChanges(pipeline, { ...deps, cookies });
+  return router.routes() as Middleware;
+}

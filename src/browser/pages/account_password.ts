@@ -1,0 +1,33 @@
+/** The new password: runs OPAQUE's registration for an account that is there; shows the password's strength. */
+import { missingCharacters } from '../password.ts';
+import { explain, type Failure, post } from './api.ts';
+import { createForm, leaveFor, type PageForm } from './form.ts';
+import { createOpaque } from './opaque.ts';
+import { showStrength } from './strength.ts';
+
+const form = createForm('Changing password…', change);
+const opaque = createOpaque(form.data.opaqueWorker ?? '');
+showStrength(form.input('password'), () => [form.input('username').value], form.data.strengthWorker ?? '');
+
+async function change(form: PageForm): Promise<void> {
+  const password = form.input('password').value;
+  if (missingCharacters(password) > 0) return form.fieldError('password', 'Use at least 12 characters.');
+
+  try {
+    const init = await post(`${form.data.base}/init`, { request: await opaque.start('register', password) });
+    if ('failure' in init) return fail(init.failure);
+
+    const record = await opaque.finish(String(init.data.response));
+    const finish = await post(`${form.data.base}/finish`, { record });
+    if ('failure' in finish) return fail(finish.failure);
+    await leaveFor(finish.data.location);
+  } catch {
+    form.formError('This browser could not change the password. Reload the page and try again.');
+  }
+}
+
+function fail(failure: Failure): void {
+  if (failure.error === 'sign_in_required' || failure.error === 'proof_required')
+    form.close(explain(failure));
+  else form.formError(explain(failure));
+}
