@@ -147,6 +147,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     refresh,
     revocations,
     log,
+    write: ({ text, values }) => database.query(text, values),
     onError: (error) => metrics.oauthErrors.inc({ error }),
     onEnded(event, whose) {
       metrics.ended.inc({ event });
@@ -178,16 +179,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
 
   const steps = createSteps(tokens, now);
   const interactions = createInteractions(provider, now);
-  const passwords = createPasswords({
-    accounts,
-    opaque,
-    failures,
-    devices,
-    ephemeral,
-    sealer,
-    database,
-    now,
-  });
+  const passwords = createPasswords({ accounts, opaque, failures, devices, ephemeral, sealer });
   const secondFactor = createSecondFactor({ accounts, totp, failures, devices, steps, database });
   const perAddress = createAddressLimit(cache, config.LIMIT_ADDRESS_PER_MINUTE);
   const routes = createInteractionRoutes({

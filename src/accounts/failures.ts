@@ -7,10 +7,13 @@ import { tooManyRequests } from '../lib/errors.ts';
 import type { Database, Query } from '../storage/database.ts';
 
 export interface Failures {
-  /** Counts an attempt as failed until it is known better. Throws AppError 429 while the bucket is blocked. */
-  charge(bucket: Uint8Array): Promise<void>;
+  /**
+   * Counts an attempt as failed until it is known better. Throws AppError 429 while the bucket is blocked. In a transaction
+   * the other attempts at the bucket wait for its end.
+   */
+  charge(bucket: Uint8Array, query?: Query): Promise<void>;
   /** Takes one charge back: the attempt was right, though the login is not complete. */
-  refund(bucket: Uint8Array, query?: Query): Promise<void>;
+  refund(bucket: Uint8Array): Promise<void>;
   /** Forgets all failures: the login is complete. */
   clear(bucket: Uint8Array, query?: Query): Promise<void>;
 }
@@ -25,8 +28,8 @@ const notBlocked = 'to_timestamp(0)';
 /** `limit` attempts are free; each one after it waits twice as long as the one before, from 30 s to 15 minutes. */
 export function createFailures({ query }: Database, limit: number, now: () => number): Failures {
   return {
-    async charge(bucket) {
-      const charged = await query<{ failures: number }>(
+    async charge(bucket, on = query) {
+      const charged = await on<{ failures: number }>(
         `insert into login_failures as f (bucket, failures, blocked_until, expires_at)
          values ($1, 1, case when $3::int <= 1 then $2::timestamptz + $4 * interval '1 s' else ${notBlocked} end,
                  $2::timestamptz + $6 * interval '1 s')
@@ -40,16 +43,18 @@ export function createFailures({ query }: Database, limit: number, now: () => nu
         [bucket, new Date(now()), limit, firstDelaySeconds, longestDelaySeconds, forgottenAfterSeconds],
       );
       if (charged.length > 0) return;
-      const [blocked] = await query<{ blocked_until: Date }>(
+      const [blocked] = await on<{ blocked_until: Date }>(
         'select blocked_until from login_failures where bucket = $1',
         [bucket],
       );
       const waitMs = (blocked?.blocked_until.getTime() ?? 0) - now();
       throw tooManyRequests(Math.max(1, Math.ceil(waitMs / 1000)));
     },
-    async refund(bucket, on = query) {
-      await on(
-        `update login_failures set failures = greatest(failures - 1, 0), blocked_until = ${notBlocked} where bucket = $1`,
+    async refund(bucket) {
+      // Without waiting for the disk: what a crash may lose here leaves one failure too many, never one too few.
+      await query(
+        `update login_failures set failures = greatest(failures - 1, 0), blocked_until = ${notBlocked}
+         where bucket = $1 and set_config('synchronous_commit', 'off', true) is not null`,
         [bucket],
       );
     },

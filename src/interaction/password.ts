@@ -8,9 +8,7 @@ import type { Failures } from '../accounts/failures.ts';
 import { randomId, type Sealer } from '../lib/crypto.ts';
 import { AppError, invalidRequest } from '../lib/errors.ts';
 import type { Opaque } from '../opaque/opaque.ts';
-import type { Database } from '../storage/database.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
-import { spend } from '../storage/spent.ts';
 import type { Proved } from '../tokens/steps.ts';
 import type { Devices } from './devices.ts';
 
@@ -21,8 +19,6 @@ export interface PasswordDeps {
   devices: Devices;
   ephemeral: Ephemeral;
   sealer: Pick<Sealer, 'seal' | 'unseal'>;
-  database: Database;
-  now: () => number;
 }
 
 export interface Passwords {
@@ -38,7 +34,6 @@ const keptSeconds = 60;
 const signUpSeconds = 300;
 
 interface LoginState {
-  id: string;
   expected: string;
   proved: Proved | undefined;
   bucket: string;
@@ -52,7 +47,7 @@ interface SignUpState {
 const wrongCredentials = () => new AppError('invalid_credentials', 'Username or password is wrong.');
 
 export function createPasswords(deps: PasswordDeps): Passwords {
-  const { accounts, opaque, failures, devices, ephemeral, sealer, database, now } = deps;
+  const { accounts, opaque, failures, devices, ephemeral, sealer } = deps;
 
   /**
    * Sealed, and to its interaction: the expected KE3 is as good as the password to whoever posts it, so nobody who reads
@@ -81,7 +76,6 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       const account = await accounts.byUsername(key);
       const { ke2, expected } = await opaque.loginInit(ke1, account, key);
       await loginStates.keep(uid, {
-        id: randomId(),
         expected,
         proved: account && { accountId: account.id, credentialId: account.credentialId },
         bucket: bucket.toString('base64url'),
@@ -92,15 +86,10 @@ export function createPasswords(deps: PasswordDeps): Passwords {
     async loginFinish(uid, ke3) {
       const state = await loginStates.take(uid);
       if (state === undefined) throw wrongCredentials();
-      const { id, expected, proved, bucket } = state;
+      const { expected, proved, bucket } = state;
       const fits = opaque.loginFinish(ke3, expected);
       if (!fits || proved === undefined) throw wrongCredentials();
-      const first = await database.transaction(async (query) => {
-        if (!(await spend(query, `ke2:${id}`, now() + keptSeconds * 1000))) return false;
-        await failures.refund(Buffer.from(bucket, 'base64url'), query);
-        return true;
-      });
-      if (!first) throw wrongCredentials();
+      await failures.refund(Buffer.from(bucket, 'base64url'));
       return proved;
     },
 

@@ -27,8 +27,8 @@ export interface Completed {
 
 export interface SecondFactor {
   /**
-   * Charges an attempt, makes it, and forgets the account's failures: all of it or nothing. An attempt that comes to
-   * undefined was a wrong code. Throws AppError 401 `invalid_code`, 429.
+   * Charges an attempt, makes it, and forgets the account's failures, in one commit. An attempt that comes to undefined was a
+   * wrong code and has written nothing: the charge stays. Throws AppError 401 `invalid_code`, 429.
    */
   attempt<T>(
     account: Account,
@@ -54,13 +54,23 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
 
   const attempt: SecondFactor['attempt'] = async (account, device, make) => {
     const bucket = devices.bucket(account.usernameKey, device);
-    await failures.charge(bucket);
-    return database.transaction(async (query) => {
-      const made = await make(query);
-      if (made === undefined) throw new AppError('invalid_code', 'This code is wrong or was used before.');
-      await failures.clear(bucket, query);
-      return made;
-    });
+    let charged = false;
+    const made = await database
+      .transaction(async (query) => {
+        // With what is charged, parallel guesses wait for the end of this one.
+        await failures.charge(bucket, query);
+        charged = true;
+        const result = await make(query);
+        if (result !== undefined) await failures.clear(bucket, query);
+        return result;
+      })
+      .catch(async (error) => {
+        // What was refused for another reason is undone, and the charge with it: it still counts.
+        if (charged && error instanceof AppError && error.status < 500) await failures.charge(bucket);
+        throw error;
+      });
+    if (made === undefined) throw new AppError('invalid_code', 'This code is wrong or was used before.');
+    return made;
   };
 
   /** An attempt that uses the login step up, and that of the password which the account still has. */

@@ -10,6 +10,7 @@ import { sha256 } from '../lib/crypto.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { SeenFrom, SessionPayload, SessionStore } from '../sessions/store.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
+import { gather, takeGathered } from './authorization_writes.ts';
 import { familyInQuestion } from './family.ts';
 import type { RecordPayload, RecordStore } from './record_store.ts';
 
@@ -40,6 +41,9 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
       return ephemeralAdapter(model, stores.ephemeral);
     case 'ReplayDetection':
       return replayAdapter(model, stores.records);
+    case 'Grant':
+    case 'AuthorizationCode':
+      return authorizationAdapter(model, stores.records);
     default:
       return recordAdapter(model, stores.records);
   }
@@ -47,7 +51,8 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
 
 function sessionAdapter(sessions: SessionStore): Partial<Adapter> {
   return {
-    upsert: (_id, payload, expiresIn = 0) => sessions.save(payload as SessionPayload, expiresIn, seenFrom()),
+    upsert: (_id, payload, expiresIn = 0) =>
+      sessions.save(payload as SessionPayload, expiresIn, seenFrom(), takeGathered()),
     find: async (id) => (await sessions.byId(id)) as AdapterPayload | undefined,
     findByUid: async (uid) => (await sessions.byUid(uid)) as AdapterPayload | undefined,
     destroy: (id) => sessions.end(id),
@@ -104,6 +109,17 @@ function replayAdapter(model: string, records: RecordStore): Partial<Adapter> {
     async upsert(id, payload, expiresIn = 0) {
       await records.save(model, id, payload as RecordPayload, expiresIn);
       if (!(await records.consume(model, id))) throw new errors.InvalidClientAuth('it was used before');
+    },
+  };
+}
+
+/** What an authorization makes is written with its session. */
+function authorizationAdapter(model: string, records: RecordStore): Partial<Adapter> {
+  return {
+    ...recordAdapter(model, records),
+    async upsert(id, payload, expiresIn = 0) {
+      const record = [model, id, payload as RecordPayload, expiresIn] as const;
+      if (!gather(records.saving(...record))) await records.save(...record);
     },
   };
 }

@@ -1,17 +1,25 @@
 /**
- * What oidc-provider's answers still need before they leave: Retry-After, the right name of one error, and no cookie of a
- * request that failed. Stands around the library's middleware.
+ * What oidc-provider's answers still need before they leave: what the request left to be written, Retry-After, the right
+ * name of one error, and no cookie of a request that failed. Stands around the library's middleware.
  */
 import type { Middleware } from 'koa';
 import type Provider from 'oidc-provider';
 import type { errors, KoaContextWithOIDC } from 'oidc-provider';
+import { type Statement, together } from '../storage/statement.ts';
+import { takeGathered } from './authorization_writes.ts';
 
-/** The middleware that goes around those of `provider`. */
-export function completeAnswers(provider: Provider): Middleware {
+/** The middleware that goes around those of `provider`. `write` runs one statement. */
+export function completeAnswers(
+  provider: Provider,
+  write: (statement: Statement) => Promise<unknown>,
+): Middleware {
   provider.on('grant.error', nameGrantNotAllowed);
   return async (ctx, next) => {
     try {
       await next();
+      const statements = takeGathered(ctx);
+      const last = statements.pop();
+      if (last) await write(together(statements, last));
     } catch (error) {
       ctx.remove('Set-Cookie');
       throw error;

@@ -9,6 +9,7 @@ import { cookieNames } from '../lib/cookies.ts';
 import type { Log } from '../lib/log.ts';
 import type { RefreshStore } from '../refresh/store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
+import type { Statement } from '../storage/statement.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { completeAnswers } from './answers.ts';
 import { type SendLogout, takeOverBackchannelLogout } from './backchannel_logout.ts';
@@ -25,6 +26,8 @@ export interface OidcDeps extends ConfigurationDeps {
   revocations: Revocations;
   log: Log;
   onRefresh: RefreshTokenDeps['onRefresh'];
+  /** Runs one statement that changes something. */
+  write(statement: Statement): Promise<unknown>;
   /** Told of every refusal of an OAuth endpoint. */
   onError(error: string): void;
   /** Told of sign-outs and of tokens that their client gave back. */
@@ -81,7 +84,7 @@ export function createOidc(deps: OidcDeps): Oidc {
       (ctx as { oidc?: { session?: { accountId?: string; uid?: string } } }).oidc?.session ?? {},
     now,
   });
-  const middleware = compose([completeAnswers(provider), ...provider.middleware]) as Middleware;
+  const middleware = compose([completeAnswers(provider, deps.write), ...provider.middleware]) as Middleware;
   return { provider, sessionCookie, middleware, sendLogout };
 }
 

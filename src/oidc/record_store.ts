@@ -5,6 +5,7 @@
 import { sha256 } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
+import type { Statement } from '../storage/statement.ts';
 
 export interface RecordPayload {
   jti?: string;
@@ -27,6 +28,8 @@ export interface ListedGrant {
 
 export interface RecordStore {
   save(model: string, id: string, payload: RecordPayload, ttlSeconds: number): Promise<void>;
+  /** The statement that saves, for whoever writes it together with others. */
+  saving(model: string, id: string, payload: RecordPayload, ttlSeconds: number): Statement;
   /** The payload, with `consumed` (unix seconds) where it has been used up. */
   byId(model: string, id: string): Promise<RecordPayload | undefined>;
   byUserCode(model: string, userCode: string): Promise<RecordPayload | undefined>;
@@ -62,23 +65,26 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     consumed_at && now() - consumed_at.getTime() >= sameInstantMs
       ? { ...payload, consumed: Math.floor(consumed_at.getTime() / 1000) }
       : payload;
+  const saving: RecordStore['saving'] = (model, id, { jti: _, ...payload }, ttlSeconds) => ({
+    text: `insert into records (model, id_hash, payload, grant_id, account_id, uid, user_code, expires_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8)
+           on conflict (model, id_hash) do update set payload = excluded.payload, expires_at = excluded.expires_at`,
+    values: [
+      model,
+      sha256(id),
+      jsonb(payload),
+      payload.grantId ?? null,
+      payload.accountId ?? null,
+      payload.uid ?? null,
+      payload.userCode ?? null,
+      new Date(now() + ttlSeconds * 1000),
+    ],
+  });
   return {
-    async save(model, id, { jti: _, ...payload }, ttlSeconds) {
-      await query(
-        `insert into records (model, id_hash, payload, grant_id, account_id, uid, user_code, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)
-         on conflict (model, id_hash) do update set payload = excluded.payload, expires_at = excluded.expires_at`,
-        [
-          model,
-          sha256(id),
-          jsonb(payload),
-          payload.grantId ?? null,
-          payload.accountId ?? null,
-          payload.uid ?? null,
-          payload.userCode ?? null,
-          new Date(now() + ttlSeconds * 1000),
-        ],
-      );
+    saving,
+    async save(...record) {
+      const { text, values } = saving(...record);
+      await query(text, values);
     },
     async byId(model, id) {
       const [row] = await query<Row>(

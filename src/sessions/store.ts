@@ -8,6 +8,7 @@ import { sha256 } from '../lib/crypto.ts';
 import type { Cache } from '../storage/cache.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
+import { type Statement, together } from '../storage/statement.ts';
 
 /** oidc-provider's session payload; `jti` (the id) is kept out of storage and put back when read. */
 export interface SessionPayload {
@@ -38,9 +39,14 @@ export interface ListedSession {
 export interface SessionStore {
   /**
    * Creates or changes a session, or moves it to another id. One that has ended stays ended, whatever a request still in
-   * flight wants to save; one that did not change is written at most once a minute.
+   * flight wants to save; one that did not change is written at most once a minute. `also` is written in the same commit.
    */
-  save(payload: SessionPayload, ttlSeconds: number, from: SeenFrom): Promise<void>;
+  save(
+    payload: SessionPayload,
+    ttlSeconds: number,
+    from: SeenFrom,
+    also?: readonly Statement[],
+  ): Promise<void>;
   byId(id: string): Promise<SessionPayload | undefined>;
   /** The session without its id. */
   byUid(uid: string): Promise<SessionPayload | undefined>;
@@ -120,9 +126,9 @@ export function createSessionStore({
   }
 
   return {
-    async save({ jti, ...payload }, ttlSeconds, from) {
-      await query(
-        `insert into sessions as s (id_hash, uid, account_id, payload, address, user_agent, device, created_at,
+    async save({ jti, ...payload }, ttlSeconds, from, also = []) {
+      const { text, values } = together(also, {
+        text: `insert into sessions as s (id_hash, uid, account_id, payload, address, user_agent, device, created_at,
            last_seen_at, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
          on conflict (uid) do update set id_hash = excluded.id_hash, account_id = excluded.account_id,
@@ -133,7 +139,7 @@ export function createSessionStore({
            and coalesce((s.payload->>'loginTs')::bigint, 0) <= coalesce((excluded.payload->>'loginTs')::bigint, 0)
            and (s.id_hash <> excluded.id_hash or s.payload - 'exp' <> (${mergedPayload}) - 'exp'
            or s.last_seen_at <= excluded.last_seen_at - interval '1 minute')`,
-        [
+        values: [
           sha256(jti),
           payload.uid,
           payload.accountId ?? null,
@@ -144,7 +150,8 @@ export function createSessionStore({
           new Date(now()),
           new Date(now() + ttlSeconds * 1000),
         ],
-      );
+      });
+      await query(text, values);
     },
 
     async byId(id) {

@@ -12,7 +12,10 @@ export interface Ephemeral {
   set(key: string, value: string, ttlSeconds: number): Promise<void>;
   /** Keeps what will be taken once and not be read before: without a copy. */
   put(key: string, value: string, ttlSeconds: number): Promise<void>;
-  /** Gets and deletes in one atomic step. Whatever is issued on the strength of it is also marked in `spent`. */
+  /**
+   * Gets and deletes in one atomic step: of any number of parallel callers one receives the value. What was taken never
+   * comes back: after a crash, and on a replica, an unlogged table is empty.
+   */
   take(key: string): Promise<string | undefined>;
   delete(key: string): Promise<void>;
 }

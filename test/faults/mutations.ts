@@ -72,11 +72,6 @@ export const mutations: Record<string, Edit[]> = {
       find: 'ephemeral.take(`ke2:',
       replace: 'ephemeral.get(`ke2:',
     },
-    {
-      file: 'storage/spent.ts',
-      find: 'return rows.length === 1;',
-      replace: 'return rows.length < 2;',
-    },
   ],
   revocation: [
     {
