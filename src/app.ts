@@ -40,9 +40,11 @@ import { createSealer } from './lib/crypto.ts';
 import type { Log } from './lib/log.ts';
 import { accountSignInPath } from './oidc/account_client.ts';
 import { createAdapter } from './oidc/adapter.ts';
+import { describeDetails } from './oidc/authorization_details.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { lifeSeconds } from './oidc/life.ts';
 import { createProviderPages } from './oidc/pages.ts';
+import { createPairwise } from './oidc/pairwise.ts';
 import { clientFaults, createOidc } from './oidc/provider.ts';
 import { createRecordStore } from './oidc/record_store.ts';
 import { describeScope } from './oidc/scopes.ts';
@@ -56,6 +58,7 @@ import { createSessionStore } from './sessions/store.ts';
 import type { Cache } from './storage/cache.ts';
 import type { Database } from './storage/database.ts';
 import { createEphemeral } from './storage/ephemeral.ts';
+import { spend } from './storage/spent.ts';
 import { createSteps } from './tokens/steps.ts';
 import { createTokens } from './tokens/tokens.ts';
 import { createTotp } from './totp/totp.ts';
@@ -136,6 +139,9 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     }),
     jwks: privateJwks(keyring),
     cookieKeys,
+    dpopNonceKey: keyring.derive('dpop nonces'),
+    pairwise: createPairwise(keyring.derive('pairwise subjects')),
+    spend: (id, expiresAt) => spend(database.query, id, expiresAt),
     pages: createProviderPages({
       views,
       accounts,
@@ -190,7 +196,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       steps,
       secureCookies,
     }),
-    pages: createPages({ render: views.render, totp, describeScope }),
+    pages: createPages({
+      render: views.render,
+      totp,
+      describeScope,
+      describeDetails: describeDetails(config.resources),
+    }),
     passwords,
     secondFactor,
     devices,
@@ -263,7 +274,11 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   app.use(account);
   app.use(oidc);
   app.on('error', (error) => log.error({ cause: error }, 'a response could not be completed'));
-  const identify = createRequestIdentity(config.ISSUER, config.TRUSTED_PROXIES);
+  const identify = createRequestIdentity(
+    config.ISSUER,
+    config.TRUSTED_PROXIES,
+    config.CLIENT_CERTIFICATE_HEADER,
+  );
   const handle = app.callback();
   return {
     handle(req, res) {

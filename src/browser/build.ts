@@ -48,6 +48,7 @@ const { outputFiles, metafile } = await build({
     'pages/account_confirm.ts',
     'pages/account_password.ts',
     'pages/page.ts',
+    'pages/form_post.ts',
     'pages/opaque_worker.ts',
     'pages/strength_worker.ts',
     'style.css',

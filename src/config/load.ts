@@ -1,5 +1,5 @@
 /**
- * Reads the configuration: environment, NAME_FILE secrets, CLIENTS_FILE and RESOURCES_FILE. The only reader of
+ * Reads the configuration: environment, NAME_FILE, CLIENTS_FILE and RESOURCES_FILE. The only reader of
  * process.env in the server. Every fault is collected before it fails, so that one run shows all of them.
  */
 import { readFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ export class ConfigError extends Error {
   }
 }
 
-const secrets = ['DATABASE_URL', 'REDIS_URL', 'KEY_ENCRYPTION_KEY'];
+const inFiles = ['DATABASE_URL', 'REDIS_URL', 'KEY_ENCRYPTION_KEY', 'CLIENT_CA'];
 
 /** Loads and checks everything. Throws ConfigError with all faults. Relative paths are taken from `cwd`. */
 export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd: string = process.cwd()): Config {
@@ -46,11 +46,19 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd: string = p
   const clients = readList('CLIENTS_FILE', resolve(cwd, settings.CLIENTS_FILE), clientSchema, faults);
   const resources = readList('RESOURCES_FILE', resolve(cwd, settings.RESOURCES_FILE), resourceSchema, faults);
   if (settings.METRICS_PORT === settings.PORT) faults.push('METRICS_PORT must be another port than PORT');
+  if (settings.CLIENT_CERTIFICATE_HEADER && settings.TRUSTED_PROXIES.length === 0)
+    faults.push(
+      'CLIENT_CERTIFICATE_HEADER needs TRUSTED_PROXIES: only a proxy is believed about a certificate',
+    );
   for (const id of duplicates(clients.map((client) => client.client_id))) {
     faults.push(`CLIENTS_FILE client_id "${id}" is given twice`);
   }
   for (const audience of duplicates(resources.map((resource) => resource.audience))) {
     faults.push(`RESOURCES_FILE audience "${audience}" is given twice`);
+  }
+  const types = resources.flatMap((resource) => Object.keys(resource.authorization_details_types));
+  for (const type of duplicates(types)) {
+    faults.push(`RESOURCES_FILE authorization_details_types "${type}" is given twice`);
   }
   if (faults.length > 0) throw new ConfigError(faults);
   return {
@@ -67,7 +75,7 @@ function readSettings(env: NodeJS.ProcessEnv, cwd: string, faults: string[]): Re
   for (const name of Object.keys(settingsSchema.shape)) {
     const value = env[name];
     if (value !== undefined && value !== '') given[name] = value;
-    const file = secrets.includes(name) ? env[`${name}_FILE`] : undefined;
+    const file = inFiles.includes(name) ? env[`${name}_FILE`] : undefined;
     if (!file) continue;
     if (given[name] !== undefined) {
       faults.push(`${name} and ${name}_FILE are both set: keep one`);

@@ -2,8 +2,11 @@
  * What the server can be told, and what would be right: one schema for the settings, one each for the entries of
  * CLIENTS_FILE and RESOURCES_FILE. Pure; config/load.ts reads the environment and the files.
  */
+import { X509Certificate } from 'node:crypto';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import { detailTypesSchema } from './authorization_details.ts';
+import { clientClaimsSchema } from './client_claims.ts';
 
 const wholeNumber = (least: number, most: number, what: string) =>
   z.coerce.number({ error: what }).int(what).min(least, what).max(most, what);
@@ -60,6 +63,14 @@ export const settingsSchema = z.object({
         .filter(Boolean),
     )
     .pipe(z.array(cidr)),
+  /** Where a trusted proxy puts the client's certificate; mutual TLS is off without it. */
+  CLIENT_CERTIFICATE_HEADER: z
+    .string()
+    .regex(/^[A-Za-z0-9-]+$/, 'must be the name of a header')
+    .transform((name) => name.toLowerCase())
+    .optional(),
+  /** PEM certificates of the CAs that issue clients' certificates. */
+  CLIENT_CA: z.string().transform(parseCertificates).optional(),
   LIMIT_ADDRESS_PER_MINUTE: wholeNumber(1, 1_000_000, 'must be a whole number from 1 on').default(10),
   LIMIT_ACCOUNT_FAILURES: wholeNumber(1, 1000, 'must be a whole number from 1 to 1000').default(5),
   SESSION_IDLE_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(3600),
@@ -80,6 +91,16 @@ export const settingsSchema = z.object({
     .optional(),
 });
 
+function parseCertificates(text: string, context: z.RefinementCtx): X509Certificate[] {
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  try {
+    const certificates = blocks.map((block) => new X509Certificate(block));
+    if (certificates.length > 0 && certificates.every(({ ca }) => ca)) return certificates;
+  } catch {}
+  context.addIssue('must be the certificates of CAs, in PEM');
+  return z.NEVER;
+}
+
 export type Settings = z.infer<typeof settingsSchema>;
 
 function isIssuer(url: URL): boolean {
@@ -97,7 +118,7 @@ const redirectUri = z.string().refine((value) => {
 /** The account page among the apps (oidc/account_client.ts). */
 export const accountClientId = 'cypher-account';
 
-/** One entry of CLIENTS_FILE: OpenID registration names, checked deeper by oidc-provider, plus Cypher's own two. */
+/** One entry of CLIENTS_FILE: OpenID registration names, checked deeper by oidc-provider, plus Cypher's own four. */
 export const clientSchema = z
   .looseObject({
     client_id: z
@@ -110,6 +131,11 @@ export const clientSchema = z
     post_logout_redirect_uris: z.array(redirectUri).optional(),
     first_party: z.boolean('must be true or false').default(false),
     require_pkce: z.boolean('must be true or false').default(true),
+    /** Held to FAPI 2.0: the security profile, or message signing on top of it. */
+    fapi: z
+      .enum(['security', 'message_signing'], { error: 'must be security or message_signing' })
+      .optional(),
+    claims: clientClaimsSchema.optional(),
     client_secret: z
       .string()
       .regex(/^[\x20-\x7E]+$/, 'must be printable ASCII, such as what openssl rand -hex 32 prints')
@@ -146,11 +172,13 @@ export const resourceSchema = z.strictObject({
     .array(z.string().regex(/^[\x21\x23-\x5B\x5D-\x7E]+$/, 'must be scope tokens (RFC 6749, section 3.3)'))
     .default([]),
   token_format: z
-    .enum(['v4.local', 'v4.public'], { error: 'must be v4.local or v4.public' })
+    .enum(['v4.local', 'v4.public', 'jwt'], { error: 'must be v4.local, v4.public or jwt' })
     .default('v4.public'),
   token_seconds: wholeNumber(60, 900, 'must be seconds, 60 to 900').default(600),
   /** The client id under which the API introspects its tokens. */
   client_id: z.string().min(1).optional(),
+  /** What apps may ask for in `authorization_details` (RFC 9396). */
+  authorization_details_types: detailTypesSchema,
 });
 
 export type Resource = z.infer<typeof resourceSchema>;

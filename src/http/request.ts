@@ -6,10 +6,14 @@
 import type { IncomingMessage } from 'node:http';
 import ipaddr from 'ipaddr.js';
 
-/** Rewrites the forwarding headers of a request in place, for Koa (and oidc-provider's own contexts) to read. */
+/**
+ * Rewrites the forwarding headers of a request in place, for Koa (and oidc-provider's own contexts) to read.
+ * `certificateHeader`, in lower case, is the one in which a proxy passes a client's certificate on.
+ */
 export function createRequestIdentity(
   issuer: string,
   trustedProxies: string[],
+  certificateHeader?: string,
 ): (req: IncomingMessage) => void {
   const { host, protocol } = new URL(issuer);
   const trusted = trustedProxies.map((entry) =>
@@ -36,6 +40,9 @@ export function createRequestIdentity(
   }
 
   return (req) => {
+    // What is said of a client's certificate is believed of the proxy that this connection comes from, and of nobody else.
+    if (certificateHeader && !isTrusted(req.socket.remoteAddress ?? ''))
+      delete req.headers[certificateHeader];
     const address = clientAddress(req);
     req.headers['x-forwarded-for'] = address;
     req.headers['x-forwarded-proto'] = protocol.slice(0, -1);

@@ -36,6 +36,8 @@ export interface Views {
     clientName: string;
     host: string;
     scopes: { name: string; description: string }[];
+    /** What is asked for in particular, by label and value. */
+    details: { title: string; rows: [label: string, value: string][] }[];
     clientUri?: string | undefined;
     logoUri?: string | undefined;
     policyUri?: string | undefined;
@@ -70,6 +72,8 @@ export interface Views {
   account_signed_out: Record<string, never>;
   /** `action` and `xsrf` as oidc-provider hands them to its logout page. */
   logout: { action: string; xsrf: string; username?: string | undefined; clientName?: string | undefined };
+  /** Posts `fields` on to an app, by script or by a button. */
+  form_post: { action: string; fields: [name: string, value: string][]; clientName?: string | undefined };
   /** `apps`: the others of the session, and whether they know. */
   logout_done: { clientName?: string | undefined; apps: SignedOutApp[] };
   /** `id` is in the log; `hint` says what the person can do. */
@@ -133,6 +137,7 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
   account_recovery_codes: { title: () => 'New recovery codes', script: 'page.js' },
   account_signed_out: { title: () => 'You are signed out' },
   logout: { title: () => 'Sign out', script: 'page.js' },
+  form_post: { title: () => 'Back to the app', script: 'form_post.js' },
   logout_done: { title: () => 'Signed out' },
   error: { title: ({ title }) => title },
 };

@@ -2,6 +2,7 @@
 import type { Context } from 'koa';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import type { Views } from '../http/views.ts';
+import type { WaitingRequest } from '../oidc/interactions.ts';
 import type { Totp } from '../totp/totp.ts';
 import type { Standing } from './standing.ts';
 import { stepOf } from './steps.ts';
@@ -11,6 +12,8 @@ export interface PageDeps {
   totp: Pick<Totp, 'setup' | 'qrCode'>;
   /** What a scope lets an app do, in words that complete "would be able to". */
   describeScope(scope: string): string;
+  /** How the details of a rich authorization request read. */
+  describeDetails(details: WaitingRequest['details']): Views['consent']['details'];
 }
 
 export interface Pages {
@@ -21,7 +24,7 @@ export interface Pages {
 }
 
 /** The pages of one server; templates, set-up secrets and scope texts come in. */
-export function createPages({ render, totp, describeScope }: PageDeps): Pages {
+export function createPages({ render, totp, describeScope, describeDetails }: PageDeps): Pages {
   function send<K extends keyof Views>(ctx: Context, { waiting }: Standing, name: K, view: Views[K]): void {
     ctx.type = 'html';
     ctx.set('Cache-Control', 'no-store');
@@ -69,6 +72,7 @@ export function createPages({ render, totp, describeScope }: PageDeps): Pages {
             scopes: waiting.scopes
               .filter((scope) => scope !== 'openid' || waiting.scopes.length === 1)
               .map((name) => ({ name, description: describeScope(name) })),
+            details: describeDetails(waiting.details),
           });
       }
     },

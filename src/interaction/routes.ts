@@ -49,7 +49,13 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
   const uidOf = (ctx: Context): string => String(ctx.params.uid);
   const isForm = (ctx: Context): boolean => ctx.is('urlencoded') === 'urlencoded';
 
-  router.get('/', async (ctx) => pages.show(ctx, await standings.of(ctx, uidOf(ctx))));
+  router.get('/', async (ctx) => {
+    const standing = await standings.of(ctx, uidOf(ctx));
+    const { waiting, proven } = standing;
+    if (waiting.create && !proven.passwordOf) pages.showRegister(ctx, standing);
+    else await pages.show(ctx, standing);
+  });
+  router.get('/login', async (ctx) => pages.show(ctx, await standings.of(ctx, uidOf(ctx))));
   router.get('/recovery', async (ctx) =>
     pages.show(ctx, await standings.of(ctx, uidOf(ctx)), { recovery: true }),
   );

@@ -39,8 +39,6 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
     case 'Interaction':
     case 'PushedAuthorizationRequest':
       return ephemeralAdapter(model, stores.ephemeral);
-    case 'ReplayDetection':
-      return replayAdapter(model, stores.records);
     case 'Grant':
     case 'AuthorizationCode':
       return authorizationAdapter(model, stores.records);
@@ -100,17 +98,6 @@ function ephemeralAdapter(model: string, ephemeral: Ephemeral): Partial<Adapter>
 function withoutSessionId(payload: AdapterPayload): AdapterPayload {
   const { session } = payload;
   return session ? { ...payload, session: { ...session, cookie: undefined } } : payload;
-}
-
-/** The library looks first and stores afterwards: here storing decides, so that of parallel replays one goes on. */
-function replayAdapter(model: string, records: RecordStore): Partial<Adapter> {
-  return {
-    find: async () => undefined,
-    async upsert(id, payload, expiresIn = 0) {
-      await records.save(model, id, payload as RecordPayload, expiresIn);
-      if (!(await records.consume(model, id))) throw new errors.InvalidClientAuth('it was used before');
-    },
-  };
 }
 
 /** What an authorization makes is written with its session. */

@@ -1,4 +1,5 @@
 /** What an account says of itself in ID tokens and at userinfo, by scope (OpenID Connect Core, section 5.4). Pure. */
+import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Account } from '../accounts/accounts.ts';
 
 /** Claims by the scope that asks for them. */
@@ -21,3 +22,22 @@ export function accountClaims(account: Account): { sub: string; [claim: string]:
 
 /** The authentication context of every login here: a password proof and a second factor. */
 export const mfaAcr = 'urn:cypher:acr:mfa';
+
+/** The `claims` parameter travels in tokens and rows: far above what there is to ask for, far below a nuisance. */
+const mostClaimsBytes = 1000;
+
+/** Checks the `claims` parameter, once the library has parsed it. Throws InvalidRequest. */
+export function checkClaimsParameter(
+  ctx: KoaContextWithOIDC,
+  claims: { userinfo?: object | undefined; id_token?: object | undefined },
+): void {
+  if (Buffer.byteLength(String(ctx.oidc.params?.claims)) > mostClaimsBytes)
+    throw new errors.InvalidRequest(`claims is longer than ${mostClaimsBytes} bytes`);
+  for (const value of Object.values({ ...claims.userinfo, ...claims.id_token }))
+    if (value !== null && (typeof value !== 'object' || Array.isArray(value)))
+      throw new errors.InvalidRequest('claims must ask by null or an object');
+}
+
+/** The scope that lets an app see a claim; the claim's own name where none does. */
+export const scopeOfClaim = (claim: string): string =>
+  Object.entries(claimsByScope).find(([, claims]) => claims?.includes(claim))?.[0] ?? claim;

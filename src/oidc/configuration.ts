@@ -2,15 +2,20 @@
  * Cypher's configuration as oidc-provider's. Pure: what it needs of the rest is handed in. Every development default of
  * the library that matters is replaced here or in policy.ts.
  */
-import type { Configuration, JWK, KoaContextWithOIDC, ResourceServer } from 'oidc-provider';
+import type { Configuration, JWK, KoaContextWithOIDC, ResourceServer, ResponseType } from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Config } from '../config/load.ts';
 import type { Outgoing } from '../http/outgoing.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { accountClient } from './account_client.ts';
-import { accountClaims, claimsByScope, mfaAcr } from './claims.ts';
+import { richAuthorizationRequests } from './authorization_details.ts';
+import { accountClaims, checkClaimsParameter, claimsByScope, mfaAcr } from './claims.ts';
+import { mutualTls } from './client_certificates.ts';
+import { fapiProfile, holdToFapi } from './fapi.ts';
+import { addRevocationClaims, jwtAccessTokenAlg } from './jwt_access_tokens.ts';
 import { lifeSeconds } from './life.ts';
+import type { Pairwise } from './pairwise.ts';
 import {
   corsAllowed,
   existingGrant,
@@ -19,8 +24,10 @@ import {
   mayRevoke,
   pkceRequired,
   prompts,
+  promptValues,
   revokesGrant,
 } from './policy.ts';
+import type { FormPost } from './response_modes.ts';
 import { standsAfter } from './signed_in.ts';
 
 export interface Pages {
@@ -31,6 +38,7 @@ export interface Pages {
   ): Promise<void>;
   logout(ctx: KoaContextWithOIDC, xsrf: string): Promise<void>;
   loggedOut(ctx: KoaContextWithOIDC): Promise<void>;
+  formPost: FormPost;
 }
 
 export interface ConfigurationDeps {
@@ -39,11 +47,23 @@ export interface ConfigurationDeps {
   adapter: Configuration['adapter'];
   jwks: JWK[];
   cookieKeys: string[];
+  /** 32 bytes from which DPoP nonces are made. */
+  dpopNonceKey: Buffer;
+  pairwise: Pairwise;
   pages: Pages;
   /** What the provider asks of apps' addresses: keys, sector identifiers, metadata documents, logout. */
   outgoing: Outgoing;
   now: () => number;
 }
+
+const responseTypes: ResponseType[] = [
+  ...(['code', 'none', 'code id_token', 'code token', 'code id_token token'] as const),
+  ...(['id_token', 'id_token token'] as const),
+];
+/** What an ID token, userinfo, an introspection or an authorization response is signed with: there is a key for each. */
+const signingAlgs = ['RS256', 'ES256'] as const;
+/** What a client may sign with. */
+const clientAlgs = ['ES256', 'PS256', 'EdDSA', 'Ed25519', 'RS256'] as const;
 
 export function providerConfiguration(deps: ConfigurationDeps): Configuration {
   const { config, accounts, pages, now } = deps;
@@ -60,7 +80,10 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       backchannel_logout_session_required: true,
     },
     fetch: deps.outgoing as NonNullable<Configuration['fetch']>,
-    extraClientMetadata: { properties: ['first_party', 'require_pkce'] },
+    extraClientMetadata: {
+      properties: ['first_party', 'require_pkce', 'fapi', 'claims'],
+      validator: holdToFapi,
+    },
     jwks: { keys: deps.jwks },
     cookies: {
       keys: deps.cookieKeys,
@@ -80,9 +103,24 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     claims: claimsByScope,
     scopes: ['openid', 'offline_access', 'profile', 'email'],
     acrValues: [mfaAcr],
-    responseTypes: ['code', 'none'],
+    // A client has `code` unless its entry names others.
+    responseTypes,
+
     allowOmittingSingleRegisteredRedirectUri: false,
-    subjectTypes: ['public'],
+    subjectTypes: ['public', 'pairwise'],
+    pairwiseIdentifier: async (_ctx, accountId, client) => deps.pairwise(accountId, client),
+    clientAuthMethods: [
+      ...([
+        'client_secret_basic',
+        'client_secret_post',
+        'client_secret_jwt',
+        'private_key_jwt',
+        'none',
+      ] as const),
+      ...(config.CLIENT_CERTIFICATE_HEADER ? (['self_signed_tls_client_auth'] as const) : []),
+      ...(config.CLIENT_CERTIFICATE_HEADER && config.CLIENT_CA ? (['tls_client_auth'] as const) : []),
+    ],
+    discovery: { prompt_values_supported: promptValues, ui_locales_supported: ['en'] },
     pkce: { required: pkceRequired },
     clientBasedCORS: corsAllowed,
     loadExistingGrant: existingGrant,
@@ -93,7 +131,16 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     // these seconds: their stores and tokens/ look at the exact time.
     clockTolerance: 10,
     conformIdTokenClaims: true,
-    enabledJWA: { idTokenSigningAlgValues: ['RS256', 'ES256'] },
+    enabledJWA: {
+      idTokenSigningAlgValues: signingAlgs,
+      userinfoSigningAlgValues: signingAlgs,
+      introspectionSigningAlgValues: signingAlgs,
+      authorizationSigningAlgValues: signingAlgs,
+      clientAuthSigningAlgValues: ['HS256', ...clientAlgs],
+      requestObjectSigningAlgValues: clientAlgs,
+      dPoPSigningAlgValues: clientAlgs.filter((alg) => alg !== 'RS256'),
+    },
+    formats: { customizers: { jwt: addRevocationClaims as never } },
     renderError: (ctx, out, error) => pages.error(ctx, out, error),
     ttl: {
       AccessToken: (_ctx, token) => resourceSeconds(config, token.aud) ?? lifeSeconds.accessToken,
@@ -130,6 +177,17 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       revocation: { enabled: true, allowedPolicy: mayRevoke },
       pushedAuthorizationRequests: { enabled: true },
       userinfo: { enabled: true },
+      jwtUserinfo: { enabled: true },
+      jwtIntrospection: { enabled: true },
+      jwtResponseModes: { enabled: true },
+      // Unsigned ones have no algorithm in the list above: they would be worth no more than the query.
+      requestObjects: { enabled: true },
+      claimsParameter: { enabled: true, assertClaimsParameter: checkClaimsParameter },
+      // A nonce is offered, for clients whose clock is wrong, and demanded of nobody.
+      dPoP: { enabled: true, nonceSecret: deps.dpopNonceKey, requireNonce: () => false },
+      mTLS: mutualTls(config, now),
+      fapi: { enabled: true, profile: fapiProfile as never },
+      richAuthorizationRequests: richAuthorizationRequests(config.resources),
       rpInitiatedLogout: {
         enabled: true,
         logoutSource: (ctx) => pages.logout(ctx, xsrfOf(ctx)),
@@ -165,7 +223,8 @@ function resourceServer(config: Config, audience: string): ResourceServer {
     audience: resource.audience,
     scope: resource.scopes.join(' '),
     accessTokenTTL: resource.token_seconds,
-    // The library's name for "not its own JWT": the form is PASETO, see paseto_access_tokens.ts.
-    accessTokenFormat: 'opaque',
+    // `opaque` is the library's name for "not its own JWT": the form is PASETO, see paseto_access_tokens.ts.
+    accessTokenFormat: resource.token_format === 'jwt' ? 'jwt' : 'opaque',
+    jwt: { sign: { alg: jwtAccessTokenAlg } },
   };
 }

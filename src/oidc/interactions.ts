@@ -6,7 +6,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Provider from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import { AppError } from '../lib/errors.ts';
-import { mfaAcr } from './claims.ts';
+import { type Detail, requestedDetails } from './authorization_details.ts';
+import { mfaAcr, scopeOfClaim } from './claims.ts';
 
 export interface ClientView {
   id: string;
@@ -22,14 +23,18 @@ export interface ClientView {
 export interface WaitingRequest {
   uid: string;
   prompt: 'login' | 'consent';
+  /** True where the app asked for a new account (`prompt=create`). */
+  create: boolean;
   client: ClientView;
   /** Where the answer goes. */
   redirectUri: string;
   loginHint: string | undefined;
   /** Who is signed in; undefined before the login. */
   accountId: string | undefined;
-  /** Scopes that the consent page asks for, those of APIs included. */
+  /** Scopes that the consent page asks for, those of APIs included, and those of single claims that were asked for. */
   scopes: string[];
+  /** What the app asks to do in particular (RFC 9396). */
+  details: Detail[];
 }
 
 export interface Interactions {
@@ -42,6 +47,9 @@ export interface Interactions {
   /** Hands over the answer to the consent page; returns where the browser goes on. */
   finishConsent(req: IncomingMessage, res: ServerResponse, allowed: boolean): Promise<string>;
 }
+
+/** The prompts that have pages here. */
+const pagesFor = new Set(['login', 'create', 'select_account', 'consent']);
 
 interface ConsentDetails {
   missingOIDCScope?: string[];
@@ -86,7 +94,7 @@ export function createInteractions(provider: Provider, now: () => number): Inter
     clientOf,
     async waiting(req, res, uid) {
       const { prompt, params, session, uid: waitingUid } = await details(req, res);
-      if (waitingUid !== uid || (prompt.name !== 'login' && prompt.name !== 'consent')) {
+      if (waitingUid !== uid || !pagesFor.has(prompt.name)) {
         throw new AppError(
           'interaction_expired',
           'This sign-in has expired. Go back to the app and sign in again.',
@@ -97,7 +105,8 @@ export function createInteractions(provider: Provider, now: () => number): Inter
       const missing = prompt.details as ConsentDetails;
       return {
         uid,
-        prompt: prompt.name,
+        prompt: prompt.name === 'consent' ? 'consent' : 'login',
+        create: prompt.name === 'create',
         client,
         redirectUri: String(params.redirect_uri ?? ''),
         loginHint: typeof params.login_hint === 'string' ? params.login_hint : undefined,
@@ -106,20 +115,26 @@ export function createInteractions(provider: Provider, now: () => number): Inter
           ...new Set([
             ...(missing.missingOIDCScope ?? []),
             ...Object.values(missing.missingResourceScopes ?? {}).flat(),
+            ...(missing.missingOIDCClaims ?? []).map(scopeOfClaim),
           ]),
         ],
+        details: requestedDetails(params) ?? [],
       };
     },
 
-    finishLogin: (req, res, accountId, amr) =>
-      orExpired(
+    async finishLogin(req, res, accountId, amr) {
+      const { prompt } = await details(req, res);
+      const login = { accountId, amr, acr: mfaAcr, ts: Math.floor(now() / 1000) };
+      return orExpired(
         provider.interactionResult(
           req,
           res,
-          { login: { accountId, amr, acr: mfaAcr, ts: Math.floor(now() / 1000) } },
+          // Under the prompt's name the library finds that it has been answered.
+          { [prompt.name]: {}, login },
           { mergeWithLastSubmission: false },
         ),
-      ),
+      );
+    },
 
     async finishConsent(req, res, allowed) {
       if (!allowed) {
@@ -144,6 +159,9 @@ export function createInteractions(provider: Provider, now: () => number): Inter
       for (const [audience, scopes] of Object.entries(missing.missingResourceScopes ?? {})) {
         grant.addResourceScope(audience, scopes.join(' '));
       }
+      // Details are for this request alone: what an earlier one was allowed does not add up.
+      const asked = requestedDetails(params);
+      if (asked) Object.assign(grant, { rar: asked });
       const saved = await grant.save();
       return orExpired(
         provider.interactionResult(

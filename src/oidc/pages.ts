@@ -75,6 +75,11 @@ export function createProviderPages({
       });
       page(ctx, html, [typeof target === 'string' ? target : undefined]);
     },
+    formPost(ctx, action, fields) {
+      const { client } = ctx.oidc;
+      const clientName = client ? (client.clientName ?? client.clientId) : undefined;
+      page(ctx, views.render('form_post', { action, fields, clientName }), [action]);
+    },
     async loggedOut(ctx) {
       const { client } = ctx.oidc;
       const sessionUid = signedOut.read(ctx);

@@ -3,26 +3,37 @@
  * a token's form. Access tokens leave as PASETO and are stored nowhere; coming back they are opened, then checked
  * against the revocations. test/http/provider_internals.test.ts breaks where a release calls these methods otherwise.
  */
+
 import type Provider from 'oidc-provider';
+import type { Client } from 'oidc-provider';
 import ProviderClass from 'oidc-provider';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { familyInQuestion, type InFamily, refreshTokenInQuestion } from './family.ts';
-import { type AccessClaims, type AccessTokenPayload, fromClaims, toClaims } from './token_claims.ts';
+import { createJwtAccessTokens, isMarkedJwt, letJwtsThrough } from './jwt_access_tokens.ts';
+import { isPairwise, type Pairwise } from './pairwise.ts';
+import { type AccessTokenPayload, fromClaims, type OpenedClaims, toClaims } from './token_claims.ts';
 
 export interface AccessTokenDeps {
   issuer: string;
   tokens: Pick<Tokens, 'seal' | 'open'>;
   revocations: Revocations;
-  /** The kind of PASETO that an API takes; `access` where the token is for no API in particular. */
-  kindFor(audience: string | undefined): 'access' | 'public';
+  /** The form that an API takes; `access` where the token is for no API in particular. */
+  kindFor(audience: string | undefined): TokenForm;
+  pairwise: Pairwise;
+  /** Milliseconds since the epoch. */
+  now: () => number;
 }
+
+/** v4.local, v4.public, or a JWT for the libraries of others (jwt_access_tokens.ts). */
+export type TokenForm = 'access' | 'public' | 'jwt';
 
 /** The methods of a model that are replaced or called here. */
 interface AccessTokenModel extends InFamily {
   jti: string | undefined;
+  client: Client | undefined;
   generateTokenId(): string;
-  getValueAndPayload(): Promise<{ payload: AccessTokenPayload }>;
+  getValueAndPayload(): Promise<{ value: string; payload: AccessTokenPayload }>;
   emit(event: string): void;
   save(): Promise<string>;
 }
@@ -37,38 +48,45 @@ interface AccessTokenClass {
 /** Replaces `find`, `save` and `revokeByGrantId` of this provider instance's models. */
 export function usePasetoAccessTokens(provider: Provider, deps: AccessTokenDeps): void {
   trustGrantOfCheckedToken(provider);
-  override(provider.AccessToken as unknown as AccessTokenClass, 'AccessToken', deps);
-  override(provider.ClientCredentials as unknown as AccessTokenClass, 'ClientCredentials', deps);
+  override(provider, provider.AccessToken as unknown as AccessTokenClass, 'AccessToken', deps);
+  override(provider, provider.ClientCredentials as unknown as AccessTokenClass, 'ClientCredentials', deps);
   overrideCodes(provider);
+  letJwtsThrough(provider);
 }
 
-function override(
-  Model: AccessTokenClass,
-  kind: string,
-  { issuer, tokens, revocations, kindFor }: AccessTokenDeps,
-): void {
+function override(provider: Provider, Model: AccessTokenClass, kind: string, deps: AccessTokenDeps): void {
+  const { issuer, tokens, revocations, kindFor, pairwise } = deps;
+  const jwts = createJwtAccessTokens(provider, deps);
+
   Model.prototype.save = async function () {
     this.jti ??= this.generateTokenId();
-    const { payload } = await this.getValueAndPayload();
-    const tokenKind = kindFor(payload.aud);
-    const claims = toClaims(payload, issuer, familyInQuestion(), tokenKind);
-    const sealed = await tokens.seal(tokenKind, claims, { issuedAt: payload.iat, expiresAt: payload.exp });
+    const { value, payload } = await this.getValueAndPayload();
     this.emit('issued');
-    return sealed;
+    // The library has signed it, if it is a JWT: then it has a value and no payload.
+    if (payload === undefined) return value;
+    const form = kindFor(payload.aud) === 'public' ? 'public' : 'access';
+    const { client } = this;
+    const subject =
+      payload.accountId !== undefined && form === 'public' && client && isPairwise(client)
+        ? pairwise(payload.accountId, client)
+        : payload.accountId;
+    const claims = toClaims(payload, issuer, familyInQuestion(), form, subject);
+    return tokens.seal(form, claims, { issuedAt: payload.iat, expiresAt: payload.exp });
   };
 
   Model.find = async (value, options = {}) => {
     if (typeof value !== 'string') return undefined;
-    const tokenKind = value.startsWith('v4.public.') ? 'public' : 'access';
-    const claims = (await onceInRequest(value, () => tokens.open(tokenKind, value, options))) as
-      | OpenedClaims
-      | undefined;
+    const form = formOf(value);
+    const claims = (await onceInRequest<object | undefined>(value, () =>
+      form === 'jwt' ? jwts.open(value, options) : tokens.open(form, value, options),
+    )) as OpenedClaims | undefined;
     // A token for an API in one form is not taken in the other one.
-    if (claims?.kind !== kind || kindFor(fromClaims(claims).aud) !== tokenKind) return undefined;
+    if (claims?.kind !== kind || kindFor(fromClaims(claims).aud) !== form) return undefined;
     if (await revocations.anyRevoked(revocations.subjectsOf(claims))) return undefined;
-    const token = new Model(fromClaims(claims));
+    const accountId = form === 'access' ? claims.sub : await accountBehind(provider, claims);
+    const token = new Model(fromClaims(claims, accountId));
     token.familyId = claims.family;
-    rememberGrantOf(claims);
+    rememberGrantOf(claims, accountId);
     return token;
   };
 
@@ -79,7 +97,14 @@ function override(
   };
 }
 
-type OpenedClaims = AccessClaims & { iss: string; iat: number; exp: number };
+const formOf = (value: string): TokenForm =>
+  value.startsWith('v4.public.') ? 'public' : isMarkedJwt(value) ? 'jwt' : 'access';
+
+/** Whose token it is: at a pairwise client `sub` does not say so to anybody, and the grant has to be asked. */
+async function accountBehind(provider: Provider, { sub, grant, client_id }: OpenedClaims) {
+  if (grant === undefined || !isPairwise(await provider.Client.find(client_id))) return sub;
+  return (await provider.Grant.find(grant))?.accountId;
+}
 
 const openedTokens = new WeakMap<object, Map<string, Promise<unknown>>>();
 
@@ -104,10 +129,10 @@ interface CheckedGrant {
 
 const checkedGrants = new WeakMap<object, CheckedGrant>();
 
-function rememberGrantOf({ grant, client_id, sub, iat, exp }: OpenedClaims): void {
+function rememberGrantOf({ grant, client_id, iat, exp }: OpenedClaims, accountId: string | undefined): void {
   const ctx = ProviderClass.ctx;
-  if (ctx?.oidc?.route !== 'introspection' || grant === undefined || sub === undefined) return;
-  checkedGrants.set(ctx, { jti: grant, clientId: client_id, accountId: sub, iat, exp });
+  if (ctx?.oidc?.route !== 'introspection' || grant === undefined || accountId === undefined) return;
+  checkedGrants.set(ctx, { jti: grant, clientId: client_id, accountId, iat, exp });
 }
 
 /**

@@ -78,12 +78,19 @@ export async function existingGrant(ctx: KoaContextWithOIDC) {
   return grant;
 }
 
+/** Values of `prompt` (OpenID Connect Core, section 3.1.2.1; `create`: Initiating User Registration). */
+export const promptValues = ['none', 'login', 'consent', 'select_account', 'create'];
+
 /**
- * The library's prompts, and two differences: a session whose account is gone leads to a login, and a first-party native
- * app is not asked for consent again and again.
+ * The library's prompts, and these differences: `create` opens the sign-up page and `select_account` the sign-in page,
+ * where another account than the present one may be used; a session whose account is gone leads to a login; and a
+ * first-party native app is not asked for consent again and again.
  */
 export function prompts() {
   const policy = interactionPolicy.base();
+  for (const name of ['create', 'select_account']) {
+    policy.add(new interactionPolicy.Prompt({ name, requestable: true }), 0);
+  }
   const login = policy.get('login');
   if (!login) throw new Error('oidc-provider has no login prompt any more');
   login.checks.add(

@@ -5,6 +5,7 @@
 import type { Middleware } from 'koa';
 import compose from 'koa-compose';
 import Provider, { type errors, type KoaContextWithOIDC } from 'oidc-provider';
+import type { Resource } from '../config/schema.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import type { Log } from '../lib/log.ts';
 import type { RefreshStore } from '../refresh/store.ts';
@@ -13,10 +14,13 @@ import type { Statement } from '../storage/statement.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { completeAnswers } from './answers.ts';
 import { type SendLogout, takeOverBackchannelLogout } from './backchannel_logout.ts';
+import { addClientClaims } from './client_claims.ts';
 import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
 import { lifeSeconds } from './life.ts';
-import { usePasetoAccessTokens } from './paseto_access_tokens.ts';
+import { type TokenForm, usePasetoAccessTokens } from './paseto_access_tokens.ts';
 import { type RefreshTokenDeps, usePasetoRefreshTokens } from './paseto_refresh_tokens.ts';
+import { detectReplaysAtOnce, type Spend } from './replay_detection.ts';
+import { providerWithFormPost } from './response_modes.ts';
 import { createSessionCookie } from './session_cookie.ts';
 import { keepSessionOnNewIdentifier } from './session_identifier.ts';
 
@@ -24,6 +28,7 @@ export interface OidcDeps extends ConfigurationDeps {
   tokens: Tokens;
   refresh: RefreshStore;
   revocations: Revocations;
+  spend: Spend;
   log: Log;
   onRefresh: RefreshTokenDeps['onRefresh'];
   /** Runs one statement that changes something. */
@@ -53,21 +58,26 @@ export interface Oidc {
 /** Builds oidc-provider with our stores, tokens and pages. Throws where its configuration is faulty. */
 export function createOidc(deps: OidcDeps): Oidc {
   const { config, tokens, revocations, refresh, now } = deps;
-  const provider = new Provider(config.ISSUER, providerConfiguration(deps));
+  const OurProvider = providerWithFormPost(deps.pages.formPost);
+  const provider = new OurProvider(config.ISSUER, providerConfiguration(deps));
   logErrors(provider, deps);
   tellEnds(provider, deps);
   // http/request.ts has already settled who the client is and under which name it reached us.
   provider.proxy = true;
   keepSessionOnNewIdentifier(provider);
   const sendLogout = takeOverBackchannelLogout(provider);
+  detectReplaysAtOnce(provider, deps.spend);
+  addClientClaims(provider);
   usePasetoAccessTokens(provider, {
     issuer: config.ISSUER,
     tokens,
     revocations,
-    kindFor: (audience) =>
-      config.resources.find((resource) => resource.audience === audience)?.token_format === 'v4.public'
-        ? 'public'
-        : 'access',
+    kindFor(audience) {
+      const resource = config.resources.find((entry) => entry.audience === audience);
+      return resource ? formOf[resource.token_format] : 'access';
+    },
+    pairwise: deps.pairwise,
+    now,
   });
   usePasetoRefreshTokens(provider, {
     tokens,
@@ -87,6 +97,12 @@ export function createOidc(deps: OidcDeps): Oidc {
   const middleware = compose([completeAnswers(provider, deps.write), ...provider.middleware]) as Middleware;
   return { provider, sessionCookie, middleware, sendLogout };
 }
+
+const formOf: Record<Resource['token_format'], TokenForm> = {
+  'v4.local': 'access',
+  'v4.public': 'public',
+  jwt: 'jwt',
+};
 
 const errorEvents = [
   'authorization.error',

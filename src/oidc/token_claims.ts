@@ -17,7 +17,7 @@ export interface AccessTokenPayload {
   gty?: string;
   jkt?: string;
   'x5t#S256'?: string;
-  claims?: object;
+  claims?: { userinfo?: object };
   rar?: object[];
   extra?: object;
 }
@@ -35,20 +35,22 @@ export interface AccessClaims {
   session?: string;
   gty?: string;
   cnf?: { jkt?: string; 'x5t#S256'?: string };
-  claims?: object;
+  claims?: { userinfo?: object };
   authorization_details?: object[];
   extra?: object;
 }
 
 /**
- * The claims of a token. A token for no particular API is for the issuer itself (userinfo). The session is named where
- * the token ends with it, but not in a `public` token: it would tell APIs which of a person's apps belong together.
+ * The claims of a token. A token for no particular API is for the issuer itself (userinfo), which alone reads what the
+ * `claims` parameter asked of it. The session is named where the token ends with it, but not in a `public` token: it
+ * would tell APIs which of a person's apps belong together. `subject` is the account's name at a pairwise client.
  */
 export function toClaims(
   payload: AccessTokenPayload,
   issuer: string,
   family: string | undefined,
   kind: 'access' | 'public',
+  subject: string | undefined = payload.accountId,
 ): AccessClaims {
   const cnf = { jkt: payload.jkt, 'x5t#S256': payload['x5t#S256'] };
   return withoutUndefined({
@@ -56,7 +58,7 @@ export function toClaims(
     jti: payload.jti,
     client_id: payload.clientId,
     aud: payload.aud ?? issuer,
-    sub: payload.accountId ?? payload.clientId,
+    sub: subject ?? payload.clientId,
     scope: payload.scope,
     sid: payload.sid,
     grant: payload.grantId,
@@ -64,15 +66,22 @@ export function toClaims(
     session: payload.expiresWithSession && kind === 'access' ? payload.sessionUid : undefined,
     gty: payload.gty,
     cnf: cnf.jkt || cnf['x5t#S256'] ? withoutUndefined(cnf) : undefined,
-    claims: payload.claims,
+    claims:
+      payload.aud === undefined && payload.claims?.userinfo
+        ? { userinfo: payload.claims.userinfo }
+        : undefined,
     authorization_details: payload.rar,
     extra: payload.extra,
   }) as AccessClaims;
 }
 
-/** The payload that an opened token stands for. `claims` come from a token that this server made. */
+/** The claims of a token that this server made; times are unix seconds. */
+export type OpenedClaims = AccessClaims & { iss: string; iat: number; exp: number };
+
+/** The payload that an opened token stands for; `accountId` is given where `sub` is the account's name at a client. */
 export function fromClaims(
-  claims: AccessClaims & { iss: string; iat: number; exp: number },
+  claims: OpenedClaims,
+  accountId: string | undefined = claims.sub,
 ): AccessTokenPayload {
   return withoutUndefined({
     kind: claims.kind,
@@ -80,7 +89,7 @@ export function fromClaims(
     iat: claims.iat,
     exp: claims.exp,
     clientId: claims.client_id,
-    accountId: claims.kind === 'ClientCredentials' ? undefined : claims.sub,
+    accountId: claims.kind === 'ClientCredentials' ? undefined : accountId,
     grantId: claims.grant,
     aud: claims.aud === claims.iss ? undefined : claims.aud,
     scope: claims.scope,

@@ -8,6 +8,8 @@ import Provider, { errors, interactionPolicy } from 'oidc-provider';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { takeOverBackchannelLogout } from '../../src/oidc/backchannel_logout.ts';
 import { prompts } from '../../src/oidc/policy.ts';
+import { detectReplaysAtOnce } from '../../src/oidc/replay_detection.ts';
+import { providerWithFormPost } from '../../src/oidc/response_modes.ts';
 import { keepSessionOnNewIdentifier } from '../../src/oidc/session_identifier.ts';
 import { apps } from '../support/apps.ts';
 import { asApp, createPerson } from '../support/person.ts';
@@ -29,7 +31,7 @@ interface Model {
 }
 
 /** A provider as the library makes it, nothing of it replaced. */
-function bareProvider(stored = new Map<string, object>()) {
+function bareProvider(stored = new Map<string, object>(), ProviderClass = Provider) {
   const calls: string[] = [];
   const adapter = (model: string) => ({
     async upsert(id: string, payload: object) {
@@ -43,7 +45,7 @@ function bareProvider(stored = new Map<string, object>()) {
     },
   });
   // All that the library would warn of is given.
-  const provider = new Provider('http://localhost:1', {
+  const provider = new ProviderClass('http://localhost:1', {
     adapter: adapter as never,
     cookies: { keys: ['x'] },
     jwks: { keys: [key] },
@@ -199,4 +201,39 @@ test('the words and fields that are matched are still the library’s', async ()
     error: 'invalid_grant',
     error_detail: 'why',
   });
+});
+
+test('replays are detected by ReplayDetection.unique, which looks and then stores', async () => {
+  const { provider, calls } = bareProvider();
+  const model = provider.ReplayDetection as unknown as { unique(...args: unknown[]): Promise<boolean> };
+  const inAMinute = Math.floor(Date.now() / 1000) + 60;
+  expect(await Promise.all([1, 2].map(() => model.unique('a', 'jti', inAMinute)))).toEqual([true, true]);
+  expect(calls).toEqual(['ReplayDetection.upsert', 'ReplayDetection.upsert']);
+  const spent: unknown[] = [];
+  detectReplaysAtOnce(provider, async (id, expiresAt) => spent.push([id, expiresAt]) === 1);
+  expect(await Promise.all([1, 2].map(() => model.unique('a', 'jti', inAMinute)))).toEqual([true, false]);
+  expect(spent).toEqual([1, 2].map(() => [expect.stringMatching(/^jti:/), inAMinute * 1000]));
+});
+
+test('the library registers its response modes by the method that puts our form_post in their place', () => {
+  const names: string[] = [];
+  const Ours = providerWithFormPost(() => {});
+  class Watched extends Ours {
+    override registerResponseMode(...[name, handler]: Parameters<Provider['registerResponseMode']>) {
+      names.push(name);
+      super.registerResponseMode(name, handler);
+    }
+  }
+  bareProvider(new Map(), Watched as never);
+  expect(names).toEqual(expect.arrayContaining(['query', 'fragment', 'form_post']));
+});
+
+test('what the overrides of claims and of JWTs at introspection replace and call is there', () => {
+  const { provider } = bareProvider();
+  const { Claims, OIDCContext, IdToken } = provider as unknown as {
+    [name: string]: { prototype: Record<string, unknown>; validate?: unknown };
+  };
+  expect(typeof Claims?.prototype.result).toBe('function');
+  expect(typeof OIDCContext?.prototype.entity).toBe('function');
+  expect(typeof IdToken?.validate).toBe('function');
 });

@@ -1,10 +1,9 @@
 /** One sign-on for many apps: who is asked what, and what each app learns of the person. */
-import { createHash } from 'node:crypto';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
-import { asApp, challengeOf, createPerson, interactionOf, verifier } from '../support/person.ts';
+import { challengeOf, createPerson, interactionOf, verifier } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
 const { web, spa, intranet } = apps;
@@ -78,24 +77,6 @@ test('an app that registered ES256 gets its ID token signed so, for the same per
     amr: ['pwd', 'otp', 'mfa'],
     acr: 'urn:cypher:acr:mfa',
   });
-});
-
-test('form_post: the page of the library submits itself under a policy that lets nothing else run', async () => {
-  const fay = createPerson(server, 'fay');
-  await fay.codeFor(intranet);
-  const form = { client_id: 'intranet', redirect_uri: intranet.redirect_uri, response_type: 'code' };
-  const page = await fay.agent.get('/auth').query({ ...form, scope: 'openid', response_mode: 'form_post' });
-  expect(page.status).toBe(200);
-  expect(page.text).toContain(`action="${intranet.redirect_uri}"`);
-  const code = /name="code" value="([^"]+)"/.exec(page.text)?.[1] ?? '';
-  const script = /<script>([\s\S]*)<\/script>/.exec(page.text)?.[1] ?? '';
-  const hash = createHash('sha256').update(script).digest('base64');
-  const policy = String(page.headers['content-security-policy']);
-  expect(policy).toContain(`'sha256-${hash}'`);
-  expect(policy).toContain("default-src 'none'");
-  expect(policy).not.toContain('unsafe-inline');
-  const exchange = { grant_type: 'authorization_code', code, redirect_uri: intranet.redirect_uri };
-  expect((await asApp(server, intranet, exchange)).status).toBe(200);
 });
 
 test('Headers: no CORS on authorize; userinfo and a page app’s token endpoint for registered origins alone', async () => {

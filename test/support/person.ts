@@ -140,15 +140,19 @@ export function createPerson(
       return at;
     },
 
-    /** The whole way from the app and back with a code. Signs up the first time, signs in when asked to. */
-    async codeFor(app: App, params: Record<string, string> = {}): Promise<string> {
-      const start = await person.authorize(app, params);
+    /** From where the authorization endpoint sends on back to the app. Signs up the first time, signs in when asked to. */
+    async travel(start: URL): Promise<URL> {
       const uid = interactionOf(start);
       const needsLogin =
         uid !== undefined && (await agent.get(start.pathname)).text.includes('current-password');
       const after =
         !uid || !needsLogin ? start : person.totpSecret ? await person.signIn(uid) : await person.signUp(uid);
-      const back = await person.follow(after);
+      return person.follow(after);
+    },
+
+    /** The whole way from the app and back with a code. */
+    async codeFor(app: App, params: Record<string, string> = {}): Promise<string> {
+      const back = await person.travel(await person.authorize(app, params));
       const code = back.searchParams.get('code');
       if (!code) throw new Error(`no code came back: ${back.href}`);
       return code;

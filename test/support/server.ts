@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { buildApp } from '../../src/app.ts';
 import { type Audit, createAudit } from '../../src/audit/audit.ts';
 import type { Config } from '../../src/config/load.ts';
-import { clientSchema, type Resource, settingsSchema } from '../../src/config/schema.ts';
+import { clientSchema, resourceSchema, settingsSchema } from '../../src/config/schema.ts';
 import { createMetrics, type Metrics } from '../../src/http/metrics.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { installNativeGroup } from '../../src/opaque/native_group.ts';
@@ -31,7 +31,7 @@ export interface TestServer {
 
 export interface ServerOptions {
   clients?: object[];
-  resources?: Resource[];
+  resources?: object[];
   settings?: Record<string, string>;
   /** Another instance's storage, to run beside it under the same issuer. */
   beside?: TestServer;
@@ -67,7 +67,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     }),
     ISSUER: options.issuer ?? options.beside?.url ?? `http://localhost:${port}`,
     clients: (options.clients ?? []).map((client) => clientSchema.parse(client)),
-    resources: options.resources ?? [],
+    resources: (options.resources ?? []).map((resource) => resourceSchema.parse(resource)),
   };
   let offset = 0;
   const clock = options.beside?.clock ?? {

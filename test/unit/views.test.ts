@@ -32,6 +32,7 @@ const hostile: { [K in keyof Views]: Views[K] } = {
     clientName: HOSTILE,
     host: HOSTILE,
     scopes: [{ name: HOSTILE, description: HOSTILE }],
+    details: [{ title: HOSTILE, rows: [[HOSTILE, HOSTILE]] }],
     clientUri: HOSTILE,
     logoUri: `https://example.org/${HOSTILE}`,
     policyUri: HOSTILE,
@@ -57,6 +58,7 @@ const hostile: { [K in keyof Views]: Views[K] } = {
   account_recovery_codes: { left: 10 },
   account_signed_out: {},
   logout: { action: HOSTILE, xsrf: HOSTILE, username: HOSTILE, clientName: HOSTILE },
+  form_post: { action: HOSTILE, fields: [[HOSTILE, HOSTILE]], clientName: HOSTILE },
   logout_done: { clientName: HOSTILE, apps: [{ name: HOSTILE, state: 'silent' }] },
   error: { status: 400, title: HOSTILE, message: HOSTILE, id: HOSTILE, hint: HOSTILE },
 };
@@ -75,6 +77,7 @@ const consent: Views['consent'] = {
   clientName: 'Ledger',
   host: 'ledger.example',
   scopes: [],
+  details: [],
 };
 
 test.each([

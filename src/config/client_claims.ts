@@ -1,0 +1,36 @@
+/** The `claims` of a client's entry: what its ID tokens and userinfo say beside, or by another name than, the standard. Pure. */
+import { z } from 'zod';
+
+/** What this account says of itself, and can be given by another name. */
+const sources = ['sub', 'preferred_username', 'email', 'email_verified'] as const;
+
+/** A claim with one value for everybody, or with what another claim says. */
+const mapped = z.union(
+  [
+    z.strictObject({
+      value: z.union([z.string().max(1000), z.number(), z.boolean(), z.array(z.string().max(200)).max(50)]),
+    }),
+    z.strictObject({ from: z.enum(sources) }),
+  ],
+  { error: `must be {"value": …} or {"from": …}, and from one of ${sources.join(', ')}` },
+);
+
+/** What the protocol says of a login or a token is not for a mapping to say (RFC 7519, OpenID Connect Core, RFC 9068). */
+const reserved = new Set([
+  ...['iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'typ', 'sid', 'cnf', 'act', 'may_act', 'events'],
+  ...['acr', 'amr', 'auth_time', 'azp', 'nonce', 'at_hash', 'c_hash', 's_hash', 'sub_jwk'],
+  ...['client_id', 'scope', 'active', 'authorization_details', '_claim_names', '_claim_sources', '__proto__'],
+]);
+
+export const clientClaimsSchema = z
+  .record(z.string().min(1).max(200), mapped)
+  .superRefine((claims, context) => {
+    for (const name of Object.keys(claims).filter((each) => reserved.has(each)))
+      context.addIssue({
+        code: 'custom',
+        path: [name],
+        message: 'is the protocol’s own and cannot be mapped',
+      });
+  });
+
+export type ClientClaims = z.infer<typeof clientClaimsSchema>;

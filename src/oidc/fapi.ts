@@ -1,0 +1,60 @@
+/**
+ * FAPI 2.0 for the clients whose entry says `"fapi"`: what their registration must be, by the security profile
+ * (section 5.3) and by message signing. All of it is in the client's metadata, which oidc-provider then enforces; the rest
+ * of the profile (codes of 60 seconds, `iss`, exact redirect URIs, no other flow than the code's) holds for everybody.
+ */
+import { errors, type KoaContextWithOIDC } from 'oidc-provider';
+
+/** A client's metadata while oidc-provider checks it. */
+type Metadata = Record<string, unknown>;
+
+const strongAlgs = ['PS256', 'ES256', 'EdDSA', 'Ed25519'];
+const strongAuthentication = ['private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'];
+
+/** The FAPI profile that a client is held to, in oidc-provider's words. */
+export const fapiProfile = (_ctx: KoaContextWithOIDC, client: { fapi?: unknown } | undefined) =>
+  client?.fapi === undefined ? undefined : '2.0';
+
+/** oidc-provider's validator of a client's metadata. Throws InvalidClientMetadata where the profile is not kept. */
+export function holdToFapi(_ctx: unknown, key: string, profile: unknown, metadata: Metadata): void {
+  if (key !== 'fapi' || profile === undefined) return;
+  const demand = (met: boolean, what: string) => {
+    if (!met) throw new errors.InvalidClientMetadata(`a fapi client ${what}`);
+  };
+  const { token_endpoint_auth_method: method, token_endpoint_auth_signing_alg: authAlg } = metadata;
+  demand(
+    strongAuthentication.includes(String(method)),
+    'must have a token_endpoint_auth_method of private_key_jwt, tls_client_auth or self_signed_tls_client_auth',
+  );
+  if (method === 'private_key_jwt')
+    demand(
+      strongAlgs.includes(String(authAlg)),
+      `must have a token_endpoint_auth_signing_alg of ${strongAlgs.join(', ')}`,
+    );
+  const types = metadata.response_types as string[];
+  demand(
+    types.every((type) => type === 'code'),
+    'must have no response_types but code',
+  );
+  Object.assign(metadata, {
+    require_pushed_authorization_requests: true,
+    require_pkce: true,
+    // One of the two: the other is asked for by name.
+    dpop_bound_access_tokens: metadata.tls_client_certificate_bound_access_tokens !== true,
+  });
+  const answers = ['id_token_signed_response_alg', 'userinfo_signed_response_alg'];
+  if (profile === 'message_signing') {
+    answers.push('authorization_signed_response_alg', 'introspection_signed_response_alg');
+    metadata.request_object_signing_alg ??= 'ES256';
+    Object.assign(metadata, {
+      require_signed_request_object: true,
+      response_modes: ['jwt', 'query.jwt', 'form_post.jwt'],
+    });
+    demand(
+      strongAlgs.includes(String(metadata.request_object_signing_alg)),
+      `must have a request_object_signing_alg of ${strongAlgs.join(', ')}`,
+    );
+  }
+  // The library's own default, not the client's wish: nobody names RS256 in a FAPI registration.
+  for (const name of answers) if (metadata[name] === 'RS256') metadata[name] = 'ES256';
+}
