@@ -12,6 +12,7 @@ import { shrinkHeapAfterStart } from './lib/heap.ts';
 import { createLog } from './lib/log.ts';
 import { installNativeGroup } from './opaque/native_group.ts';
 import { createMemoryCache, createRedisCache } from './storage/cache.ts';
+import { followDatabaseClock } from './storage/clock.ts';
 import { openDatabase } from './storage/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './storage/embedded_postgres.ts';
 import { migrate } from './storage/migrate.ts';
@@ -63,7 +64,6 @@ async function start(
   const [{ embedded, databaseUrl }, { buildApp, native }] = await Promise.all([storageReady(), appLoaded()]);
   if (!native) log.warn('native P-256 arithmetic failed its self-check; logins run on the slow one');
 
-  const now = Date.now;
   let stopping = false;
   const metrics = createMetrics();
   const database = openDatabase(databaseUrl, {
@@ -72,6 +72,10 @@ async function start(
     },
     observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
   });
+  const clock = await followDatabaseClock(database);
+  const { now } = clock;
+  // oidc-provider takes no clock and reads this one: it has to agree with ours, and with the other instances'.
+  Date.now = now;
   const cache = config.REDIS_URL
     ? createRedisCache(
         config.REDIS_URL,
@@ -116,6 +120,7 @@ async function start(
     log.info({ signal }, 'stopping: no new connections, requests in flight are finished');
     setTimeout(() => process.exit(1), stopWithinMs).unref();
     sweeper.stop();
+    clock.stop();
     // A connection that is busy now is idle once its answer has gone out.
     const idle = setInterval(() => server.closeIdleConnections(), 50);
     await new Promise((resolve) => server.close(resolve));

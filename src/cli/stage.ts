@@ -5,6 +5,7 @@
 import { type Audit, createAudit } from '../audit/audit.ts';
 import { type Config, loadConfig } from '../config/load.ts';
 import { createLog } from '../lib/log.ts';
+import { followDatabaseClock } from '../storage/clock.ts';
 import { type Database, openDatabase } from '../storage/database.ts';
 import { runningPostgresUrl } from '../storage/embedded_postgres.ts';
 
@@ -20,11 +21,12 @@ export async function onStage<T>(work: (stage: Stage) => Promise<T>): Promise<T>
   const config = loadConfig();
   const url = config.DATABASE_URL ?? (await runningPostgresUrl(config.DATA_DIR));
   const database = openDatabase(url, { onIdleError: () => {} });
-  const audit = createAudit(database, createLog('warn'), Date.now);
   try {
-    return await work({ config, database, audit, now: Date.now });
+    const { now, stop } = await followDatabaseClock(database);
+    stop();
+    const audit = createAudit(database, createLog('warn'), now);
+    return await work({ config, database, audit, now }).finally(audit.flush);
   } finally {
-    await audit.flush();
     await database.close();
   }
 }

@@ -3,11 +3,8 @@ import { callsOf, groupBy, type Violation } from './checker.ts';
 import type { DatabaseFacts } from './database_facts.ts';
 import type { Call, Event } from './history.ts';
 
-/**
- * For how long a repetition is within the leeway, whatever the clocks: the providers' ten seconds, less what two of
- * them may be apart.
- */
-export const surelyInLeewayMs = 6000;
+/** For how long a repetition is within the providers' leeway of ten seconds, by the one clock that they all go by. */
+export const surelyInLeewayMs = 9000;
 
 export function checkSingleUse(events: readonly Event[], facts: DatabaseFacts): Violation[] {
   const calls = callsOf(events);

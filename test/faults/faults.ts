@@ -14,7 +14,8 @@ interface FaultKind {
 }
 
 const aWhile = (random: Random, least: number, most: number) => sleep(random.int(least, most));
-const longestShiftMs = 2000;
+/** Far beyond the leeway: machines without a time server. */
+const shiftMs: [least: number, most: number] = [30_000, 300_000];
 
 export const faultKinds = {
   'kill postgres': {
@@ -98,10 +99,10 @@ export const faultKinds = {
     },
   },
   'shift a clock': {
-    weight: 2,
+    weight: 3,
     target: 'clock',
     async inject({ providers }, random, number) {
-      providers[number]?.shiftClock(random.int(-longestShiftMs, longestShiftMs));
+      providers[number]?.shiftClock(random.int(...shiftMs) * (random.chance(0.5) ? 1 : -1));
     },
   },
 } satisfies Record<string, FaultKind>;
@@ -143,6 +144,10 @@ export function createInjector(deployment: Deployment, random: Random, schedule:
   return {
     counts,
     async run() {
+      // No two machines' clocks are the same, here less than ever; but first let somebody arrive who can notice.
+      await sleep(3000);
+      for (const number of providers.keys())
+        await faultKinds['shift a clock'].inject(deployment, random, number);
       while (!schedule.over()) {
         await sleep(random.int(...schedule.pauseMs));
         const first = weighted(random, weights) as FaultName;

@@ -25,8 +25,8 @@ export async function replayCode(actor: Actor): Promise<void> {
   doubt(actor, [family]);
   actor.families.push(family);
   if (actor.random.chance(0.5)) return consistent(actor, family);
-  // Half a second is one click for the product, and the providers' clocks differ by up to four.
-  await sleep(4600);
+  // Half a second is one click for the product.
+  await sleep(1000);
   const refused = await persist(actor, { op: 'code reuse', subjects: [family.subject] }, (via) =>
     redeem(actor, via, intranet, grant, { op: 'code reuse', mustFail: true }),
   );

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { introspect, keepTokens, refresh, refreshHonestly, tokenSubject } from './apps.ts';
 import { type Actor, alive, doubt, eitherProvider, ended, type Family, persist } from './world.ts';
 
-/** The leeway that the providers run with, and some more for their clocks. */
-const surelyPastLeewayMs = 15_000;
+/** The leeway that the providers run with, and some more for an answer that was on its way. */
+const surelyPastLeewayMs = 12_000;
 
 /** A family to go on with; what is still on its way is waited for, lest a late duplicate look like a thief. */
 async function chosen(actor: Actor): Promise<Family> {

@@ -13,7 +13,7 @@ export interface ProviderProcess {
   restarted(): Promise<void>;
   pause(): void;
   resume(): Promise<void>;
-  /** Sets its clock off from the machine's. */
+  /** Sets its clock off from the machine's, from now on and after every restart. */
   shiftClock(shiftMs: number): void;
   stop(): Promise<void>;
 }
@@ -36,6 +36,7 @@ export async function startProvider(options: ProviderOptions): Promise<ProviderP
   let child: ChildProcess;
   let expected = false;
   let ready = false;
+  let clockMs = 0;
   let stopping = false;
 
   function launch(): void {
@@ -51,6 +52,7 @@ export async function startProvider(options: ProviderOptions): Promise<ProviderP
       },
     );
     child = launched;
+    launched.send({ shiftMs: clockMs });
     launched.stdout?.pipe(log, { end: false });
     launched.stderr?.pipe(log, { end: false });
     launched.on('error', () => {});
@@ -79,7 +81,10 @@ export async function startProvider(options: ProviderOptions): Promise<ProviderP
       signalTree(child.pid as number, 'SIGCONT');
       await answers();
     },
-    shiftClock: (shiftMs) => void child.send({ shiftMs }),
+    shiftClock(shiftMs) {
+      clockMs = shiftMs;
+      if (child.connected) child.send({ shiftMs });
+    },
     async stop() {
       stopping = true;
       expected = true;

@@ -78,11 +78,8 @@ export function factorUse(jar: Jar, use: string): string[] {
 
 const currentStep = (): number => Math.floor(Date.now() / 1000 / stepSeconds);
 
-/** So near to the end or begin of a step that a shifted clock sees another one. */
-function nearEdge(): boolean {
-  const seconds = (Date.now() / 1000) % stepSeconds;
-  return seconds < 4 || seconds > stepSeconds - 4;
-}
+/** So near to the end of a step that another one may have begun when the code arrives. */
+const nearEdge = (): boolean => (Date.now() / 1000) % stepSeconds > stepSeconds - 4;
 
 const codeOf = (person: Person, at: number): string =>
   generateSync({ secret: person.totpSecret, epoch: at * stepSeconds });
