@@ -14,7 +14,7 @@ export async function createDemoApps(
     clientId: client_id,
     clientSecret: client_secret,
   });
-  const [app, intranet, api] = await Promise.all([
+  const [app, intranet] = await Promise.all([
     createRelyingParty({
       title: 'Notebook',
       issuer,
@@ -32,7 +32,7 @@ export async function createDemoApps(
       // With a token for no API in particular: the provider's own userinfo.
       apis: [{ url: `${issuer}/me` }],
     }),
-    createResourceServer({ issuer, url: urls.api, ...credentials(clients.api), now }),
   ]);
+  const api = createResourceServer({ issuer, url: urls.api, ...credentials(clients.api), now });
   return { app, intranet, api };
 }

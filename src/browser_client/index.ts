@@ -1,0 +1,4 @@
+/** `cypher-idp/browser`: signs people in from a page without a server of its own. No dependencies. */
+export { SessionError, type SessionErrorCode } from './error.ts';
+export { createSession } from './session.ts';
+export type { IdTokenClaims, Session, SessionOptions, SessionState, SignedOutReason } from './types.ts';

@@ -1,0 +1,100 @@
+/**
+ * DPoP proofs at a resource server (RFC 9449, sections 4.3 and 7): that whoever shows a bound token holds its key, made
+ * for this request and this token, now, and not used before. Replays are known within this process: several processes of
+ * one API each take a proof once.
+ */
+import { createPublicKey, hash, type JsonWebKey, type KeyObject, verify } from 'node:crypto';
+import { createExpiringMap } from './expiring_map.ts';
+import { Refused } from './refusal.ts';
+
+/** How old a proof may be. */
+const lifeSeconds = 60;
+/** More than a core can check in a proof's life; beyond it requests are refused, not let through unseen. */
+const mostProofs = 250_000;
+const longestProof = 4096;
+
+export interface ProofContext {
+  method: string;
+  /** The address that the client sent the request to. */
+  url: string;
+  token: string;
+  /** The thumbprint that the token is bound to. */
+  boundTo: string;
+  toleranceSeconds: number;
+}
+
+/** `check(proof, context)` throws Refused. `now`: milliseconds since the epoch. */
+export function createProofs(now: () => number) {
+  const used = createExpiringMap<true>(mostProofs, now);
+
+  return function check(proof: string, context: ProofContext): void {
+    const { head, claims, signedText, signature } = parse(proof);
+    const { key, thumbprint } = keyIn(head);
+    if (!fits(String(head.alg), key, signedText, signature)) throw new Refused('proof_forged');
+    const { jti, htm, htu, iat, ath } = claims;
+    if (typeof jti !== 'string' || jti.length < 1 || jti.length > 256) throw new Refused('proof_malformed');
+    if (typeof htu !== 'string' || typeof iat !== 'number') throw new Refused('proof_malformed');
+    if (thumbprint !== context.boundTo) throw new Refused('proof_foreign');
+    if (htm !== context.method || !sameAddress(htu, context.url)) throw new Refused('proof_foreign');
+    if (ath !== hash('sha256', context.token, 'base64url')) throw new Refused('proof_foreign');
+    const age = now() / 1000 - iat;
+    if (!(age <= lifeSeconds + context.toleranceSeconds && age >= -context.toleranceSeconds))
+      throw new Refused('proof_stale');
+    const name = hash('sha256', `${thumbprint} ${jti}`, 'base64url');
+    if (used.get(name)) throw new Refused('proof_replayed');
+    if (!used.set(name, true, (iat + lifeSeconds + context.toleranceSeconds + 1) * 1000))
+      throw new Refused('busy');
+  };
+}
+
+function parse(proof: string) {
+  const [, head = '', payload = '', signature = ''] = /^([\w-]+)\.([\w-]+)\.([\w-]+)$/.exec(proof) ?? [];
+  if (proof.length > longestProof || !head) throw new Refused('proof_malformed');
+  return {
+    head: jsonObject(head),
+    claims: jsonObject(payload),
+    signedText: Buffer.from(`${head}.${payload}`),
+    signature: Buffer.from(signature, 'base64url'),
+  };
+}
+
+function jsonObject(encoded: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(encoded, 'base64url').toString('utf8'));
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return value as Record<string, unknown>;
+  } catch {
+    // Told below.
+  }
+  throw new Refused('proof_malformed');
+}
+
+/** The public key in the proof's head, and its RFC 7638 thumbprint, made from the key itself and not from its spelling. */
+function keyIn({ typ, alg, jwk, crit }: Record<string, unknown>): { key: KeyObject; thumbprint: string } {
+  if (typ !== 'dpop+jwt' || crit !== undefined) throw new Refused('proof_malformed');
+  if (typeof jwk !== 'object' || jwk === null || 'd' in jwk || 'k' in jwk)
+    throw new Refused('proof_malformed');
+  try {
+    const key = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
+    const { kty, crv, x, y } = key.export({ format: 'jwk' });
+    const isRight = alg === 'ES256' ? crv === 'P-256' : crv === 'Ed25519' && (alg === 'EdDSA' || alg === crv);
+    if (!isRight) throw new Refused('proof_malformed');
+    // The members in this order are the canonical form of RFC 7638, section 3.
+    const canonical = JSON.stringify(kty === 'EC' ? { crv, kty, x, y } : { crv, kty, x });
+    return { key, thumbprint: hash('sha256', canonical, 'base64url') };
+  } catch (error) {
+    throw new Refused('proof_malformed', error);
+  }
+}
+
+const fits = (alg: string, key: KeyObject, text: Uint8Array, signature: Uint8Array): boolean =>
+  alg === 'ES256'
+    ? verify('sha256', text, { key, dsaEncoding: 'ieee-p1363' }, signature)
+    : verify(null, text, key, signature);
+
+/** The same but for query and fragment, after what RFC 3986 counts as the same spelling (RFC 9449, section 4.3). */
+function sameAddress(a: string, b: string): boolean {
+  if (!URL.canParse(a) || !URL.canParse(b)) return false;
+  const [left, right] = [new URL(a), new URL(b)];
+  return left.origin === right.origin && left.pathname === right.pathname;
+}

@@ -1,0 +1,14 @@
+/**
+ * `cypher-idp/resource-server`: checks the access tokens of a Cypher provider in an API. Self-contained: it imports
+ * nothing of the server, and no package but `paseto`.
+ */
+export type { Access } from './access.ts';
+export { accessFor, forExpress, forFastify, forKoa } from './adapters.ts';
+export type { Refusal, RefusalCode } from './refusal.ts';
+export {
+  createVerifier,
+  type IncomingRequest,
+  type Verdict,
+  type Verifier,
+  type VerifierOptions,
+} from './verifier.ts';

@@ -1,0 +1,79 @@
+/**
+ * Asks the issuer about a token (RFC 7662) with the API's own client credentials: sees revocations. An answer serves for
+ * a bounded time, never beyond the token's end, and a bounded number of them is kept, by the token's hash.
+ */
+import { hash } from 'node:crypto';
+import { type Access, accessOf, type Expected } from './access.ts';
+import { createExpiringMap } from './expiring_map.ts';
+import { type Fetch, fetchJson } from './fetch_json.ts';
+import { Refused } from './refusal.ts';
+
+const mostAnswers = 10_000;
+
+export interface IntrospectionOptions {
+  issuer: string;
+  clientId: string;
+  clientSecret: string;
+  cacheSeconds: number;
+  fetch: Fetch;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+}
+
+export function createIntrospection(options: IntrospectionOptions) {
+  const { issuer, clientId, clientSecret, cacheSeconds, fetch, now } = options;
+  const answers = createExpiringMap<Record<string, unknown>>(mostAnswers, now);
+  const underWay = new Map<string, Promise<Record<string, unknown>>>();
+  let endpoint: Promise<string> | undefined;
+  // RFC 6749, section 2.3.1: both are form-encoded before they are joined.
+  const encode = (value: string) => new URLSearchParams([['', value]]).toString().slice(1);
+  const credentials = Buffer.from(`${encode(clientId)}:${encode(clientSecret)}`).toString('base64');
+
+  async function discover(): Promise<string> {
+    const { json } = await fetchJson(fetch, `${issuer}/.well-known/openid-configuration`);
+    const found = json as { issuer?: unknown; introspection_endpoint?: unknown };
+    if (found.issuer !== issuer || typeof found.introspection_endpoint !== 'string')
+      throw new Error(`${issuer} names no introspection endpoint of its own`);
+    return found.introspection_endpoint;
+  }
+
+  async function ask(token: string): Promise<Record<string, unknown>> {
+    endpoint ??= discover();
+    endpoint.catch(() => {
+      endpoint = undefined;
+    });
+    const { json } = await fetchJson(fetch, await endpoint, {
+      method: 'POST',
+      headers: { authorization: `Basic ${credentials}`, accept: 'application/json' },
+      body: new URLSearchParams({ token, token_type_hint: 'access_token' }),
+    });
+    return json as Record<string, unknown>;
+  }
+
+  async function answerTo(token: string): Promise<Record<string, unknown>> {
+    const key = hash('sha256', token, 'base64url');
+    const kept = answers.get(key);
+    if (kept) return kept;
+    const asked = underWay.get(key);
+    if (asked) return asked;
+    const begun = now();
+    const asking = ask(token).finally(() => underWay.delete(key));
+    underWay.set(key, asking);
+    const answer = await asking;
+    const endMs = typeof answer.exp === 'number' ? answer.exp * 1000 : Number.POSITIVE_INFINITY;
+    // From the question on, not from the answer: what was revoked in between must not live longer for it.
+    answers.set(key, answer, Math.min(begun + cacheSeconds * 1000, endMs), { makeRoom: true });
+    return answer;
+  }
+
+  /** Throws Refused. */
+  return async function introspect(token: string, expected: Expected): Promise<Access> {
+    const answer = await answerTo(token).catch((error: unknown) => {
+      throw new Refused('provider_unreachable', error);
+    });
+    // Of a refresh token the answer names no type.
+    if (answer.active !== true) throw new Refused('token_inactive');
+    if (answer.token_type !== 'Bearer' && answer.token_type !== 'DPoP') throw new Refused('token_foreign');
+    return accessOf(answer, { iat: Number(answer.iat), exp: Number(answer.exp) }, expected);
+  };
+}

@@ -1,0 +1,142 @@
+/** Introspection as an API does it: against the running provider, and how long and for whom an answer is kept. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { resourceSchema } from '../../src/config/schema.ts';
+import { createVerifier, type VerifierOptions } from '../../src/resource_server/index.ts';
+import { apps } from '../support/apps.ts';
+import { asApp, createPerson } from '../support/person.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+import { AUDIENCE, type Issuer, startIssuer } from './issuer.ts';
+
+const verdictOf = async (options: VerifierOptions, token: string) => {
+  const verdict = await createVerifier(options).verify({
+    method: 'GET',
+    path: '/',
+    authorization: `Bearer ${token}`,
+  });
+  return verdict.ok ? 'ok' : verdict.refusal.code;
+};
+
+describe('against the provider', () => {
+  const audience = 'https://notes.example/api';
+  const notes = resourceSchema.parse({
+    audience,
+    scopes: ['notes.read'],
+    token_format: 'v4.local',
+    client_id: apps.api.client_id,
+  });
+  const introspection = {
+    clientId: apps.api.client_id,
+    clientSecret: apps.api.client_secret,
+    cacheSeconds: 0,
+  };
+  let server: TestServer;
+  beforeAll(async () => {
+    server = await startServer({ clients: Object.values(apps), resources: [notes] });
+  });
+  afterAll(() => server.close());
+
+  test('a token for this API passes until it is revoked; others never do', async () => {
+    const { now } = server.clock;
+    const options = { issuer: server.url, audience, introspection, now };
+    const ada = createPerson(server, 'ada');
+    const { access_token, refresh_token } = await ada.tokensFor(apps.web, {
+      resource: audience,
+      scope: 'openid notes.read',
+    });
+    const plain = await ada.tokensFor(apps.web);
+    expect(await verdictOf(options, access_token)).toBe('ok');
+    expect(await verdictOf(options, refresh_token)).toBe('token_inactive');
+    expect(await verdictOf(options, plain.access_token)).toBe('token_foreign');
+    const wrong = { ...introspection, clientSecret: 'wrong' };
+    expect(await verdictOf({ ...options, introspection: wrong }, access_token)).toBe('provider_unreachable');
+    await asApp(server, apps.web, { token: access_token }, '/token/revocation');
+    expect(await verdictOf(options, access_token)).toBe('token_inactive');
+  });
+});
+
+describe('the cache', () => {
+  const asked = () => issuer.asked('/introspect');
+  let issuer: Issuer;
+  beforeEach(async () => {
+    issuer = await startIssuer(Date.UTC(2027, 0, 1));
+  });
+  afterEach(() => issuer.close());
+  const answer = (over: object = {}) => ({
+    active: true,
+    iss: issuer.url,
+    aud: AUDIENCE,
+    sub: 'ada',
+    client_id: 'web',
+    token_type: 'Bearer',
+    iat: issuer.now() / 1000,
+    exp: issuer.now() / 1000 + 600,
+    ...over,
+  });
+  function verifierOf(cacheSeconds?: number) {
+    const introspection = {
+      clientId: 'api',
+      clientSecret: 's',
+      ...(cacheSeconds === undefined ? {} : { cacheSeconds }),
+    };
+    const verifier = createVerifier({
+      issuer: issuer.url,
+      audience: AUDIENCE,
+      introspection,
+      now: issuer.now,
+    });
+    return async (token = 'v4.local.token') => {
+      const verdict = await verifier.verify({ method: 'GET', path: '/', authorization: `Bearer ${token}` });
+      return verdict.ok ? 'ok' : verdict.refusal.code;
+    };
+  }
+
+  test('an answer serves a second by default, and parallel requests with one token ask once', async () => {
+    issuer.introspects(answer());
+    const verdict = verifierOf();
+    await Promise.all(Array.from({ length: 100 }, () => verdict()));
+    expect(asked()).toBe(1);
+    issuer.introspects({ active: false });
+    expect(await verdict()).toBe('ok');
+    issuer.advance(1);
+    expect(await verdict()).toBe('token_inactive');
+    expect(asked()).toBe(2);
+  });
+
+  test('an answer serves no longer than the token, and not for another token', async () => {
+    issuer.introspects(answer({ exp: issuer.now() / 1000 + 5 }));
+    const verdict = verifierOf(60);
+    expect(await verdict()).toBe('ok');
+    issuer.advance(4);
+    expect(await verdict()).toBe('ok');
+    expect(await verdict('v4.local.another')).toBe('ok');
+    expect(asked()).toBe(2);
+    issuer.introspects({ active: false });
+    issuer.advance(2);
+    expect(await verdict()).toBe('token_inactive');
+  });
+
+  test('what the answer says is checked as in a token', async () => {
+    const cases: [string, object][] = [
+      ['token_foreign', { iss: 'https://evil.example' }],
+      ['token_foreign', { aud: 'https://other.example' }],
+      ['token_foreign', { token_type: undefined }],
+      ['token_expired', { exp: issuer.now() / 1000 - 60 }],
+      ['token_expired', { exp: undefined }],
+      ['token_bound', { cnf: { jkt: 'a' } }],
+      ['token_inactive', { active: 'true' }],
+    ];
+    for (const [code, over] of cases) {
+      issuer.introspects(answer(over));
+      expect.soft([code, await verifierOf()()]).toEqual([code, code]);
+    }
+  });
+
+  test('the provider down is a 503, and is asked again at the next request', async () => {
+    issuer.stop();
+    const verdict = verifierOf();
+    expect(await verdict()).toBe('provider_unreachable');
+    issuer.start();
+    issuer.introspects(answer());
+    expect(await verdict()).toBe('ok');
+  });
+});
