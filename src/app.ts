@@ -283,7 +283,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   return {
     handle(req, res) {
       identify(req);
-      void handle(req, res);
+      void database.bounded(() => handle(req, res));
     },
     start: deliveries.start,
     stop: deliveries.stop,

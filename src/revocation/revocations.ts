@@ -138,7 +138,8 @@ export function createRevocations(database: Database, keptSeconds: number, now: 
     anyRevoked(subjects) {
       return new Promise((resolve, reject) => {
         waiting.push({ subjects, resolve, reject });
-        if (waiting.length === 1) setImmediate(ask);
+        // The patience of the first that asks is not that of all.
+        if (waiting.length === 1) setImmediate(() => database.bounded(ask));
       });
     },
   };

@@ -5,6 +5,7 @@
 import pg from 'pg';
 import { AppError, unavailable } from '../lib/errors.ts';
 import { type Breaker, createBreaker } from './breaker.ts';
+import { createPatience, type Patience } from './patience.ts';
 
 /** Runs one statement (prepared once per connection) and returns its rows. Throws AppError 503 when storage is away. */
 export type Query = <Row extends object>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
@@ -13,6 +14,8 @@ export interface Database {
   query: Query;
   /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
+  /** Runs `work`, a request for instance, whose statements together are waited for no longer than 900 ms. */
+  bounded<T>(work: () => T): T;
   /** Runs one statement of maintenance, outside any transaction, on a connection of its own, for as long as it takes. */
   maintain(text: string): Promise<void>;
   /** How the pool's connections are used. */
@@ -21,8 +24,9 @@ export interface Database {
 }
 
 const poolSize = 20;
-/** So that a request of whatever statements is answered within a second of an outage (see breaker.ts). */
+/** For a connection or a statement; and for all of a request, so that it is answered within a second of an outage. */
 const storageTimeoutMs = 800;
+const requestTimeoutMs = 900;
 
 export interface DatabaseOptions {
   /** Told of connections that were lost while nothing ran on them. */
@@ -48,22 +52,38 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
   // A connection cut while it idles is replaced by the pool; without a listener it would end the process.
   pool.on('error', onIdleError);
   const breaker = createBreaker(() => pool.query('select 1'));
-  const query = runner(pool, breaker, observe);
+  const patience = createPatience(requestTimeoutMs);
+  const means = { breaker, patience, observe };
+  const query = runner(pool, means);
+
+  async function connect(): Promise<pg.PoolClient> {
+    breaker.check();
+    const connecting = pool.connect();
+    try {
+      return await patience.wait(connecting);
+    } catch (error) {
+      breaker.failed(error);
+      // Nobody waits for it any more: whenever it comes, it is for others.
+      connecting.then(
+        (client) => client.release(),
+        () => {},
+      );
+      throw asUnavailable(error);
+    }
+  }
+
   return {
     query,
+    bounded: patience.bounded,
     async transaction(work) {
-      breaker.check();
-      const client = await pool.connect().catch((error) => {
-        breaker.failed(error);
-        throw asUnavailable(error);
-      });
+      const client = await connect();
       // A connection cut between two statements must reach the next statement, not the process.
       client.on('error', onIdleError);
       let broken: Error | undefined;
       try {
-        await run(client, breaker, 'begin', []);
-        const result = await work(runner(client, breaker, observe));
-        await run(client, breaker, 'commit', []);
+        await run(client, means, 'begin', []);
+        const result = await work(runner(client, means));
+        await run(client, means, 'commit', []);
         return result;
       } catch (error) {
         // A connection that has stopped answering would keep the rollback waiting too: closing it rolls back as well.
@@ -105,11 +125,13 @@ type Queryable = Pick<pg.Pool | pg.PoolClient, 'query'>;
 /** More than this many requests that wait for a connection are answered 503 at once: a queue that long helps nobody. */
 const mostWaiting = 1000;
 
-function runner(
-  on: Queryable & { waitingCount?: number },
-  breaker: Breaker,
-  observe: (seconds: number, ok: boolean) => void,
-): Query {
+interface Means {
+  breaker: Breaker;
+  patience: Patience;
+  observe(seconds: number, ok: boolean): void;
+}
+
+function runner(on: Queryable & { waitingCount?: number }, means: Means): Query {
   return async <Row extends object>(text: string, values: readonly unknown[] = []) => {
     if ((on.waitingCount ?? 0) >= mostWaiting) {
       throw unavailable(new Error('too many requests wait for a connection'));
@@ -117,11 +139,11 @@ function runner(
     const started = performance.now();
     let ok = false;
     try {
-      const rows = await run<Row>(on, breaker, text, values);
+      const rows = await run<Row>(on, means, text, values);
       ok = true;
       return rows;
     } finally {
-      observe((performance.now() - started) / 1000, ok);
+      means.observe((performance.now() - started) / 1000, ok);
     }
   };
 }
@@ -140,16 +162,17 @@ function statementName(text: string): string {
 
 async function run<Row extends object>(
   on: Queryable,
-  breaker: Breaker,
+  { breaker, patience }: Means,
   text: string,
   values: readonly unknown[],
 ): Promise<Row[]> {
   breaker.check();
+  const answer = on.query<Row>({ name: statementName(text), text, values: [...values] });
+  // Told by PostgreSQL's own answer, which comes after ours where a request gave up before.
+  answer.catch(breaker.failed);
   try {
-    const result = await on.query<Row>({ name: statementName(text), text, values: [...values] });
-    return result.rows;
+    return (await patience.wait(answer)).rows;
   } catch (error) {
-    breaker.failed(error);
     throw asUnavailable(error);
   }
 }
