@@ -1,23 +1,17 @@
-/**
- * Every page, looked at: axe-core in both colour schemes, nothing wider than a phone. With SCREENSHOTS=<folder> a picture
- * of each is left there, at 390 and 1280 px, light and dark.
- */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+/** Every page of a sign-up and a sign-in, looked at (support/look.ts). */
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { launchBrowser } from '../support/browser.ts';
 import { type Demo, startDemo } from '../support/demo.ts';
-import { newVisitor, type Visitor } from '../support/visitor.ts';
+import { createLook } from '../support/look.ts';
+import { newVisitor } from '../support/visitor.ts';
 
-const folder = process.env.SCREENSHOTS;
 // A sign-in stretches the password for about a second, and the machine may be busy.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
 let demo: Demo;
 let browser: Browser;
 beforeAll(async () => {
-  if (folder) await mkdir(folder, { recursive: true });
   [demo, browser] = await Promise.all([startDemo(), launchBrowser()]);
 });
 afterAll(async () => {
@@ -25,21 +19,7 @@ afterAll(async () => {
   await demo.close();
 });
 
-let looks = 0;
-async function look({ page, barriers }: Visitor, name: string): Promise<void> {
-  looks += 1;
-  expect(await barriers(), name).toEqual([]);
-  for (const width of [390, 1280]) {
-    await page.setViewportSize({ width, height: width === 390 ? 844 : 800 });
-    const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
-    expect(overflow, `${name} at ${width} px`).toBe(0);
-    for (const colorScheme of folder ? (['light', 'dark'] as const) : []) {
-      await page.emulateMedia({ colorScheme });
-      const file = `${String(looks).padStart(2, '0')}-${name}-${width}-${colorScheme}.png`;
-      await page.screenshot({ path: join(folder ?? '', file), fullPage: true });
-    }
-  }
-}
+const look = createLook();
 
 test('nothing serious bars the way on any page, in either scheme, on a phone or a desk', async () => {
   const visitor = await newVisitor(browser, demo, 'ada');
