@@ -14,7 +14,11 @@ import { createAccountRoutes } from './account/routes.ts';
 import { createAccounts } from './accounts/accounts.ts';
 import { createFailures } from './accounts/failures.ts';
 import type { Audit } from './audit/audit.ts';
-import { type Config, ConfigError } from './config/load.ts';
+import { addressesOf } from './clients/addresses.ts';
+import { createClientRegistry } from './clients/registry.ts';
+import { createClientSecrets } from './clients/secrets.ts';
+import { createClientStore } from './clients/store.ts';
+import { type Config, ConfigError, type Files, loadFiles } from './config/load.ts';
 import { createDeliveries } from './deliveries/deliveries.ts';
 import { createDeliveryStore } from './deliveries/store.ts';
 import { createAssets } from './http/assets.ts';
@@ -41,11 +45,12 @@ import type { Log } from './lib/log.ts';
 import { accountSignInPath } from './oidc/account_client.ts';
 import { createAdapter } from './oidc/adapter.ts';
 import { describeDetails } from './oidc/authorization_details.ts';
+import { metadataFaults } from './oidc/client_model.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { lifeSeconds } from './oidc/life.ts';
 import { createProviderPages } from './oidc/pages.ts';
 import { createPairwise } from './oidc/pairwise.ts';
-import { clientFaults, createOidc } from './oidc/provider.ts';
+import { createOidc } from './oidc/provider.ts';
 import { createRecordStore } from './oidc/record_store.ts';
 import { describeScope } from './oidc/scopes.ts';
 import { createSignedIn } from './oidc/signed_in.ts';
@@ -84,6 +89,8 @@ export interface App {
   start(): void;
   /** Ends it, and waits for what is under way. */
   stop(): Promise<void>;
+  /** Reads CLIENTS_FILE and RESOURCES_FILE anew. Where they have a fault it is logged, and all stays as it was. */
+  reloadFiles(): Promise<void>;
 }
 
 /** How long the page after a sign-out waits for the apps' first answers. */
@@ -118,8 +125,13 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const assets = createAssets({ dir: join(deps.root, 'views/assets') });
   const views = createViews({ viewsDir: join(deps.root, 'views'), assets });
 
-  // Apps in the configuration may be on the inside; others may not make this server ask there.
-  const registered = new Set(addressesOf(config.clients));
+  const clientSecrets = createClientSecrets(keyring.derive('client secrets'), sealer);
+  const clientStore = createClientStore(database, now);
+  const registry = createClientRegistry({ database, store: clientStore, secrets: clientSecrets });
+
+  /** Addresses of a file that is being checked: the check may have to ask there. */
+  let proposed = new Set<string>();
+
   const cookieKeys = [keyring.derive('cookies').toString('base64url')];
   const secureCookies = config.ISSUER.startsWith('https:');
   const signedOut = createSignedOut(cookieNames(secureCookies).signedOut, secureCookies);
@@ -137,6 +149,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       revocations,
       ephemeral,
     }),
+    clients: { byId: registry.byId, matches: clientSecrets.matches },
     jwks: privateJwks(keyring),
     cookieKeys,
     dpopNonceKey: keyring.derive('dpop nonces'),
@@ -148,7 +161,9 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       signedOut,
       appsAfterSignOut: (uid) => deliveries.afterSignOut(uid, signOutWaitMs),
     }),
-    outgoing: createOutgoing({ mayBePrivate: (url) => registered.has(url) }),
+    outgoing: createOutgoing({
+      mayBePrivate: async (url) => proposed.has(url) || registry.isOperatorsAddress(url),
+    }),
     tokens,
     refresh,
     revocations,
@@ -177,11 +192,26 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     },
     log,
   });
-  const faults = await clientFaults(
-    provider,
-    config.clients.map((client) => client.client_id),
-  );
-  if (faults.length > 0) throw new ConfigError(faults);
+  /** Takes what the files hold, all of it or, with ConfigError, nothing. */
+  const useFiles = async ({ clients, resources }: Files) => {
+    proposed = new Set(clients.flatMap(addressesOf));
+    const faults = await metadataFaults(provider, clients);
+    proposed.clear();
+    if (faults.size > 0) {
+      throw new ConfigError(
+        [...faults].map(([id, fault]) => {
+          const index = clients.findIndex(({ client_id }) => client_id === id);
+          return `CLIENTS_FILE ${config.CLIENTS_FILE}: $[${index}] ${fault}`;
+        }),
+      );
+    }
+    const clashes = await registry.useFile(clients);
+    config.resources.splice(0, Number.POSITIVE_INFINITY, ...resources);
+    for (const id of clashes) {
+      log.warn({ client: id }, 'this client is in CLIENTS_FILE and in the database: the file counts');
+    }
+  };
+  await useFiles({ clients: config.clients, resources: [...config.resources] });
 
   const steps = createSteps(tokens, now);
   const interactions = createInteractions(provider, now);
@@ -255,9 +285,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     issuer: config.ISSUER,
     views,
     signedInAs: async (ctx) => (await signedIn(ctx))?.account.username,
-    apps: config.clients.flatMap(({ client_id, client_name, initiate_login_uri: uri }) =>
-      typeof uri === 'string' ? [{ name: client_name ?? client_id, uri }] : [],
-    ),
+    apps: async () =>
+      (await registry.list()).flatMap(({ id, metadata }) =>
+        typeof metadata.initiate_login_uri === 'string'
+          ? [{ name: metadata.client_name ?? id, uri: metadata.initiate_login_uri }]
+          : [],
+      ),
     pasetoKeys: tokens.publicKeys,
     pingDatabase: () => database.query('select 1'),
     cacheState: cache.state,
@@ -287,15 +320,17 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     },
     start: deliveries.start,
     stop: deliveries.stop,
+    async reloadFiles() {
+      try {
+        await useFiles(loadFiles(config));
+        log.info('CLIENTS_FILE and RESOURCES_FILE were read anew');
+      } catch (cause) {
+        const faults = cause instanceof ConfigError ? { faults: cause.faults } : { cause };
+        log.error(
+          faults,
+          'CLIENTS_FILE and RESOURCES_FILE were not taken: what they held before still counts',
+        );
+      }
+    },
   };
 }
-
-/** Every address in the apps' metadata at which this server may be sent to ask, as it would ask for it. */
-const addressesOf = (clients: Config['clients']): string[] =>
-  clients.flatMap((client) =>
-    Object.entries(client).flatMap(([name, value]) =>
-      /_(uri|uris|endpoint)$/.test(name)
-        ? [value].flat().flatMap((uri) => URL.parse(String(uri))?.href ?? [])
-        : [],
-    ),
-  );

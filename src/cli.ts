@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 /** `npx cypher …`: an administrator's commands, on the same database as the server and while it runs; a group a file of cli/. */
 import { Command } from 'commander';
+import { addClientCommands } from './cli/client.ts';
 import { addUserCommands } from './cli/user.ts';
 
 const program = new Command('cypher').description('Administers a Cypher that runs on the same database.');
+addClientCommands(program);
 addUserCommands(program);
 
 program.parseAsync().catch((error: Error) => {

@@ -135,6 +135,7 @@ async function start(
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  process.on('SIGHUP', () => void app.reloadFiles());
 }
 
 /** What a person wants to know after the start, and what they should not rely on in production. */

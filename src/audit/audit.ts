@@ -29,7 +29,10 @@ export type AuditEventName =
   | 'account.disabled'
   | 'account.enabled'
   | 'account.signed_out'
-  | 'totp.reset';
+  | 'totp.reset'
+  | 'client.added'
+  | 'client.secret_rotated'
+  | 'client.removed';
 
 export interface AuditEvent {
   event: AuditEventName;

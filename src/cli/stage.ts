@@ -33,3 +33,18 @@ export async function onStage<T>(work: (stage: Stage) => Promise<T>): Promise<T>
 
 /** One line on standard output. */
 export const print = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/** For scripts: the value as JSON. */
+export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2));
+
+/** Rows with aligned columns. */
+export function printTable(rows: string[][]): void {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  for (const row of rows)
+    print(
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    );
+}

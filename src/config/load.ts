@@ -6,17 +6,21 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import {
-  type ClientMetadata,
-  clientSchema,
+  type FileClient,
+  fileClientSchema,
   type Resource,
   resourceSchema,
   type Settings,
   settingsSchema,
 } from './schema.ts';
 
-export interface Config extends Omit<Settings, 'ISSUER'> {
+export interface Config extends Omit<Settings, 'ISSUER'>, Files {
   ISSUER: string;
-  clients: ClientMetadata[];
+}
+
+/** What CLIENTS_FILE and RESOURCES_FILE hold. */
+export interface Files {
+  clients: FileClient[];
   resources: Resource[];
 }
 
@@ -43,31 +47,51 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd: string = p
   }
   // Defaults stand in for a faulty setting, so that the files are checked in the same run.
   const settings = parsed.success ? parsed.data : settingsSchema.parse(withoutFaulty(given, parsed.error));
-  const clients = readList('CLIENTS_FILE', resolve(cwd, settings.CLIENTS_FILE), clientSchema, faults);
-  const resources = readList('RESOURCES_FILE', resolve(cwd, settings.RESOURCES_FILE), resourceSchema, faults);
+  const paths = {
+    DATA_DIR: resolve(cwd, settings.DATA_DIR),
+    CLIENTS_FILE: resolve(cwd, settings.CLIENTS_FILE),
+    RESOURCES_FILE: resolve(cwd, settings.RESOURCES_FILE),
+  };
+  const files = readFiles(paths, faults);
   if (settings.METRICS_PORT === settings.PORT) faults.push('METRICS_PORT must be another port than PORT');
   if (settings.CLIENT_CERTIFICATE_HEADER && settings.TRUSTED_PROXIES.length === 0)
     faults.push(
       'CLIENT_CERTIFICATE_HEADER needs TRUSTED_PROXIES: only a proxy is believed about a certificate',
     );
-  for (const id of duplicates(clients.map((client) => client.client_id))) {
-    faults.push(`CLIENTS_FILE client_id "${id}" is given twice`);
-  }
-  for (const audience of duplicates(resources.map((resource) => resource.audience))) {
-    faults.push(`RESOURCES_FILE audience "${audience}" is given twice`);
-  }
-  const types = resources.flatMap((resource) => Object.keys(resource.authorization_details_types));
-  for (const type of duplicates(types)) {
-    faults.push(`RESOURCES_FILE authorization_details_types "${type}" is given twice`);
-  }
   if (faults.length > 0) throw new ConfigError(faults);
   return {
     ...settings,
-    DATA_DIR: resolve(cwd, settings.DATA_DIR),
+    ...paths,
     ISSUER: settings.ISSUER ?? `http://localhost:${settings.PORT}`,
-    clients,
-    resources,
+    ...files,
   };
+}
+
+/** Reads CLIENTS_FILE and RESOURCES_FILE anew. Throws ConfigError with all faults of both. */
+export function loadFiles(config: Pick<Config, 'CLIENTS_FILE' | 'RESOURCES_FILE'>): Files {
+  const faults: string[] = [];
+  const files = readFiles(config, faults);
+  if (faults.length > 0) throw new ConfigError(faults);
+  return files;
+}
+
+function readFiles(
+  { CLIENTS_FILE, RESOURCES_FILE }: Pick<Config, 'CLIENTS_FILE' | 'RESOURCES_FILE'>,
+  faults: string[],
+): Files {
+  const clients = readList('CLIENTS_FILE', CLIENTS_FILE, fileClientSchema, faults);
+  const resources = readList('RESOURCES_FILE', RESOURCES_FILE, resourceSchema, faults);
+  for (const id of duplicates(clients.map((client) => client.client_id))) {
+    faults.push(`CLIENTS_FILE ${CLIENTS_FILE}: client_id "${id}" is given twice`);
+  }
+  for (const audience of duplicates(resources.map((resource) => resource.audience))) {
+    faults.push(`RESOURCES_FILE ${RESOURCES_FILE}: audience "${audience}" is given twice`);
+  }
+  const types = resources.flatMap((resource) => Object.keys(resource.authorization_details_types));
+  for (const type of duplicates(types)) {
+    faults.push(`RESOURCES_FILE ${RESOURCES_FILE}: authorization_details_types "${type}" is given twice`);
+  }
+  return { clients, resources };
 }
 
 function readSettings(env: NodeJS.ProcessEnv, cwd: string, faults: string[]): Record<string, string> {
@@ -111,11 +135,15 @@ function readList<T>(setting: string, path: string, schema: z.ZodType<T>, faults
     const parsed = schema.safeParse(entry);
     if (parsed.success) return [parsed.data];
     for (const issue of parsed.error.issues) {
-      faults.push(`${setting} entry ${index + 1}: ${issue.path.join('.') || 'it'} ${issue.message}`);
+      faults.push(`${setting} ${path}: ${jsonPath([index, ...issue.path])} ${issue.message}`);
     }
     return [];
   });
 }
+
+/** Where in a file, as RFC 9535 writes it. */
+const jsonPath = (steps: PropertyKey[]): string =>
+  `$${steps.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('')}`;
 
 const duplicates = (values: string[]): string[] => [
   ...new Set(values.filter((value, index) => values.indexOf(value) !== index)),

@@ -1,6 +1,6 @@
 /**
- * What the server can be told, and what would be right: one schema for the settings, one each for the entries of
- * CLIENTS_FILE and RESOURCES_FILE. Pure; config/load.ts reads the environment and the files.
+ * What the server can be told, and what would be right: one schema for the settings, one each for clients and for the
+ * entries of CLIENTS_FILE and RESOURCES_FILE. Pure; config/load.ts reads the environment and the files.
  */
 import { X509Certificate } from 'node:crypto';
 import ipaddr from 'ipaddr.js';
@@ -118,52 +118,71 @@ const redirectUri = z.string().refine((value) => {
 /** The account page among the apps (oidc/account_client.ts). */
 export const accountClientId = 'cypher-account';
 
-/** One entry of CLIENTS_FILE: OpenID registration names, checked deeper by oidc-provider, plus Cypher's own four. */
-export const clientSchema = z
-  .looseObject({
-    client_id: z
-      .string()
-      .min(1, 'must be given')
-      .max(255)
-      .refine((id) => id !== accountClientId, 'must be another one: this is the account page'),
-    client_name: z.string().max(200).optional(),
-    redirect_uris: z.array(redirectUri).optional(),
-    post_logout_redirect_uris: z.array(redirectUri).optional(),
-    first_party: z.boolean('must be true or false').default(false),
-    require_pkce: z.boolean('must be true or false').default(true),
-    /** Held to FAPI 2.0: the security profile, or message signing on top of it. */
-    fapi: z
-      .enum(['security', 'message_signing'], { error: 'must be security or message_signing' })
-      .optional(),
-    claims: clientClaimsSchema.optional(),
-    client_secret: z
-      .string()
-      .regex(/^[\x20-\x7E]+$/, 'must be printable ASCII, such as what openssl rand -hex 32 prints')
-      .optional(),
-    token_endpoint_auth_method: z.string().default('client_secret_basic'),
-    grant_types: z.array(z.string(), 'must be an array').default(['authorization_code']),
-  })
-  .superRefine((client, context) => {
-    const fault = (field: string, message: string) =>
-      context.addIssue({ code: 'custom', path: [field], message });
-    if (
-      client.token_endpoint_auth_method.startsWith('client_secret_') &&
-      client.client_secret === undefined
-    ) {
-      fault(
-        'client_secret',
-        'must be given, or "token_endpoint_auth_method": "none" for an app without a server',
-      );
-    }
-    if (client.grant_types.includes('authorization_code') && !client.redirect_uris?.length) {
-      fault(
-        'redirect_uris',
-        'must name at least one address, or "grant_types" be without authorization_code',
-      );
-    }
+const clientMetadata = {
+  client_id: z
+    .string()
+    .regex(/^[\x20-\x7E]{1,255}$/, 'must be 1 to 255 printable ASCII characters')
+    .refine((id) => id !== accountClientId, 'must be another one: this is the account page'),
+  client_name: z.string().max(200).optional(),
+  redirect_uris: z.array(redirectUri).optional(),
+  post_logout_redirect_uris: z.array(redirectUri).optional(),
+  first_party: z.boolean('must be true or false').default(false),
+  require_pkce: z.boolean('must be true or false').default(true),
+  /** Held to FAPI 2.0: the security profile, or message signing on top of it. */
+  fapi: z.enum(['security', 'message_signing'], { error: 'must be security or message_signing' }).optional(),
+  claims: clientClaimsSchema.optional(),
+  token_endpoint_auth_method: z.string().default('client_secret_basic'),
+  grant_types: z.array(z.string(), 'must be an array').default(['authorization_code']),
+};
+
+interface Redirecting {
+  grant_types: string[];
+  redirect_uris?: string[] | undefined;
+}
+
+const codesGoSomewhere = (client: Redirecting, context: z.RefinementCtx) => {
+  if (!client.grant_types.includes('authorization_code') || client.redirect_uris?.length) return;
+  context.addIssue({
+    code: 'custom',
+    path: ['redirect_uris'],
+    message: 'must name at least one address, or "grant_types" be without authorization_code',
   });
+};
+
+/** An app, without its secrets: OpenID registration names, checked deeper by oidc-provider, plus Cypher's own four. */
+export const clientSchema = z.looseObject(clientMetadata).superRefine(codesGoSomewhere);
 
 export type ClientMetadata = z.infer<typeof clientSchema>;
+
+const clientSecret = z
+  .string()
+  .max(1024, 'is too long')
+  .regex(/^[\x20-\x7E]+$/, 'must be printable ASCII, such as what openssl rand -hex 32 prints')
+  .refine(
+    (value) => !value.startsWith('sha256:') || /^sha256:[\w-]{43}$/.test(value),
+    'must be sha256: and the SHA-256 of the secret as base64url, 43 characters',
+  );
+
+/** One entry of CLIENTS_FILE: an app with its secret, or with the two of them while one replaces the other. */
+export const fileClientSchema = z
+  .looseObject({
+    ...clientMetadata,
+    client_secret: clientSecret.optional(),
+    client_secrets: z.array(clientSecret, 'must be an array').max(2, 'must be two at most').optional(),
+  })
+  .superRefine((client, context) => {
+    if (!client.token_endpoint_auth_method.startsWith('client_secret_')) return;
+    const given = client.client_secret === undefined ? client.client_secrets : [client.client_secret];
+    if (given?.length) return;
+    context.addIssue({
+      code: 'custom',
+      path: ['client_secret'],
+      message: 'must be given, or "token_endpoint_auth_method": "none" for an app without a server',
+    });
+  })
+  .superRefine(codesGoSomewhere);
+
+export type FileClient = z.infer<typeof fileClientSchema>;
 
 /** One entry of RESOURCES_FILE: an API that takes access tokens of its own (RFC 8707). */
 export const resourceSchema = z.strictObject({

@@ -18,7 +18,7 @@ export interface OutgoingRequest {
 
 export interface OutgoingDeps {
   /** True for an address that the operator has registered: exactly this one, not its neighbours. */
-  mayBePrivate(url: string): boolean;
+  mayBePrivate(url: string): boolean | Promise<boolean>;
   timeoutMs?: number;
 }
 
@@ -31,7 +31,7 @@ const mostMs = 2500;
 export function createOutgoing({ mayBePrivate, timeoutMs = mostMs }: OutgoingDeps): Outgoing {
   return async (address, options = {}) => {
     const url = new URL(address);
-    const anywhere = mayBePrivate(url.href);
+    const anywhere = await mayBePrivate(url.href);
     if (url.protocol !== 'https:' && !(anywhere && url.protocol === 'http:'))
       throw new Error(`${url.host}: only https goes out`);
     const literal = url.hostname.replace(/^\[|\]$/g, '');

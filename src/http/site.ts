@@ -9,7 +9,8 @@ export interface SiteDeps {
   views: PageViews;
   /** The name of whoever is signed in in this browser. */
   signedInAs(ctx: Context): Promise<string | undefined>;
-  apps: { name: string; uri: string }[];
+  /** Where one can go from here. */
+  apps(): Promise<{ name: string; uri: string }[]>;
   pasetoKeys(): object[];
   /** Rejects while PostgreSQL cannot serve. */
   pingDatabase(): Promise<unknown>;
@@ -29,7 +30,7 @@ export function createSite(deps: SiteDeps): Middleware {
       issuer: deps.issuer,
       username: await deps.signedInAs(ctx),
       signOutUrl: '/session/end',
-      apps: deps.apps,
+      apps: await deps.apps(),
     });
   });
 

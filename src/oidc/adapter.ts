@@ -36,6 +36,9 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
     case 'RefreshToken':
       // Its tokens are found, saved and ended by paseto_refresh_tokens.ts.
       return {};
+    case 'Client':
+      // They are found by client_model.ts, before the library looks here.
+      return { find: async () => undefined };
     case 'Interaction':
     case 'PushedAuthorizationRequest':
       return ephemeralAdapter(model, stores.ephemeral);

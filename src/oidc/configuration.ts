@@ -72,7 +72,8 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
   const seconds = () => Math.floor(now() / 1000);
   return {
     adapter: deps.adapter,
-    clients: [...config.clients, accountClient(config.ISSUER)] as NonNullable<Configuration['clients']>,
+    // All others are found in the registry (client_model.ts).
+    clients: [accountClient(config.ISSUER)] as NonNullable<Configuration['clients']>,
     clientDefaults: {
       require_auth_time: true,
       grant_types: ['authorization_code'],

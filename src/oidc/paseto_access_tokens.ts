@@ -18,6 +18,8 @@ export interface AccessTokenDeps {
   issuer: string;
   tokens: Pick<Tokens, 'seal' | 'open'>;
   revocations: Revocations;
+  /** False for a client that was removed: its tokens went with it. */
+  isClient(id: string): Promise<boolean>;
   /** The form that an API takes; `access` where the token is for no API in particular. */
   kindFor(audience: string | undefined): TokenForm;
   pairwise: Pairwise;
@@ -55,7 +57,7 @@ export function usePasetoAccessTokens(provider: Provider, deps: AccessTokenDeps)
 }
 
 function override(provider: Provider, Model: AccessTokenClass, kind: string, deps: AccessTokenDeps): void {
-  const { issuer, tokens, revocations, kindFor, pairwise } = deps;
+  const { issuer, tokens, revocations, isClient, kindFor, pairwise } = deps;
   const jwts = createJwtAccessTokens(provider, deps);
 
   Model.prototype.save = async function () {
@@ -82,6 +84,7 @@ function override(provider: Provider, Model: AccessTokenClass, kind: string, dep
     )) as OpenedClaims | undefined;
     // A token for an API in one form is not taken in the other one.
     if (claims?.kind !== kind || kindFor(fromClaims(claims).aud) !== form) return undefined;
+    if (!(await isClient(claims.client_id))) return undefined;
     if (await revocations.anyRevoked(revocations.subjectsOf(claims))) return undefined;
     const accountId = form === 'access' ? claims.sub : await accountBehind(provider, claims);
     const token = new Model(fromClaims(claims, accountId));

@@ -15,6 +15,7 @@ import type { Tokens } from '../tokens/tokens.ts';
 import { completeAnswers } from './answers.ts';
 import { type SendLogout, takeOverBackchannelLogout } from './backchannel_logout.ts';
 import { addClientClaims } from './client_claims.ts';
+import { type ClientModelDeps, serveRegisteredClients } from './client_model.ts';
 import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
 import { lifeSeconds } from './life.ts';
 import { type TokenForm, usePasetoAccessTokens } from './paseto_access_tokens.ts';
@@ -25,6 +26,7 @@ import { createSessionCookie } from './session_cookie.ts';
 import { keepSessionOnNewIdentifier } from './session_identifier.ts';
 
 export interface OidcDeps extends ConfigurationDeps {
+  clients: Omit<ClientModelDeps, 'now'>;
   tokens: Tokens;
   refresh: RefreshStore;
   revocations: Revocations;
@@ -64,6 +66,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   tellEnds(provider, deps);
   // http/request.ts has already settled who the client is and under which name it reached us.
   provider.proxy = true;
+  serveRegisteredClients(provider, { ...deps.clients, now });
   keepSessionOnNewIdentifier(provider);
   const sendLogout = takeOverBackchannelLogout(provider);
   detectReplaysAtOnce(provider, deps.spend);
@@ -78,6 +81,7 @@ export function createOidc(deps: OidcDeps): Oidc {
     },
     pairwise: deps.pairwise,
     now,
+    isClient: async (id) => (await provider.Client.find(id)) !== undefined,
   });
   usePasetoRefreshTokens(provider, {
     tokens,
@@ -157,19 +161,4 @@ function logErrors(provider: Provider, { log, onError }: Pick<OidcDeps, 'log' | 
         );
     });
   }
-}
-
-/** Checks every client by the library's metadata rules. Returns one line for each that is faulty. */
-export async function clientFaults(provider: Provider, clientIds: string[]): Promise<string[]> {
-  const faults = await Promise.all(
-    clientIds.map((id) =>
-      provider.Client.find(id).then(
-        () => [],
-        (error: Error & { error_description?: string }) => [
-          `CLIENTS_FILE client "${id}": ${error.error_description ?? error.message}`,
-        ],
-      ),
-    ),
-  );
-  return faults.flat();
 }

@@ -1,5 +1,5 @@
 /**
- * oidc-provider's remaining models (grants, codes, device codes, clients) as rows of one table, under the hash of their
+ * oidc-provider's remaining models (grants, codes, device codes) as rows of one table, under the hash of their
  * id, so that a dump holds nothing that can be presented. Using a record up is a conditional update: one caller wins.
  */
 import { sha256 } from '../lib/crypto.ts';

@@ -5,6 +5,7 @@
 import pg from 'pg';
 import { AppError, unavailable } from '../lib/errors.ts';
 import { type Breaker, createBreaker } from './breaker.ts';
+import { type Watch, watchChanges } from './changes.ts';
 import { createPatience, type Patience } from './patience.ts';
 
 /** Runs one statement (prepared once per connection) and returns its rows. Throws AppError 503 when storage is away. */
@@ -18,6 +19,8 @@ export interface Database {
   bounded<T>(work: () => T): T;
   /** Runs one statement of maintenance, outside any transaction, on a connection of its own, for as long as it takes. */
   maintain(text: string): Promise<void>;
+  /** Tells of changes that any instance makes; until `close`. */
+  watch(channel: string, onChange: (what: string | undefined) => void): Pick<Watch, 'reliable'>;
   /** How the pool's connections are used. */
   pool(): { total: number; idle: number; waiting: number };
   close(): Promise<void>;
@@ -54,6 +57,7 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
   const breaker = createBreaker(() => pool.query('select 1'));
   const patience = createPatience(requestTimeoutMs);
   const means = { breaker, patience, observe };
+  const watches: Watch[] = [];
   const query = runner(pool, means);
 
   async function connect(): Promise<pg.PoolClient> {
@@ -112,10 +116,16 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
         await client.end();
       }
     },
+    watch(channel, onChange) {
+      const watch = watchChanges(url, channel, onChange);
+      watches.push(watch);
+      return watch;
+    },
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
-    close() {
+    async close() {
       breaker.stop();
-      return pool.end();
+      await Promise.all(watches.map((watch) => watch.close()));
+      await pool.end();
     },
   };
 }

@@ -120,7 +120,7 @@ test('Redirects: http: (not loopback) or javascript: at registration is refused'
     'data:text/html,x',
     'https://a.example/#f',
   ])
-    expect.soft(await faultOf(uri)).toMatch(/CLIENTS_FILE entry 1: redirect_uris.0 must be https/);
+    expect.soft(await faultOf(uri)).toMatch(/CLIENTS_FILE \S+: \$\[0\]\.redirect_uris\[0\] must be https/);
   expect(await faultOf('http://127.0.0.1:8080/cb')).toBe('none');
   await rm(directory, { recursive: true });
 });

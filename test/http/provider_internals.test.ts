@@ -7,6 +7,7 @@ import { decodeProtectedHeader, exportJWK, generateKeyPair } from 'jose';
 import Provider, { errors, interactionPolicy } from 'oidc-provider';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { takeOverBackchannelLogout } from '../../src/oidc/backchannel_logout.ts';
+import { withSecret } from '../../src/oidc/client_model.ts';
 import { prompts } from '../../src/oidc/policy.ts';
 import { detectReplaysAtOnce } from '../../src/oidc/replay_detection.ts';
 import { providerWithFormPost } from '../../src/oidc/response_modes.ts';
@@ -183,6 +184,20 @@ test('Client.backchannelLogout makes a logout token and posts it through `fetch`
     'manual',
   ]);
   expect(decodeProtectedHeader(body?.get('logout_token') ?? '').typ).toBe('logout+jwt');
+});
+
+test('clients are found by Client.find and their secrets compared by compareClientSecret, which are ours', async () => {
+  const { provider } = bareProvider();
+  const library = provider.Client as unknown as Model;
+  expect(typeof library.find).toBe('function');
+  expect(typeof library.prototype.compareClientSecret).toBe('function');
+  expect(typeof (library as unknown as { validate: unknown }).validate).toBe('function');
+  // What it is given in place of a secret that only a hash is known of must not be one that is taken.
+  const stand = withSecret({ client_id: 'x' }).client_secret;
+  expect(
+    (await asApp(server, { ...web, client_secret: stand }, { grant_type: 'refresh_token' })).status,
+  ).toBe(401);
+  expect((await asApp(server, web, { grant_type: 'refresh_token' })).status).toBe(400);
 });
 
 test('the consent prompt has the check that first-party native apps are excused from', () => {

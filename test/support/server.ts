@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { buildApp } from '../../src/app.ts';
 import { type Audit, createAudit } from '../../src/audit/audit.ts';
 import type { Config } from '../../src/config/load.ts';
-import { clientSchema, resourceSchema, settingsSchema } from '../../src/config/schema.ts';
+import { fileClientSchema, resourceSchema, settingsSchema } from '../../src/config/schema.ts';
 import { createMetrics, type Metrics } from '../../src/http/metrics.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { installNativeGroup } from '../../src/opaque/native_group.ts';
@@ -66,7 +66,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       ...options.settings,
     }),
     ISSUER: options.issuer ?? options.beside?.url ?? `http://localhost:${port}`,
-    clients: (options.clients ?? []).map((client) => clientSchema.parse(client)),
+    clients: (options.clients ?? []).map((client) => fileClientSchema.parse(client)),
     resources: (options.resources ?? []).map((resource) => resourceSchema.parse(resource)),
   };
   let offset = 0;

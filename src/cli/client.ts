@@ -1,0 +1,179 @@
+/** `npx cypher client …`: apps and APIs in the database; those of CLIENTS_FILE are shown beside them. */
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { type ClientControl, createClientControl, type ListedClient } from '../clients/control.ts';
+import { createClientSecrets } from '../clients/secrets.ts';
+import { createClientStore } from '../clients/store.ts';
+import { createMetadataCheck } from '../oidc/metadata_check.ts';
+import { privateJwks } from '../server_keys.ts';
+import { secondsOf } from './duration.ts';
+import { openKeys } from './keyring.ts';
+import { onStage, print, printJson, printTable } from './stage.ts';
+
+const withClients = (work: (control: ClientControl) => Promise<void>): Promise<void> =>
+  onStage(async (stage) => {
+    const { config, database, audit, now } = stage;
+    const { keyring, sealer } = await openKeys(stage);
+    return work(
+      createClientControl({
+        ofFile: config.clients,
+        store: createClientStore(database, now),
+        secrets: createClientSecrets(keyring.derive('client secrets'), sealer),
+        check: createMetadataCheck(config, privateJwks(keyring)),
+        audit,
+        now,
+      }),
+    );
+  });
+
+interface AddOptions {
+  name?: string;
+  redirectUri?: string[];
+  postLogoutRedirectUri?: string[];
+  loginUri?: string;
+  public?: true;
+  authMethod?: string;
+  grantType?: string[];
+  api?: true;
+  firstParty?: true;
+  pkce: boolean;
+  metadata?: string;
+  json?: true;
+}
+
+/** Adds the group to `program`. */
+export function addClientCommands(program: Command): void {
+  const client = program.command('client').description('apps and APIs');
+
+  client
+    .command('add <client-id>')
+    .description('register an app; its secret is shown once')
+    .option('--name <name>', 'what people are shown')
+    .option('--redirect-uri <uri...>', 'where a sign-in comes back to')
+    .option('--post-logout-redirect-uri <uri...>', 'where a sign-out comes back to')
+    .option('--login-uri <uri>', 'where the app begins a sign-in; makes it a link on the home page')
+    .option('--public', 'an app without a server of its own: no secret')
+    .option('--auth-method <method>', 'token_endpoint_auth_method, if not client_secret_basic')
+    .option('--grant-type <type...>', 'if not authorization_code and refresh_token')
+    .option('--api', 'an API that only introspects tokens')
+    .option('--first-party', 'asks nobody for consent')
+    .option('--no-pkce', 'excuse a confidential app from PKCE')
+    .option('--metadata <file>', 'a JSON object of OpenID registration metadata; options above win over it')
+    .option('--json', 'print JSON')
+    .action((id: string, options: AddOptions) =>
+      withClients(async (control) => {
+        const { metadata, secret } = await control.add(metadataOf(id, options));
+        const shown = { ...metadata, ...(secret === undefined ? {} : { client_secret: secret }) };
+        if (options.json) return printJson(shown);
+        print(`client_id:     ${id}`);
+        if (secret !== undefined)
+          print(`client_secret: ${secret}\nKeep the secret now: it is not shown again.`);
+      }),
+    );
+
+  client
+    .command('list')
+    .description('all of them, with where they come from')
+    .option('--json', 'print JSON')
+    .action(({ json }: { json?: true }) =>
+      withClients(async (control) => {
+        const clients = await control.list();
+        if (json) return printJson(clients.map(shown));
+        printTable(
+          clients.map(({ metadata, source, hidden }) => [
+            metadata.client_id,
+            metadata.client_name ?? '-',
+            hidden ? `${source}, hidden by CLIENTS_FILE` : source,
+            metadata.token_endpoint_auth_method,
+          ]),
+        );
+      }),
+    );
+
+  client
+    .command('show <client-id>')
+    .description('its metadata and which secrets it has')
+    .option('--json', 'print JSON')
+    .action((id: string, { json }: { json?: true }) =>
+      withClients(async (control) => {
+        const found = await control.show(id);
+        if (json) return printJson(shown(found));
+        printTable([
+          ['source', found.source],
+          ...Object.entries(found.metadata).map(([name, value]) => [name, textOf(value)]),
+        ]);
+        for (const secret of found.secrets) {
+          const end = secret.expiresAt ? `, good until ${secret.expiresAt.toISOString()}` : '';
+          print(`secret ${secret.id}: made ${secret.createdAt.toISOString()}${end}`);
+        }
+      }),
+    );
+
+  client
+    .command('rotate-secret <client-id>')
+    .description('make a new secret; the old one stays good for the overlap')
+    .option('--overlap <time>', 'such as 30m, 24h, 7d; 0 ends the old one now', '24h')
+    .option('--json', 'print JSON')
+    .action((id: string, { overlap, json }: { overlap: string; json?: true }) =>
+      withClients(async (control) => {
+        const { secret, othersEndAt } = await control.rotateSecret(id, secondsOf(overlap));
+        if (json) return printJson({ client_id: id, client_secret: secret, old_until: othersEndAt });
+        print(
+          `client_secret: ${secret}\nKeep it now: it is not shown again. The one before is good until ${othersEndAt.toISOString()}.`,
+        );
+      }),
+    );
+
+  client
+    .command('remove <client-id>')
+    .description('remove it; its tokens are worth nothing from then on')
+    .action((id: string) =>
+      withClients(async (control) => {
+        await control.remove(id);
+        print(`${id}: removed`);
+      }),
+    );
+}
+
+function metadataOf(id: string, options: AddOptions): object {
+  const given = options.metadata === undefined ? {} : readMetadata(options.metadata);
+  const grants = options.api ? [] : options.grantType;
+  const metadata = {
+    grant_types: ['authorization_code', 'refresh_token'],
+    ...given,
+    client_id: id,
+    ...(options.name === undefined ? {} : { client_name: options.name }),
+    ...(options.redirectUri && { redirect_uris: options.redirectUri }),
+    ...(options.postLogoutRedirectUri && { post_logout_redirect_uris: options.postLogoutRedirectUri }),
+    ...(options.loginUri === undefined ? {} : { initiate_login_uri: options.loginUri }),
+    ...(options.authMethod === undefined ? {} : { token_endpoint_auth_method: options.authMethod }),
+    ...(options.public && { token_endpoint_auth_method: 'none' }),
+    ...(grants && { grant_types: grants }),
+    ...(options.firstParty && { first_party: true }),
+    ...(options.pkce ? {} : { require_pkce: false }),
+  };
+  // The library expects a redirect of whoever may have a code, unless it is told that there is none.
+  const redirects = metadata.grant_types.includes('authorization_code');
+  return redirects ? metadata : { response_types: [], redirect_uris: [], ...metadata };
+}
+
+function readMetadata(path: string): object {
+  const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new Error(`${path} must hold a JSON object`);
+  }
+  return value;
+}
+
+const shown = ({ source, metadata, hidden, secrets }: ListedClient) => ({
+  ...metadata,
+  source,
+  hidden,
+  secrets: secrets.map(({ id, createdAt, expiresAt }) => ({
+    id,
+    created_at: createdAt,
+    expires_at: expiresAt,
+  })),
+});
+
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));

@@ -1,0 +1,16 @@
+/** The server's keys, for the commands that need them: they are run where the key-encryption key is. */
+import { keyEncryptionKey } from '../config/key_encryption_key.ts';
+import { type Keyring, openKeyring } from '../keys/keyring.ts';
+import { createSealer, type Sealer } from '../lib/crypto.ts';
+import { keyKinds } from '../server_keys.ts';
+import type { Stage } from './stage.ts';
+
+/** Rejects with WrongKeyEncryptionKey where the database's keys were sealed under another one. */
+export async function openKeys({
+  config,
+  database,
+  now,
+}: Stage): Promise<{ keyring: Keyring; sealer: Sealer }> {
+  const sealer = createSealer(keyEncryptionKey(config).key);
+  return { keyring: await openKeyring(database, sealer, keyKinds, now), sealer };
+}

@@ -1,0 +1,112 @@
+/**
+ * What an administrator may do to the clients of the database. Those of CLIENTS_FILE are shown and otherwise left to
+ * whoever keeps the file. Secrets leave here once, when they are made.
+ */
+import type { Audit } from '../audit/audit.ts';
+import { type ClientMetadata, clientSchema, type FileClient } from '../config/schema.ts';
+import { type ClientSecrets, needsSecret, needsSecretItself } from './secrets.ts';
+import type { ClientStore, StoredClient } from './store.ts';
+
+export interface ListedClient {
+  source: 'file' | StoredClient['source'];
+  metadata: ClientMetadata;
+  secrets: { id: string; createdAt: Date; expiresAt: Date | null }[];
+  /** True for one of the database that does not count, because CLIENTS_FILE has the same id. */
+  hidden: boolean;
+}
+
+export interface ClientControl {
+  /** Adds a client and returns its secret, where it has one. */
+  add(metadata: object): Promise<{ metadata: ClientMetadata; secret: string | undefined }>;
+  list(): Promise<ListedClient[]>;
+  show(id: string): Promise<ListedClient>;
+  /** Makes a new secret; those before it are good for `overlapSeconds` more. */
+  rotateSecret(id: string, overlapSeconds: number): Promise<{ secret: string; othersEndAt: Date }>;
+  /** Removes a client; nothing of it is refreshed any more, and its tokens are worth nothing. */
+  remove(id: string): Promise<void>;
+}
+
+export interface ClientControlDeps {
+  ofFile: FileClient[];
+  store: ClientStore;
+  secrets: ClientSecrets;
+  /** What is wrong with metadata by the rules of the provider. */
+  check(metadata: ClientMetadata): Promise<string | undefined>;
+  audit: Audit;
+  now: () => number;
+}
+
+/** Its functions reject with an Error whose message says what would be right. */
+export function createClientControl(deps: ClientControlDeps): ClientControl {
+  const { ofFile, store, secrets, check, audit, now } = deps;
+  const isOfFile = (id: string) => ofFile.some(({ client_id }) => client_id === id);
+  const inFile = (id: string) => new Error(`"${id}" is in CLIENTS_FILE: change it there`);
+  const unknown = (id: string) => new Error(`there is no client "${id}"`);
+
+  async function stored(id: string): Promise<StoredClient> {
+    if (isOfFile(id)) throw inFile(id);
+    const client = await store.byId(id);
+    if (!client) throw unknown(id);
+    return client;
+  }
+
+  async function list(): Promise<ListedClient[]> {
+    const written = ofFile.map(({ client_secret: _, client_secrets: __, ...metadata }) => ({
+      source: 'file' as const,
+      metadata,
+      secrets: [],
+      hidden: false,
+    }));
+    return [
+      ...written,
+      ...(await store.list()).map((client) => ({ ...client, hidden: isOfFile(client.id) })),
+    ];
+  }
+
+  return {
+    list,
+    async show(id) {
+      const client = (await list()).find(({ metadata, hidden }) => metadata.client_id === id && !hidden);
+      if (!client) throw unknown(id);
+      return client;
+    },
+    async add(given) {
+      if ('client_secret' in given || 'client_secrets' in given) {
+        throw new Error('client_secret must not be given: it is made here and shown once');
+      }
+      const parsed = clientSchema.safeParse(given);
+      if (!parsed.success) {
+        throw new Error(
+          parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`).join('\n'),
+        );
+      }
+      const metadata = parsed.data;
+      const fault = await check(metadata);
+      if (fault) throw new Error(fault);
+      const id = metadata.client_id;
+      if (isOfFile(id)) throw inFile(id);
+      const secret = needsSecret(metadata) ? secrets.make() : undefined;
+      const kept = secret === undefined ? undefined : secrets.store(id, secret, needsSecretItself(metadata));
+      if (!(await store.add({ source: 'command', metadata }, kept))) {
+        throw new Error(`there is a client "${id}" already`);
+      }
+      audit.record({ event: 'client.added', clientId: id });
+      return { metadata, secret };
+    },
+    async rotateSecret(id, overlapSeconds) {
+      const { metadata } = await stored(id);
+      if (!needsSecret(metadata))
+        throw new Error(`"${id}" has no secret: ${metadata.token_endpoint_auth_method}`);
+      const secret = secrets.make();
+      const othersEndAt = new Date(now() + overlapSeconds * 1000);
+      await store.replaceSecret(id, secrets.store(id, secret, needsSecretItself(metadata)), othersEndAt);
+      audit.record({ event: 'client.secret_rotated', clientId: id, detail: { overlapSeconds } });
+      return { secret, othersEndAt };
+    },
+    async remove(id) {
+      await stored(id);
+      await store.remove(id);
+      audit.record({ event: 'client.removed', clientId: id });
+    },
+  };
+}

@@ -1,0 +1,121 @@
+/**
+ * Which apps there are: those of CLIENTS_FILE, and those of the database that a command or dynamic registration added.
+ * The file wins. What was read from the database is kept until a change is told of (storage/changes.ts), so that a
+ * request costs no query; while notices may be missed, every look is a query again.
+ */
+import type { ClientMetadata, FileClient } from '../config/schema.ts';
+import type { Database } from '../storage/database.ts';
+import { addressesOf } from './addresses.ts';
+import type { ClientSecret, ClientSecrets } from './secrets.ts';
+import type { ClientStore, StoredClient, StoredSource } from './store.ts';
+
+/** A client as it counts now; another object after every change. */
+export interface RegisteredClient {
+  readonly id: string;
+  readonly source: 'file' | StoredSource;
+  /** Without secrets. */
+  readonly metadata: ClientMetadata;
+  readonly secrets: readonly ClientSecret[];
+}
+
+export interface ClientRegistry {
+  byId(id: string): Promise<RegisteredClient | undefined>;
+  /** Reads the client anew at the next look; for whoever has just changed it, before the notice comes back. */
+  forget(id: string): void;
+  /** All of them but those that registered themselves. */
+  list(): Promise<RegisteredClient[]>;
+  /** Whether exactly this address is in the metadata of a client that the operator wrote down: it may be on the inside. */
+  isOperatorsAddress(url: string): Promise<boolean>;
+  /** Takes these for the file's from now on. Returns the ids that are in the database too, where they do not count. */
+  useFile(clients: FileClient[]): Promise<string[]>;
+}
+
+export interface ClientRegistryDeps {
+  database: Pick<Database, 'watch'>;
+  store: Pick<ClientStore, 'byId' | 'list' | 'present'>;
+  secrets: ClientSecrets;
+}
+
+/** So that made-up ids fill no memory. */
+const mostKept = 10_000;
+const possibleId = /^[\x20-\x7E]{1,255}$/;
+
+export function createClientRegistry({ database, store, secrets }: ClientRegistryDeps): ClientRegistry {
+  let ofFile = new Map<string, RegisteredClient>();
+  // Promises, kept from before the query on: a change that is told of meanwhile takes them away.
+  const kept = new Map<string, Promise<RegisteredClient | undefined>>();
+  const watch = database.watch('cypher_clients', (id) => {
+    if (id === undefined) kept.clear();
+    else kept.delete(id);
+  });
+
+  const read = async (id: string) => {
+    const stored = await store.byId(id);
+    return stored && fromStore(stored, secrets);
+  };
+
+  function readAndKeep(id: string): Promise<RegisteredClient | undefined> {
+    const reading = read(id);
+    for (const oldest of kept.keys()) {
+      if (kept.size < mostKept) break;
+      kept.delete(oldest);
+    }
+    kept.set(id, reading);
+    reading.catch(() => {
+      if (kept.get(id) === reading) kept.delete(id);
+    });
+    return reading;
+  }
+
+  async function list(): Promise<RegisteredClient[]> {
+    const stored = (await store.list()).filter(
+      ({ id, source }) => source !== 'registration' && !ofFile.has(id),
+    );
+    return [...ofFile.values(), ...stored.map((client) => fromStore(client, secrets))];
+  }
+
+  return {
+    list,
+    async byId(id) {
+      const written = ofFile.get(id);
+      if (written) return written;
+      if (!possibleId.test(id)) return undefined;
+      if (!watch.reliable()) return read(id);
+      return kept.get(id) ?? readAndKeep(id);
+    },
+    forget: (id) => void kept.delete(id),
+    async isOperatorsAddress(url) {
+      const includes = ({ metadata }: RegisteredClient) => addressesOf(metadata).includes(url);
+      return [...ofFile.values()].some(includes) || (await list()).some(includes);
+    },
+    async useFile(clients) {
+      const clashes = await store.present(clients.map(({ client_id }) => client_id));
+      ofFile = new Map(clients.map((client) => [client.client_id, fromFile(client, secrets)]));
+      return clashes;
+    },
+  };
+}
+
+/** One entry of CLIENTS_FILE. */
+export function fromFile(
+  { client_secret, client_secrets = [], ...metadata }: FileClient,
+  secrets: ClientSecrets,
+): RegisteredClient {
+  const written = [...(client_secret === undefined ? [] : [client_secret]), ...client_secrets];
+  return { id: metadata.client_id, source: 'file', metadata, secrets: written.map(secrets.fromFile) };
+}
+
+/** One row of the database. Throws where a secret was sealed under another key. */
+export function fromStore(
+  { id, source, metadata, secrets: stored }: StoredClient,
+  secrets: ClientSecrets,
+): RegisteredClient {
+  return {
+    id,
+    source,
+    metadata,
+    secrets: stored.map(({ createdAt, expiresAt, ...secret }) =>
+      secrets.restore(id, secret, createdAt, expiresAt),
+    ),
+  };
+}

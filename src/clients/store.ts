@@ -1,0 +1,144 @@
+/** Clients in PostgreSQL: metadata in one table, secrets in another. A trigger tells all instances of every change. */
+import type { ClientMetadata } from '../config/schema.ts';
+import type { Database, Query } from '../storage/database.ts';
+import { jsonb } from '../storage/jsonb.ts';
+import type { StoredSecret } from './secrets.ts';
+
+export type StoredSource = 'command' | 'registration';
+
+export interface StoredClient {
+  id: string;
+  source: StoredSource;
+  metadata: ClientMetadata;
+  createdAt: Date;
+  /** Those that have not expired, the newest first. */
+  secrets: (StoredSecret & { createdAt: Date; expiresAt: Date | null })[];
+}
+
+export interface ClientStore {
+  byId(id: string): Promise<StoredClient | undefined>;
+  list(): Promise<StoredClient[]>;
+  /** Which of these ids are taken here. */
+  present(ids: string[]): Promise<string[]>;
+  /** False where the id is taken, or registration has made as many as it may. */
+  add(client: { source: StoredSource; metadata: ClientMetadata }, secret?: StoredSecret): Promise<boolean>;
+  /** False where there is no such client. A `secret` is added, as at a rotation. */
+  change(metadata: ClientMetadata, secret?: StoredSecret): Promise<boolean>;
+  /** Adds a secret; all others end at `othersEndAt`, those that end earlier do so. */
+  replaceSecret(id: string, secret: StoredSecret, othersEndAt: Date): Promise<void>;
+  /** Removes the client and ends its refresh families. False where there is no such client. */
+  remove(id: string): Promise<boolean>;
+}
+
+/** A bound, so that open registration fills no disk. */
+const mostRegistered = 10_000;
+
+interface Row {
+  id: string;
+  source: StoredSource;
+  metadata: ClientMetadata;
+  created_at: Date;
+  secret_id: string | null;
+  hash: Buffer | null;
+  sealed: Buffer | null;
+  kek_id: string | null;
+  secret_created_at: Date;
+  expires_at: Date | null;
+}
+
+const select = `select c.id, c.source, c.metadata, c.created_at, s.id as secret_id, s.hash, s.sealed, s.kek_id,
+    s.created_at as secret_created_at, s.expires_at
+  from clients c left join client_secrets s on s.client_id = c.id and (s.expires_at is null or s.expires_at > $1)`;
+const order = 'order by c.id, s.created_at desc, s.id';
+
+export function createClientStore(database: Database, now: () => number): ClientStore {
+  const { query } = database;
+  const at = () => new Date(now());
+
+  async function addSecret(on: Query, clientId: string, secret: StoredSecret): Promise<void> {
+    await on(
+      'insert into client_secrets (id, client_id, hash, sealed, kek_id, created_at) values ($1, $2, $3, $4, $5, $6)',
+      [secret.id, clientId, secret.hash, secret.sealed, secret.kekId, at()],
+    );
+  }
+
+  return {
+    async byId(id) {
+      return together(await query<Row>(`${select} where c.id = $2 ${order}`, [at(), id]))[0];
+    },
+    async list() {
+      return together(await query<Row>(`${select} ${order}`, [at()]));
+    },
+    async present(ids) {
+      const rows = await query<{ id: string }>('select id from clients where id = any($1) order by id', [
+        ids,
+      ]);
+      return rows.map(({ id }) => id);
+    },
+    add: ({ source, metadata }, secret) =>
+      database.transaction(async (on) => {
+        const rows = await on(
+          `insert into clients (id, source, metadata, created_at, changed_at)
+           select $1, $2, $3, $4, $4
+           where $2 <> 'registration' or (select count(*) from clients where source = 'registration') < $5
+           on conflict (id) do nothing returning id`,
+          [metadata.client_id, source, jsonb(metadata), at(), mostRegistered],
+        );
+        if (rows.length === 0) return false;
+        if (secret) await addSecret(on, metadata.client_id, secret);
+        return true;
+      }),
+    change: (metadata, secret) =>
+      database.transaction(async (on) => {
+        const rows = await on(
+          'update clients set metadata = $2, changed_at = $3 where id = $1 returning id',
+          [metadata.client_id, jsonb(metadata), at()],
+        );
+        if (rows.length === 0) return false;
+        if (secret) await addSecret(on, metadata.client_id, secret);
+        return true;
+      }),
+    async replaceSecret(id, secret, othersEndAt) {
+      await database.transaction(async (on) => {
+        await on(
+          `update client_secrets set expires_at = least(expires_at, $2) where client_id = $1
+           and (expires_at is null or expires_at > $2)`,
+          [id, othersEndAt],
+        );
+        await on('delete from client_secrets where client_id = $1 and expires_at <= $2', [id, at()]);
+        await addSecret(on, id, secret);
+      });
+    },
+    remove: (id) =>
+      database.transaction(async (on) => {
+        const rows = await on('delete from clients where id = $1 returning id', [id]);
+        if (rows.length === 0) return false;
+        await on(
+          `update refresh_families set ended_at = $2, ended_because = 'revoked'
+           where client_id = $1 and ended_at is null`,
+          [id, at()],
+        );
+        return true;
+      }),
+  };
+}
+
+/** Rows of a join, one object a client. */
+function together(rows: Row[]): StoredClient[] {
+  const clients = new Map<string, StoredClient>();
+  for (const row of rows) {
+    const { id, source, metadata, created_at: createdAt } = row;
+    const client = clients.get(id) ?? { id, source, metadata, createdAt, secrets: [] };
+    clients.set(id, client);
+    if (row.secret_id === null) continue;
+    client.secrets.push({
+      id: row.secret_id,
+      hash: row.hash,
+      sealed: row.sealed,
+      kekId: row.kek_id,
+      createdAt: row.secret_created_at,
+      expiresAt: row.expires_at,
+    });
+  }
+  return [...clients.values()];
+}

@@ -1,0 +1,114 @@
+/**
+ * Overrides of oidc-provider's Client: `find` looks into our registry, and `compareClientSecret` compares with keyed
+ * hashes, two secrets if there are two. The library wants to hold the secret itself; where we do not know it, it is given
+ * one that nobody knows. test/http/provider_internals.test.ts breaks where a release finds or compares otherwise.
+ */
+import type Provider from 'oidc-provider';
+import { randomId } from '../lib/crypto.ts';
+
+/** A client of the registry, as far as it matters here. */
+export interface KnownClient {
+  readonly source: 'file' | 'command' | 'registration';
+  readonly metadata: { readonly [name: string]: unknown };
+  readonly secrets: readonly KnownSecret[];
+}
+
+interface KnownSecret {
+  readonly digest: Buffer;
+  readonly text: string | undefined;
+  readonly expiresAt: number | undefined;
+}
+
+export interface ClientModelDeps {
+  /** The same object until the client changes. */
+  byId(id: string): Promise<KnownClient | undefined>;
+  /** Whether it is one of them; its time depends on neither. */
+  matches(given: string, secrets: readonly KnownSecret[], nowMs: number): boolean;
+  now: () => number;
+}
+
+/** What the library's own code calls, and its key store for MACs. */
+interface Model {
+  clientId: string;
+  clientSecret: string | undefined;
+  symmetricKeyStore: Iterable<object> & { add(key: object): void };
+  compareClientSecret(given: string): boolean;
+}
+
+interface ModelClass {
+  new (metadata: object): Model;
+  prototype: Model;
+  find(id: string): Promise<Model | undefined>;
+  validate(metadata: object): Promise<void>;
+}
+
+/** Stands for a secret that we have only a hash of; nobody knows it. */
+const unknownSecret = randomId(32);
+
+/** Metadata as the library takes it: with a secret, wherever it would want one. */
+export const withSecret = (metadata: object, secret?: string) => ({
+  ...metadata,
+  client_secret: secret ?? unknownSecret,
+});
+
+/** Serves the clients of the registry from this provider instance. */
+export function serveRegisteredClients(provider: Provider, { byId, matches, now }: ClientModelDeps): void {
+  const Model = provider.Client as unknown as ModelClass;
+  const findStatic = Model.find.bind(Model);
+  const built = new WeakMap<KnownClient, { model: Model; goodUntil: number }>();
+  const known = new WeakMap<Model, KnownClient>();
+
+  async function build(client: KnownClient): Promise<Model> {
+    const live = client.secrets.filter(({ expiresAt }) => expiresAt === undefined || now() < expiresAt);
+    const [first, ...others] = live.map(({ text }) => withSecret(client.metadata, text));
+    const metadata = first ?? withSecret(client.metadata);
+    await Model.validate(metadata);
+    const model = new Model(metadata);
+    // A MAC by the secret that is being replaced is as good as one by the new secret.
+    for (const other of others) {
+      for (const key of new Model(other).symmetricKeyStore) model.symmetricKeyStore.add(key);
+    }
+    // The library's word for what its registration endpoints may not touch.
+    if (client.source !== 'registration') Object.defineProperty(model, 'noManage', { value: true });
+    known.set(model, client);
+    const goodUntil = Math.min(
+      Number.POSITIVE_INFINITY,
+      ...live.map(({ expiresAt }) => expiresAt ?? Number.POSITIVE_INFINITY),
+    );
+    built.set(client, { model, goodUntil });
+    return model;
+  }
+
+  Model.find = async (id) => {
+    if (typeof id !== 'string' || id === '') return undefined;
+    const client = await byId(id);
+    if (!client) {
+      // As long as a wrong secret takes.
+      matches(id, [], now());
+      return findStatic(id);
+    }
+    const ready = built.get(client);
+    return ready && now() < ready.goodUntil ? ready.model : build(client);
+  };
+
+  Model.prototype.compareClientSecret = function (given) {
+    return matches(given, known.get(this)?.secrets ?? [], now());
+  };
+}
+
+/** One sentence for each client that breaks the library's metadata rules, by the client's id. */
+export async function metadataFaults(
+  provider: Provider,
+  clients: readonly { client_id: string }[],
+): Promise<Map<string, string>> {
+  const Model = provider.Client as unknown as ModelClass;
+  const faults = new Map<string, string>();
+  await Promise.all(
+    clients.map((client) =>
+      Model.validate(withSecret(client)).catch((error: Error & { error_description?: string }) => {
+        faults.set(client.client_id, error.error_description ?? error.message);
+      }),
+    ),
+  );
+  return faults;
+}

@@ -1,0 +1,33 @@
+/** oidc-provider's metadata rules without a server, for commands that add a client. */
+import Provider, { type JWK } from 'oidc-provider';
+import type { Config } from '../config/load.ts';
+import { createOutgoing } from '../http/outgoing.ts';
+import { metadataFaults } from './client_model.ts';
+import { providerConfiguration } from './configuration.ts';
+
+/** A function that tells what is wrong with a client's metadata; undefined where nothing is. */
+export function createMetadataCheck(
+  config: Config,
+  jwks: JWK[],
+): (metadata: { client_id: string }) => Promise<string | undefined> {
+  const unused = () => {
+    throw new Error('a metadata check answers no request');
+  };
+  const provider = new Provider(
+    config.ISSUER,
+    providerConfiguration({
+      config,
+      accounts: { byId: unused },
+      adapter: unused,
+      jwks,
+      cookieKeys: ['unused'],
+      dpopNonceKey: Buffer.alloc(32),
+      pairwise: unused,
+      // Whoever gives a command may name addresses on the inside.
+      outgoing: createOutgoing({ mayBePrivate: () => true }),
+      pages: { error: unused, formPost: unused, logout: unused, loggedOut: unused },
+      now: Date.now,
+    }),
+  );
+  return async (metadata) => (await metadataFaults(provider, [metadata])).get(metadata.client_id);
+}

@@ -1,0 +1,69 @@
+/** `npx cypher …` as an administrator runs it: a process of its own, on the storage of a running server. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createDatabase, createRedisDatabase } from './databases.ts';
+import { kek, type ServerOptions, startServer, type TestServer } from './server.ts';
+
+const root = new URL('../..', import.meta.url).pathname;
+
+export interface Ran {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface Administered extends TestServer {
+  databaseUrl: string;
+  redisUrl: string;
+  /** Runs a command; `input` goes to its standard input. */
+  cypher(args: string[], options?: { input?: string; settings?: Record<string, string> }): Promise<Ran>;
+}
+
+/** A server whose database commands can reach. `settings` are theirs too. */
+export async function startAdministered(options: ServerOptions = {}): Promise<Administered> {
+  const database = await createDatabase();
+  const redisUrl = await createRedisDatabase();
+  const directory = await mkdtemp(join(tmpdir(), 'cypher-administered-'));
+  const clientsFile = join(directory, 'clients.json');
+  await writeFile(clientsFile, JSON.stringify(options.clients ?? []));
+  const server = await startServer({ ...options, storage: { databaseUrl: database.url, redisUrl } });
+  return {
+    ...server,
+    databaseUrl: database.url,
+    redisUrl,
+    cypher: (args, { input = '', settings = {} } = {}) =>
+      runCypher(
+        args,
+        {
+          ISSUER: server.url,
+          DATABASE_URL: database.url,
+          REDIS_URL: redisUrl,
+          CLIENTS_FILE: clientsFile,
+          KEY_ENCRYPTION_KEY: kek.toString('base64url'),
+          ...options.settings,
+          ...settings,
+        },
+        input,
+      ),
+    async close() {
+      await server.close();
+      await database.drop();
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+function runCypher(args: string[], settings: Record<string, string>, input: string): Promise<Ran> {
+  const { PATH, HOME } = process.env;
+  return new Promise((resolve) => {
+    const child = execFile(
+      'node',
+      ['src/cli.ts', ...args],
+      { cwd: root, env: { PATH, HOME, ...settings } },
+      (error, stdout, stderr) => resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr }),
+    );
+    child.stdin?.end(input);
+  });
+}
