@@ -197,7 +197,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       backchannelLogout: { enabled: true },
       resourceIndicators: {
         enabled: true,
-        defaultResource: async (_ctx, _client, oneOf) => oneOf ?? [],
+        defaultResource: async (_ctx, _client, oneOf) => (oneOf?.length ? oneOf : undefined),
         useGrantedResource: async () => true,
         getResourceServerInfo: async (_ctx, audience) => resourceServer(config, audience),
       },
