@@ -3,7 +3,7 @@
 // whole key, so it may stand in the clear in a token's footer.
 
 import { timingSafeEqual } from 'node:crypto';
-import { blake2b } from '@noble/hashes/blake2.js';
+import { blake2b } from './blake2b.ts';
 import { createV4KeyPair } from './v4_public.ts';
 
 /** What kind of key the bytes are: symmetric, Ed25519 public, or Ed25519 seed followed by its public key. */
@@ -42,7 +42,7 @@ export function deserializeKey(type: KeyType, text: string): Uint8Array {
  */
 export function keyId(type: KeyType, bytes: Uint8Array): string {
   const prefix = `k4.${ID_TYPE[type]}.`;
-  const hash = blake2b(Buffer.from(prefix + serializeKey(type, bytes)), { dkLen: ID_BYTES });
+  const hash = blake2b(new Uint8Array(), ID_BYTES, Buffer.from(prefix + serializeKey(type, bytes)));
   return prefix + Buffer.from(hash).toString('base64url');
 }
 

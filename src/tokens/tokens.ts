@@ -4,8 +4,16 @@
 // features that issue or accept tokens (interaction, sessions, oidc) are handed its functions.
 
 import { PasetoError } from 'paseto';
-import type { KeyState, Keyset, KindKeys, TokenKey, TokenKind } from './keys.ts';
-import { createV4Local, repeatableNonce } from './v4_local.ts';
+import type {
+  KeyState,
+  Keyset,
+  KindKeys,
+  LocalTokenKey,
+  PublicTokenKey,
+  TokenKey,
+  TokenKind,
+} from './keys.ts';
+import { createV4Local } from './v4_local.ts';
 import { createV4Public } from './v4_public.ts';
 
 /**
@@ -16,7 +24,7 @@ const MAX_TOKEN_LENGTH = 8192;
 /** How far another instance's clock may be ahead of this one's. */
 const MAX_CLOCK_SKEW_SECONDS = 60;
 /**
- * Puts the package's own checks of exp, iat and nbf out of action: it has one tolerance for all of them,
+ * Puts the checks that the `paseto` package makes of a `public` token's exp, iat and nbf out of action: it has one tolerance for all of them,
  * takes a token at the very instant of its exp, and cannot leave exp alone. `open` checks exp and iat itself;
  * nbf is not used here.
  */
@@ -57,25 +65,33 @@ export interface TokensDeps {
   now: () => number;
 }
 
+type Body = Record<string, unknown>;
+
+/** The tokens of one key: the text of a body, and the body of a text, or undefined where the key has not made it. */
+interface Codec {
+  seal(body: object): string | Promise<string>;
+  open(token: string): Body | undefined | Promise<Body | undefined>;
+}
+
 /** What all tokens of one kind have in common, made once: everything but the nonce and the claims. */
 interface TokenForm {
   prefix: string;
-  signing: { key: TokenKey; footer: Uint8Array };
-  byFooter: ReadonlyMap<string, TokenKey>;
+  signing: Codec;
+  byFooter: ReadonlyMap<string, Codec>;
   /** Of the footers of a kind, which differ in the key's id alone. */
   footerLength: number;
-  implicitAssertion: Uint8Array;
 }
 
 function formOf(issuer: string, kind: TokenKind, { signing, all }: KindKeys): TokenForm {
-  const footer = footerOf(signing);
+  // JSON, so that no issuer and kind can read like another issuer and kind put together.
+  const implicit = Buffer.from(JSON.stringify([issuer, kind]));
+  const footer = footerOf(signing).toString('base64url');
+  const codecs = all.map((key) => [footerOf(key).toString('base64url'), codecOf(key, implicit)] as const);
   return {
     prefix: `v4.${signing.purpose}.`,
-    signing: { key: signing, footer },
-    footerLength: footer.toString('base64url').length,
-    byFooter: new Map(all.map((key) => [footerOf(key).toString('base64url'), key])),
-    // JSON, so that no issuer and kind can read like another issuer and kind put together.
-    implicitAssertion: Buffer.from(JSON.stringify([issuer, kind])),
+    signing: codecOf(signing, implicit),
+    byFooter: new Map(codecs),
+    footerLength: footer.length,
   };
 }
 
@@ -83,11 +99,44 @@ function footerOf({ kid }: TokenKey): Buffer {
   return Buffer.from(JSON.stringify({ kid }));
 }
 
+function codecOf(key: TokenKey, implicit: Uint8Array): Codec {
+  const footer = footerOf(key);
+  return key.purpose === 'local' ? localCodec(key, footer, implicit) : publicCodec(key, footer, implicit);
+}
+
+function localCodec({ kind, key }: LocalTokenKey, footer: Uint8Array, implicit: Uint8Array): Codec {
+  const { seal, sealRepeatable, open } = createV4Local(key, footer, implicit);
+  // A repeated refresh receives what the first did.
+  const make = kind === 'refresh' ? sealRepeatable : seal;
+  return {
+    seal: (body) => make(Buffer.from(JSON.stringify(body))),
+    open(token) {
+      const message = open(token);
+      return message && (JSON.parse(message.toString()) as Body);
+    },
+  };
+}
+
+const v4Public = createV4Public();
+
+function publicCodec(key: PublicTokenKey, footer: Uint8Array, implicitAssertion: Uint8Array): Codec {
+  return {
+    seal: (body) => v4Public.Sign(key.secretKey, body, { footer, implicitAssertion }),
+    async open(token) {
+      try {
+        const options = { implicitAssertion, clockTolerance: NO_TEMPORAL_CHECKS };
+        return (await v4Public.Verify(key.publicKey, token, options)).claims as Body;
+      } catch (error) {
+        // What is wrong with a token has this class; anything else is wrong with us and must not pass for a bad token.
+        if (error instanceof PasetoError) return undefined;
+        throw error;
+      }
+    },
+  };
+}
+
 /** `seal` and `open` of every kind of token, for one issuer and, at a time, one set of keys. */
 export function createTokens({ issuer, keyset: first, lookForKeys, now }: TokensDeps) {
-  const v4Local = createV4Local();
-  const v4LocalRepeatable = createV4Local(repeatableNonce);
-  const v4Public = createV4Public();
   let keyset: Keyset;
   let forms: Record<TokenKind, TokenForm>;
   useKeys(first);
@@ -108,20 +157,15 @@ export function createTokens({ issuer, keyset: first, lookForKeys, now }: Tokens
    * Makes a token of this kind from the claims, to which iss, type, iat and exp are added (and win). Times
    * are unix seconds; issuedAt is now unless given. `aud`, `sub` and `jti`, where present, must be strings.
    * A refresh token with the same claims and times is the same text: a repeated request receives what the first did.
-   * Throws on claims that are no JSON object, or whose token `open` would find too long.
+   * Throws on claims whose token `open` would find too long.
    */
   async function seal(
     kind: TokenKind,
     claims: object,
     { expiresAt, issuedAt = Math.floor(now() / 1000) }: { expiresAt: number; issuedAt?: number },
   ): Promise<string> {
-    const { signing, implicitAssertion } = forms[kind];
-    const { key, footer } = signing;
-    const all = { ...claims, iss: issuer, type: kind, iat: rfc3339(issuedAt), exp: rfc3339(expiresAt) };
-    const options = { footer, implicitAssertion };
-    const token = await (key.purpose === 'local'
-      ? (kind === 'refresh' ? v4LocalRepeatable : v4Local).Encrypt(key.key, all, options)
-      : v4Public.Sign(key.secretKey, all, options));
+    const times = { iat: rfc3339(issuedAt), exp: rfc3339(expiresAt) };
+    const token = await forms[kind].signing.seal({ ...claims, iss: issuer, type: kind, ...times });
     if (token.length > MAX_TOKEN_LENGTH) throw new RangeError(`claims too large for a ${kind} token`);
     return token;
   }
@@ -139,45 +183,27 @@ export function createTokens({ issuer, keyset: first, lookForKeys, now }: Tokens
     token: string,
     { ignoreExpiration = false }: { ignoreExpiration?: boolean } = {},
   ): Promise<Claims | undefined> {
-    const { prefix, implicitAssertion } = forms[kind];
+    const { prefix } = forms[kind];
     if (typeof token !== 'string' || token.length > MAX_TOKEN_LENGTH || !token.startsWith(prefix))
       return undefined;
     const footer = token.slice(token.lastIndexOf('.') + 1);
-    const key = forms[kind].byFooter.get(footer) ?? (await keyFoundFor(kind, footer));
-    if (key === undefined) return undefined;
-    const claims = await verified(key, token, implicitAssertion);
+    const codec = forms[kind].byFooter.get(footer) ?? (await codecFoundFor(kind, footer));
+    const claims = await codec?.open(token);
     if (claims === undefined || claims.iss !== issuer || claims.type !== kind) return undefined;
 
-    // The package has made sure of exp, but lets a token be without iat.
-    const iat = Date.parse(claims.iat ?? '') / 1000;
-    const exp = Date.parse(claims.exp ?? '') / 1000;
+    const iat = Date.parse(String(claims.iat)) / 1000;
+    const exp = Date.parse(String(claims.exp)) / 1000;
     const seconds = now() / 1000;
     // Written so that NaN, a time that is missing, refuses.
-    if (!(iat <= seconds + MAX_CLOCK_SKEW_SECONDS)) return undefined;
-    if (!(seconds < exp) && !ignoreExpiration) return undefined;
+    if (!(iat <= seconds + MAX_CLOCK_SKEW_SECONDS) || Number.isNaN(exp)) return undefined;
+    if (seconds >= exp && !ignoreExpiration) return undefined;
     return { ...claims, iss: issuer, type: kind, iat, exp };
   }
 
-  async function keyFoundFor(kind: TokenKind, footer: string): Promise<TokenKey | undefined> {
+  async function codecFoundFor(kind: TokenKind, footer: string): Promise<Codec | undefined> {
     if (footer.length !== forms[kind].footerLength) return undefined;
     await lookForKeys?.();
     return forms[kind].byFooter.get(footer);
-  }
-
-  async function verified(key: TokenKey, token: string, implicitAssertion: Uint8Array) {
-    const options = { implicitAssertion, clockTolerance: NO_TEMPORAL_CHECKS };
-    try {
-      const opening =
-        key.purpose === 'local'
-          ? v4Local.Decrypt(key.key, token, options)
-          : v4Public.Verify(key.publicKey, token, options);
-      return (await opening).claims;
-    } catch (error) {
-      // What is wrong with a token has this class; anything else is wrong with us and must not pass for a bad
-      // token.
-      if (error instanceof PasetoError) return undefined;
-      throw error;
-    }
   }
 
   /** The keys to publish at /.well-known/paseto-keys: those of all `public` tokens alive or soon to be made. */

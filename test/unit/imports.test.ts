@@ -15,7 +15,6 @@ const OWNERS: Record<string, string[]> = {
   '@cloudflare/voprf-ts': ['opaque/', 'browser/'],
   '@koa/router': ['account/', 'http/', 'interaction/', 'demo/'],
   '@noble/ciphers': ['tokens/'],
-  '@noble/hashes': ['tokens/'],
   '@zxcvbn-ts/core': ['browser/'],
   '@zxcvbn-ts/language-common': ['browser/'],
   '@zxcvbn-ts/language-en': ['browser/'],

@@ -66,32 +66,29 @@ test('there are vectors of every sort', () => {
 });
 
 test.each(tokenVectors)('PASETO $name', async (vector) => {
-  const options = {
-    footer: Buffer.from(vector.footer),
-    implicitAssertion: Buffer.from(vector.implicit_assertion),
-  };
   const { seal, open } = vector.purpose === 'local' ? localCodec(vector) : publicCodec(vector);
   if (vector.fails) {
-    await expect(open(vector.token, options)).rejects.toThrow(InvalidTokenError);
+    expect(await open(vector.token)).toBeUndefined();
     return;
   }
   const claims = JSON.parse(vector.payload ?? '');
-  expect(await seal(claims, options)).toBe(vector.token);
-  expect((await open(vector.token, options)).claims).toEqual(claims);
+  expect(await seal(claims)).toBe(vector.token);
+  expect(await open(vector.token)).toEqual(claims);
 });
 
-interface Options {
-  footer: Uint8Array;
-  implicitAssertion: Uint8Array;
-}
-
 function localCodec(vector: TokenVector) {
-  const protocol = createV4Local(() => hex(vector.nonce));
-  const key = createV4LocalKey(hex(vector.key));
+  const { seal, open } = createV4Local(
+    createV4LocalKey(hex(vector.key)),
+    Buffer.from(vector.footer),
+    Buffer.from(vector.implicit_assertion),
+    () => hex(vector.nonce),
+  );
   return {
-    seal: (claims: object, options: Options) =>
-      protocol.Encrypt(key, claims, { ...options, addIssuedAt: false }),
-    open: (token: string, options: Options) => protocol.Decrypt(key, token, { ...options, now: before }),
+    seal: async (claims: object) => seal(Buffer.from(JSON.stringify(claims))),
+    async open(token: string) {
+      const message = open(token);
+      return message && JSON.parse(message.toString());
+    },
   };
 }
 
@@ -99,10 +96,19 @@ function publicCodec(vector: TokenVector) {
   const protocol = createV4Public();
   const { secretKey } = createV4KeyPair(hex(vector.seed));
   const publicKey = createV4PublicKey(hex(vector.public_key));
+  const options = {
+    footer: Buffer.from(vector.footer),
+    implicitAssertion: Buffer.from(vector.implicit_assertion),
+  };
   return {
-    seal: (claims: object, options: Options) =>
-      protocol.Sign(secretKey, claims, { ...options, addIssuedAt: false }),
-    open: (token: string, options: Options) => protocol.Verify(publicKey, token, { ...options, now: before }),
+    seal: (claims: object) => protocol.Sign(secretKey, claims, { ...options, addIssuedAt: false }),
+    open: (token: string) =>
+      protocol.Verify(publicKey, token, { ...options, now: before }).then(
+        ({ claims }) => claims,
+        (error) => {
+          if (!(error instanceof InvalidTokenError)) throw error;
+        },
+      ),
   };
 }
 

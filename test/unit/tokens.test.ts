@@ -3,7 +3,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { keyId } from '../../src/tokens/paserk.ts';
-import { createV4Local, createV4LocalKey } from '../../src/tokens/v4_local.ts';
 import {
   anyKindOpens,
   bytesOf,
@@ -16,6 +15,7 @@ import {
   sealEach,
   tokensWith,
 } from './tokens_support.ts';
+import { oracleKey, v4LocalOracle } from './v4_local_oracle.ts';
 
 const tokens = tokensWith();
 const sealed = await sealEach();
@@ -115,15 +115,14 @@ describe.each(KINDS)('a %s token', (kind) => {
 });
 
 describe('a token made with the right key', () => {
-  const v4Local = createV4Local();
-  const key = createV4LocalKey(bytesOf(3));
+  const key = oracleKey(bytesOf(3));
   const right = {
     footer: Buffer.from(JSON.stringify({ kid: keyId('local', bytesOf(3)) })),
     implicitAssertion: Buffer.from(JSON.stringify([ISSUER, 'access'])),
     now: new Date(NOW * 1000),
   };
   const claims = { iss: ISSUER, type: 'access' };
-  const made = (body: object, options: object) => v4Local.Encrypt(key, body, { ...right, ...options });
+  const made = (body: object, options: object) => v4LocalOracle.Encrypt(key, body, { ...right, ...options });
 
   test('opens if everything is as the server makes it', async () => {
     expect(await tokens.open('access', await made(claims, {}))).toMatchObject({

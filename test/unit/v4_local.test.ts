@@ -1,0 +1,75 @@
+// Our own v4.local and BLAKE2b against the `paseto` package and noble: thousands of random keys, messages and lengths.
+
+import { hash, randomBytes, randomInt } from 'node:crypto';
+import { blake2b as nobleBlake2b } from '@noble/hashes/blake2.js';
+import { expect, test } from 'vitest';
+import { blake2b } from '../../src/tokens/blake2b.ts';
+import { createV4Local, createV4LocalKey } from '../../src/tokens/v4_local.ts';
+import { oracleKey, v4LocalOracle } from './v4_local_oracle.ts';
+
+test('BLAKE2b is noble’s, for keys, hashes and messages of any length, in pieces', () => {
+  for (let turn = 0; turn < 3000; turn += 1) {
+    const [key, length, message] = [randomBytes(turn % 65), 1 + randomInt(64), randomBytes(turn % 700)];
+    const cut = randomInt(message.length + 1);
+    const expected = nobleBlake2b(message, { ...(key.length > 0 && { key }), dkLen: length });
+    const ours = blake2b(key, length, message.subarray(0, cut), message.subarray(cut));
+    expect(Buffer.compare(ours, expected), `${key.length} ${length} ${message.length}`).toBe(0);
+  }
+  const longest = randomBytes(60_000);
+  expect(blake2b(longest.subarray(0, 64), 64, longest)).toEqual(
+    nobleBlake2b(longest, { key: longest.subarray(0, 64), dkLen: 64 }),
+  );
+});
+
+test('BLAKE2b without a key is OpenSSL’s', () => {
+  for (const text of ['', 'abc', 'x'.repeat(128), 'x'.repeat(129)])
+    expect(Buffer.from(blake2b(new Uint8Array(), 64, Buffer.from(text))).toString('hex')).toBe(
+      hash('blake2b512', text),
+    );
+});
+
+test('BLAKE2b refuses lengths that it cannot do, and is none the worse for it', () => {
+  const before = blake2b(new Uint8Array(1), 32, Buffer.from('x'));
+  for (const call of [
+    () => blake2b(new Uint8Array(65), 32),
+    () => blake2b(new Uint8Array(), 0),
+    () => blake2b(new Uint8Array(), 65),
+    () => blake2b(new Uint8Array(), 32, new Uint8Array(70_000)),
+  ])
+    expect(call).toThrow(RangeError);
+  expect(blake2b(new Uint8Array(1), 32, Buffer.from('x'))).toEqual(before);
+});
+
+test('what we seal the package opens, and the other way round', async () => {
+  for (let turn = 0; turn < 500; turn += 1) {
+    const bytes = randomBytes(32);
+    const [footer, implicitAssertion] = [randomBytes(turn % 90), randomBytes(turn % 70)];
+    const claims = { sub: randomBytes(turn).toString('latin1'), exp: '2999-01-01T00:00:00Z' };
+    const codec = createV4Local(createV4LocalKey(bytes), footer, implicitAssertion);
+    const options = { footer, implicitAssertion };
+    for (const seal of [codec.seal, codec.sealRepeatable]) {
+      const token = seal(Buffer.from(JSON.stringify(claims)));
+      expect((await v4LocalOracle.Decrypt(oracleKey(bytes), token, options)).claims).toEqual(claims);
+      expect(JSON.parse(String(codec.open(token)))).toEqual(claims);
+    }
+    const theirs = await v4LocalOracle.Encrypt(oracleKey(bytes), claims, { ...options, addIssuedAt: false });
+    expect(JSON.parse(String(codec.open(theirs)))).toEqual(claims);
+  }
+});
+
+test('a repeatable token is the same text for the same message, footer and assertion alone', () => {
+  const of = (message: string, footer: string, implicit: string) =>
+    createV4Local(createV4LocalKey(new Uint8Array(32)), Buffer.from(footer), Buffer.from(implicit))
+      .sealRepeatable(Buffer.from(message))
+      .slice(0, 'v4.local.'.length + 43);
+  expect(of('a', 'b', 'c')).toBe(of('a', 'b', 'c'));
+  // The nonce, which is the first 32 bytes, differs wherever anything does.
+  const nonces = [
+    of('a', 'b', 'c'),
+    of('x', 'b', 'c'),
+    of('a', 'x', 'c'),
+    of('a', 'b', 'x'),
+    of('ab', '', 'c'),
+  ];
+  expect(new Set(nonces).size).toBe(nonces.length);
+});
