@@ -300,12 +300,13 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const app = new Koa({ proxy: true, keys: cookieKeys });
   app.use(securityHeaders(config.ISSUER));
   app.use(renderErrors(views, log));
-  app.use(assets.middleware);
   app.use(sessionCookie);
+  // Apps and APIs ask a hundred times as often as people: their endpoints are looked for first.
+  app.use(oidc);
+  app.use(assets.middleware);
   app.use(site);
   app.use(routes);
   app.use(account);
-  app.use(oidc);
   app.on('error', (error) => log.error({ cause: error }, 'a response could not be completed'));
   const identify = createRequestIdentity(
     config.ISSUER,

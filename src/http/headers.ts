@@ -5,7 +5,21 @@ import helmet from 'koa-helmet';
 
 /** Everything that an answer carries; pages that need another policy set theirs by `contentSecurityPolicy`. */
 export function securityHeaders(issuer: string): Middleware {
-  const others = helmet({
+  const others = helmetHeaders(issuer);
+  return (ctx, next) => {
+    for (const [name, value] of others) ctx.res.setHeader(name, value);
+    return withPolicy(ctx, next);
+  };
+}
+
+/** What helmet sets on every answer; it is asked once, for it would say the same each time. */
+function helmetHeaders(issuer: string): [name: string, value: string][] {
+  const headers: [string, string][] = [];
+  const res = {
+    setHeader: (name: string, value: string) => headers.push([name, value]),
+    removeHeader() {},
+  };
+  const helmeted = helmet({
     contentSecurityPolicy: false,
     strictTransportSecurity: issuer.startsWith('https:')
       ? { maxAge: 63_072_000, includeSubDomains: false }
@@ -17,7 +31,9 @@ export function securityHeaders(issuer: string): Middleware {
     crossOriginResourcePolicy: { policy: 'same-origin' },
     crossOriginOpenerPolicy: { policy: 'same-origin' },
   });
-  return (ctx, next) => others(ctx, () => withPolicy(ctx, next));
+  void helmeted({ req: {}, res } as unknown as Context, async () => {});
+  if (headers.length === 0) throw new Error('helmet sets no headers any more');
+  return headers;
 }
 
 /**
@@ -25,10 +41,10 @@ export function securityHeaders(issuer: string): Middleware {
  * library adds here. What they post to redirects to an app, so they alone are not held to `form-action`.
  */
 async function withPolicy(ctx: Context, next: Next): Promise<void> {
-  ctx.set('Content-Security-Policy', contentSecurityPolicy());
+  ctx.res.setHeader('Content-Security-Policy', pagePolicy);
   await next();
   const policy = ctx.response.get('Content-Security-Policy');
-  if (policy.includes("'sha256-")) {
+  if (policy !== pagePolicy && policy.includes("'sha256-")) {
     ctx.set('Content-Security-Policy', policy.replace(/form-action [^;]*; ?/, ''));
   }
 }
@@ -55,3 +71,5 @@ export function contentSecurityPolicy(formTargets: (string | undefined)[] = []):
     "frame-ancestors 'none'",
   ].join('; ');
 }
+
+const pagePolicy = contentSecurityPolicy();

@@ -4,6 +4,7 @@
  * The client's address is the socket's, or the forwarded one where the socket is a proxy named in TRUSTED_PROXIES.
  */
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /**
@@ -39,11 +40,20 @@ export function createRequestIdentity(
     return ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;
   }
 
+  // Without proxies the address is the socket's, whatever a request says, and many requests come by one socket.
+  const ofSockets = new WeakMap<Socket, string>();
+  function addressOf(req: IncomingMessage): string {
+    if (trusted.length > 0) return clientAddress(req);
+    const known = ofSockets.get(req.socket) ?? clientAddress(req);
+    ofSockets.set(req.socket, known);
+    return known;
+  }
+
   return (req) => {
     // What is said of a client's certificate is believed of the proxy that this connection comes from, and of nobody else.
     if (certificateHeader && !isTrusted(req.socket.remoteAddress ?? ''))
       delete req.headers[certificateHeader];
-    const address = clientAddress(req);
+    const address = addressOf(req);
     req.headers['x-forwarded-for'] = address;
     req.headers['x-forwarded-proto'] = protocol.slice(0, -1);
     req.headers['x-forwarded-host'] = host;

@@ -35,7 +35,7 @@ export function createSessionCookie({
   }
 
   return async function sessionCookie(ctx, next) {
-    const cookies = (ctx.req.headers.cookie ?? '').split(';').map((part) => part.trim());
+    const cookies = ctx.req.headers.cookie?.split(';').map((part) => part.trim()) ?? [];
     const mine = cookies.filter((part) => part.startsWith(`${name}=`));
     if (mine.length > 0) {
       // Two of them: one was planted, for instance from a sibling domain, and nothing tells which.
@@ -46,7 +46,7 @@ export function createSessionCookie({
       ctx.req.headers.cookie = others.join('; ');
     }
     await next();
-    const set = ctx.response.headers['set-cookie'];
+    const set = ctx.res.getHeader('Set-Cookie');
     if (!set) return;
     const sealed = (Array.isArray(set) ? set : [String(set)]).map(async (line) => {
       const [pair = '', ...attributes] = line.split(';');

@@ -3,8 +3,9 @@
 // opens these tokens, and these functions its, in test/unit/v4_local.test.ts. It knows nothing of kinds, claims or
 // issuers: tokens.ts decides those and is its only caller.
 
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { xchacha20 } from '@noble/ciphers/chacha.js';
+import { random } from '../lib/crypto.ts';
 import { blake2b } from './blake2b.ts';
 
 const HEADER = 'v4.local.';
@@ -40,7 +41,7 @@ export function createV4LocalKey(bytes: Uint8Array): V4LocalKey {
 /** Makes the 32-byte nonce of a new token. */
 export type NonceMaker = () => Uint8Array;
 
-const randomNonce: NonceMaker = () => randomBytes(NONCE_BYTES);
+const randomNonce: NonceMaker = () => random(NONCE_BYTES);
 
 /** Tokens under one key, with one footer and one implicit assertion: what they have in common is made once. */
 export interface V4Local {
