@@ -54,9 +54,16 @@ const mostWaiting = 10_000;
 export function createAudit({ query }: Database, log: Log, now: () => number): Audit {
   let waiting: (AuditEvent & { at: string })[] = [];
   let timer: NodeJS.Timeout | undefined;
+  let writing = Promise.resolve();
 
-  async function flush(): Promise<void> {
+  /** One after the other, so that whoever waits for a flush waits for what was being written before it too. */
+  function flush(): Promise<void> {
     timer = undefined;
+    writing = writing.then(write);
+    return writing;
+  }
+
+  async function write(): Promise<void> {
     const events = waiting;
     waiting = [];
     if (events.length === 0) return;

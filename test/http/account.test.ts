@@ -12,11 +12,21 @@ const { web, intranet, api } = apps;
 const firefox = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0';
 const offline = { scope: 'openid offline_access', prompt: 'consent' };
 
+const resource = {
+  audience: 'https://api.example/reports',
+  scopes: ['reports:read'],
+  token_format: 'v4.public' as const,
+  token_seconds: 600,
+};
+/** An app that refreshes nothing, with tokens for that API: they name no session and no family. */
+const plain = { ...intranet, client_id: 'plain', grant_types: ['authorization_code'] };
+
 let server: TestServer;
 let other: TestServer;
 beforeAll(async () => {
-  server = await startServer({ clients: Object.values(apps) });
-  other = await startServer({ clients: Object.values(apps), beside: server });
+  const options = { clients: [...Object.values(apps), plain], resources: [resource] };
+  server = await startServer(options);
+  other = await startServer({ ...options, beside: server });
 });
 afterAll(async () => {
   await other.close();
@@ -102,6 +112,19 @@ test('a session that is signed out there is dead, with the tokens of its duratio
   expect((await here.agent.get('/account')).status).toBe(200);
   expect(await isActive(kept.access_token)).toBe(true);
   expect((await events('session.ended'))[0]).toMatchObject({ detail: { by: 'owner', ended: true } });
+});
+
+test('with a session end the tokens that APIs check by themselves, as far as they can ask', async () => {
+  const person = createPerson(server, 'deb');
+  await openAccount(person);
+  const asked = { scope: 'openid reports:read', resource: resource.audience };
+  const { access_token: token } = await person.tokensFor(plain, asked);
+  expect(token).toMatch(/^v4\.public\./);
+  const active = async () => (await asApp(other, plain, { token }, '/token/introspection')).body.active;
+  expect(await active()).toBe(true);
+  const [session = ''] = idsOn((await person.agent.get('/account')).text, 'session');
+  await postForm(person, 'sessions/end', { session });
+  expect(await active()).toBe(false);
 });
 
 test('another account’s session, app and grants cannot be ended by their ids', async () => {

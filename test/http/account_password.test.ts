@@ -1,4 +1,5 @@
 /** A password is changed at the account page: what it takes, what it ends, and that there is no side door. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
@@ -85,9 +86,26 @@ test('a login that had proved the old password before the change comes to nothin
   server.clock.advance(2);
   await atKe3.person.step(atKe3.uid, 'login/finish', { ke3 });
   for (const { person: late, uid } of [atCode, atKe3]) {
+    expect((await late.agent.get(`/interaction/${uid}`)).text).toContain('current-password');
     const answer = await late.step(uid, 'totp/verify', { code: person.code() });
     expect([answer.status, answer.body.error]).toEqual([401, 'login_step_required']);
   }
+});
+
+test('nor does one that is at its code in the very moment of the change', async () => {
+  const person = await withAccount('bob');
+  const { person: late, uid } = await visit(server, 'bob', person);
+  await late.provePassword(uid);
+  const code = person.code();
+  const { sent } = await server.database.transaction(async (query) => {
+    await query("update accounts set credential_id = 'another' where username_key = 'bob'");
+    // It has been let through to the code, and waits there for the change that it has not seen.
+    const sent = Promise.resolve(late.step(uid, 'totp/verify', { code }));
+    await sleep(200);
+    return { sent };
+  });
+  const { status, body } = await sent;
+  expect([status, body.error]).toEqual([401, 'login_step_required']);
 });
 
 test('of parallel changes with one proof one is made; the proof is worth nothing afterwards', async () => {
