@@ -17,6 +17,7 @@ import { startBare } from './subjects/bare.ts';
 import { startBetterAuth } from './subjects/better_auth.ts';
 import { startCypher } from './subjects/cypher.ts';
 import type { Result, Work } from './work.ts';
+import { browser } from './works/browser.ts';
 import { clientCredentials } from './works/client_credentials.ts';
 import { codeExchange } from './works/code_exchange.ts';
 import { introspection } from './works/introspection.ts';
@@ -31,7 +32,7 @@ import { userTiming } from './works/user_timing.ts';
 
 const works: Work[] = [
   ...[introspection, clientCredentials, refresh, opaque, loginInit, login],
-  ...[codeExchange, mixed, scale, overload, userTiming],
+  ...[codeExchange, mixed, scale, overload, userTiming, browser],
 ];
 
 const options = readOptions(works.map(({ name }) => name));
