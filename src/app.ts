@@ -39,6 +39,7 @@ import { createInteractionRoutes } from './interaction/routes.ts';
 import { createSecondFactor } from './interaction/second_factor.ts';
 import { createStandings } from './interaction/standing.ts';
 import { openKeyring } from './keys/keyring.ts';
+import { createAdmission } from './lib/admission.ts';
 import { cookieNames } from './lib/cookies.ts';
 import { createSealer } from './lib/crypto.ts';
 import type { Log } from './lib/log.ts';
@@ -215,7 +216,9 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
 
   const steps = createSteps(tokens, now);
   const interactions = createInteractions(provider, now);
-  const passwords = createPasswords({ accounts, opaque, failures, devices, ephemeral, sealer });
+  // Some 150 ms of OPAQUE: who would wait longer, with the queue still growing, would wait in vain.
+  const admission = createAdmission(64, () => metrics.overloaded.inc());
+  const passwords = createPasswords({ accounts, opaque, failures, devices, ephemeral, sealer, admission });
   const secondFactor = createSecondFactor({ accounts, totp, failures, devices, steps, database });
   const perAddress = createAddressLimit(cache, config.LIMIT_ADDRESS_PER_MINUTE);
   const routes = createInteractionRoutes({
@@ -300,6 +303,11 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const app = new Koa({ proxy: true, keys: cookieKeys });
   app.use(securityHeaders(config.ISSUER));
   app.use(renderErrors(views, log));
+  app.use((ctx, next) => {
+    // Before any work is done for what will be refused; counted is only what has been received (interaction/password.ts).
+    if (ctx.method === 'POST' && ctx.path.endsWith('/init')) admission.check();
+    return next();
+  });
   app.use(sessionCookie);
   // Apps and APIs ask a hundred times as often as people: their endpoints are looked for first.
   app.use(oidc);

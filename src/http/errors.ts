@@ -15,6 +15,7 @@ const titles: Partial<Record<AppError['code'], string>> = {
   not_found: 'There is nothing here',
   cross_origin: 'Refused',
   temporarily_unavailable: 'Back in a moment',
+  overloaded: 'Very busy just now',
 };
 
 /** Catches what the routes below it throw. */
@@ -60,7 +61,9 @@ export function renderErrors(views: PageViews, log: Log): Middleware {
 
 function logError(log: Log, id: string, ctx: Context, error: AppError): void {
   const line = { id, error: error.code, method: ctx.method, path: ctx.path, status: error.status };
-  if (error.status >= 500) log.error({ ...line, cause: error.cause }, error.publicMessage);
+  // Of a flood each line would cost more than the refusal: at level info they can be left out.
+  if (error.status >= 500 && error.code !== 'overloaded')
+    log.error({ ...line, cause: error.cause }, error.publicMessage);
   else log.info(line, error.publicMessage);
 }
 

@@ -32,6 +32,11 @@ export function createMetrics() {
     registers,
   });
   const logins = new Counter({ name: 'cypher_logins_total', help: 'Completed logins.', registers });
+  const overloaded = new Counter({
+    name: 'cypher_overloaded_total',
+    help: 'Starts of sign-ins and sign-ups that were refused because too many were under way.',
+    registers,
+  });
   const refreshes = new Counter({
     name: 'cypher_refreshes_total',
     help: 'Presented refresh tokens: rotated, repeated (the same successor again), reused (the family was ended).',
@@ -68,6 +73,7 @@ export function createMetrics() {
     steps,
     account,
     logins,
+    overloaded,
     refreshes,
     oauthErrors,
     ended,

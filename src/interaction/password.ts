@@ -5,6 +5,7 @@
  */
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Failures } from '../accounts/failures.ts';
+import type { Admission } from '../lib/admission.ts';
 import { randomId, type Sealer } from '../lib/crypto.ts';
 import { AppError, invalidRequest } from '../lib/errors.ts';
 import type { Opaque } from '../opaque/opaque.ts';
@@ -19,6 +20,8 @@ export interface PasswordDeps {
   devices: Devices;
   ephemeral: Ephemeral;
   sealer: Pick<Sealer, 'seal' | 'unseal'>;
+  /** Of the first message, the one that costs the server milliseconds. */
+  admission: Pick<Admission, 'admit'>;
 }
 
 export interface Passwords {
@@ -47,7 +50,7 @@ interface SignUpState {
 const wrongCredentials = () => new AppError('invalid_credentials', 'Username or password is wrong.');
 
 export function createPasswords(deps: PasswordDeps): Passwords {
-  const { accounts, opaque, failures, devices, ephemeral, sealer } = deps;
+  const { accounts, opaque, failures, devices, ephemeral, sealer, admission } = deps;
 
   /**
    * Sealed, and to its interaction: the expected KE3 is as good as the password to whoever posts it, so nobody who reads
@@ -68,20 +71,21 @@ export function createPasswords(deps: PasswordDeps): Passwords {
   };
 
   return {
-    async loginInit(uid, username, ke1, device) {
-      const { key } = accounts.parseUsername(username);
-      const bucket = devices.bucket(key, device);
-      // Charged before the work and taken back by a right KE3: a KE1 that is never followed up is a failure.
-      await failures.charge(bucket);
-      const account = await accounts.byUsername(key);
-      const { ke2, expected } = await opaque.loginInit(ke1, account, key);
-      await loginStates.keep(uid, {
-        expected,
-        proved: account && { accountId: account.id, credentialId: account.credentialId },
-        bucket: bucket.toString('base64url'),
-      });
-      return { ke2 };
-    },
+    loginInit: (uid, username, ke1, device) =>
+      admission.admit(async () => {
+        const { key } = accounts.parseUsername(username);
+        const bucket = devices.bucket(key, device);
+        // Charged before the work and taken back by a right KE3: a KE1 that is never followed up is a failure.
+        await failures.charge(bucket);
+        const account = await accounts.byUsername(key);
+        const { ke2, expected } = await opaque.loginInit(ke1, account, key);
+        await loginStates.keep(uid, {
+          expected,
+          proved: account && { accountId: account.id, credentialId: account.credentialId },
+          bucket: bucket.toString('base64url'),
+        });
+        return { ke2 };
+      }),
 
     async loginFinish(uid, ke3) {
       const state = await loginStates.take(uid);
@@ -93,14 +97,15 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       return proved;
     },
 
-    async registerInit(uid, username, request) {
-      const { key } = accounts.parseUsername(username);
-      const credentialId = randomId();
-      const response = await opaque.registerInit(request, credentialId);
-      const state: SignUpState = { usernameKey: key, credentialId };
-      await ephemeral.put(`sign-up:${uid}`, JSON.stringify(state), signUpSeconds);
-      return { response };
-    },
+    registerInit: (uid, username, request) =>
+      admission.admit(async () => {
+        const { key } = accounts.parseUsername(username);
+        const credentialId = randomId();
+        const response = await opaque.registerInit(request, credentialId);
+        const state: SignUpState = { usernameKey: key, credentialId };
+        await ephemeral.put(`sign-up:${uid}`, JSON.stringify(state), signUpSeconds);
+        return { response };
+      }),
 
     async registerFinish(uid, username, record, email) {
       const name = accounts.parseUsername(username);

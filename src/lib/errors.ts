@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'not_found'
   | 'payload_too_large'
   | 'temporarily_unavailable'
+  | 'overloaded'
   | 'server_error';
 
 const statuses: Record<ErrorCode, number> = {
@@ -35,6 +36,7 @@ const statuses: Record<ErrorCode, number> = {
   not_found: 404,
   payload_too_large: 413,
   temporarily_unavailable: 503,
+  overloaded: 503,
   server_error: 500,
 };
 
@@ -75,6 +77,12 @@ export const invalidRequest = (message: string): AppError => new AppError('inval
 export const unavailable = (cause: unknown): AppError =>
   new AppError('temporarily_unavailable', 'The service is busy or restarting. Try again in a moment.', {
     cause,
+    retryAfterSeconds: 2,
+  });
+
+/** 503: there is more to do than can be done in time; nothing was done for this request. */
+export const overloaded = (): AppError =>
+  new AppError('overloaded', 'Too many people are signing in at this moment. Try again in a few seconds.', {
     retryAfterSeconds: 2,
   });
 

@@ -15,6 +15,7 @@ import {
 } from '@cloudflare/opaque-ts';
 import { keyedHash } from '../lib/crypto.ts';
 import { invalidRequest } from '../lib/errors.ts';
+import { createTurns } from '../lib/turns.ts';
 import { withSyncHashes } from './sync_hashes.ts';
 import { fromBase64url, MESSAGE_BYTES, OPAQUE_CONTEXT, toBase64url } from './wire.ts';
 
@@ -80,10 +81,14 @@ export async function createOpaque(keys: OpaqueKeys, unknownNameKey: Uint8Array)
   // Made once: deriving it takes as long as a quarter of a login, which would tell unknown names from known ones.
   const fake = Uint8Array.from((await RegistrationRecord.createFake(config)).serialize());
 
+  // Each answer holds the event loop for some milliseconds: the more wait, the more the others would.
+  const turn = createTurns();
+
   return {
     async registerInit(request, credentialId) {
       const message = decode(RegistrationRequest, request, 'registrationRequest');
       assertPoint(message.data);
+      await turn();
       return toBase64url(must(await server.registerInit(message, credentialId)).serialize());
     },
     registerFinish(record) {
@@ -98,6 +103,7 @@ export async function createOpaque(keys: OpaqueKeys, unknownNameKey: Uint8Array)
       const unknownId = keyedHash(unknownNameKey, usernameKey).subarray(0, 18).toString('base64url');
       const { credentialId, opaqueRecord } = credential ?? { credentialId: unknownId, opaqueRecord: fake };
       const record = RegistrationRecord.deserialize(config, [...opaqueRecord]);
+      await turn();
       const { ke2, expected } = must(
         await server.authInit(message, record, credentialId, undefined, OPAQUE_CONTEXT),
       );
