@@ -39,6 +39,8 @@ import { createInteractionRoutes } from './interaction/routes.ts';
 import { createSecondFactor } from './interaction/second_factor.ts';
 import { createStandings } from './interaction/standing.ts';
 import { openKeyring } from './keys/keyring.ts';
+import { createRotation } from './keys/rotation.ts';
+import { watchKeys } from './keys/watch.ts';
 import { createAdmission } from './lib/admission.ts';
 import { cookieNames } from './lib/cookies.ts';
 import { createSealer } from './lib/crypto.ts';
@@ -59,7 +61,16 @@ import { createSignedOut } from './oidc/signed_out.ts';
 import { createOpaque } from './opaque/opaque.ts';
 import { createRefreshStore } from './refresh/store.ts';
 import { createRevocations } from './revocation/revocations.ts';
-import { keyKinds, opaqueKeysOf, privateJwks, tokenKeysetOf } from './server_keys.ts';
+import {
+  cookieKeysOf,
+  deviceKeysOf,
+  fakeOpaqueKeysOf,
+  keyKinds,
+  keyPolicies,
+  opaqueVersionsOf,
+  privateJwks,
+  tokenKeysetOf,
+} from './server_keys.ts';
 import { createSessionStore } from './sessions/store.ts';
 import type { Cache } from './storage/cache.ts';
 import type { Database } from './storage/database.ts';
@@ -72,8 +83,9 @@ import { createTotp } from './totp/totp.ts';
 export interface AppDeps {
   database: Database;
   cache: Cache;
-  /** The 32-byte key-encryption key. */
+  /** The 32-byte key-encryption key, and the one before it where some rows are still sealed under that. */
   kek: Uint8Array;
+  previousKek?: Uint8Array | undefined;
   /** Where views/ and the built assets are. */
   root: string;
   log: Log;
@@ -100,14 +112,38 @@ const signOutWaitMs = 2500;
 /** Builds the server. Throws ConfigError for clients that break the metadata rules. */
 export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const { database, cache, log, audit, metrics, now } = deps;
-  const sealer = createSealer(deps.kek);
-  const keyring = await openKeyring(database, sealer, keyKinds, now);
-  const tokens = createTokens({ issuer: config.ISSUER, keyset: tokenKeysetOf(keyring), now });
+  const sealer = createSealer(deps.kek, deps.previousKek);
+  const keyring = await openKeyring(database, sealer, keyKinds, { log, now });
+  const policies = keyPolicies(config);
+  const rotation = createRotation({
+    database,
+    sealer,
+    kinds: keyKinds,
+    policies,
+    inUse: async (query, { kind, id }) =>
+      kind === 'opaque' && (await accounts.withOpaqueKey(id, query)).length > 0,
+    onChange(change) {
+      log.info(change, 'a key has changed its state');
+      audit.record({ event: 'key.changed', detail: { ...change } });
+    },
+    now,
+  });
+  const tokens = createTokens({
+    issuer: config.ISSUER,
+    keyset: tokenKeysetOf(keyring, policies),
+    lookForKeys: keyring.look,
+    now,
+  });
   const ephemeral = createEphemeral(cache, database, now);
   const accounts = createAccounts(database, now);
   const failures = createFailures(database, config.LIMIT_ACCOUNT_FAILURES, now);
-  const devices = createDevices(keyring.derive('failure buckets'), keyring.derive('known devices'));
-  const opaque = await createOpaque(opaqueKeysOf(keyring), keyring.derive('unknown names'));
+  const devices = createDevices(keyring.derive('failure buckets'), () => deviceKeysOf(keyring));
+  const opaque = await createOpaque({
+    versions: opaqueVersionsOf(keyring),
+    fakeKeys: fakeOpaqueKeysOf(keyring),
+    unknownNameKey: keyring.derive('unknown names'),
+    lookForVersions: keyring.look,
+  });
   const totp = createTotp({
     issuer: config.ISSUER,
     sealer,
@@ -133,7 +169,6 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   /** Addresses of a file that is being checked: the check may have to ask there. */
   let proposed = new Set<string>();
 
-  const cookieKeys = [keyring.derive('cookies').toString('base64url')];
   const secureCookies = config.ISSUER.startsWith('https:');
   const signedOut = createSignedOut(cookieNames(secureCookies).signedOut, secureCookies);
   const {
@@ -141,6 +176,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     sessionCookie,
     middleware: oidc,
     sendLogout,
+    useKeys,
   } = createOidc({
     config,
     accounts,
@@ -152,7 +188,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     }),
     clients: { byId: registry.byId, matches: clientSecrets.matches },
     jwks: privateJwks(keyring),
-    cookieKeys,
+    cookieKeys: cookieKeysOf(keyring),
     dpopNonceKey: keyring.derive('dpop nonces'),
     pairwise: createPairwise(keyring.derive('pairwise subjects')),
     spend: (id, expiresAt) => spend(database.query, id, expiresAt),
@@ -272,7 +308,16 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     render: views.render,
     access,
     proofs,
-    changes: createChanges({ accounts, opaque, secondFactor, totp, proofs, revocations, database }),
+    changes: createChanges({
+      accounts,
+      opaque,
+      secondFactor,
+      totp,
+      proofs,
+      revocations,
+      database,
+      ephemeral,
+    }),
     totp,
     recoveryCodesLeft,
     secureCookies,
@@ -295,12 +340,13 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
           : [],
       ),
     pasetoKeys: tokens.publicKeys,
+    pasetoKeysSeconds: Math.min(300, config.KEY_PUBLISHED_AHEAD_SECONDS),
     pingDatabase: () => database.query('select 1'),
     cacheState: cache.state,
     stopping: deps.stopping,
   });
 
-  const app = new Koa({ proxy: true, keys: cookieKeys });
+  const app = new Koa({ proxy: true, keys: cookieKeysOf(keyring) });
   app.use(securityHeaders(config.ISSUER));
   app.use(renderErrors(views, log));
   app.use((ctx, next) => {
@@ -316,19 +362,32 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   app.use(routes);
   app.use(account);
   app.on('error', (error) => log.error({ cause: error }, 'a response could not be completed'));
+  keyring.follow(() => {
+    tokens.useKeys(tokenKeysetOf(keyring, policies));
+    opaque.useVersions(opaqueVersionsOf(keyring));
+    useKeys(privateJwks(keyring), cookieKeysOf(keyring));
+    app.keys = cookieKeysOf(keyring);
+  });
   const identify = createRequestIdentity(
     config.ISSUER,
     config.TRUSTED_PROXIES,
     config.CLIENT_CERTIFICATE_HEADER,
   );
   const handle = app.callback();
+  let endWatch: (() => void) | undefined;
   return {
     handle(req, res) {
       identify(req);
       void database.bounded(() => handle(req, res));
     },
-    start: deliveries.start,
-    stop: deliveries.stop,
+    start() {
+      deliveries.start();
+      endWatch = watchKeys({ keyring, rotation, log });
+    },
+    async stop() {
+      endWatch?.();
+      await deliveries.stop();
+    },
     async reloadFiles() {
       try {
         await useFiles(loadFiles(config));

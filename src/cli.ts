@@ -2,11 +2,13 @@
 /** `npx cypher …`: an administrator's commands, on the same database as the server and while it runs; a group a file of cli/. */
 import { Command } from 'commander';
 import { addClientCommands } from './cli/client.ts';
+import { addKeyCommands } from './cli/key.ts';
 import { addUserCommands } from './cli/user.ts';
 
 const program = new Command('cypher').description('Administers a Cypher that runs on the same database.');
 addClientCommands(program);
 addUserCommands(program);
+addKeyCommands(program);
 
 program.parseAsync().catch((error: Error) => {
   process.stderr.write(`${error.message}\n`);

@@ -90,6 +90,7 @@ async function start(
     database,
     cache,
     kek: kek.key,
+    previousKek: config.KEY_ENCRYPTION_KEY_PREVIOUS,
     root,
     log,
     audit,
@@ -109,6 +110,7 @@ async function start(
   const metricsServer =
     config.METRICS_PORT && (await serveMetrics(metrics, config.HOST, config.METRICS_PORT));
   sweeper.start(sweepEveryMs);
+  app.start();
   shrinkHeapAfterStart(1000);
   app.start();
   for (const line of announcement(config, kek.path)) log.info(line);

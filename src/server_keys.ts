@@ -1,14 +1,21 @@
-/** Which keys the server has, how each kind is made, and what the rooms that use them are handed. */
+/** Which keys the server has, how each kind is made and how long it lasts, and what the rooms that use them are handed. */
 import { createECDH, createPrivateKey, generateKeyPair, type KeyObject, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { JWK } from 'oidc-provider';
+import type { Config } from './config/load.ts';
+import { signUpSeconds } from './interaction/password.ts';
+import { deviceSeconds } from './interaction/standing.ts';
 import type { KeyKinds, Keyring } from './keys/keyring.ts';
-import { sha256 } from './lib/crypto.ts';
-import { generateOpaqueKeys, type OpaqueKeys } from './opaque/opaque.ts';
+import type { KeyPolicy } from './keys/states.ts';
+import { deriveKey, sha256 } from './lib/crypto.ts';
+import { lifeSeconds } from './oidc/life.ts';
+import { generateOpaqueKeys, type OpaqueKeys, type OpaqueVersion } from './opaque/opaque.ts';
 import { createKeyset, type Keyset } from './tokens/keys.ts';
+import { stepSeconds } from './tokens/steps.ts';
 
 const tokenKinds = ['step', 'session', 'access', 'refresh', 'public'] as const;
-const jwkKinds = ['RS256', 'ES256'] as const;
+/** OpenID Connect: of one key, one algorithm (RFC 7517, section 4.4). */
+const jwkKinds = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 
 const generate = promisify(generateKeyPair);
 const pkcs8 = (key: KeyObject): Buffer => key.export({ type: 'pkcs8', format: 'der' });
@@ -23,39 +30,94 @@ const secretKind = {
 
 const privateKeyOf = (bytes: Buffer) => createPrivateKey({ key: bytes, format: 'der', type: 'pkcs8' });
 
-/** How a key of each kind is made on the first start, and how one is told from something else at every start. */
+const rsaKind = {
+  generate: async () => pkcs8((await generate('rsa', { modulusLength: 2048 })).privateKey),
+  fits(bytes: Buffer) {
+    const { asymmetricKeyType, asymmetricKeyDetails } = privateKeyOf(bytes);
+    return asymmetricKeyType === 'rsa' && (asymmetricKeyDetails?.modulusLength ?? 0) >= 2048;
+  },
+};
+
+const opaqueKind = {
+  async generate() {
+    const { seed, privateKey, publicKey } = await generateOpaqueKeys();
+    return Buffer.concat([seed, privateKey, publicKey]);
+  },
+  fits(bytes: Buffer) {
+    const pair = createECDH('prime256v1');
+    pair.setPrivateKey(bytes.subarray(seedBytes, seedBytes + privateKeyBytes));
+    return bytes.subarray(seedBytes + privateKeyBytes).equals(pair.getPublicKey(null, 'compressed'));
+  },
+};
+
+/**
+ * How a key of each kind is made, and how one is told from something else. `secret` and `opaque fake` stay as they are:
+ * what they were used for (recovery codes' hashes, refresh tokens' successors, unknown names) cannot be made anew.
+ */
 export const keyKinds: KeyKinds = {
   secret: secretKind,
   ...Object.fromEntries(tokenKinds.map((kind) => [`token ${kind}`, secretKind])),
-  'jwk RS256': {
-    generate: async () => pkcs8((await generate('rsa', { modulusLength: 2048 })).privateKey),
-    fits(bytes) {
-      const { asymmetricKeyType, asymmetricKeyDetails } = privateKeyOf(bytes);
-      return asymmetricKeyType === 'rsa' && (asymmetricKeyDetails?.modulusLength ?? 0) >= 2048;
-    },
-  },
+  'jwk RS256': rsaKind,
+  'jwk PS256': rsaKind,
   'jwk ES256': {
     generate: async () => pkcs8((await generate('ec', { namedCurve: 'P-256' })).privateKey),
     fits: (bytes) => privateKeyOf(bytes).asymmetricKeyDetails?.namedCurve === 'prime256v1',
   },
-  opaque: {
-    async generate() {
-      const { seed, privateKey, publicKey } = await generateOpaqueKeys();
-      return Buffer.concat([seed, privateKey, publicKey]);
-    },
-    fits(bytes) {
-      const pair = createECDH('prime256v1');
-      pair.setPrivateKey(bytes.subarray(seedBytes, seedBytes + privateKeyBytes));
-      return bytes.subarray(seedBytes + privateKeyBytes).equals(pair.getPublicKey(null, 'compressed'));
-    },
+  'jwk EdDSA': {
+    generate: async () => pkcs8((await generate('ed25519')).privateKey),
+    fits: (bytes) => privateKeyOf(bytes).asymmetricKeyType === 'ed25519',
   },
+  opaque: opaqueKind,
+  // Before they were keys of their own, these were what the first ones follow from: nobody notices the change.
+  'opaque fake': { ...opaqueKind, first: (signing) => signing('opaque') },
+  cookies: { ...secretKind, first: (signing) => deriveKey(signing('secret'), 'cookies') },
+  devices: { ...secretKind, first: (signing) => deriveKey(signing('secret'), 'known devices') },
 };
 
+/** For clocks that differ, and for an instance that has not yet seen that another key signs. */
+const marginMs = 60_000;
+/** So that every instance has read a key before one of them signs with it. */
+const instancesAheadMs = 10_000;
+
+/** How long keys of each kind that rotates stay in each state. */
+export function keyPolicies(
+  config: Pick<Config, 'KEY_ROTATION_DAYS' | 'KEY_PUBLISHED_AHEAD_SECONDS' | 'SESSION_LIFETIME_SECONDS'>,
+): Record<string, KeyPolicy> {
+  const rotateAfterMs = config.KEY_ROTATION_DAYS * 86_400_000 || undefined;
+  const inside = (lifeSeconds: number): KeyPolicy => ({
+    rotateAfterMs,
+    publishAheadMs: instancesAheadMs,
+    lifeMs: lifeSeconds * 1000 + marginMs,
+  });
+  const published = (lifeSeconds: number): KeyPolicy => ({
+    ...inside(lifeSeconds),
+    publishAheadMs: config.KEY_PUBLISHED_AHEAD_SECONDS * 1000,
+  });
+  // An ID token is also the hint of a sign-out, as long as its session lasts.
+  const jwk = published(Math.max(lifeSeconds.idToken, config.SESSION_LIFETIME_SECONDS));
+  return {
+    'token step': inside(stepSeconds),
+    'token session': inside(config.SESSION_LIFETIME_SECONDS),
+    'token access': inside(lifeSeconds.accessToken),
+    'token refresh': inside(lifeSeconds.refreshIdle),
+    'token public': published(lifeSeconds.accessToken),
+    ...Object.fromEntries(jwkKinds.map((alg) => [`jwk ${alg}`, jwk])),
+    cookies: inside(lifeSeconds.interaction),
+    devices: inside(deviceSeconds),
+    // Accounts stay with the version that they have until their password is changed: a new one only by command.
+    opaque: { ...inside(signUpSeconds), rotateAfterMs: undefined },
+  };
+}
+
 /** The keys of every kind of token. Throws where a kind has not exactly one that signs. */
-export const tokenKeysetOf = (keyring: Keyring): Keyset =>
+export const tokenKeysetOf = (keyring: Keyring, policies: Record<string, KeyPolicy> = {}): Keyset =>
   createKeyset(
     tokenKinds.flatMap((kind) =>
-      keyring.of(`token ${kind}`).map(({ bytes, state }) => ({ kind, bytes, state })),
+      keyring.of(`token ${kind}`).map(({ bytes, state, since, until, createdAt }) => {
+        const ahead = policies[`token ${kind}`]?.publishAheadMs ?? 0;
+        const notBefore = state === 'next' ? since + ahead : createdAt;
+        return { kind, bytes, state, notBefore, notAfter: until };
+      }),
     ),
   );
 
@@ -68,12 +130,37 @@ export const privateJwks = (keyring: Keyring): JWK[] =>
     }),
   );
 
-/** OPAQUE's seed and key pair. */
-export function opaqueKeysOf(keyring: Keyring): OpaqueKeys {
-  const { bytes } = keyring.signing('opaque');
-  return {
-    seed: bytes.subarray(0, seedBytes),
-    privateKey: bytes.subarray(seedBytes, seedBytes + privateKeyBytes),
-    publicKey: bytes.subarray(seedBytes + privateKeyBytes),
-  };
-}
+/** What cookies are signed with: the first signs, all verify. */
+export const cookieKeysOf = (keyring: Keyring): string[] =>
+  keyring.of('cookies').map(({ bytes }) => bytes.toString('base64url'));
+
+/** What proofs of known devices are made with, by the first, and checked with, by any. */
+export const deviceKeysOf = (keyring: Keyring): [Buffer, ...Buffer[]] => [
+  keyring.signing('devices').bytes,
+  ...keyring
+    .of('devices')
+    .slice(1)
+    .map(({ bytes }) => bytes),
+];
+
+/** OPAQUE's seeds and key pairs, the newest first. */
+export const opaqueVersionsOf = (keyring: Keyring): OpaqueVersion[] =>
+  keyring.of('opaque').map(({ id, bytes }) => ({ id, keys: opaqueKeysIn(bytes) }));
+
+/** What unknown names are answered with. */
+export const fakeOpaqueKeysOf = (keyring: Keyring): OpaqueKeys =>
+  opaqueKeysIn(keyring.signing('opaque fake').bytes);
+
+const opaqueKeysIn = (bytes: Buffer): OpaqueKeys => ({
+  seed: bytes.subarray(0, seedBytes),
+  privateKey: bytes.subarray(seedBytes, seedBytes + privateKeyBytes),
+  publicKey: bytes.subarray(seedBytes + privateKeyBytes),
+});
+
+/** The kinds that `key rotate` means where none is named: all that have nobody stay with an old one. */
+export const rotatedTogether = [
+  ...tokenKinds.map((kind) => `token ${kind}`),
+  ...jwkKinds.map((alg) => `jwk ${alg}`),
+  'cookies',
+  'devices',
+];

@@ -8,18 +8,20 @@ import type { SignedIn } from '../oidc/signed_in.ts';
 import type { Opaque } from '../opaque/opaque.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
+import type { Ephemeral } from '../storage/ephemeral.ts';
 import type { Step } from '../tokens/steps.ts';
 import type { Totp, TotpSetup } from '../totp/totp.ts';
 import { type Proofs, proofRequired } from './proofs.ts';
 
 export interface ChangeDeps {
   accounts: Pick<Accounts, 'replaceCredential'>;
-  opaque: Pick<Opaque, 'registerInit' | 'registerFinish'>;
+  opaque: Pick<Opaque, 'registerInit' | 'registerFinish' | 'hasVersion'>;
   secondFactor: Pick<SecondFactor, 'attempt'>;
   totp: Pick<Totp, 'setup' | 'replace' | 'renewRecoveryCodes'>;
-  proofs: Pick<Proofs, 'spend'>;
+  proofs: Pick<Proofs, 'spend' | 'seconds'>;
   revocations: Pick<Revocations, 'endAccount'>;
   database: Database;
+  ephemeral: Pick<Ephemeral, 'get' | 'set'>;
 }
 
 export interface Changes {
@@ -38,14 +40,25 @@ export interface Changes {
 }
 
 export function createChanges(deps: ChangeDeps): Changes {
-  const { accounts, opaque, secondFactor, totp, proofs, revocations, database } = deps;
+  const { accounts, opaque, secondFactor, totp, proofs, revocations, database, ephemeral } = deps;
+  const keyOf = (jti: string) => `new-password:${jti}`;
   const setup = ({ account }: SignedIn, { jti }: Step) => totp.setup(jti, account);
   return {
     // The proof names the credential that it leads to: whichever of several registrations with it is finished, in two tabs
     // perhaps, its record is stored under the identifier that it was made for.
-    passwordInit: async ({ jti }, request) => ({ response: await opaque.registerInit(request, jti) }),
+    async passwordInit({ jti }, request) {
+      const { response, keyId } = await opaque.registerInit(request, jti);
+      // Of a proof's registrations all are made with one OPAQUE key, so that the one that is finished names the right one.
+      const bound = await ephemeral.get(keyOf(jti));
+      if (bound === undefined) await ephemeral.set(keyOf(jti), keyId, proofs.seconds);
+      else if (bound !== keyId) throw proofRequired();
+      return { response };
+    },
     async passwordFinish({ account }, proof, record) {
-      const credential = { credentialId: proof.jti, opaqueRecord: opaque.registerFinish(record) };
+      const opaqueRecord = opaque.registerFinish(record);
+      const opaqueKeyId = (await ephemeral.get(keyOf(proof.jti))) ?? '';
+      if (!opaque.hasVersion(opaqueKeyId)) throw proofRequired();
+      const credential = { credentialId: proof.jti, opaqueRecord, opaqueKeyId };
       await database.transaction(async (query) => {
         await proofs.spend(query, proof);
         if (!(await accounts.replaceCredential(query, account.id, proof.credentialId, credential)))

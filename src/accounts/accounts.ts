@@ -14,6 +14,8 @@ export interface Account {
   email: string | undefined;
   credentialId: string;
   opaqueRecord: Buffer;
+  /** The server's OPAQUE key that the record was made with. */
+  opaqueKeyId: string;
   /** True once a code has confirmed the authenticator. */
   totpConfirmed: boolean;
   /** When everything of the account was last ended; milliseconds since the epoch. No login up to then counts. */
@@ -24,6 +26,8 @@ export interface Account {
 export interface NewCredential {
   credentialId: string;
   opaqueRecord: { bytes: Uint8Array; suite: string; stretching: object };
+  /** The server's OPAQUE key that the record was made with. */
+  opaqueKeyId: string;
 }
 
 export interface NewAccount extends NewCredential {
@@ -46,6 +50,8 @@ export interface Accounts {
   holdsCredential(query: Query, id: string, credentialId: string): Promise<boolean>;
   /** All accounts, disabled ones too, by name. */
   list(): Promise<ListedAccount[]>;
+  /** The ids, in order and after `after`, of some accounts whose records were made with this OPAQUE key of the server. */
+  withOpaqueKey(keyId: string, query: Query, after?: string): Promise<string[]>;
   /** The id of an account, disabled or not. */
   idOf(usernameKey: string): Promise<string | undefined>;
   /** Disables or enables. False where there is no such account. Disabling is part of the transaction that ends all. */
@@ -71,20 +77,22 @@ interface AccountRow {
   email: string | null;
   credential_id: string;
   opaque_record: Buffer;
+  opaque_key_id: string;
   totp_confirmed: boolean;
   signed_out_at: Date | null;
 }
 
-const columns = `id, username, username_key, email, credential_id, opaque_record,
+const columns = `id, username, username_key, email, credential_id, opaque_record, opaque_key_id,
   totp_secret is not null as totp_confirmed, signed_out_at`;
 
 /** How a credential is stored, by sign-up and password change alike. */
-const credentialColumns = 'credential_id, opaque_record, opaque_suite, opaque_stretching';
-const credentialValues = ({ credentialId, opaqueRecord }: NewCredential) => [
+const credentialColumns = 'credential_id, opaque_record, opaque_suite, opaque_stretching, opaque_key_id';
+const credentialValues = ({ credentialId, opaqueRecord, opaqueKeyId }: NewCredential) => [
   credentialId,
   Buffer.from(opaqueRecord.bytes),
   opaqueRecord.suite,
   JSON.stringify(opaqueRecord.stretching),
+  opaqueKeyId,
 ];
 
 /** Accounts in PostgreSQL. `now`: milliseconds since the epoch. */
@@ -110,6 +118,13 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
         `select id, username, username_key as "usernameKey", email, totp_secret is not null as "totpConfirmed",
            disabled_at as "disabledAt", created_at as "createdAt" from accounts order by username_key`,
       ),
+    async withOpaqueKey(keyId, on, after = '') {
+      const rows = await on<{ id: string }>(
+        'select id from accounts where opaque_key_id = $1 and id > $2 order by id limit 100',
+        [keyId, after],
+      );
+      return rows.map(({ id }) => id);
+    },
     async idOf(usernameKey) {
       const rows = await query<{ id: string }>('select id from accounts where username_key = $1', [
         usernameKey,
@@ -130,7 +145,7 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
     async create({ username, email, ...credential }) {
       const rows = await query<AccountRow>(
         `insert into accounts (id, username, username_key, email, created_at, ${credentialColumns})
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          on conflict (username_key) do nothing
          returning ${columns}`,
         [
@@ -148,7 +163,7 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
     },
     async replaceCredential(on, id, proven, credential) {
       const rows = await on(
-        `update accounts set (${credentialColumns}) = ($3, $4, $5, $6)
+        `update accounts set (${credentialColumns}) = ($3, $4, $5, $6, $7)
          where id = $1 and credential_id = $2 and disabled_at is null returning id`,
         [id, proven, ...credentialValues(credential)],
       );
@@ -171,6 +186,7 @@ const fromRow = (row: AccountRow): Account => ({
   email: row.email ?? undefined,
   credentialId: row.credential_id,
   opaqueRecord: row.opaque_record,
+  opaqueKeyId: row.opaque_key_id,
   totpConfirmed: row.totp_confirmed,
   signedOutAt: row.signed_out_at?.getTime(),
 });

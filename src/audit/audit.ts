@@ -32,7 +32,8 @@ export type AuditEventName =
   | 'totp.reset'
   | 'client.added'
   | 'client.secret_rotated'
-  | 'client.removed';
+  | 'client.removed'
+  | 'key.changed';
 
 export interface AuditEvent {
   event: AuditEventName;

@@ -2,6 +2,7 @@
 import { keyEncryptionKey } from '../config/key_encryption_key.ts';
 import { type Keyring, openKeyring } from '../keys/keyring.ts';
 import { createSealer, type Sealer } from '../lib/crypto.ts';
+import { createLog } from '../lib/log.ts';
 import { keyKinds } from '../server_keys.ts';
 import type { Stage } from './stage.ts';
 
@@ -11,6 +12,6 @@ export async function openKeys({
   database,
   now,
 }: Stage): Promise<{ keyring: Keyring; sealer: Sealer }> {
-  const sealer = createSealer(keyEncryptionKey(config).key);
-  return { keyring: await openKeyring(database, sealer, keyKinds, now), sealer };
+  const sealer = createSealer(keyEncryptionKey(config).key, config.KEY_ENCRYPTION_KEY_PREVIOUS);
+  return { keyring: await openKeyring(database, sealer, keyKinds, { log: createLog('warn'), now }), sealer };
 }

@@ -3,6 +3,7 @@
  * guess. A client whose method or algorithms compute with the secret itself has it sealed instead.
  */
 import { timingSafeEqual } from 'node:crypto';
+import type { SealedColumn } from '../keys/reseal.ts';
 import { keyedHash, randomId, type Sealer, sha256 } from '../lib/crypto.ts';
 
 export interface ClientSecret {
@@ -39,11 +40,21 @@ export interface ClientSecrets {
 
 const hashed = 'sha256:';
 
+const identity = (clientId: string, id: string) => `client_secrets ${clientId} ${id}`;
+
+/** What is sealed again under a new key-encryption key. */
+export const sealedClientSecrets: SealedColumn = {
+  table: 'client_secrets',
+  column: 'sealed',
+  kekColumn: 'kek_id',
+  kindColumn: 'client_id',
+  identityOf: (id, clientId) => identity(clientId, id),
+};
+
 export function createClientSecrets(key: Uint8Array, sealer: Sealer): ClientSecrets {
   // Over the plain hash, so that a file may hold that in place of the secret.
   const digestOfHash = (hash: string) => keyedHash(key, hash);
   const digestOf = (secret: string) => digestOfHash(sha256(secret));
-  const identity = (clientId: string, id: string) => `client_secrets ${clientId} ${id}`;
 
   return {
     make: () => randomId(32),
@@ -58,8 +69,10 @@ export function createClientSecrets(key: Uint8Array, sealer: Sealer): ClientSecr
           }
         : { id, hash: digestOf(secret), sealed: null, kekId: null };
     },
-    restore(clientId, { id, hash, sealed }, createdAt, expiresAt) {
-      const text = sealed ? sealer.unseal(sealed, identity(clientId, id)).toString() : undefined;
+    restore(clientId, { id, hash, sealed, kekId }, createdAt, expiresAt) {
+      const text = sealed
+        ? sealer.unseal(sealed, identity(clientId, id), kekId ?? undefined).toString()
+        : undefined;
       const digest = text === undefined ? hash : digestOf(text);
       if (!digest) throw new Error(`secret ${id} of client ${clientId} is empty`);
       return {

@@ -35,7 +35,13 @@ export class ConfigError extends Error {
   }
 }
 
-const inFiles = ['DATABASE_URL', 'REDIS_URL', 'KEY_ENCRYPTION_KEY', 'CLIENT_CA'];
+const inFiles = [
+  'DATABASE_URL',
+  'REDIS_URL',
+  'KEY_ENCRYPTION_KEY',
+  'KEY_ENCRYPTION_KEY_PREVIOUS',
+  'CLIENT_CA',
+];
 
 /** Loads and checks everything. Throws ConfigError with all faults. Relative paths are taken from `cwd`. */
 export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd: string = process.cwd()): Config {

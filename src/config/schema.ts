@@ -24,6 +24,14 @@ const cidr = z.string().refine((value) => ipaddr.isValid(value) || ipaddr.isVali
   error: 'must be addresses or CIDRs with commas between, such as 10.0.0.0/8,127.0.0.1',
 });
 
+const keyEncryptionKey = z
+  .string()
+  .transform((value) => Buffer.from(value.trim(), 'base64url'))
+  .refine(
+    (bytes) => bytes.length === 32,
+    'must be 32 random bytes as base64url: openssl rand -base64 32 | tr +/ -_ | tr -d =',
+  );
+
 export const settingsSchema = z.object({
   PORT: wholeNumber(1, 65535, 'must be a port, 1 to 65535').default(3000),
   HOST: z.string().min(1).default('127.0.0.1'),
@@ -76,19 +84,15 @@ export const settingsSchema = z.object({
   SESSION_IDLE_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(3600),
   SESSION_LIFETIME_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(43_200),
   REFRESH_LEEWAY_SECONDS: wholeNumber(0, 60, 'must be seconds, 0 (off) to 60').default(10),
+  KEY_ROTATION_DAYS: wholeNumber(0, 3650, 'must be days, 0 (only by command) to 3650').default(90),
+  KEY_PUBLISHED_AHEAD_SECONDS: wholeNumber(60, 604_800, 'must be seconds, 60 to 604800').default(3600),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
       error: 'must be trace, debug, info, warn, error, fatal or silent',
     })
     .default('info'),
-  KEY_ENCRYPTION_KEY: z
-    .string()
-    .transform((value) => Buffer.from(value.trim(), 'base64url'))
-    .refine(
-      (bytes) => bytes.length === 32,
-      'must be 32 random bytes as base64url: openssl rand -base64 32 | tr +/ -_ | tr -d =',
-    )
-    .optional(),
+  KEY_ENCRYPTION_KEY: keyEncryptionKey.optional(),
+  KEY_ENCRYPTION_KEY_PREVIOUS: keyEncryptionKey.optional(),
 });
 
 function parseCertificates(text: string, context: z.RefinementCtx): X509Certificate[] {

@@ -12,6 +12,8 @@ export interface SiteDeps {
   /** Where one can go from here. */
   apps(): Promise<{ name: string; uri: string }[]>;
   pasetoKeys(): object[];
+  /** For how long others may keep the PASETO keys. */
+  pasetoKeysSeconds: number;
   /** Rejects while PostgreSQL cannot serve. */
   pingDatabase(): Promise<unknown>;
   cacheState(): 'ok' | 'degraded';
@@ -53,7 +55,7 @@ export function createSite(deps: SiteDeps): Middleware {
   });
 
   router.get('/.well-known/paseto-keys', (ctx) => {
-    ctx.set('Cache-Control', 'public, max-age=300');
+    ctx.set('Cache-Control', `public, max-age=${deps.pasetoKeysSeconds}`);
     ctx.set('Access-Control-Allow-Origin', '*');
     ctx.set('Cross-Origin-Resource-Policy', 'cross-origin');
     ctx.body = { issuer: deps.issuer, keys: deps.pasetoKeys() };

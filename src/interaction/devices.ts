@@ -11,19 +11,24 @@ export interface Devices {
   remember(usernameKey: string, cookie: string | undefined): string;
 }
 
-export function createDevices(bucketKey: Uint8Array, deviceKey: Uint8Array): Devices {
-  const mac = (id: string, usernameKey: string) =>
-    keyedHash(deviceKey, id, usernameKey).toString('base64url');
+/** `deviceKeys`: the first makes new proofs, any of them checks one. */
+export function createDevices(
+  bucketKey: Uint8Array,
+  deviceKeys: () => [Uint8Array, ...Uint8Array[]],
+): Devices {
+  const mac = (key: Uint8Array, id: string, usernameKey: string) =>
+    keyedHash(key, id, usernameKey).toString('base64url');
   const parse = (cookie: string | undefined) => /^([\w-]{16,32})\.([\w-]{43})$/.exec(cookie ?? '');
   return {
     bucket(usernameKey, cookie) {
       const [, id = '', proof = ''] = parse(cookie) ?? [];
-      const known = id !== '' && constantTimeEqual(proof, mac(id, usernameKey));
+      const known =
+        id !== '' && deviceKeys().some((key) => constantTimeEqual(proof, mac(key, id, usernameKey)));
       return keyedHash(bucketKey, usernameKey, known ? id : '');
     },
     remember(usernameKey, cookie) {
       const [, id = randomId()] = parse(cookie) ?? [];
-      return `${id}.${mac(id, usernameKey)}`;
+      return `${id}.${mac(deviceKeys()[0], id, usernameKey)}`;
     },
   };
 }

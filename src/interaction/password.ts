@@ -34,17 +34,19 @@ export interface Passwords {
 }
 
 const keptSeconds = 60;
-const signUpSeconds = 300;
+export const signUpSeconds = 300;
 
 interface LoginState {
   expected: string;
   proved: Proved | undefined;
+  opaqueKeyId: string | undefined;
   bucket: string;
 }
 
 interface SignUpState {
   usernameKey: string;
   credentialId: string;
+  opaqueKeyId: string;
 }
 
 const wrongCredentials = () => new AppError('invalid_credentials', 'Username or password is wrong.');
@@ -82,6 +84,7 @@ export function createPasswords(deps: PasswordDeps): Passwords {
         await loginStates.keep(uid, {
           expected,
           proved: account && { accountId: account.id, credentialId: account.credentialId },
+          opaqueKeyId: account?.opaqueKeyId,
           bucket: bucket.toString('base64url'),
         });
         return { ke2 };
@@ -90,9 +93,9 @@ export function createPasswords(deps: PasswordDeps): Passwords {
     async loginFinish(uid, ke3) {
       const state = await loginStates.take(uid);
       if (state === undefined) throw wrongCredentials();
-      const { expected, proved, bucket } = state;
+      const { expected, proved, opaqueKeyId = '', bucket } = state;
       const fits = opaque.loginFinish(ke3, expected);
-      if (!fits || proved === undefined) throw wrongCredentials();
+      if (!fits || proved === undefined || !opaque.hasVersion(opaqueKeyId)) throw wrongCredentials();
       await failures.refund(Buffer.from(bucket, 'base64url'));
       return proved;
     },
@@ -101,8 +104,8 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       admission.admit(async () => {
         const { key } = accounts.parseUsername(username);
         const credentialId = randomId();
-        const response = await opaque.registerInit(request, credentialId);
-        const state: SignUpState = { usernameKey: key, credentialId };
+        const { response, keyId } = await opaque.registerInit(request, credentialId);
+        const state: SignUpState = { usernameKey: key, credentialId, opaqueKeyId: keyId };
         await ephemeral.put(`sign-up:${uid}`, JSON.stringify(state), signUpSeconds);
         return { response };
       }),
@@ -112,12 +115,15 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       const opaqueRecord = opaque.registerFinish(record);
       const text = await ephemeral.take(`sign-up:${uid}`);
       const state = text === undefined ? undefined : (JSON.parse(text) as SignUpState);
-      if (state?.usernameKey !== name.key) throw invalidRequest('This sign-up has expired. Try once more.');
+      // A key that was dropped in between would leave an account that nobody can sign in with.
+      if (state?.usernameKey !== name.key || !opaque.hasVersion(state.opaqueKeyId))
+        throw invalidRequest('This sign-up has expired. Try once more.');
       const account = await accounts.create({
         username: name,
         email,
         credentialId: state.credentialId,
         opaqueRecord,
+        opaqueKeyId: state.opaqueKeyId,
       });
       return { accountId: account.id, credentialId: account.credentialId };
     },

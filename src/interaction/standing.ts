@@ -32,7 +32,7 @@ export interface Standings {
   device(ctx: Context): string | undefined;
 }
 
-const deviceSeconds = 365 * 86_400;
+export const deviceSeconds = 365 * 86_400;
 
 export function createStandings(deps: StandingDeps): Standings {
   const { interactions, accounts, steps, secureCookies } = deps;

@@ -1,50 +1,48 @@
 /**
- * The server's own secrets: token keys, ID-token keys, OPAQUE's seed and key pair, and one secret from which keyed
- * hashes are derived. They are made on the first start, live in PostgreSQL sealed under the key-encryption key, and are
- * read once at start. What a key is for is not known here: app.ts hands in how each kind is generated.
+ * The server's own secrets: token keys, ID-token keys, OPAQUE's seeds and key pairs, and what keyed hashes are made with.
+ * They live in PostgreSQL sealed under the key-encryption key, are read at start, and every second it is looked whether
+ * another instance or a command has changed them. What a key is for is not known here: app.ts hands in how each kind is
+ * made, and is told of every change.
  */
-import { deriveKey, randomId, type Sealer } from '../lib/crypto.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { deriveKey, type Sealer } from '../lib/crypto.ts';
+import type { Log } from '../lib/log.ts';
 import type { Database } from '../storage/database.ts';
-
-export interface StoredKey {
-  id: string;
-  kind: string;
-  state: 'signing' | 'verifying';
-  bytes: Buffer;
-}
+import { insertKey, readKeys, type StoredKey, whileLocked } from './store.ts';
 
 export interface Keyring {
-  /** All keys of a kind, the signing one first. */
+  /** All keys of a kind: the signing one first, then the verifying ones, the newest first, then the next. */
   of(kind: string): StoredKey[];
+  all(): readonly StoredKey[];
   /** The signing key of a kind; every kind has one. */
   signing(kind: string): StoredKey;
-  /** A 32-byte key for keyed hashes, one per purpose. */
+  /** A 32-byte key for keyed hashes, one per purpose. For what can never be made anew: it does not rotate. */
   derive(purpose: string): Buffer;
+  /** Reads the keys and tells the followers where they have changed. Rejects, and changes nothing, where it cannot. */
+  refresh(): Promise<void>;
+  /** Called whenever the keys have changed. */
+  follow(follower: () => void): void;
+  /**
+   * For who meets a key that is not here: resolves after a look at the database that began after the call. A stranger can
+   * make it be called: half a second lies between two looks, and no more than a hundred callers wait for one.
+   */
+  look(): Promise<void>;
 }
 
-/** Of each kind: how a new key is made, and whether these bytes are one; `fits` may throw where they are not. */
-export type KeyKinds = Record<
-  string,
-  { generate(): Promise<Uint8Array> | Uint8Array; fits(bytes: Buffer): boolean }
->;
-
-interface KeyRow {
-  id: string;
-  kind: string;
-  state: 'signing' | 'verifying';
-  sealed: Buffer;
-  kek_id: string;
+export interface KeyKind {
+  generate(): Promise<Uint8Array> | Uint8Array;
+  /** The first key of an installation, where it is not just a new one but follows from the keys that are there. */
+  first?(signing: (kind: string) => Buffer): Uint8Array;
+  /** Whether these bytes are such a key; may throw where they are not. */
+  fits(bytes: Buffer): boolean;
 }
 
-/** The key that unseals the others is not the one they were sealed with. */
-export class WrongKeyEncryptionKey extends Error {
-  override readonly name = 'WrongKeyEncryptionKey';
-  constructor() {
-    super(
-      "KEY_ENCRYPTION_KEY is not the one that this database's keys were sealed with: give that one, or the DATA_DIR that holds it",
-    );
-  }
-}
+/** In the order in which they are first made. */
+export type KeyKinds = Record<string, KeyKind>;
+
+const lookFloorMs = 500;
+const mostWaiting = 100;
 
 /**
  * Reads the keys, making those that are missing. Instances that start at once make them once, under a lock. Throws where
@@ -54,38 +52,78 @@ export async function openKeyring(
   database: Database,
   sealer: Sealer,
   keyKinds: KeyKinds,
-  now: () => number,
+  { log, now }: { log: Pick<Log, 'error'>; now: () => number },
 ): Promise<Keyring> {
   const kinds = Object.keys(keyKinds);
-  let keys = await read(database.query, sealer);
-  if (kinds.some((kind) => !hasSigningKey(keys, kind))) {
-    keys = await database.transaction(async (query) => {
-      await query("select pg_advisory_xact_lock(hashtext('cypher keys'))");
-      const present = await read(query, sealer);
-      const missing = Object.entries(keyKinds).filter(([kind]) => !hasSigningKey(present, kind));
-      const made = await Promise.all(
-        missing.map(async ([kind, { generate }]) => ({ kind, bytes: await generate() })),
-      );
-      for (const { kind, bytes } of made) {
-        const id = randomId();
-        await query(
-          'insert into keys (id, kind, state, sealed, kek_id, created_at) values ($1, $2, $3, $4, $5, $6)',
-          [id, kind, 'signing', sealer.seal(bytes, identity(id, kind)), sealer.kekId, new Date(now())],
-        );
+  const missingIn = (present: readonly StoredKey[]) => kinds.filter((kind) => !signingIn(present, kind));
+  let keys = await readKeys(database.query, sealer);
+  const missing = missingIn(keys);
+  if (missing.length > 0) {
+    // Made before the lock is taken: it is not held for as long as RSA takes.
+    const generated = new Map(
+      await Promise.all(missing.map(async (kind) => [kind, await keyKinds[kind]?.generate()] as const)),
+    );
+    keys = await whileLocked(database, async (query) => {
+      for (const kind of missing) {
+        const present = await readKeys(query, sealer, keys);
+        if (signingIn(present, kind)) continue;
+        const bytes = keyKinds[kind]?.first?.((of) => signingOf(present, of).bytes) ?? generated.get(kind);
+        if (bytes) await insertKey(query, sealer, { kind, state: 'signing', bytes, now: now() });
       }
-      return read(query, sealer);
+      return readKeys(query, sealer, keys);
     });
   }
   for (const { id, kind, bytes } of keys) {
     if (!fits(keyKinds, kind, bytes)) throw new Error(`key ${id} is no key of kind ${kind}`);
   }
-  const of = (kind: string) => keys.filter((key) => key.kind === kind);
-  const signing = (kind: string) => {
-    const [first] = of(kind);
-    if (first?.state !== 'signing') throw new Error(`there is no signing key of kind ${kind}`);
-    return first;
+
+  const followers: (() => void)[] = [];
+  const told = new Set<string>();
+  let [begun, finished] = [0, 0];
+  let lookedAt = Number.NEGATIVE_INFINITY;
+  let announced: Promise<void> | undefined;
+  let waiting = 0;
+
+  async function refresh(): Promise<void> {
+    begun += 1;
+    const turn = begun;
+    lookedAt = performance.now();
+    // A key that cannot be read keeps none of the others from being dropped.
+    const readable = await readKeys(database.query, sealer, keys, (id, cause) => {
+      if (!told.has(id))
+        log.error({ cause, id }, 'a key cannot be unsealed: this instance goes on without it');
+      told.add(id);
+    });
+    const found = readable.filter(({ kind, bytes }) => fits(keyKinds, kind, bytes));
+    const [lacking] = missingIn(found);
+    if (lacking !== undefined) throw new Error(`there is no signing key of kind ${lacking}`);
+    // A look that was overtaken by a later one would bring a dropped key back.
+    if (turn < finished) return;
+    finished = turn;
+    if (isDeepStrictEqual(found, keys)) return;
+    keys = found;
+    for (const follower of followers) follower();
+  }
+
+  return {
+    of: (kind) => keys.filter((key) => key.kind === kind),
+    all: () => keys,
+    signing: (kind) => signingOf(keys, kind),
+    derive: (purpose) => deriveKey(signingOf(keys, 'secret').bytes, purpose),
+    refresh,
+    follow: (follower) => void followers.push(follower),
+    async look() {
+      if (waiting >= mostWaiting) return;
+      waiting += 1;
+      announced ??= sleep(Math.max(0, lookedAt + lookFloorMs - performance.now())).then(() => {
+        announced = undefined;
+        return refresh();
+      });
+      // Where PostgreSQL is away the keys that are known are all there is to go by.
+      await announced.catch(() => {});
+      waiting -= 1;
+    },
   };
-  return { of, signing, derive: (purpose) => deriveKey(signing('secret').bytes, purpose) };
 }
 
 /** A kind that only a newer version knows is none of ours. */
@@ -97,17 +135,11 @@ function fits(keyKinds: KeyKinds, kind: string, bytes: Buffer): boolean {
   }
 }
 
-const hasSigningKey = (keys: StoredKey[], kind: string): boolean =>
-  keys.some((key) => key.kind === kind && key.state === 'signing');
+const signingIn = (keys: readonly StoredKey[], kind: string): StoredKey | undefined =>
+  keys.find((key) => key.kind === kind && key.state === 'signing');
 
-const identity = (id: string, kind: string): string => `keys ${id} ${kind}`;
-
-async function read(query: Database['query'], sealer: Sealer): Promise<StoredKey[]> {
-  const rows = await query<KeyRow>(
-    'select id, kind, state, sealed, kek_id from keys order by state, created_at desc, id',
-  );
-  return rows.map(({ id, kind, state, sealed, kek_id }) => {
-    if (kek_id !== sealer.kekId) throw new WrongKeyEncryptionKey();
-    return { id, kind, state, bytes: sealer.unseal(sealed, identity(id, kind)) };
-  });
+function signingOf(keys: readonly StoredKey[], kind: string): StoredKey {
+  const key = signingIn(keys, kind);
+  if (!key) throw new Error(`there is no signing key of kind ${kind}`);
+  return key;
 }

@@ -66,34 +66,59 @@ const ivBytes = 12;
 const tagBytes = 16;
 
 export interface Sealer {
-  /** Names the key-encryption key; stored beside what it sealed. */
+  /** Names the key-encryption key that seals; stored beside what it sealed. */
   readonly kekId: string;
   /** AES-256-GCM; `identity` (table, row, column) is bound as associated data, so a sealed value cannot be moved. */
   seal(plaintext: Uint8Array, identity: string): Buffer;
-  /** The plaintext; throws where the key, the identity or the bytes are not the ones that were sealed. */
-  unseal(sealed: Uint8Array, identity: string): Buffer;
+  /**
+   * The plaintext; throws where the key, the identity or the bytes are not the ones that were sealed. `kekId`: the one
+   * that is stored beside it; where none is, all are tried.
+   */
+  unseal(sealed: Uint8Array, identity: string, kekId?: string): Buffer;
+  /** Whether what this key-encryption key has sealed can be unsealed. */
+  knows(kekId: string): boolean;
 }
 
-/** Seals values at rest under the 32-byte key-encryption key. Layout: IV (12), ciphertext, tag (16). */
-export function createSealer(kek: Uint8Array): Sealer {
-  if (kek.length !== 32) throw new Error('the key-encryption key must be 32 bytes');
-  const kekId = sha256(`kek ${Buffer.from(deriveKey(kek, 'kek id')).toString('base64url')}`).slice(0, 16);
-  const key = deriveKey(kek, 'seal');
+/**
+ * Seals values at rest under the 32-byte key-encryption key; what was sealed under the previous one can be unsealed.
+ * Layout: IV (12), ciphertext, tag (16).
+ */
+export function createSealer(kek: Uint8Array, previous?: Uint8Array): Sealer {
+  const current = sealingKey(kek);
+  const keys = previous ? [current, sealingKey(previous)] : [current];
   return {
-    kekId,
+    kekId: current.kekId,
+    knows: (kekId) => keys.some((each) => each.kekId === kekId),
     seal(plaintext, identity) {
       const iv = randomBytes(ivBytes);
-      const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(identity));
+      const cipher = createCipheriv('aes-256-gcm', current.key, iv).setAAD(Buffer.from(identity));
       return Buffer.concat([iv, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
     },
-    unseal(sealed, identity) {
-      const body = Buffer.from(sealed);
-      const decipher = createDecipheriv('aes-256-gcm', key, body.subarray(0, ivBytes), {
-        authTagLength: tagBytes,
-      })
-        .setAAD(Buffer.from(identity))
-        .setAuthTag(body.subarray(-tagBytes));
-      return Buffer.concat([decipher.update(body.subarray(ivBytes, -tagBytes)), decipher.final()]);
+    unseal(sealed, identity, kekId) {
+      const fitting = keys.filter((each) => kekId === undefined || each.kekId === kekId);
+      for (const [index, { key }] of fitting.entries()) {
+        try {
+          return unsealWith(key, Buffer.from(sealed), identity);
+        } catch (error) {
+          if (index === fitting.length - 1) throw error;
+        }
+      }
+      throw new Error(`what key-encryption key ${kekId} has sealed cannot be unsealed`);
     },
   };
+}
+
+function sealingKey(kek: Uint8Array): { kekId: string; key: Buffer } {
+  if (kek.length !== 32) throw new Error('the key-encryption key must be 32 bytes');
+  const kekId = sha256(`kek ${Buffer.from(deriveKey(kek, 'kek id')).toString('base64url')}`).slice(0, 16);
+  return { kekId, key: deriveKey(kek, 'seal') };
+}
+
+function unsealWith(key: Buffer, sealed: Buffer, identity: string): Buffer {
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, ivBytes), {
+    authTagLength: tagBytes,
+  })
+    .setAAD(Buffer.from(identity))
+    .setAuthTag(sealed.subarray(-tagBytes));
+  return Buffer.concat([decipher.update(sealed.subarray(ivBytes, -tagBytes)), decipher.final()]);
 }

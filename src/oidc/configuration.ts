@@ -61,7 +61,7 @@ const responseTypes: ResponseType[] = [
   ...(['id_token', 'id_token token'] as const),
 ];
 /** What an ID token, userinfo, an introspection or an authorization response is signed with: there is a key for each. */
-const signingAlgs = ['RS256', 'ES256'] as const;
+const signingAlgs = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 /** What a client may sign with. */
 const clientAlgs = ['ES256', 'PS256', 'EdDSA', 'Ed25519', 'RS256'] as const;
 

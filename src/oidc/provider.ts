@@ -4,7 +4,7 @@
  */
 import type { Middleware } from 'koa';
 import compose from 'koa-compose';
-import Provider, { type errors, type KoaContextWithOIDC } from 'oidc-provider';
+import Provider, { type errors, type JWK, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Resource } from '../config/schema.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import type { Log } from '../lib/log.ts';
@@ -18,6 +18,7 @@ import { addClientClaims } from './client_claims.ts';
 import { type ClientModelDeps, serveRegisteredClients } from './client_model.ts';
 import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
 import { lifeSeconds } from './life.ts';
+import { replaceKeys } from './live_keys.ts';
 import { type TokenForm, usePasetoAccessTokens } from './paseto_access_tokens.ts';
 import { type RefreshTokenDeps, usePasetoRefreshTokens } from './paseto_refresh_tokens.ts';
 import { detectReplaysAtOnce, type Spend } from './replay_detection.ts';
@@ -55,6 +56,8 @@ export interface Oidc {
   /** Serves the OAuth and OpenID endpoints. */
   middleware: Middleware;
   sendLogout: SendLogout;
+  /** From now on these keys for ID tokens, of each algorithm the signing one first, and for cookies. */
+  useKeys(jwks: JWK[], cookieKeys: string[]): void;
 }
 
 /** Builds oidc-provider with our stores, tokens and pages. Throws where its configuration is faulty. */
@@ -99,7 +102,8 @@ export function createOidc(deps: OidcDeps): Oidc {
     now,
   });
   const middleware = compose([completeAnswers(provider, deps.write), ...provider.middleware]) as Middleware;
-  return { provider, sessionCookie, middleware, sendLogout };
+  const useKeys = (jwks: JWK[], cookieKeys: string[]) => replaceKeys(provider, jwks, cookieKeys);
+  return { provider, sessionCookie, middleware, useKeys, sendLogout };
 }
 
 const formOf: Record<Resource['token_format'], TokenForm> = {

@@ -30,19 +30,30 @@ export interface OpaqueKeys {
   publicKey: Uint8Array;
 }
 
+/** One version of the secrets. An account's record works with the one that it was made with. */
+export interface OpaqueVersion {
+  id: string;
+  keys: OpaqueKeys;
+}
+
 export interface Credential {
   credentialId: string;
   opaqueRecord: Uint8Array;
+  /** The version that the record was made with. */
+  opaqueKeyId: string;
 }
 
 export interface Opaque {
-  /** RegistrationRequest → RegistrationResponse. Throws AppError 400 for a message that is none. */
-  registerInit(request: string, credentialId: string): Promise<string>;
+  /** RegistrationRequest → RegistrationResponse by the newest version. Throws AppError 400 for a message that is none. */
+  registerInit(request: string, credentialId: string): Promise<{ response: string; keyId: string }>;
   /** A finished record's bytes, its form and public key checked, with what it was made by. Throws AppError 400. */
   registerFinish(record: string): OpaqueRecord;
+  /** Whether records of this version work. */
+  hasVersion(keyId: string): boolean;
   /**
-   * KE1 → KE2, and the state that KE3 is checked against. Without a credential (unknown name) it answers from a constant
-   * fake record under an identifier that is fixed for the name: the same work, the same shape. Throws AppError 400.
+   * KE1 → KE2, and the state that KE3 is checked against. Without a credential (unknown name), or one whose version was
+   * dropped, it answers from a constant fake record under an identifier that is fixed for the name: the same work, the
+   * same shape. Throws AppError 400.
    */
   loginInit(
     ke1: string,
@@ -51,6 +62,8 @@ export interface Opaque {
   ): Promise<{ ke2: string; expected: string }>;
   /** True where KE3 is the expected one: the client knows the password. Throws AppError 400. */
   loginFinish(ke3: string, expected: string): boolean;
+  /** From now on these versions, the newest first. */
+  useVersions(versions: readonly OpaqueVersion[]): void;
 }
 
 /** What is stored of a password: the suite and stretching let a login move it to newer ones. */
@@ -72,24 +85,62 @@ export async function generateOpaqueKeys(): Promise<OpaqueKeys> {
   };
 }
 
-/** `unknownNameKey` maps unknown names to their fixed credential identifiers. */
-export async function createOpaque(keys: OpaqueKeys, unknownNameKey: Uint8Array): Promise<Opaque> {
-  const server = new OpaqueServer(config, [...keys.seed], {
-    private_key: [...keys.privateKey],
-    public_key: [...keys.publicKey],
-  });
+export interface OpaqueDeps {
+  versions: readonly OpaqueVersion[];
+  /**
+   * What unknown names are answered with. Not one of the versions: with these an unknown name's answers would change when
+   * one of them goes, while an account's stay as they are until its password is changed, and that would tell them apart.
+   */
+  fakeKeys: OpaqueKeys;
+  /** Maps unknown names to their fixed credential identifiers. */
+  unknownNameKey: Uint8Array;
+  /** Asked before the version of an account is taken for dropped: another instance may have made it a moment ago. */
+  lookForVersions?: () => Promise<void>;
+}
+
+export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
+  const { fakeKeys, unknownNameKey, lookForVersions } = deps;
+  const fakeServer = createServer(fakeKeys);
   // Made once: deriving it takes as long as a quarter of a login, which would tell unknown names from known ones.
   const fake = Uint8Array.from((await RegistrationRecord.createFake(config)).serialize());
+  let servers = new Map<string, OpaqueServer>();
+  let newest = '';
+  useVersions(deps.versions);
+
+  function useVersions(versions: readonly OpaqueVersion[]): void {
+    servers = new Map(versions.map(({ id, keys }) => [id, servers.get(id) ?? createServer(keys)]));
+    newest = versions[0]?.id ?? '';
+  }
+
+  /** Looked for once: an account whose version is gone must not be known by the time that another look takes. */
+  const gone = new Set<string>();
+
+  /** Undefined for a version that was dropped. */
+  async function serverFor(keyId: string): Promise<OpaqueServer | undefined> {
+    if (!servers.has(keyId) && !gone.has(keyId)) {
+      await lookForVersions?.();
+      if (!servers.has(keyId)) gone.add(keyId);
+    }
+    return servers.get(keyId);
+  }
 
   // Each answer holds the event loop for some milliseconds: the more wait, the more the others would.
   const turn = createTurns();
 
   return {
+    useVersions,
+    hasVersion: (keyId) => servers.has(keyId),
     async registerInit(request, credentialId) {
       const message = decode(RegistrationRequest, request, 'registrationRequest');
       assertPoint(message.data);
       await turn();
-      return toBase64url(must(await server.registerInit(message, credentialId)).serialize());
+      const keyId = newest;
+      const server = servers.get(keyId);
+      if (!server) throw new Error('there is no OPAQUE key');
+      return {
+        response: toBase64url(must(await server.registerInit(message, credentialId)).serialize()),
+        keyId,
+      };
     },
     registerFinish(record) {
       const message = decode(RegistrationRecord, record, 'registrationRecord');
@@ -101,8 +152,12 @@ export async function createOpaque(keys: OpaqueKeys, unknownNameKey: Uint8Array)
       assertPoint(message.request.data);
       assertPoint(message.auth_init.client_keyshare);
       const unknownId = keyedHash(unknownNameKey, usernameKey).subarray(0, 18).toString('base64url');
-      const { credentialId, opaqueRecord } = credential ?? { credentialId: unknownId, opaqueRecord: fake };
-      const record = RegistrationRecord.deserialize(config, [...opaqueRecord]);
+      const known = credential && (await serverFor(credential.opaqueKeyId));
+      const [server, credentialId, bytes] =
+        credential && known
+          ? [known, credential.credentialId, credential.opaqueRecord]
+          : [fakeServer, unknownId, fake];
+      const record = RegistrationRecord.deserialize(config, [...bytes]);
       await turn();
       const { ke2, expected } = must(
         await server.authInit(message, record, credentialId, undefined, OPAQUE_CONTEXT),
@@ -111,10 +166,13 @@ export async function createOpaque(keys: OpaqueKeys, unknownNameKey: Uint8Array)
     },
     loginFinish(ke3, expected) {
       const state = ExpectedAuthResult.deserialize(config, [...Buffer.from(expected, 'base64url')]);
-      return !(server.authFinish(decode(KE3, ke3, 'ke3'), state) instanceof Error);
+      return !(fakeServer.authFinish(decode(KE3, ke3, 'ke3'), state) instanceof Error);
     },
   };
 }
+
+const createServer = ({ seed, privateKey, publicKey }: OpaqueKeys): OpaqueServer =>
+  new OpaqueServer(config, [...seed], { private_key: [...privateKey], public_key: [...publicKey] });
 
 interface Message<T> {
   deserialize(cfg: typeof config, bytes: number[]): T;

@@ -35,16 +35,16 @@ export interface Steps {
   spend(query: Query, jti: string): Promise<boolean>;
 }
 
-const seconds = 180;
+export const stepSeconds = 180;
 
 export function createSteps(tokens: Pick<Tokens, 'seal' | 'open'>, now: () => number): Steps {
   return {
-    seconds,
+    seconds: stepSeconds,
     issue: ({ accountId, credentialId }, purpose) =>
       tokens.seal(
         'step',
         { ...purpose, sub: accountId, credential: credentialId, jti: randomId() },
-        { expiresAt: Math.floor(now() / 1000) + seconds },
+        { expiresAt: Math.floor(now() / 1000) + stepSeconds },
       ),
     async open(token, purpose) {
       const claims = token === undefined ? undefined : await tokens.open('step', token);
@@ -55,6 +55,6 @@ export function createSteps(tokens: Pick<Tokens, 'seal' | 'open'>, now: () => nu
         return undefined;
       return { accountId: sub, credentialId: credential, jti };
     },
-    spend: (query, jti) => spend(query, `step:${jti}`, now() + seconds * 1000),
+    spend: (query, jti) => spend(query, `step:${jti}`, now() + stepSeconds * 1000),
   };
 }

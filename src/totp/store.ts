@@ -1,16 +1,29 @@
 /** The SQL of the second factor. Every use is one conditional statement, so that of any number of parallel uses one wins. */
+import type { SealedColumn } from '../keys/reseal.ts';
 import type { Query } from '../storage/database.ts';
+
+/** What an account's sealed secret is bound to. */
+export const sealedAs = (accountId: string): string => `accounts ${accountId} totp_secret`;
+
+/** What is sealed again under a new key-encryption key. */
+export const sealedSecrets: SealedColumn = {
+  table: 'accounts',
+  column: 'totp_secret',
+  kekColumn: 'totp_kek_id',
+  identityOf: sealedAs,
+};
 
 /** Sets the first secret. False where the account has one: it is never replaced here. */
 export async function confirmSecret(
   query: Query,
   accountId: string,
-  sealed: Uint8Array,
+  { sealed, kekId }: { sealed: Uint8Array; kekId: string },
   step: number,
 ): Promise<boolean> {
   const rows = await query(
-    'update accounts set totp_secret = $2, totp_last_step = $3 where id = $1 and totp_secret is null returning id',
-    [accountId, sealed, step],
+    `update accounts set totp_secret = $2, totp_kek_id = $3, totp_last_step = $4
+     where id = $1 and totp_secret is null returning id`,
+    [accountId, sealed, kekId, step],
   );
   return rows.length === 1;
 }
@@ -19,13 +32,13 @@ export async function confirmSecret(
 export async function replaceSecret(
   query: Query,
   accountId: string,
-  sealed: Uint8Array,
+  { sealed, kekId }: { sealed: Uint8Array; kekId: string },
   step: number,
 ): Promise<boolean> {
   const rows = await query(
-    `update accounts set totp_secret = $2, totp_last_step = $3
+    `update accounts set totp_secret = $2, totp_kek_id = $3, totp_last_step = $4
      where id = $1 and totp_secret is not null and disabled_at is null returning id`,
-    [accountId, sealed, step],
+    [accountId, sealed, kekId, step],
   );
   return rows.length === 1;
 }
@@ -33,9 +46,9 @@ export async function replaceSecret(
 export async function readSecret(
   query: Query,
   accountId: string,
-): Promise<{ sealed: Buffer; lastStep: number | null } | undefined> {
-  const rows = await query<{ sealed: Buffer; lastStep: number | null }>(
-    `select totp_secret as sealed, totp_last_step as "lastStep" from accounts
+): Promise<{ sealed: Buffer; kekId: string; lastStep: number | null } | undefined> {
+  const rows = await query<{ sealed: Buffer; kekId: string; lastStep: number | null }>(
+    `select totp_secret as sealed, totp_kek_id as "kekId", totp_last_step as "lastStep" from accounts
      where id = $1 and totp_secret is not null and disabled_at is null`,
     [accountId],
   );

@@ -72,7 +72,6 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
     return result.valid && 'timeStep' in result ? result.timeStep : undefined;
   }
 
-  const sealedAs = (accountId: string) => `accounts ${accountId} totp_secret`;
   const recoveryHash = (accountId: string, code: string) => keyedHash(recoveryKey, accountId, code);
 
   async function renewRecoveryCodes(query: Query, accountId: string): Promise<string[]> {
@@ -93,7 +92,10 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
     if (!isTotpCode(code)) return undefined;
     const step = matchingStep(secret, code, null);
     if (step === undefined) return undefined;
-    const sealed = sealer.seal(Buffer.from(secret), sealedAs(account.id));
+    const sealed = {
+      sealed: sealer.seal(Buffer.from(secret), store.sealedAs(account.id)),
+      kekId: sealer.kekId,
+    };
     return (await put(query, account.id, sealed, step)) ? renewRecoveryCodes(query, account.id) : undefined;
   }
 
@@ -112,7 +114,7 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
       if (isTotpCode(code)) {
         const totp = await store.readSecret(query, accountId);
         if (!totp) return undefined;
-        const secret = sealer.unseal(totp.sealed, sealedAs(accountId)).toString();
+        const secret = sealer.unseal(totp.sealed, store.sealedAs(accountId), totp.kekId).toString();
         const step = matchingStep(secret, code, totp.lastStep);
         if (step === undefined) return undefined;
         return (await store.useStep(query, accountId, step)) ? 'otp' : undefined;

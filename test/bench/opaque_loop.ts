@@ -34,8 +34,9 @@ async function stockInit(): Promise<void> {
   if (answer instanceof Error) throw answer;
 }
 
-const opaque = await createOpaque(keys, new Uint8Array(32));
-const credential = { credentialId: 'credential', opaqueRecord: record };
+const versions = [{ id: 'version', keys }];
+const opaque = await createOpaque({ versions, fakeKeys: keys, unknownNameKey: new Uint8Array(32) });
+const credential = { credentialId: 'credential', opaqueRecord: record, opaqueKeyId: 'version' };
 const nativeInit = () => opaque.loginInit(toBase64url(ke1Bytes), credential, 'name');
 
 process.on('message', async ({ count }: { count: number }) => {

@@ -44,15 +44,16 @@ export function createPeople(databaseUrl: string, kek: Uint8Array): People {
         const ids = Array.from({ length: size }, () => randomId());
         await query(
           `insert into accounts (id, username, username_key, credential_id, opaque_record, opaque_suite,
-             opaque_stretching, totp_secret, created_at)
-           select n.id, n.name, n.name, a.credential_id, a.opaque_record, a.opaque_suite, a.opaque_stretching,
-             n.sealed, now()
+             opaque_stretching, opaque_key_id, totp_secret, totp_kek_id, created_at)
+           select n.id, n.name, n.name, a.credential_id, a.opaque_record, a.opaque_suite, a.opaque_stretching, a.opaque_key_id,
+             n.sealed, $4, now()
            from accounts a, unnest($1::text[], $2::text[], $3::bytea[]) as n (id, name, sealed)
            where a.username_key = 'pattern'`,
           [
             ids,
             ids.map((_, index) => nameOf(from + index)),
             ids.map((id) => sealer.seal(Buffer.from(totpSecret), `accounts ${id} totp_secret`)),
+            sealer.kekId,
           ],
         );
       }

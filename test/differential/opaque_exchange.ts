@@ -19,6 +19,9 @@ import {
 } from '@cloudflare/opaque-ts';
 import { type Credential, createOpaque, type Opaque } from '../../src/opaque/opaque.ts';
 
+/** The id of the one version of the server's secrets. */
+export const version = 'version';
+
 /** Byte strings are hex, messages are in the wire format, null is what a case does not have. */
 export interface Inputs {
   stretching: 'identity' | 'scrypt';
@@ -139,9 +142,12 @@ export async function exchange(
   const password = inputs[`registration_${passwords}`];
   if (password !== null) {
     const { request, finish } = await atClient.during(() => client.register(password));
-    const response = await atServer.during(() => server.registerInit(request, credential_identifier));
+    const { response, keyId } = await atServer.during(() =>
+      server.registerInit(request, credential_identifier),
+    );
     const { record, export_key } = await atClient.during(() => finish(response));
-    credential = { credentialId: credential_identifier, opaqueRecord: server.registerFinish(record).bytes };
+    const opaqueRecord = server.registerFinish(record).bytes;
+    credential = { credentialId: credential_identifier, opaqueRecord, opaqueKeyId: keyId };
     registered.registration_request = request;
     registered.registration_response = response;
     registered.registration_record = record;
@@ -186,7 +192,7 @@ export async function makeLibraryServer(inputs: Inputs): Promise<Server> {
   return {
     async registerInit(request, credentialId) {
       const message = RegistrationRequest.deserialize(config, fromWire(request));
-      return toWire(must(await server.registerInit(message, credentialId)));
+      return { response: toWire(must(await server.registerInit(message, credentialId))), keyId: version };
     },
     registerFinish: (record) => ({ bytes: Uint8Array.from(fromWire(record)) }),
     async loginInit(ke1, credential) {
@@ -217,7 +223,8 @@ export function makeProductionServer(inputs: Inputs): Promise<Server> {
     privateKey: fromHex(inputs.server_private_key),
     publicKey: fromHex(inputs.server_public_key),
   };
-  return createOpaque(keys, fromHex(inputs.unknown_name_key ?? ''));
+  const unknownNameKey = fromHex(inputs.unknown_name_key ?? '');
+  return createOpaque({ versions: [{ id: version, keys }], fakeKeys: keys, unknownNameKey });
 }
 
 /** The library's client; its passwords come as hex. */

@@ -63,16 +63,20 @@ const anotherPublicKey = (bytes: Buffer) => {
 };
 
 const wrong: [kind: string, what: string, change: (bytes: Buffer) => Buffer][] = [
-  ...['secret', 'token step', 'token session', 'token access', 'token refresh', 'token public'].flatMap(
-    (kind): typeof wrong => [
+  ...'secret,token step,token session,token access,token refresh,token public,cookies,devices'
+    .split(',')
+    .flatMap((kind): typeof wrong => [
       [kind, 'a byte too short', shorter],
       [kind, 'a byte too long', longer],
       [kind, 'a private key for ID tokens', ec('P-256')],
-    ],
-  ),
+    ]),
   ['jwk RS256', 'an EC key', ec('P-256')],
   ['jwk RS256', 'RSA with 1024 bits', rsa(1024)],
   ['jwk RS256', 'random bytes', () => randomBytes(32)],
+  ['jwk PS256', 'an EC key', ec('P-256')],
+  ['jwk PS256', 'RSA with 1024 bits', rsa(1024)],
+  ['jwk EdDSA', 'an EC key', ec('P-256')],
+  ['jwk EdDSA', 'X25519', () => pkcs8(generateKeyPairSync('x25519').privateKey)],
   ['jwk ES256', 'an RSA key', rsa(2048)],
   ['jwk ES256', 'another curve', ec('P-384')],
   ['jwk ES256', 'Ed25519', ed25519],
@@ -80,6 +84,7 @@ const wrong: [kind: string, what: string, change: (bytes: Buffer) => Buffer][] =
   ['opaque', 'a byte too long', longer],
   ['opaque', 'a public key of another pair', anotherPublicKey],
   ['opaque', 'a token key', () => randomBytes(32)],
+  ['opaque fake', 'a public key of another pair', anotherPublicKey],
 ];
 
 test.each(wrong)(

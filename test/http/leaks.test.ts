@@ -3,6 +3,7 @@ import type request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openKeyring } from '../../src/keys/keyring.ts';
 import { createSealer } from '../../src/lib/crypto.ts';
+import { createLog } from '../../src/lib/log.ts';
 import { keyKinds, tokenKeysetOf } from '../../src/server_keys.ts';
 import { createTokens } from '../../src/tokens/tokens.ts';
 import { apps } from '../support/apps.ts';
@@ -120,8 +121,9 @@ const refreshForm = (token = '') => ({ grant_type: 'refresh_token', refresh_toke
 /** What only the server can read: its keys, and the ids inside of refresh and session tokens. */
 async function addServerSecrets(refreshTokens: string[]): Promise<void> {
   const { now } = server.clock;
+  const log = createLog('silent');
   secret('key-encryption key', kek);
-  const keyring = await openKeyring(server.database, createSealer(kek), keyKinds, now);
+  const keyring = await openKeyring(server.database, createSealer(kek), keyKinds, { log, now });
   for (const kind of Object.keys(keyKinds)) {
     for (const { bytes } of keyring.of(kind)) secret('key', bytes);
   }

@@ -35,6 +35,8 @@ export interface ServerOptions {
   settings?: Record<string, string>;
   /** Another instance's storage, to run beside it under the same issuer. */
   beside?: TestServer;
+  /** Another key-encryption key than `kek`, with the one before it. */
+  keks?: { kek: Buffer; previousKek?: Buffer };
   /** Storage that the test has made, or a way of its own to that of `beside`. */
   storage?: { databaseUrl: string; redisUrl: string };
   issuer?: string;
@@ -94,6 +96,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     database,
     cache,
     kek,
+    ...options.keks,
     root,
     log,
     audit,

@@ -10,12 +10,13 @@ const rfcSecret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ';
 
 /** The two statements of confirm and use that touch the account, on one row; no recovery codes are looked at. */
 function oneAccount() {
-  const row: { sealed: Buffer | undefined; lastStep: number | null } = { sealed: undefined, lastStep: null };
+  const row: { sealed?: Buffer; kekId?: string; lastStep: number | null } = { lastStep: null };
   const query = async (sql: string, values: unknown[] = []) => {
     if (sql.includes('set totp_secret')) {
       if (row.sealed) return [];
       row.sealed = values[1] as Buffer;
-      row.lastStep = values[2] as number;
+      row.kekId = values[2] as string;
+      row.lastStep = values[3] as number;
       return [{ id: account.id }];
     }
     if (sql.includes('set totp_last_step')) {

@@ -1,0 +1,90 @@
+/**
+ * The states of a server key and how it comes from one into the next: one table. Pure. rotation.ts makes the changes in
+ * PostgreSQL, keyring.ts holds what is there.
+ */
+
+/**
+ * - `next`: published, so that whoever verifies has it in time; opens what another instance has begun to make with it.
+ * - `signing`: makes all that is new. Every kind has one.
+ * - `verifying`: opens what it made, until the last of that has expired.
+ * - `retired`: erased.
+ */
+export type KeyState = 'next' | 'signing' | 'verifying' | 'retired';
+
+/** What is known of a stored key. Times are milliseconds since the epoch. */
+export interface KeyFacts {
+  id: string;
+  state: Exclude<KeyState, 'retired'>;
+  /** Since when it is in its state. */
+  since: number;
+  /** Of a verifying key: when the last of what it made has expired. */
+  until: number | undefined;
+}
+
+/** How long each state of a kind lasts, in milliseconds. */
+export interface KeyPolicy {
+  /** Age at which a signing key is followed; undefined where only a command has it followed. */
+  rotateAfterMs: number | undefined;
+  /** How long a key is published before it signs. */
+  publishAheadMs: number;
+  /** The longest life of what such a key makes. */
+  lifeMs: number;
+}
+
+export interface KeyTransition {
+  /** Undefined: the key is made. */
+  from: KeyFacts['state'] | undefined;
+  to: KeyState;
+  /** `keys`: all keys of the kind. */
+  when(key: KeyFacts | undefined, keys: readonly KeyFacts[], policy: KeyPolicy, now: number): boolean;
+  because: string;
+}
+
+const isReady = (key: KeyFacts, { publishAheadMs }: KeyPolicy, now: number) =>
+  key.state === 'next' && key.since + publishAheadMs <= now;
+
+export const keyTransitions: readonly KeyTransition[] = [
+  {
+    from: undefined,
+    to: 'next',
+    when: (_, keys, { rotateAfterMs, publishAheadMs }, now) =>
+      rotateAfterMs !== undefined &&
+      !keys.some(({ state }) => state === 'next') &&
+      keys.some(({ state, since }) => state === 'signing' && since + rotateAfterMs - publishAheadMs <= now),
+    because: 'the signing key is nearly as old as keys become',
+  },
+  {
+    from: 'next',
+    to: 'signing',
+    when: (key, _, policy, now) => key !== undefined && isReady(key, policy, now),
+    because: 'it has been published for as long as anybody keeps the keys fetched before',
+  },
+  {
+    from: 'signing',
+    to: 'verifying',
+    when: (_, keys, policy, now) => keys.some((other) => isReady(other, policy, now)),
+    because: 'another one signs from now on, and of each kind one does',
+  },
+  {
+    from: 'verifying',
+    to: 'retired',
+    when: (key, _, __, now) => key?.until !== undefined && key.until <= now,
+    because: 'the last of what it made has expired',
+  },
+];
+
+export interface DueTransition {
+  /** Undefined: a new key is to be made. */
+  key: KeyFacts | undefined;
+  to: KeyState;
+  because: string;
+}
+
+/** What is to happen now to the keys of one kind. */
+export function dueTransitions(keys: readonly KeyFacts[], policy: KeyPolicy, now: number): DueTransition[] {
+  return [undefined, ...keys].flatMap((key) =>
+    keyTransitions
+      .filter(({ from, when }) => from === key?.state && when(key, keys, policy, now))
+      .map(({ to, because }) => ({ key, to, because })),
+  );
+}

@@ -1,0 +1,50 @@
+/** Every second: what others have changed of the keys is taken over, and the changes that are due are made. */
+import type { Log } from '../lib/log.ts';
+import type { Keyring } from './keyring.ts';
+import type { Rotation } from './rotation.ts';
+
+const everyMs = 1000;
+
+/**
+ * Begins to watch; returns what ends it. While PostgreSQL is away the keys that are known go on; a message that is lost
+ * can do no harm, for there is none.
+ */
+export function watchKeys({
+  keyring,
+  rotation,
+  log,
+}: {
+  keyring: Keyring;
+  rotation: Rotation;
+  log: Pick<Log, 'warn'>;
+}): () => void {
+  let looking = false;
+  let failing = false;
+  let stopped = false;
+
+  async function look(): Promise<void> {
+    await keyring.refresh();
+    if (!rotation.isDue(keyring.all())) return;
+    await rotation.run();
+    await keyring.refresh();
+  }
+
+  const timer = setInterval(async () => {
+    if (looking || stopped) return;
+    looking = true;
+    try {
+      await look();
+      failing = false;
+    } catch (cause) {
+      if (!failing && !stopped)
+        log.warn({ cause }, 'the keys cannot be looked at: those that are known go on');
+      failing = true;
+    }
+    looking = false;
+  }, everyMs);
+  timer.unref();
+  return () => {
+    stopped = true;
+    clearInterval(timer);
+  };
+}
