@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import Koa from 'koa';
+import Koa, { type Middleware } from 'koa';
 import { createAccess } from './account/access.ts';
 import { createChanges } from './account/changes.ts';
 import { accountEventOf } from './account/outcomes.ts';
@@ -27,7 +27,7 @@ import { securityHeaders } from './http/headers.ts';
 import type { Metrics } from './http/metrics.ts';
 import { sameOriginOnly } from './http/origin.ts';
 import { createOutgoing } from './http/outgoing.ts';
-import { createAddressLimit } from './http/rate_limit.ts';
+import { createAddressLimit, createGuessLimit, createPace } from './http/rate_limit.ts';
 import { createRequestIdentity } from './http/request.ts';
 import { createSite } from './http/site.ts';
 import { createViews } from './http/views.ts';
@@ -53,6 +53,7 @@ import { createInteractions } from './oidc/interactions.ts';
 import { lifeSeconds } from './oidc/life.ts';
 import { createProviderPages } from './oidc/pages.ts';
 import { createPairwise } from './oidc/pairwise.ts';
+import { leastPollSeconds } from './oidc/polling.ts';
 import { createOidc } from './oidc/provider.ts';
 import { createRecordStore } from './oidc/record_store.ts';
 import { describeScope } from './oidc/scopes.ts';
@@ -108,6 +109,9 @@ export interface App {
 
 /** How long the page after a sign-out waits for the apps' first answers. */
 const signOutWaitMs = 2500;
+
+/** A device's code is one of 2.5 × 10¹⁰ and lives for ten minutes: one guess in eight million may then meet it. */
+const userCodeGuessesPerMinute = 300;
 
 /** Builds the server. Throws ConfigError for clients that break the metadata rules. */
 export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
@@ -198,6 +202,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       signedOut,
       appsAfterSignOut: (uid) => deliveries.afterSignOut(uid, signOutWaitMs),
     }),
+    pollsTooSoon: createPace(cache, leastPollSeconds, 'poll'),
     outgoing: createOutgoing({
       mayBePrivate: async (url) => proposed.has(url) || registry.isOperatorsAddress(url),
     }),
@@ -355,6 +360,11 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     return next();
   });
   app.use(sessionCookie);
+  const guesses = [
+    createAddressLimit(cache, config.LIMIT_ADDRESS_PER_MINUTE, 'user code'),
+    createGuessLimit(cache, userCodeGuessesPerMinute, 'user codes'),
+  ];
+  for (const limit of guesses) app.use(postsTo('/device', limit));
   // Apps and APIs ask a hundred times as often as people: their endpoints are looked for first.
   app.use(oidc);
   app.use(assets.middleware);
@@ -402,3 +412,9 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     },
   };
 }
+
+/** `middleware` for posts to one path, and nothing else. */
+const postsTo =
+  (path: string, middleware: Middleware): Middleware =>
+  (ctx, next) =>
+    ctx.method === 'POST' && ctx.path === path ? middleware(ctx, next) : next();

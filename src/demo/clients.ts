@@ -15,6 +15,8 @@ export function demoClients({ app, api, intranet }: DemoUrls) {
     client_secret: secret(),
     redirect_uris: [`${url}/callback`],
     post_logout_redirect_uris: [`${url}/`],
+    // Told there when a session ends, wherever it was ended.
+    backchannel_logout_uri: `${url}/backchannel-logout`,
     grant_types: ['authorization_code', 'refresh_token'],
   });
   return {
@@ -25,6 +27,15 @@ export function demoClients({ app, api, intranet }: DemoUrls) {
       client_name: 'The intranet',
       first_party: true,
       ...signsIn(intranet),
+    },
+    // A device without a keyboard: it shows a code, and a person enters it elsewhere.
+    device: {
+      client_id: 'demo-device',
+      client_name: 'The television',
+      token_endpoint_auth_method: 'none',
+      redirect_uris: [],
+      response_types: [],
+      grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
     },
     // An API obtains no tokens; it has a secret in order to introspect those it is shown.
     api: {

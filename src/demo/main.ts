@@ -40,6 +40,7 @@ Cypher          ${issuer}  the provider
 Notebook        ${urls.app}  an app: open it and choose Sign in, then Create account
 The intranet    ${urls.intranet}  an app of the house: sign in there afterwards, no password is asked
 The API         ${urls.api}  what Notebook calls with its access tokens
+A television    curl -d client_id=demo-device -d scope=openid ${issuer}/device/auth: enter its code at ${issuer}/device
 
 Ctrl-C stops everything.
 `);

@@ -1,10 +1,13 @@
 /**
- * A sample relying party on openid-client: sign-in (code flow, PKCE, state, nonce), refresh, calls to APIs, sign-out.
+ * A sample relying party on openid-client: sign-in (code flow, PKCE, state, nonce), refresh, calls to APIs, sign-out, and
+ * the end of its session where that is ended elsewhere.
  * Built by main.ts, twice, and by the browser tests.
  */
+import { text } from 'node:stream/consumers';
 import Router from '@koa/router';
 import Koa from 'koa';
 import * as client from 'openid-client';
+import { createLogoutTokens } from './logout_tokens.ts';
 import { button, type Html, html, page, stylesheet, table } from './page.ts';
 import { createSessions, type Session } from './sessions.ts';
 
@@ -28,6 +31,7 @@ export async function createRelyingParty({ title, issuer, url, apis, ...options 
   const provider = await client.discovery(new URL(issuer), clientId, clientSecret, undefined, { execute });
   // Browsers share cookies among the ports of a host, so the name tells the apps of one machine apart.
   const sessions = createSessions(`${clientId}_session`, url.startsWith('https:'));
+  const logoutTokens = createLogoutTokens(issuer, clientId, provider.serverMetadata().jwks_uri ?? '');
   const router = new Router<{ session: Session }>();
 
   router.get('/login', async (ctx) => {
@@ -112,6 +116,17 @@ export async function createRelyingParty({ title, issuer, url, apis, ...options 
     if (ctx.path !== '/style.css') return next();
     ctx.type = 'css';
     ctx.body = stylesheet;
+  });
+  // Called by the provider and not by a browser: there is no session to look at, but one to end.
+  app.use(async (ctx, next) => {
+    if (ctx.method !== 'POST' || ctx.path !== '/backchannel-logout') return next();
+    const form = new URLSearchParams(await text(ctx.req));
+    try {
+      sessions.end(await logoutTokens(form.get('logout_token') ?? ''));
+      ctx.status = 204;
+    } catch {
+      ctx.status = 400;
+    }
   });
   app.use(sessions.middleware);
   app.use(async (ctx, next) => {

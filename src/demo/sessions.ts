@@ -34,5 +34,10 @@ export function createSessions(cookie: string, secure: boolean) {
     ctx.state.session = sessions.get(ctx.cookies.get(cookie) ?? '') ?? begin(ctx);
     await next();
   };
-  return { begin, middleware };
+  /** Ends what the provider knows as `sid`, in whichever browser. */
+  function end(sid: string): void {
+    for (const [id, { signedIn }] of sessions) if (signedIn?.claims.sid === sid) sessions.delete(id);
+  }
+
+  return { begin, end, middleware };
 }

@@ -8,18 +8,14 @@ import { RateLimiterMemory, RateLimiterRedis, type RateLimiterRes } from 'rate-l
 import { tooManyRequests } from '../lib/errors.ts';
 import type { Cache } from '../storage/cache.ts';
 
-/** At most `perMinute` requests a minute and address through the returned middleware. Answers 429 past that. */
-export function createAddressLimit(cache: Cache, perMinute: number): Middleware {
-  const limits = { points: perMinute, duration: 60, keyPrefix: 'limit:address' };
-  const memory = new RateLimiterMemory(limits);
-  const shared =
-    cache.redis && new RateLimiterRedis({ ...limits, storeClient: cache.redis, insuranceLimiter: memory });
+/**
+ * At most `perMinute` requests a minute and address through the returned middleware. Answers 429 past that. `what`: limits
+ * of another name count by themselves.
+ */
+export function createAddressLimit(cache: Cache, perMinute: number, what = 'address'): Middleware {
+  const limiter = createLimiter(cache, what, perMinute, 60);
   return async (ctx, next) => {
-    const limiter = shared && cache.state() === 'ok' ? shared : memory;
-    const result = await limiter
-      .consume(addressKey(ctx.ip))
-      .catch((rejection: RateLimiterRes | Error) => rejection);
-    if (result instanceof Error) throw result;
+    const result = await consume(limiter(), addressKey(ctx.ip));
     const resetSeconds = Math.ceil(result.msBeforeNext / 1000);
     // https://www.ietf.org/archive/id/draft-ietf-httpapi-ratelimit-headers-10.html
     ctx.set('RateLimit-Policy', `"address";q=${perMinute};w=60`);
@@ -27,6 +23,42 @@ export function createAddressLimit(cache: Cache, perMinute: number): Middleware 
     if (result.consumedPoints > perMinute) throw tooManyRequests(resetSeconds);
     await next();
   };
+}
+
+/**
+ * At most `perMinute` wrong guesses a minute from all addresses together: past that every guess is answered 429, the
+ * right one too. A guess is wrong where what follows has left `ctx.state.wrongGuess`.
+ */
+export function createGuessLimit(cache: Cache, perMinute: number, what: string): Middleware {
+  const limiter = createLimiter(cache, what, perMinute, 60);
+  return async (ctx, next) => {
+    const known = await limiter().get('all');
+    if (known && known.consumedPoints >= perMinute)
+      throw tooManyRequests(Math.ceil(known.msBeforeNext / 1000));
+    await next();
+    if (ctx.state.wrongGuess) await consume(limiter(), 'all');
+  };
+}
+
+/** Whether `key` was asked about within the last `seconds`; asking counts. */
+export function createPace(cache: Cache, seconds: number, what: string): (key: string) => Promise<boolean> {
+  const limiter = createLimiter(cache, what, 1, seconds);
+  return async (key) => (await consume(limiter(), key)).consumedPoints > 1;
+}
+
+/** `points` in `seconds`; which of the counters is the one to ask is decided at each use. */
+function createLimiter(cache: Cache, what: string, points: number, seconds: number) {
+  const limits = { points, duration: seconds, keyPrefix: `limit:${what}` };
+  const memory = new RateLimiterMemory(limits);
+  const shared =
+    cache.redis && new RateLimiterRedis({ ...limits, storeClient: cache.redis, insuranceLimiter: memory });
+  return () => (shared && cache.state() === 'ok' ? shared : memory);
+}
+
+async function consume(limiter: RateLimiterMemory | RateLimiterRedis, key: string): Promise<RateLimiterRes> {
+  const result = await limiter.consume(key).catch((rejection: RateLimiterRes | Error) => rejection);
+  if (result instanceof Error) throw result;
+  return result;
 }
 
 /** An IPv6 user holds a whole /64: its addresses count as one. Written out in full, for `::` may stand for any part. */

@@ -29,7 +29,7 @@ export interface Views {
   };
   /** `location`: where the flow goes on, as a path or an http(s) URL. */
   recovery_codes: { codes: string[]; location: string; replacing: boolean };
-  /** `host`: where the browser is sent afterwards. The URIs are the client's own metadata, not trusted. */
+  /** `host`: where the browser is sent afterwards; empty for a device. The URIs are the client's own metadata, not trusted. */
   consent: {
     uid: string;
     username: string;
@@ -76,6 +76,18 @@ export interface Views {
   form_post: { action: string; fields: [name: string, value: string][]; clientName?: string | undefined };
   /** `apps`: the others of the session, and whether they know. */
   logout_done: { clientName?: string | undefined; apps: SignedOutApp[] };
+  /** Asks for the code that a device shows; `error` beside the field. */
+  device: { action: string; xsrf: string; error?: string | undefined };
+  /** `address`: where the device asked from. */
+  device_confirm: {
+    action: string;
+    xsrf: string;
+    userCode: string;
+    address: string;
+    clientName: string;
+    scopes: { name: string; description: string }[];
+  };
+  device_done: { denied: boolean; clientName?: string | undefined };
   /** `id` is in the log; `hint` says what the person can do. */
   error: { status: number; title: string; message: string; id: string; hint?: string | undefined };
 }
@@ -139,6 +151,9 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
   logout: { title: () => 'Sign out', script: 'page.js' },
   form_post: { title: () => 'Back to the app', script: 'form_post.js' },
   logout_done: { title: () => 'Signed out' },
+  device: { title: () => 'Connect a device', script: 'page.js' },
+  device_confirm: { title: () => 'Is this your device?', script: 'page.js' },
+  device_done: { title: ({ denied }) => (denied ? 'Not connected' : 'Connected') },
   error: { title: ({ title }) => title },
 };
 

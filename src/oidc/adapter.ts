@@ -7,12 +7,13 @@ import type { Adapter, AdapterPayload } from 'oidc-provider';
 import Provider, { errors } from 'oidc-provider';
 import { cookieNames } from '../lib/cookies.ts';
 import { sha256 } from '../lib/crypto.ts';
+import { AppError } from '../lib/errors.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { SeenFrom, SessionPayload, SessionStore } from '../sessions/store.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import { gather, takeGathered } from './authorization_writes.ts';
 import { familyInQuestion } from './family.ts';
-import type { RecordPayload, RecordStore } from './record_store.ts';
+import { isReference, type RecordPayload, type RecordStore } from './record_store.ts';
 
 export interface Stores {
   sessions: SessionStore;
@@ -116,8 +117,16 @@ function authorizationAdapter(model: string, records: RecordStore): Partial<Adap
 
 function recordAdapter(model: string, records: RecordStore): Partial<Adapter> {
   return {
-    upsert: (id, payload, expiresIn = 0) => records.save(model, id, payload as RecordPayload, expiresIn),
-    find: async (id) => (await records.byId(model, id)) as AdapterPayload | undefined,
+    async upsert(id, payload, expiresIn = 0) {
+      const unless = answers(payload);
+      const seconds = expiresIn + (polled.has(model) ? expiredKeptSeconds : 0);
+      if (await records.save(model, id, payload as RecordPayload, seconds, unless)) return;
+      throw new AppError('wrong_step', 'This code was used before. Ask your device for a new one.');
+    },
+    async find(id) {
+      if (isReference(id) && !userCodeRoutes.has(Provider.ctx?.oidc?.route ?? '')) return undefined;
+      return (await records.byId(model, id)) as AdapterPayload | undefined;
+    },
     findByUserCode: async (code) => (await records.byUserCode(model, code)) as AdapterPayload | undefined,
     // The library reads `consumed` and only later calls this: of parallel users all but one must fail here.
     async consume(id) {
@@ -129,6 +138,20 @@ function recordAdapter(model: string, records: RecordStore): Partial<Adapter> {
       if (familyInQuestion() === undefined) await records.removeOfGrant(model, grantId);
     },
   };
+}
+
+/** Whoever polls with an expired one is to hear that it has expired, and not that it never was. */
+const polled = new Set(['DeviceCode', 'BackchannelAuthenticationRequest']);
+const expiredKeptSeconds = 300;
+
+/** Where a device's code is known by what the person typed; elsewhere it comes from outside. */
+const userCodeRoutes = new Set(['code_verification', 'device_resume']);
+
+/** Of a device code: the fields of which the first to be stored counts, whoever else answers at the same time. */
+function answers({ kind, accountId, error, inFlight }: AdapterPayload): string[] {
+  if (kind !== 'DeviceCode') return [];
+  if (accountId !== undefined || error !== undefined) return ['accountId', 'error'];
+  return inFlight ? ['inFlight', 'accountId', 'error'] : [];
 }
 
 /** What a model is not expected to be asked for fails loudly instead of pretending to have worked. */

@@ -2,7 +2,14 @@
  * Cypher's configuration as oidc-provider's. Pure: what it needs of the rest is handed in. Every development default of
  * the library that matters is replaced here or in policy.ts.
  */
-import type { Configuration, JWK, KoaContextWithOIDC, ResourceServer, ResponseType } from 'oidc-provider';
+import type {
+  Client,
+  Configuration,
+  JWK,
+  KoaContextWithOIDC,
+  ResourceServer,
+  ResponseType,
+} from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Config } from '../config/load.ts';
@@ -39,6 +46,19 @@ export interface Pages {
   logout(ctx: KoaContextWithOIDC, xsrf: string): Promise<void>;
   loggedOut(ctx: KoaContextWithOIDC): Promise<void>;
   formPost: FormPost;
+  /** Asks for a device's code; `problem` says why again. */
+  userCode(ctx: KoaContextWithOIDC, xsrf: string, problem: Error | undefined): Promise<void>;
+  /** Asks whether the device is the person's own. */
+  userCodeFound(ctx: KoaContextWithOIDC, xsrf: string, code: FoundUserCode): Promise<void>;
+  deviceConnected(ctx: KoaContextWithOIDC): Promise<void>;
+}
+
+/** What a person has entered the code of. */
+export interface FoundUserCode {
+  userCode: string;
+  client: Client;
+  /** The address that the device asked from. */
+  address: string;
 }
 
 export interface ConfigurationDeps {
@@ -147,6 +167,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       AccessToken: (_ctx, token) => resourceSeconds(config, token.aud) ?? lifeSeconds.accessToken,
       ClientCredentials: (_ctx, token) => resourceSeconds(config, token.aud) ?? lifeSeconds.accessToken,
       AuthorizationCode: lifeSeconds.authorizationCode,
+      DeviceCode: lifeSeconds.deviceCode,
       // Made at any time of a session, used by families that begin at its very end.
       Grant: config.SESSION_LIFETIME_SECONDS + lifeSeconds.authorizationCode + lifeSeconds.refreshFamily,
       IdToken: lifeSeconds.idToken,
@@ -195,6 +216,17 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
         postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx),
       },
       backchannelLogout: { enabled: true },
+      deviceFlow: {
+        enabled: true,
+        // Eight of twenty consonants, of which no two look alike and no word is made.
+        charset: 'base-20',
+        mask: '****-****',
+        deviceInfo: (ctx) => ({ address: ctx.ip }),
+        userCodeInputSource: (ctx, _form, _out, problem) => pages.userCode(ctx, xsrfOf(ctx), problem),
+        userCodeConfirmSource: (ctx, _form, client, { address }, userCode) =>
+          pages.userCodeFound(ctx, xsrfOf(ctx), { client, address: String(address), userCode }),
+        successSource: (ctx) => pages.deviceConnected(ctx),
+      },
       resourceIndicators: {
         enabled: true,
         defaultResource: async (_ctx, _client, oneOf) => (oneOf?.length ? oneOf : undefined),
@@ -205,11 +237,10 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
   };
 }
 
-/** The secret that the sign-out form must bring back; made by the library for this session. */
+/** The secret that a form of the library must bring back; made by it for this session. */
 function xsrfOf(ctx: KoaContextWithOIDC): string {
   const state = ctx.oidc.session?.state;
-  if (typeof state?.secret !== 'string')
-    throw new Error('oidc-provider made no secret for the sign-out form');
+  if (typeof state?.secret !== 'string') throw new Error('oidc-provider made no secret for the form');
   return state.secret;
 }
 

@@ -6,6 +6,7 @@ export const lifeSeconds = {
   /** How long a revocation is kept: a minute more than any access token lives, for instances whose clocks differ. */
   revocation: 960,
   authorizationCode: 60,
+  deviceCode: 600,
   idToken: 3600,
   anonymousSession: 600,
   interaction: 3600,

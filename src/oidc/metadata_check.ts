@@ -25,7 +25,15 @@ export function createMetadataCheck(
       pairwise: unused,
       // Whoever gives a command may name addresses on the inside.
       outgoing: createOutgoing({ mayBePrivate: () => true }),
-      pages: { error: unused, formPost: unused, logout: unused, loggedOut: unused },
+      pages: {
+        error: unused,
+        formPost: unused,
+        logout: unused,
+        loggedOut: unused,
+        userCode: unused,
+        userCodeFound: unused,
+        deviceConnected: unused,
+      },
       now: Date.now,
     }),
   );

@@ -1,13 +1,39 @@
 /** The pages that oidc-provider asks for: errors of its endpoints, sign-out and signed out. */
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import type { Account, Accounts } from '../accounts/accounts.ts';
+import { accountClientId } from '../config/schema.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import type { PageViews, SignedOutApp } from '../http/views.ts';
+import { AppError } from '../lib/errors.ts';
 import type { Pages } from './configuration.ts';
+import { describeScopes } from './scopes.ts';
 import type { SignedOut } from './signed_out.ts';
 
 const nameOf = (client: Client | undefined): string | undefined =>
   client ? (client.clientName ?? client.clientId) : undefined;
+
+interface Problem {
+  message?: string;
+  status?: number;
+  wrongGuess?: boolean;
+}
+
+const wrongCode = 'This code is wrong, was used before, or has expired.';
+const problems: Record<string, Problem> = {
+  NoCodeError: { message: 'Enter the code that your device shows.', status: 400 },
+  // One answer for all: which codes there were is nobody's business.
+  NotFoundError: { message: wrongCode, status: 400, wrongGuess: true },
+  ExpiredError: { message: wrongCode, status: 400, wrongGuess: true },
+  AlreadyUsedError: { message: wrongCode, status: 400, wrongGuess: true },
+  AbortedError: {},
+};
+
+/** Why a device's code is asked for (again): the library's words for it are its errors' names. */
+function problemOf(error: Error | undefined): Problem {
+  if (!error) return {};
+  if (error instanceof AppError) return { message: error.publicMessage };
+  return problems[error.name] ?? { message: 'This page has expired. Enter the code again.' };
+}
 
 /** What a person is told of an app after the sign-out, by the state of its delivery. */
 const answers: Record<string, SignedOutApp['state']> = { delivered: 'signed_out', no_address: 'unaware' };
@@ -84,13 +110,39 @@ export function createProviderPages({
       const { client } = ctx.oidc;
       const sessionUid = signedOut.read(ctx);
       const told = sessionUid === undefined ? [] : await appsAfterSignOut(sessionUid);
+      // The account page is an app to the provider, not to people.
+      const others = told.filter(({ clientId }) => clientId !== accountClientId);
       const apps = await Promise.all(
-        told.map(async ({ clientId, state }) => ({
+        others.map(async ({ clientId, state }) => ({
           name: nameOf(await ctx.oidc.provider.Client.find(clientId)) ?? clientId,
           state: answers[state] ?? 'silent',
         })),
       );
       page(ctx, views.render('logout_done', { clientName: nameOf(client), apps }));
+    },
+    async userCode(ctx, xsrf, problem) {
+      const { message, status, wrongGuess = false } = problemOf(problem);
+      if (status !== undefined) ctx.status = status;
+      ctx.state.wrongGuess = wrongGuess;
+      if (problem?.name === 'AbortedError') return page(ctx, views.render('device_done', { denied: true }));
+      page(ctx, views.render('device', { action: '/device', xsrf, error: message }));
+    },
+    async userCodeFound(ctx, xsrf, { client, userCode, address }) {
+      const { scope = '' } = (ctx.oidc.entities.DeviceCode?.params ?? {}) as { scope?: string };
+      page(
+        ctx,
+        views.render('device_confirm', {
+          action: '/device',
+          xsrf,
+          userCode,
+          address,
+          clientName: nameOf(client) ?? '',
+          scopes: describeScopes(scope.split(' ').filter(Boolean)),
+        }),
+      );
+    },
+    async deviceConnected(ctx) {
+      page(ctx, views.render('device_done', { denied: false, clientName: nameOf(ctx.oidc.client) }));
     },
   };
 }

@@ -161,25 +161,30 @@ interface Code {
   expiresWithSession?: boolean;
 }
 
+/** What tokens are first issued for. */
+const codes = ['AuthorizationCode', 'DeviceCode', 'BackchannelAuthenticationRequest'] as const;
+
 /**
  * A code: known to the request before it is used up, so that a replayed one names its family; and bound to its session,
  * but not, as the library has it, to the session's newest grant for the app: an app that is opened in two tabs at once
  * has two grants in one session, and both codes are good.
  */
 function overrideCodes(provider: Provider): void {
-  const Codes = provider.AuthorizationCode as unknown as {
-    find(value: string, options?: object): Promise<Code | undefined>;
-  };
-  const find = Codes.find.bind(Codes);
-  Codes.find = async (value, options) => {
-    const code = await find(value, { ...options, ignoreSessionBinding: true });
-    if (!code) return undefined;
-    if (code.expiresWithSession && code.sessionUid !== undefined) {
-      const session = await provider.Session.findByUid(code.sessionUid);
-      if (session?.accountId !== code.accountId) return undefined;
-    }
-    const ctx = ProviderClass.ctx;
-    if (ctx?.oidc?.route === 'token') ctx.oidc.entity('AuthorizationCode', code as never);
-    return code;
-  };
+  for (const name of codes) {
+    const Codes = provider[name] as unknown as {
+      find(value: string, options?: object): Promise<Code | undefined>;
+    };
+    const find = Codes.find.bind(Codes);
+    Codes.find = async (value, options) => {
+      const code = await find(value, { ...options, ignoreSessionBinding: true });
+      if (!code) return undefined;
+      if (code.expiresWithSession && code.sessionUid !== undefined) {
+        const session = await provider.Session.findByUid(code.sessionUid);
+        if (session?.accountId !== code.accountId) return undefined;
+      }
+      const ctx = ProviderClass.ctx;
+      if (ctx?.oidc?.route === 'token') ctx.oidc.entity(name, code as never);
+      return code;
+    };
+  }
 }

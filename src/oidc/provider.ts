@@ -21,6 +21,7 @@ import { lifeSeconds } from './life.ts';
 import { replaceKeys } from './live_keys.ts';
 import { type TokenForm, usePasetoAccessTokens } from './paseto_access_tokens.ts';
 import { type RefreshTokenDeps, usePasetoRefreshTokens } from './paseto_refresh_tokens.ts';
+import { slowDownPolls } from './polling.ts';
 import { detectReplaysAtOnce, type Spend } from './replay_detection.ts';
 import { providerWithFormPost } from './response_modes.ts';
 import { createSessionCookie } from './session_cookie.ts';
@@ -33,6 +34,8 @@ export interface OidcDeps extends ConfigurationDeps {
   revocations: Revocations;
   spend: Spend;
   log: Log;
+  /** Whether a device's code was asked about a moment ago. */
+  pollsTooSoon(code: string): Promise<boolean>;
   onRefresh: RefreshTokenDeps['onRefresh'];
   /** Runs one statement that changes something. */
   write(statement: Statement): Promise<unknown>;
@@ -93,6 +96,7 @@ export function createOidc(deps: OidcDeps): Oidc {
     familySeconds: lifeSeconds.refreshFamily,
     onRefresh: deps.onRefresh,
   });
+  slowDownPolls(provider, deps.pollsTooSoon);
   const sessionCookie = createSessionCookie({
     tokens,
     name: cookieNames(config.ISSUER.startsWith('https:')).session,
@@ -114,6 +118,9 @@ const formOf: Record<Resource['token_format'], TokenForm> = {
 
 const errorEvents = [
   'authorization.error',
+  'code_verification.error',
+  'device_authorization.error',
+  'device_resume.error',
   'discovery.error',
   'end_session.error',
   'end_session_confirm.error',

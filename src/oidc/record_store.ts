@@ -27,11 +27,29 @@ export interface ListedGrant {
 }
 
 export interface RecordStore {
-  save(model: string, id: string, payload: RecordPayload, ttlSeconds: number): Promise<void>;
-  /** The statement that saves, for whoever writes it together with others. */
-  saving(model: string, id: string, payload: RecordPayload, ttlSeconds: number): Statement;
+  /**
+   * Creates or changes a record. Nothing is changed, and false returned, where what is stored has one of the fields
+   * `unless` already: of parallel answers to one question the first counts.
+   */
+  save(
+    model: string,
+    id: string,
+    payload: RecordPayload,
+    ttlSeconds: number,
+    unless?: readonly string[],
+    query?: Query,
+  ): Promise<boolean>;
+  /** The statement that saves, for whoever writes it together with others; it returns a row where it did. */
+  saving(
+    model: string,
+    id: string,
+    payload: RecordPayload,
+    ttlSeconds: number,
+    unless?: readonly string[],
+  ): Statement;
   /** The payload, with `consumed` (unix seconds) where it has been used up. */
   byId(model: string, id: string): Promise<RecordPayload | undefined>;
+  /** With a reference in the place of its id, which nobody but the device knows. */
   byUserCode(model: string, userCode: string): Promise<RecordPayload | undefined>;
   /** False where somebody else has used it up. */
   consume(model: string, id: string): Promise<boolean>;
@@ -54,6 +72,18 @@ interface Row {
   consumed_at: Date | null;
 }
 
+const referenceMark = '#';
+
+/**
+ * A reference stands for an id where that is not at hand: it is made of the hash that a dump holds too, so nothing that
+ * comes from outside may be taken for one. No id that is made here begins like one.
+ */
+export const isReference = (id: string): boolean => id.startsWith(referenceMark);
+
+export const referenceTo = (idHash: string): string => referenceMark + idHash;
+
+const hashOf = (id: string): string => (isReference(id) ? id.slice(referenceMark.length) : sha256(id));
+
 /**
  * Two presentations this close together are one click or one retry: the second is refused by `consume`, as any other, but
  * is not taken for a theft that would end what the first has just received.
@@ -65,51 +95,55 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     consumed_at && now() - consumed_at.getTime() >= sameInstantMs
       ? { ...payload, consumed: Math.floor(consumed_at.getTime() / 1000) }
       : payload;
-  const saving: RecordStore['saving'] = (model, id, { jti: _, ...payload }, ttlSeconds) => ({
-    text: `insert into records (model, id_hash, payload, grant_id, account_id, uid, user_code, expires_at)
+  const saving: RecordStore['saving'] = (model, id, { jti: _, ...payload }, ttlSeconds, unless = []) => ({
+    text: `insert into records as r (model, id_hash, payload, grant_id, account_id, uid, user_code, expires_at)
            values ($1, $2, $3, $4, $5, $6, $7, $8)
-           on conflict (model, id_hash) do update set payload = excluded.payload, expires_at = excluded.expires_at`,
+           on conflict (model, id_hash) do update set payload = excluded.payload, grant_id = excluded.grant_id,
+             account_id = excluded.account_id, expires_at = excluded.expires_at
+           where not r.payload ?| $9::text[]
+           returning model`,
     values: [
       model,
-      sha256(id),
+      hashOf(id),
       jsonb(payload),
       payload.grantId ?? null,
       payload.accountId ?? null,
       payload.uid ?? null,
       payload.userCode ?? null,
       new Date(now() + ttlSeconds * 1000),
+      unless,
     ],
   });
   return {
     saving,
-    async save(...record) {
-      const { text, values } = saving(...record);
-      await query(text, values);
+    async save(model, id, payload, ttlSeconds, unless, on = query) {
+      const { text, values } = saving(model, id, payload, ttlSeconds, unless);
+      return (await on(text, values)).length === 1;
     },
     async byId(model, id) {
       const [row] = await query<Row>(
         'select payload, consumed_at from records where model = $1 and id_hash = $2 and expires_at > $3',
-        [model, sha256(id), new Date(now())],
+        [model, hashOf(id), new Date(now())],
       );
       return row && { ...fromRow(row), jti: id };
     },
     async byUserCode(model, userCode) {
-      const [row] = await query<Row>(
-        'select payload, consumed_at from records where model = $1 and user_code = $2 and expires_at > $3',
+      const [row] = await query<Row & { id_hash: string }>(
+        'select id_hash, payload, consumed_at from records where model = $1 and user_code = $2 and expires_at > $3',
         [model, userCode, new Date(now())],
       );
-      return row && fromRow(row);
+      return row && { ...fromRow(row), jti: referenceTo(row.id_hash) };
     },
     async consume(model, id) {
       const rows = await query(
         `update records set consumed_at = $3 where model = $1 and id_hash = $2 and consumed_at is null
          returning model`,
-        [model, sha256(id), new Date(now())],
+        [model, hashOf(id), new Date(now())],
       );
       return rows.length === 1;
     },
     async remove(model, id) {
-      await query('delete from records where model = $1 and id_hash = $2', [model, sha256(id)]);
+      await query('delete from records where model = $1 and id_hash = $2', [model, hashOf(id)]);
     },
     async grantsOf(accountId) {
       const rows = await query<{ id_hash: string; payload: GrantPayload }>(

@@ -9,3 +9,9 @@ const words: Record<string, string> = {
 
 /** What a scope lets an app do; a scope of an API is shown by its name. */
 export const describeScope = (scope: string): string => words[scope] ?? `Use “${scope}” for you`;
+
+/** Scopes as a page lists them; `openid` says nothing beside others. */
+export const describeScopes = (scopes: string[]): { name: string; description: string }[] =>
+  scopes
+    .filter((scope) => scope !== 'openid' || scopes.length === 1)
+    .map((name) => ({ name, description: describeScope(name) }));

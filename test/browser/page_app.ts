@@ -71,6 +71,7 @@ export async function startPageApp(): Promise<Demo> {
   return {
     server,
     ...urls,
+    unreachable: false,
     async close() {
       pages.closeAllConnections();
       await new Promise((resolve) => pages.close(resolve));

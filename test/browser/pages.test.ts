@@ -81,6 +81,55 @@ test('nothing serious bars the way on any page, in either scheme, on a phone or 
   await visitor.press('Sign out');
   await page.getByText('You are not signed in here.').waitFor();
 
+  const askForDevice = async () => {
+    const form = { client_id: 'demo-device', scope: 'openid profile offline_access' };
+    const answer = await fetch(`${demo.server.url}/device/auth`, {
+      method: 'POST',
+      body: new URLSearchParams(form),
+    });
+    return (await answer.json()) as { user_code: string; verification_uri_complete: string };
+  };
+  await page.goto(`${demo.server.url}/device`);
+  await see('device');
+  await page.getByLabel('Code').fill('BCDF-GHJK');
+  await visitor.press('Continue');
+  await page.locator('#code-error:not(:empty)').waitFor();
+  await see('device-wrong');
+  await page.getByLabel('Code').fill((await askForDevice()).user_code.toLowerCase());
+  await visitor.press('Continue');
+  await visitor.heading('Is this your device?');
+  await see('device-confirm');
+  await visitor.press('It is not mine');
+  await visitor.heading('Not connected');
+  await see('device-denied');
+  // The picture on the device leads here.
+  await page.goto((await askForDevice()).verification_uri_complete);
+  await visitor.heading('Is this your device?');
+  await visitor.press('It is mine, go on');
+  await visitor.enterPassword();
+  await visitor.enterCode();
+  await visitor.heading('Allow this app');
+  await see('device-consent');
+  await visitor.press('Allow');
+  await visitor.heading('Your device is connected');
+  await see('device-connected');
+
+  await visitor.begin();
+  await visitor.press('Allow');
+  await visitor.arrive();
+  demo.unreachable = true;
+  await visitor.begin(demo.intranet);
+  await visitor.arrive(demo.intranet);
+  await page.goto(`${demo.server.url}/session/end`);
+  await visitor.press('Sign out');
+  await visitor.heading('You are signed out');
+  expect(await page.locator('.told li').allTextContents()).toEqual([
+    'NotebookSigned out',
+    'The televisionCannot be told',
+    'The intranetDid not answer',
+  ]);
+  await see('signed-out-apps');
+
   await visitor.begin();
   await visitor.enterPassword();
   await visitor.heading('Enter your code');

@@ -11,6 +11,8 @@ export interface Demo {
   app: string;
   api: string;
   intranet: string;
+  /** While it is set, the intranet does not answer what it is told of sign-outs. */
+  unreachable: boolean;
   close(): Promise<void>;
 }
 
@@ -24,10 +26,14 @@ export async function startDemo(): Promise<Demo> {
     resources: resources.map((resource) => ({ token_seconds: 600, ...resource })),
   });
   const apps = await createDemoApps(server.url, urls, clients, server.clock.now);
-  for (const name of ['app', 'api', 'intranet'] as const) servers[name].on('request', apps[name]);
-  return {
+  for (const name of ['app', 'api'] as const) servers[name].on('request', apps[name]);
+  servers.intranet.on('request', (req, res) => {
+    if (!demo.unreachable || req.url !== '/backchannel-logout') void apps.intranet(req, res);
+  });
+  const demo: Demo = {
     server,
     ...urls,
+    unreachable: false,
     async close() {
       for (const each of Object.values(servers)) {
         each.closeAllConnections();
@@ -36,6 +42,7 @@ export async function startDemo(): Promise<Demo> {
       await server.close();
     },
   };
+  return demo;
 }
 
 const urlOf = (server: Server) => `http://localhost:${(server.address() as AddressInfo).port}`;

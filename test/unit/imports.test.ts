@@ -25,6 +25,7 @@ const OWNERS: Record<string, string[]> = {
   esbuild: ['browser/build.ts', 'build_modules.ts'],
   ioredis: ['storage/'],
   'ipaddr.js': ['config/', 'http/'],
+  jose: ['demo/'],
   'koa-compose': ['oidc/'],
   koa: ['app.ts', 'http/', 'demo/'],
   'koa-helmet': ['http/'],

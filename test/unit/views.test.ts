@@ -59,6 +59,16 @@ const hostile: { [K in keyof Views]: Views[K] } = {
   account_signed_out: {},
   logout: { action: HOSTILE, xsrf: HOSTILE, username: HOSTILE, clientName: HOSTILE },
   form_post: { action: HOSTILE, fields: [[HOSTILE, HOSTILE]], clientName: HOSTILE },
+  device: { action: '/device', xsrf: HOSTILE, error: HOSTILE },
+  device_confirm: {
+    action: '/device',
+    xsrf: HOSTILE,
+    userCode: HOSTILE,
+    address: HOSTILE,
+    clientName: HOSTILE,
+    scopes: [{ name: HOSTILE, description: HOSTILE }],
+  },
+  device_done: { denied: false, clientName: HOSTILE },
   logout_done: { clientName: HOSTILE, apps: [{ name: HOSTILE, state: 'silent' }] },
   error: { status: 400, title: HOSTILE, message: HOSTILE, id: HOSTILE, hint: HOSTILE },
 };

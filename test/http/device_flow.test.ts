@@ -1,0 +1,276 @@
+/**
+ * Device flow (RFC 8628): what the device asks and polls, what the person is shown and decides, in which a code is good
+ * once, for ten minutes, and hard to guess.
+ */
+import { decodeJwt } from 'jose';
+import request from 'supertest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { apps } from '../support/apps.ts';
+import { asApp, createPerson, interactionOf, type Person } from '../support/person.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+
+const grant_type = 'urn:ietf:params:oauth:grant-type:device_code';
+const tv = {
+  client_id: 'tv',
+  client_name: 'The television',
+  token_endpoint_auth_method: 'none',
+  redirect_uri: '',
+  redirect_uris: [],
+  response_types: [],
+  grant_types: [grant_type, 'refresh_token'],
+};
+const { api, spa } = apps;
+let server: TestServer;
+let other: TestServer;
+const clients = [tv, { ...tv, client_id: 'house-tv', first_party: true }, api, spa];
+beforeAll(async () => {
+  server = await startServer({ clients });
+  other = await startServer({ clients, beside: server });
+});
+afterEach(() => vi.useRealTimers());
+afterAll(async () => {
+  await other.close();
+  await server.close();
+});
+
+let people = 0;
+const somebody = () => createPerson(server, `person-${people++}`);
+
+interface Asked {
+  device_code: string;
+  user_code: string;
+  verification_uri: string;
+  verification_uri_complete: string;
+  expires_in: number;
+  interval: number;
+}
+async function ask(app = tv, scope = 'openid profile'): Promise<Asked> {
+  const { status, body } = await asApp(server, app, { scope }, '/device/auth');
+  expect(status).toBe(200);
+  return body;
+}
+const poll = (device_code: string, app = tv, at = server) => asApp(at, app, { grant_type, device_code });
+const errorOf = async (device_code: string) => (await poll(device_code)).body.error;
+
+const xsrfIn = ({ text }: request.Response) => /name="xsrf" value="([^"]+)"/.exec(text)?.[1] ?? '';
+async function enter({ agent }: Person, user_code: string, more: object = {}): Promise<request.Response> {
+  const xsrf = xsrfIn(await agent.get('/device').accept('html'));
+  return agent
+    .post('/device')
+    .accept('html')
+    .type('form')
+    .send({ xsrf, user_code, ...more });
+}
+/** Enters the code, says that the device is theirs, and signs in or up; returns where the browser is then. */
+async function goOn(person: Person, { user_code }: Asked): Promise<URL> {
+  const answer = await enter(person, user_code, { confirm: 'yes' });
+  expect(answer.status).toBe(303);
+  const uid = interactionOf(new URL(String(answer.headers.location), server.url)) ?? '';
+  const page = await person.agent.get(`/interaction/${uid}`);
+  if (!page.text.includes('current-password')) return new URL(`${server.url}/interaction/${uid}`);
+  return person.totpSecret ? person.signIn(uid) : person.signUp(uid);
+}
+/** As far as the page that says so. */
+async function connect(person: Person, asked: Asked): Promise<request.Response> {
+  let at = await goOn(person, asked);
+  for (let hop = 0; hop < 5; hop++) {
+    const uid = interactionOf(at);
+    if (uid) {
+      const { body } = await person.step(uid, 'consent', { decision: 'allow' });
+      at = new URL(body.location);
+      continue;
+    }
+    const page = await person.agent.get(at.pathname).accept('html');
+    if (page.status !== 303) return page;
+    at = new URL(String(page.headers.location), server.url);
+  }
+  throw new Error('no end is reached');
+}
+
+test('a device is connected: code, confirmation, login with both factors, consent, tokens that say so, refresh', async () => {
+  const asked = await ask();
+  expect(asked).toMatchObject({
+    user_code: expect.stringMatching(/^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/),
+    verification_uri: `${server.url}/device`,
+    verification_uri_complete: `${server.url}/device?user_code=${asked.user_code}`,
+    expires_in: 600,
+    interval: 5,
+  });
+  expect(await errorOf(asked.device_code)).toBe('authorization_pending');
+  const ada = somebody();
+  // As people type it.
+  const found = await enter(ada, asked.user_code.toLowerCase().replace('-', ' '));
+  expect(found.status).toBe(200);
+  for (const text of ['The television', asked.user_code, 'See your username', '127.0.0.1', 'Go on only if'])
+    expect(found.text).toContain(text);
+  expect(found.headers['cache-control']).toContain('no-store');
+  expect(found.headers['content-security-policy']).toContain("default-src 'none'");
+  const page = await connect(ada, asked);
+  expect(page.text).toContain('Your device is connected');
+  const { status, body } = await poll(asked.device_code, tv, other);
+  expect(status).toBe(200);
+  expect(decodeJwt(body.id_token)).toMatchObject({
+    aud: 'tv',
+    acr: 'urn:cypher:acr:mfa',
+    amr: ['pwd', 'otp', 'mfa'],
+    auth_time: expect.any(Number),
+  });
+  const me = await request(server.url).get('/me').auth(body.access_token, { type: 'bearer' });
+  expect(me.body.preferred_username).toBe(ada.username);
+  const refreshed = await asApp(other, tv, {
+    grant_type: 'refresh_token',
+    refresh_token: body.refresh_token,
+  });
+  expect(refreshed.status).toBe(200);
+  // Replayed after the retry's leeway: the family that began with the device code ends.
+  server.clock.advance(60);
+  await asApp(server, tv, { grant_type: 'refresh_token', refresh_token: body.refresh_token });
+  const last = { grant_type: 'refresh_token', refresh_token: refreshed.body.refresh_token };
+  expect((await asApp(server, tv, last)).body.error).toBe('invalid_grant');
+});
+
+test('who is signed in is asked no password, and an app of the house no consent; the question for the device stays', async () => {
+  const bob = somebody();
+  await bob.tokensFor(spa);
+  const asked = await ask({ ...tv, client_id: 'house-tv' });
+  expect((await enter(bob, asked.user_code)).text).toContain('Is this your device?');
+  const done = await enter(bob, asked.user_code, { confirm: 'yes' });
+  expect(done.text).toContain('Your device is connected');
+  expect((await poll(asked.device_code, { ...tv, client_id: 'house-tv' })).status).toBe(200);
+});
+
+test('of parallel polls through two instances one receives tokens, and they live; a later one ends them alone', async () => {
+  const cleo = somebody();
+  const elsewhere = await cleo.tokensFor(spa);
+  const asked = await ask();
+  await connect(cleo, asked);
+  const polls = await Promise.all(
+    Array.from({ length: 20 }, (_, index) => poll(asked.device_code, tv, index % 2 ? other : server)),
+  );
+  const granted = polls.filter(({ status }) => status === 200);
+  expect(granted).toHaveLength(1);
+  for (const { status, body } of polls.filter((each) => !granted.includes(each)))
+    expect.soft([status, body.error]).toEqual([400, 'invalid_grant']);
+  const tokens = granted[0]?.body;
+  const refresh = (app: typeof tv | typeof spa, refresh_token: string) =>
+    asApp(other, app, { grant_type: 'refresh_token', refresh_token });
+  const next = await refresh(tv, tokens.refresh_token);
+  expect(next.status).toBe(200);
+  server.clock.advance(1);
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  expect(await errorOf(asked.device_code)).toBe('invalid_grant');
+  expect((await refresh(tv, next.body.refresh_token)).body.error).toBe('invalid_grant');
+  expect((await refresh(spa, elsewhere.refresh_token)).status).toBe(200);
+});
+
+test('who polls faster than told is told to slow down, on whichever instance; others are not', async () => {
+  const [one, two] = [await ask(), await ask()];
+  expect(await errorOf(one.device_code)).toBe('authorization_pending');
+  expect((await poll(one.device_code, tv, other)).body.error).toBe('slow_down');
+  expect(await errorOf(two.device_code)).toBe('authorization_pending');
+  await new Promise((resolve) => setTimeout(resolve, 4100));
+  expect(await errorOf(one.device_code)).toBe('authorization_pending');
+  expect((await poll(one.device_code, { ...tv, client_id: 'house-tv' })).body.error).toBe('invalid_grant');
+});
+
+test('a refused device hears access_denied: at the first question and at the consent', async () => {
+  const dan = somebody();
+  const atOnce = await ask();
+  const refused = await enter(dan, atOnce.user_code, { abort: 'yes' });
+  expect(refused.text).toContain('was refused');
+  expect(await errorOf(atOnce.device_code)).toBe('access_denied');
+
+  const later = await ask();
+  const afterLogin = await goOn(dan, later);
+  const consent = await dan.agent.get(afterLogin.pathname);
+  const uid = interactionOf(new URL(String(consent.headers.location), server.url)) ?? '';
+  const { body } = await dan.step(uid, 'consent', { decision: 'deny' });
+  const page = await dan.agent.get(new URL(body.location).pathname).accept('html');
+  expect(page.text).toContain('was refused');
+  expect(await errorOf(later.device_code)).toBe('access_denied');
+});
+
+test('a user code is good once, for ten minutes; what is wrong with it is not told', async () => {
+  const [eve, fay] = [somebody(), somebody()];
+  const asked = await ask();
+  const old = await ask();
+  const both = await Promise.all(
+    [eve, fay].map(async (person) => enter(person, asked.user_code, { confirm: 'yes' })),
+  );
+  expect(both.filter(({ status }) => status === 303)).toHaveLength(1);
+  const tell = async (code: string) => {
+    const { status, text } = await enter(somebody(), code);
+    return [status, /role="alert">([^<]*)/.exec(text)?.[1]];
+  };
+  const wrong = [400, 'This code is wrong, was used before, or has expired.'];
+  expect(await tell(asked.user_code)).toEqual(wrong);
+  expect(await tell('BBBB-BBBB')).toEqual(wrong);
+  // The library's own clock, too.
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 601_000 });
+  expect(await tell(old.user_code)).toEqual(wrong);
+  expect(await errorOf(old.device_code)).toBe('expired_token');
+  vi.useRealTimers();
+});
+
+test('a forged form decides nothing, and a dump of the database holds nothing that can be polled with', async () => {
+  const asked = await ask();
+  const gil = somebody();
+  await enter(gil, asked.user_code);
+  const forged = await gil.agent
+    .post('/device')
+    .accept('html')
+    .type('form')
+    .send({ xsrf: 'x'.repeat(48), user_code: asked.user_code, confirm: 'yes' });
+  expect(forged.status).toBe(400);
+  await goOn(gil, asked);
+  const [{ hash } = { hash: '' }] = await server.database.query<{ hash: string }>(
+    `select id_hash as hash from records where model = 'DeviceCode' and user_code = $1`,
+    [asked.user_code.replace('-', '')],
+  );
+  const [{ text } = { text: '' }] = await server.database.query<{ text: string }>(
+    `select string_agg(value, ' ') as text from ephemeral`,
+  );
+  expect(text).toContain(hash);
+  expect(text).not.toContain(asked.device_code);
+  expect((await poll(`#${hash}`)).body.error).toBe('invalid_grant');
+});
+
+test('guesses are limited: by address, and from all addresses together', async () => {
+  const settings = { LIMIT_ADDRESS_PER_MINUTE: '5', TRUSTED_PROXIES: '127.0.0.1' };
+  const limited = await startServer({ clients, settings });
+  try {
+    const guess = async (address: string) => {
+      const agent = request.agent(limited.url);
+      const xsrf = xsrfIn(await agent.get('/device').accept('html'));
+      const post = agent.post('/device').accept('html').type('form').set('x-forwarded-for', address);
+      return (await post.send({ xsrf, user_code: 'BBBB-BBBB' })).status;
+    };
+    const statuses: number[] = [];
+    for (let index = 0; index < 6; index++) statuses.push(await guess('192.0.2.1'));
+    expect(statuses).toEqual([400, 400, 400, 400, 400, 429]);
+    let [number, last] = [0, 400];
+    for (; last === 400 && number < 400; number++)
+      last = await guess(`198.51.${number >> 8}.${number & 255}`);
+    expect([last, number]).toEqual([429, 296]);
+  } finally {
+    await limited.close();
+  }
+});
+
+test('disabled, signed out everywhere or signed out there before the poll: no tokens', async () => {
+  const hal = somebody();
+  const asked = await ask();
+  await connect(hal, asked);
+  await server.database.query('update accounts set disabled_at = $2 where username = $1', [
+    hal.username,
+    new Date(server.clock.now()),
+  ]);
+  expect(await errorOf(asked.device_code)).toBe('invalid_grant');
+
+  const ida = somebody();
+  const second = await ask();
+  await connect(ida, second);
+  const xsrf = xsrfIn(await ida.agent.get('/session/end').accept('html'));
+  await ida.agent.post('/session/end/confirm').type('form').send({ xsrf, logout: 'yes' });
+  expect(await errorOf(second.device_code)).toBe('invalid_grant');
+});
