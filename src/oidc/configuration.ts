@@ -126,7 +126,6 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     acrValues: [mfaAcr],
     // A client has `code` unless its entry names others.
     responseTypes,
-
     allowOmittingSingleRegisteredRedirectUri: false,
     subjectTypes: ['public', 'pairwise'],
     pairwiseIdentifier: async (_ctx, accountId, client) => deps.pairwise(accountId, client),

@@ -43,6 +43,25 @@ const introspected = async (at: TestServer, app: App, token: string) =>
   (await asApp(at, app, { token }, '/token/introspection')).body;
 const me = (token: string) => request(server.url).get('/me').auth(token, { type: 'bearer' });
 
+test('ID tokens by every algorithm that discovery names, for an app that registered it', async () => {
+  const { body } = await request(server.url).get('/.well-known/openid-configuration');
+  const algs = body.id_token_signing_alg_values_supported as string[];
+  expect(algs).toEqual(expect.arrayContaining(['RS256', 'ES256']));
+  const apps = algs.map((alg) => ({
+    ...intranet,
+    client_id: `by-${alg}`,
+    id_token_signed_response_alg: alg,
+  }));
+  const alone = await startServer({ clients: apps });
+  for (const app of apps) {
+    const { id_token } = await createPerson(alone, `for-${app.client_id}`.toLowerCase()).tokensFor(app);
+    expect(decodeProtectedHeader(id_token).alg).toBe(app.id_token_signed_response_alg);
+    const keys = createRemoteJWKSet(new URL(`${alone.url}/jwks`));
+    expect((await jwtVerify(id_token, keys, { issuer: alone.url })).payload.aud).toBe(app.client_id);
+  }
+  await alone.close();
+});
+
 test('userinfo as a signed JWT, for an app that registered so', async () => {
   const { access_token } = await ada.tokensFor(signedInfo, { scope: 'openid profile' });
   const answer = await me(access_token);
