@@ -68,6 +68,12 @@ export function createMetrics() {
     buckets: latencySeconds,
     registers,
   });
+  // Looked up once: every statement is observed.
+  const outcomesOf = (store: string) => ({
+    ok: storage.labels(store, 'ok'),
+    error: storage.labels(store, 'error'),
+  });
+  const storageBy = { postgresql: outcomesOf('postgresql'), redis: outcomesOf('redis') };
   return {
     registry,
     steps,
@@ -80,7 +86,7 @@ export function createMetrics() {
     deliveries,
     /** For storage/: called with the seconds that each call took. */
     observeStorage: (store: 'postgresql' | 'redis', seconds: number, ok: boolean): void =>
-      storage.observe({ store, outcome: ok ? 'ok' : 'error' }, seconds),
+      storageBy[store][ok ? 'ok' : 'error'].observe(seconds),
     /** Reads the pool and the cache's state whenever the metrics are read. */
     watch(pool: () => PoolState, cacheDegraded: () => boolean): void {
       new Gauge({

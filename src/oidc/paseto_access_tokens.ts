@@ -12,7 +12,13 @@ import type { Tokens } from '../tokens/tokens.ts';
 import { familyInQuestion, type InFamily, refreshTokenInQuestion } from './family.ts';
 import { createJwtAccessTokens, isMarkedJwt, letJwtsThrough } from './jwt_access_tokens.ts';
 import { isPairwise, type Pairwise } from './pairwise.ts';
-import { type AccessTokenPayload, fromClaims, type OpenedClaims, toClaims } from './token_claims.ts';
+import {
+  type AccessTokenPayload,
+  audienceOf,
+  fromClaims,
+  type OpenedClaims,
+  toClaims,
+} from './token_claims.ts';
 
 export interface AccessTokenDeps {
   issuer: string;
@@ -83,7 +89,7 @@ function override(provider: Provider, Model: AccessTokenClass, kind: string, dep
       form === 'jwt' ? jwts.open(value, options) : tokens.open(form, value, options),
     )) as OpenedClaims | undefined;
     // A token for an API in one form is not taken in the other one.
-    if (claims?.kind !== kind || kindFor(fromClaims(claims).aud) !== form) return undefined;
+    if (claims?.kind !== kind || kindFor(audienceOf(claims)) !== form) return undefined;
     if (!(await isClient(claims.client_id))) return undefined;
     if (await revocations.anyRevoked(revocations.subjectsOf(claims))) return undefined;
     const accountId = form === 'access' ? claims.sub : await accountBehind(provider, claims);
@@ -109,16 +115,16 @@ async function accountBehind(provider: Provider, { sub, grant, client_id }: Open
   return (await provider.Grant.find(grant))?.accountId;
 }
 
-const openedTokens = new WeakMap<object, Map<string, Promise<unknown>>>();
+const openedTokens = new WeakMap<object, { token: string; opening: Promise<unknown> }>();
 
 /** The library asks each model in turn whether a token is one of its own: it is opened once for all of them. */
 function onceInRequest<T>(token: string, open: () => Promise<T>): Promise<T> {
   const ctx = ProviderClass.ctx;
   if (!ctx) return open();
-  const opened = openedTokens.get(ctx) ?? new Map<string, Promise<unknown>>();
-  openedTokens.set(ctx, opened);
-  const opening = (opened.get(token) as Promise<T> | undefined) ?? open();
-  opened.set(token, opening);
+  const last = openedTokens.get(ctx);
+  if (last?.token === token) return last.opening as Promise<T>;
+  const opening = open();
+  openedTokens.set(ctx, { token, opening });
   return opening;
 }
 

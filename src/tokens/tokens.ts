@@ -202,6 +202,8 @@ export function createTokens({ issuer, keyset: first, lookForKeys, now }: Tokens
 
   async function codecFoundFor(kind: TokenKind, footer: string): Promise<Codec | undefined> {
     if (footer.length !== forms[kind].footerLength) return undefined;
+    // The library asks whether an access token is a refresh token: a key of another kind is known, and the wrong one.
+    if (Object.values(forms).some(({ byFooter }) => byFooter.has(footer))) return undefined;
     await lookForKeys?.();
     return forms[kind].byFooter.get(footer);
   }
