@@ -3,14 +3,13 @@
  * works in the order of the list below, and ends with one line a goal. What a work measures is in works/; what is
  * measured, in subjects/; nothing here is imported by the server or its tests.
  */
-import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { leaveServerCore, placement } from './cores.ts';
 import { createOpaqueClients } from './opaque_clients.ts';
 import { readOptions } from './options.ts';
 import { installPeers } from './peers/install.ts';
-import { plot } from './plot.ts';
 import { createProgress } from './progress.ts';
+import { record } from './record.ts';
 import { describe, markdownTable, verdicts } from './report.ts';
 import { buildStage } from './stage.ts';
 import { startBare } from './subjects/bare.ts';
@@ -85,10 +84,13 @@ try {
   await takeDown();
 }
 
-const table = markdownTable(results);
-if (options.plot) writeFileSync(options.plot, plot(results));
-if (options.markdown) writeFileSync(options.markdown, table);
-else print(`\n${table}`);
+print(`\n${markdownTable(results)}`);
+if (options.record)
+  record(
+    machine,
+    results,
+    works.map(({ name }) => name),
+  );
 if (options.json)
   process.stdout.write(`${JSON.stringify({ machine, placement, manner, results }, null, 2)}\n`);
 else print(verdicts(results).join('\n'));

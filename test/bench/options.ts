@@ -7,15 +7,13 @@ export interface Options {
   quick: boolean;
   /** Names of works; all where empty. */
   only: string[];
-  /** Where the table is written; to stdout where absent. */
-  markdown: string | undefined;
-  /** Where the plot is written; nowhere where absent. */
-  plot: string | undefined;
+  /** Whether the README's table and plot are to have the results. */
+  record: boolean;
   rounds: number;
   blockSeconds: number;
 }
 
-const usage = `npm run bench -- [--quick] [--json] [--only name,name] [--markdown file] [--plot file]`;
+const usage = `npm run bench -- [--quick] [--json] [--only name,name] [--record]`;
 
 /** Ends the process with the usage and the names of the works where the arguments make no sense. */
 export function readOptions(works: string[]): Options {
@@ -25,19 +23,18 @@ export function readOptions(works: string[]): Options {
         json: { type: 'boolean', default: false },
         quick: { type: 'boolean', default: false },
         only: { type: 'string', default: '' },
-        markdown: { type: 'string' },
-        plot: { type: 'string' },
+        record: { type: 'boolean', default: false },
       },
     });
     const only = values.only.split(',').filter((name) => name !== '');
     const unknown = only.filter((name) => !works.includes(name));
+    if (values.quick && values.record) throw new Error('a --quick run has no figures to quote');
     if (unknown.length > 0) throw new Error(`no work is called ${unknown.join(', ')}`);
     return {
       json: values.json,
       quick: values.quick,
       only,
-      markdown: values.markdown,
-      plot: values.plot,
+      record: values.record,
       rounds: values.quick ? 2 : 5,
       blockSeconds: values.quick ? 2 : 4,
     };

@@ -38,19 +38,28 @@ export const verdicts = (results: Result[]): string[] =>
 const verdict = (work: string, { goal, figure, met }: Goal): string =>
   `${met ? 'met   ' : 'MISSED'}  ${work.padEnd(18)} ${goal}: ${figure}`;
 
-/** The table, Markdown. */
+/** The table, Markdown: what an operation costs here and at the peers, and what became of the goals. */
 export function markdownTable(results: Result[]): string {
-  const rows = results.flatMap(({ title, figures, goals }) => {
-    const cost = figures[0] ? `${ms(totalMs(figures[0]))} ms` : '';
+  const rows = results.flatMap(({ title, figures: [own, ...peers], goals }) => {
+    const cells = [
+      title,
+      own ? cost(own) : '',
+      peers.map((peer) => `${peer.name}: ${cost(peer)}`).join('; '),
+    ];
     return goals.map(
       ({ goal, figure, met }, index) =>
-        `| ${index === 0 ? title : ''} | ${index === 0 ? cost : ''} | ${goal} | ${figure} | ${met ? 'met' : '**missed**'} |`,
+        `| ${(index === 0 ? cells : ['', '', '']).join(' | ')} | ${goal} | ${figure} | ${met ? 'met' : '**missed**'} |`,
     );
   });
-  return ['| work | CPU each | goal | measured | |', '| --- | --- | --- | --- | --- |', ...rows, ''].join(
-    '\n',
-  );
+  return [
+    '| work | CPU each | at the peers | goal | measured | |',
+    '| --- | --- | --- | --- | --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
 }
+
+const cost = (figures: Figures): string => `${ms(totalMs(figures))} ms`;
 
 /** CPU milliseconds of all parts. */
 export const totalMs = ({ cpuMs }: Figures): number => cpuMs.server + cpuMs.postgres + cpuMs.redis;
