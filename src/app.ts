@@ -27,7 +27,7 @@ import { securityHeaders } from './http/headers.ts';
 import type { Metrics } from './http/metrics.ts';
 import { sameOriginOnly } from './http/origin.ts';
 import { createOutgoing } from './http/outgoing.ts';
-import { createAddressLimit, createGuessLimit, createPace } from './http/rate_limit.ts';
+import { createAddressLimit, createGuessLimit, createPace, limitBeginnings } from './http/rate_limit.ts';
 import { createRequestIdentity } from './http/request.ts';
 import { createSite } from './http/site.ts';
 import { createViews } from './http/views.ts';
@@ -110,6 +110,8 @@ export interface App {
 /** How long the page after a sign-out waits for the apps' first answers. */
 const signOutWaitMs = 2500;
 
+/** How many sign-ins an address may begin for each that it may go on with. */
+const beginningsPerAttempt = 60;
 /** A device's code is one of 2.5 × 10¹⁰ and lives for ten minutes: one guess in eight million may then meet it. */
 const userCodeGuessesPerMinute = 300;
 
@@ -365,6 +367,11 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     createGuessLimit(cache, userCodeGuessesPerMinute, 'user codes'),
   ];
   for (const limit of guesses) app.use(postsTo('/device', limit));
+  app.use(
+    limitBeginnings(
+      createAddressLimit(cache, beginningsPerAttempt * config.LIMIT_ADDRESS_PER_MINUTE, 'begun'),
+    ),
+  );
   // Apps and APIs ask a hundred times as often as people: their endpoints are looked for first.
   app.use(oidc);
   app.use(assets.middleware);

@@ -21,7 +21,7 @@ export interface ChangeDeps {
   proofs: Pick<Proofs, 'spend' | 'seconds'>;
   revocations: Pick<Revocations, 'endAccount'>;
   database: Database;
-  ephemeral: Pick<Ephemeral, 'get' | 'set'>;
+  ephemeral: Pick<Ephemeral, 'get' | 'put'>;
 }
 
 export interface Changes {
@@ -50,7 +50,7 @@ export function createChanges(deps: ChangeDeps): Changes {
       const { response, keyId } = await opaque.registerInit(request, jti);
       // Of a proof's registrations all are made with one OPAQUE key, so that the one that is finished names the right one.
       const bound = await ephemeral.get(keyOf(jti));
-      if (bound === undefined) await ephemeral.set(keyOf(jti), keyId, proofs.seconds);
+      if (bound === undefined) await ephemeral.put(keyOf(jti), keyId, proofs.seconds);
       else if (bound !== keyId) throw proofRequired();
       return { response };
     },

@@ -26,6 +26,17 @@ export function createAddressLimit(cache: Cache, perMinute: number, what = 'addr
 }
 
 /**
+ * `limit` for what anybody may have kept here by an anonymous request: sign-ins that are begun, pushed requests, device
+ * codes. People of one office begin many, a flood from one address is stopped.
+ */
+export function limitBeginnings(limit: Middleware): Middleware {
+  const beginnings = new Set(['/auth', '/request', '/device/auth', '/backchannel']);
+  // Routers take `/Auth/` for the same.
+  const pathOf = (path: string) => path.toLowerCase().replace(/\/$/, '');
+  return (ctx, next) => (beginnings.has(pathOf(ctx.path)) ? limit(ctx, next) : next());
+}
+
+/**
  * At most `perMinute` wrong guesses a minute from all addresses together: past that every guess is answered 429, the
  * right one too. A guess is wrong where what follows has left `ctx.state.wrongGuess`.
  */

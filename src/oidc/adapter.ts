@@ -85,7 +85,7 @@ function ephemeralAdapter(model: string, ephemeral: Ephemeral): Partial<Adapter>
   const key = (id: string) => `${model}:${sha256(id)}`;
   return {
     upsert: (id, { jti: _, ...payload }, expiresIn = 0) =>
-      ephemeral.set(key(id), JSON.stringify(withoutSessionId(payload)), expiresIn),
+      ephemeral.put(key(id), JSON.stringify(withoutSessionId(payload)), expiresIn),
     async find(id) {
       const text = await ephemeral.get(key(id));
       return text === undefined ? undefined : { ...(JSON.parse(text) as AdapterPayload), jti: id };

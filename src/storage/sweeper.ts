@@ -5,9 +5,10 @@
  */
 import type { Log } from '../lib/log.ts';
 import type { Database } from './database.ts';
+import { interactionKeys, mostInteractions } from './ephemeral.ts';
 
 /** How often an instance sweeps: several times within the shortest life, so that what is live is most of each table. */
-export const sweepEveryMs = 5_000;
+export const sweepEveryMs = 3_000;
 
 /** Tables with an `expires_at`, but for refresh families: see below. */
 const tables = [
@@ -20,30 +21,39 @@ const tables = [
   'deliveries',
 ] as const;
 
-const batchRows = 500;
+const batchRows = 1000;
 const batchFamilies = 200;
 const batchTokensOfFamily = 100;
 
+/** How many rows went, told in one row. */
+const counted = (deletion: string) =>
+  `with gone as (${deletion} returning 1) select count(*)::int as rows from gone`;
+
 const expiredOf = (table: string, limit: number) =>
-  `delete from ${table} where ctid = any(array(
-     select ctid from ${table} where expires_at < $1 order by expires_at limit ${limit} for update skip locked))
-   returning 1 as gone`;
+  counted(`delete from ${table} where ctid = any(array(
+     select ctid from ${table} where expires_at < $1 order by expires_at limit ${limit} for update skip locked))`);
 
 /**
  * Of refresh tokens the family's end decides, for a used token must be known while its family lives. They go before it:
  * a family may have thousands, and two hundred of those would be too much for one statement's cascade. Family by family,
  * so that a planner without statistics, too, goes by the index.
  */
-const tokensOfExpiredFamilies = `delete from refresh_tokens where ctid = any(array(
+const tokensOfExpiredFamilies = counted(`delete from refresh_tokens where ctid = any(array(
      select t.ctid from (
        select id from refresh_families where expires_at < $1 order by expires_at limit ${batchFamilies}) f
      cross join lateral (
        select ctid from refresh_tokens where family_id = f.id limit ${batchTokensOfFamily} for update skip locked) t
-     limit ${batchRows}))
-   returning 1 as gone`;
+     limit ${batchRows}))`);
+
+/** All interactions live equally long: those that end first were begun first. */
+const endOfOldest = `select expires_at as end from ephemeral where key like '${interactionKeys}%'
+   order by expires_at desc offset ${mostInteractions} limit 1`;
+const oldestInteractions = counted(`delete from ephemeral where ctid = any(array(
+     select ctid from ephemeral where key like '${interactionKeys}%' and expires_at <= $1
+     order by expires_at limit ${batchRows} for update skip locked))`);
 
 export interface Sweeper {
-  /** Deletes all that has expired by now. Returns how many rows. */
+  /** Deletes all that has expired by now, and interactions that are too many. Returns how many rows. */
   sweep(): Promise<number>;
   start(everyMs: number): void;
   stop(): void;
@@ -53,16 +63,26 @@ export interface Sweeper {
 export function createSweeper({ query, maintain }: Database, log: Log, now: () => number): Sweeper {
   let timer: NodeJS.Timeout | undefined;
 
-  const deleteBatch = async (text: string): Promise<number> => (await query(text, [new Date(now())])).length;
+  const deleteBatch = async (text: string, before = new Date(now())): Promise<number> =>
+    (await query<{ rows: number }>(text, [before]))[0]?.rows ?? 0;
 
-  async function sweepTable(table: string): Promise<number> {
+  async function sweepTable(table: string, deletion: string, before?: Date): Promise<number> {
     for (let total = 0; ; ) {
-      const gone = await deleteBatch(expiredOf(table, batchRows));
+      const gone = await deleteBatch(deletion, before);
       total += gone;
       if (gone === batchRows) continue;
       await reuseSpace(table, total);
       return total;
     }
+  }
+
+  /** Looks closely only where the table may hold so many. */
+  async function sweepInteractions(): Promise<number> {
+    const many = await query(
+      `select 1 from pg_stat_user_tables where relid = 'ephemeral'::regclass and n_live_tup > ${mostInteractions}`,
+    );
+    const [oldest] = many.length > 0 ? await query<{ end: Date }>(endOfOldest) : [];
+    return oldest ? sweepTable('ephemeral', oldestInteractions, oldest.end) : 0;
   }
 
   async function sweepFamilies(): Promise<number> {
@@ -88,7 +108,7 @@ export function createSweeper({ query, maintain }: Database, log: Log, now: () =
     if (deleted === 0) return;
     const worthIt = await query(
       `select 1 from pg_stat_user_tables
-       where relid = $1::regclass and n_dead_tup + $2::int > 500 + n_live_tup * 0.1`,
+       where relid = $1::regclass and n_dead_tup + $2::int > 500 + n_live_tup * 0.05`,
       [table, deleted],
     );
     if (worthIt.length > 0) await maintain(`vacuum (skip_locked) ${table}`);
@@ -96,8 +116,8 @@ export function createSweeper({ query, maintain }: Database, log: Log, now: () =
 
   async function sweep(): Promise<number> {
     let total = 0;
-    for (const table of tables) total += await sweepTable(table);
-    return total + (await sweepFamilies());
+    for (const table of tables) total += await sweepTable(table, expiredOf(table, batchRows));
+    return total + (await sweepInteractions()) + (await sweepFamilies());
   }
 
   return {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createLog } from '../../src/lib/log.ts';
 import { createRefreshStore } from '../../src/refresh/store.ts';
+import { interactionKeys, mostInteractions } from '../../src/storage/ephemeral.ts';
 import { createSweeper } from '../../src/storage/sweeper.ts';
 import { openStores } from '../support/stores.ts';
 
@@ -93,6 +94,29 @@ test('a family of thousands of tokens goes in batches, and its space is used aga
   // What is at the end of the file is given back.
   expect(Number(await size())).toBeLessThan(20_000);
 });
+
+test('Load and rubbish: of a flood of sign-ins that nobody goes on with the latest are kept, and what else is short-lived', async () => {
+  const { query } = stores.database;
+  await query('delete from ephemeral');
+  const begun = (from: number, to: number) =>
+    query(
+      `insert into ephemeral (key, value, expires_at)
+       select '${interactionKeys}' || n, '{}', $1::timestamptz + n * interval '1 ms' from generate_series($2::int, $3::int) n`,
+      [new Date(stores.now() + 600_000), from, to],
+    );
+  await query(`insert into ephemeral (key, value, expires_at) values ('ke2:somebody', '', $1)`, [
+    new Date(stores.now() + 1000),
+  ]);
+  for (let from = 1; from <= mostInteractions + 5000; from += 5000) await begun(from, from + 4999);
+  const kept = async () => {
+    await sweeper().sweep();
+    return count('ephemeral');
+  };
+  await expect.poll(kept, { timeout: 10_000 }).toBe(mostInteractions + 1);
+  const [oldest] = await query(`select key from ephemeral where key = '${interactionKeys}5001'`);
+  expect(oldest).toBeDefined();
+  await query('delete from ephemeral');
+}, 60_000);
 
 test('sweepers on several instances share the work', async () => {
   await stores.database.query(
