@@ -6,7 +6,7 @@
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Failures } from '../accounts/failures.ts';
 import type { Admission } from '../lib/admission.ts';
-import { randomId, type Sealer } from '../lib/crypto.ts';
+import { type Sealer, sha256 } from '../lib/crypto.ts';
 import { AppError, invalidRequest } from '../lib/errors.ts';
 import type { Opaque } from '../opaque/opaque.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
@@ -103,7 +103,8 @@ export function createPasswords(deps: PasswordDeps): Passwords {
     registerInit: (uid, username, request) =>
       admission.admit(async () => {
         const { key } = accounts.parseUsername(username);
-        const credentialId = randomId();
+        // The same in every try of this sign-up: whichever answer is finished, in two tabs perhaps, its record fits it.
+        const credentialId = sha256(`sign-up ${uid} ${key}`).slice(0, 24);
         const { response, keyId } = await opaque.registerInit(request, credentialId);
         const state: SignUpState = { usernameKey: key, credentialId, opaqueKeyId: keyId };
         await ephemeral.put(`sign-up:${uid}`, JSON.stringify(state), signUpSeconds);

@@ -1,6 +1,8 @@
 /** No step can be left out, no spelling makes a second account, and only a finished sign-up tells that a name is taken. */
 import { createECDH } from 'node:crypto';
+import { IdentityMemHardFn } from '@cloudflare/opaque-ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startRegistration } from '../../src/browser/opaque_client.ts';
 import { apps } from '../support/apps.ts';
 import { createPerson, interactionOf } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -119,4 +121,16 @@ test('a sign-up is finished once, for the name it was begun with', async () => {
   expect(again.status).toBe(400);
   const rows = await server.database.query("select id from accounts where username_key like 'frank%'");
   expect(rows).toHaveLength(1);
+});
+
+test('OPAQUE: a sign-up that was begun twice, in two tabs, can be finished from either, and its password works', async () => {
+  const gina = createPerson(server, 'gina');
+  const uid = await begin(gina);
+  const first = await startRegistration(gina.password, IdentityMemHardFn);
+  const init = (request: string) => gina.step(uid, 'register/init', { username: 'gina', request });
+  const answer = await init(first.request);
+  await init((await startRegistration('another password', IdentityMemHardFn)).request);
+  const record = await first.finish(answer.body.response);
+  expect((await gina.step(uid, 'register/finish', { username: 'gina', record })).status).toBe(200);
+  expect((await gina.loginInit(await begin(gina))).ke3).toBeDefined();
 });
