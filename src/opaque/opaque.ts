@@ -98,6 +98,7 @@ export interface OpaqueDeps {
   lookForVersions?: () => Promise<void>;
 }
 
+/** The server's side, with one set of versions at a time. */
 export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
   const { fakeKeys, unknownNameKey, lookForVersions } = deps;
   const fakeServer = createServer(fakeKeys);

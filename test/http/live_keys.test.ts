@@ -36,6 +36,7 @@ test('replaced keys sign by their order, verify while they are there, and are pu
   const IdToken = provider.IdToken as unknown as IdTokenModel;
   const issue = async () => {
     const token = new IdToken({ sub: 'ada' }, { ctx: { oidc: { provider, client } }, client });
+    token.set('sub', 'ada');
     const jwt = await token.issue({ use: 'idtoken' });
     return { jwt, kid: JSON.parse(Buffer.from(jwt.split('.')[0] ?? '', 'base64url').toString()).kid };
   };
