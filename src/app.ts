@@ -47,16 +47,18 @@ import { createSealer } from './lib/crypto.ts';
 import type { Log } from './lib/log.ts';
 import { accountSignInPath } from './oidc/account_client.ts';
 import { createAdapter } from './oidc/adapter.ts';
+import { createApprovals } from './oidc/approvals.ts';
 import { describeDetails } from './oidc/authorization_details.ts';
 import { metadataFaults } from './oidc/client_model.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { lifeSeconds } from './oidc/life.ts';
 import { createProviderPages } from './oidc/pages.ts';
 import { createPairwise } from './oidc/pairwise.ts';
+import { createPings } from './oidc/pings.ts';
 import { leastPollSeconds } from './oidc/polling.ts';
 import { createOidc } from './oidc/provider.ts';
 import { createRecordStore } from './oidc/record_store.ts';
-import { describeScope } from './oidc/scopes.ts';
+import { describeScope, describeScopes } from './oidc/scopes.ts';
 import { createSignedIn } from './oidc/signed_in.ts';
 import { createSignedOut } from './oidc/signed_out.ts';
 import { createOpaque } from './opaque/opaque.ts';
@@ -175,6 +177,8 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   /** Addresses of a file that is being checked: the check may have to ask there. */
   let proposed = new Set<string>();
 
+  const deliveryStore = createDeliveryStore(database, now);
+  const pings = createPings({ sealer, hold: deliveryStore.hold });
   const secureCookies = config.ISSUER.startsWith('https:');
   const signedOut = createSignedOut(cookieNames(secureCookies).signedOut, secureCookies);
   const {
@@ -204,6 +208,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       signedOut,
       appsAfterSignOut: (uid) => deliveries.afterSignOut(uid, signOutWaitMs),
     }),
+    holdPing: pings.hold,
     pollsTooSoon: createPace(cache, leastPollSeconds, 'poll'),
     outgoing: createOutgoing({
       mayBePrivate: async (url) => proposed.has(url) || registry.isOperatorsAddress(url),
@@ -227,8 +232,11 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   });
   signedOut.noteAt(provider);
   const deliveries = createDeliveries({
-    store: createDeliveryStore(database, now),
-    send: ({ clientId, accountId, sid }) => sendLogout(clientId, accountId, sid),
+    store: deliveryStore,
+    send: ({ kind, clientId, accountId, sid, sealed }) =>
+      kind === 'logout'
+        ? sendLogout(clientId, accountId, sid)
+        : pings.send(provider, { clientId, about: sid, sealed }),
     onOutcome(outcome, { kind, clientId, accountId, attempt }) {
       metrics.deliveries.inc({ kind, outcome });
       if (outcome !== 'failed')
@@ -302,6 +310,16 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     now,
   });
   const recoveryCodesLeft = (accountId: string) => totp.recoveryCodesLeft(database.query, accountId);
+  const approvals =
+    config.CIBA === 'on'
+      ? createApprovals({
+          provider,
+          records,
+          resources: config.resources,
+          releasePing: deliveryStore.release,
+          now,
+        })
+      : undefined;
   const account = createAccountRoutes({
     signedIn,
     signInPath: accountSignInPath(config.ISSUER),
@@ -310,6 +328,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       recoveryCodesLeft,
       clientOf: interactions.clientOf,
       describeScope,
+      requestsOf: async (accountId) => (await approvals?.waiting(accountId))?.length,
       now,
     }),
     render: views.render,
@@ -327,6 +346,15 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     }),
     totp,
     recoveryCodesLeft,
+    requests: approvals && {
+      approvals,
+      clientOf: interactions.clientOf,
+      describeScopes,
+      sessionOf: sessions.byUid,
+      secondFactor,
+      totp,
+      database,
+    },
     secureCookies,
     sameOriginOnly: sameOriginOnly(config.ISSUER),
     addressLimit: perAddress,

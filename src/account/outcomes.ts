@@ -12,7 +12,8 @@ export type AccountAction =
   | 'password/init'
   | 'password/finish'
   | 'authenticator'
-  | 'recovery-codes';
+  | 'recovery-codes'
+  | 'requests';
 
 export interface AccountOutcome {
   action: AccountAction;
@@ -34,6 +35,7 @@ const events: Partial<Record<AccountAction, AuditEventName>> = {
   'password/finish': 'password.changed',
   authenticator: 'totp.replaced',
   'recovery-codes': 'recovery_codes.replaced',
+  requests: 'request.answered',
 };
 
 /** The event of an outcome; undefined where it is of no interest to security. */

@@ -11,17 +11,20 @@ export interface OverviewDeps {
   /** Undefined for an app that is not registered any more: it has no access. */
   clientOf(clientId: string): Promise<{ name: string; firstParty: boolean } | undefined>;
   describeScope(scope: string): string;
+  /** How many requests wait for an answer; undefined where apps may not ask from elsewhere. */
+  requestsOf(accountId: string): Promise<number | undefined>;
   now: () => number;
 }
 
 export function createOverview(deps: OverviewDeps) {
-  const { access, recoveryCodesLeft, clientOf, describeScope, now } = deps;
+  const { access, recoveryCodesLeft, clientOf, describeScope, requestsOf, now } = deps;
   const moment = (then: number): Moment => ({ iso: new Date(then).toISOString(), words: ago(then, now()) });
 
   return async function overview({ account, sessionUid }: SignedIn): Promise<Views['account']> {
-    const [{ sessions, apps }, left] = await Promise.all([
+    const [{ sessions, apps }, left, requests] = await Promise.all([
       access.of(account.id),
       recoveryCodesLeft(account.id),
+      requestsOf(account.id),
     ]);
     const named = await Promise.all(
       apps
@@ -32,6 +35,7 @@ export function createOverview(deps: OverviewDeps) {
       username: account.username,
       email: account.email,
       recoveryCodesLeft: left,
+      requests,
       sessions: sessions.map(({ uid, userAgent, address, createdAt, lastSeenAt }) => ({
         id: uid,
         device: deviceInWords(userAgent),

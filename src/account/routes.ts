@@ -11,11 +11,14 @@ import type { Access } from './access.ts';
 import { createBrowserCookies } from './browser_cookies.ts';
 import { type ChangeRouteDeps, mountChanges } from './change_routes.ts';
 import { createPipeline, type PipelineDeps } from './pipeline.ts';
+import { mountRequests, type RequestRouteDeps } from './request_routes.ts';
 
 export interface AccountRouteDeps extends PipelineDeps, Omit<ChangeRouteDeps, 'cookies'> {
   overview(who: SignedIn): Promise<Views['account']>;
   access: Omit<Access, 'of'>;
   secureCookies: boolean;
+  /** Undefined where apps may not ask from elsewhere. */
+  requests: RequestRouteDeps | undefined;
 }
 
 export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
@@ -68,5 +71,6 @@ export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
   });
 
   mountChanges(pipeline, { ...deps, cookies });
+  if (deps.requests) mountRequests(pipeline, cookies, deps.requests);
   return router.routes() as Middleware;
 }

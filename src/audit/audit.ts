@@ -24,6 +24,7 @@ export type AuditEventName =
   | 'session.ended'
   | 'logout.delivered'
   | 'logout.given_up'
+  | 'request.answered'
   | 'ping.delivered'
   | 'ping.given_up'
   | 'account.disabled'

@@ -79,6 +79,8 @@ export const settingsSchema = z.object({
     .optional(),
   /** PEM certificates of the CAs that issue clients' certificates. */
   CLIENT_CA: z.string().transform(parseCertificates).optional(),
+  /** Whether apps may ask for a person's answer from elsewhere (OpenID CIBA). */
+  CIBA: z.enum(['on', 'off'], { error: 'must be on or off' }).default('off'),
   LIMIT_ADDRESS_PER_MINUTE: wholeNumber(1, 1_000_000, 'must be a whole number from 1 on').default(10),
   LIMIT_ACCOUNT_FAILURES: wholeNumber(1, 1000, 'must be a whole number from 1 to 1000').default(5),
   SESSION_IDLE_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(3600),

@@ -3,14 +3,14 @@
  * migrations/0005_deliveries.sql), in the same transaction, so that a crash loses none. Taking a row schedules its next
  * attempt: whoever takes it and dies has left it to the others.
  */
-import type { Database } from '../storage/database.ts';
+import type { Database, Query } from '../storage/database.ts';
 
 export interface Delivery {
   id: string;
   kind: 'logout' | 'ping';
   clientId: string;
   accountId: string;
-  /** What the app knows the session by. */
+  /** What the app knows the session by; of a message that was held: what it is about. */
   sid: string | undefined;
   /** What is sent, sealed. */
   sealed: Buffer | undefined;
@@ -28,16 +28,30 @@ export interface ToldApp {
   tried: boolean;
 }
 
+export interface HeldMessage {
+  clientId: string;
+  accountId: string;
+  about: string;
+  sealed: Buffer;
+}
+
 export interface DeliveryStore {
   /** Takes what is due, at most `limit`; no other instance takes it before its next attempt. */
   take(limit: number): Promise<Delivery[]>;
   /** Notes the outcome of an attempt: `waiting` for another one. */
   note(id: string, state: DeliveryState, answer: string): Promise<void>;
   ofSession(sessionUid: string): Promise<ToldApp[]>;
+  /** Keeps a message to an app that waits until `release`; `about` names what it is about. */
+  hold(message: HeldMessage): Promise<void>;
+  /** Lets it go, in the transaction of `query`. */
+  release(query: Query, about: string): Promise<void>;
 }
 
 /** How long after each attempt the next one follows, in seconds: ten minutes in all, longer than an app's restart. */
 const pausesSeconds = [10, 20, 40, 80, 160, 290];
+
+/** As long as the trigger keeps those of sessions. */
+const keptMs = 86_400_000;
 
 export const mostAttempts = pausesSeconds.length + 1;
 
@@ -80,6 +94,20 @@ export function createDeliveryStore({ query }: Database, now: () => number): Del
         state,
         answer.slice(0, 300),
       ]);
+    },
+    async hold({ clientId, accountId, about, sealed }) {
+      const at = now();
+      await query(
+        `insert into deliveries (kind, client_id, account_id, sid, sealed, next_attempt_at, created_at, expires_at)
+         values ('ping', $1, $2, $3, $4, 'infinity', $5, $6)`,
+        [clientId, accountId, about, sealed, new Date(at), new Date(at + keptMs)],
+      );
+    },
+    async release(within, about) {
+      await within(
+        `update deliveries set next_attempt_at = $2 where kind = 'ping' and sid = $1 and attempts = 0`,
+        [about, new Date(now())],
+      );
     },
     async ofSession(sessionUid) {
       const rows = await query<{ client_id: string; state: DeliveryState; tried: boolean }>(

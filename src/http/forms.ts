@@ -74,5 +74,10 @@ export const bodies = {
   passwordFinish: z.object({ record: opaqueMessage }),
   session: z.object({ session: text(64) }),
   client: z.object({ client: text(255) }),
+  request: z.object({
+    request: text(64),
+    decision: z.enum(['allow', 'deny'], 'must be allow or deny'),
+    code: text(64).trim().default(''),
+  }),
   consent: z.object({ decision: z.enum(['allow', 'deny'], 'must be allow or deny') }),
 };

@@ -55,6 +55,7 @@ export interface Views {
     username: string;
     email?: string | undefined;
     recoveryCodesLeft: number;
+    requests: number | undefined;
     sessions: {
       id: string;
       device: string;
@@ -69,6 +70,16 @@ export interface Views {
   account_confirm: { change: 'password' | 'authenticator' | 'recovery-codes'; username: string };
   account_password: { username: string };
   account_recovery_codes: { left: number };
+  /** Requests that wait for an answer; `error`: why the last one was not taken. */
+  account_requests: {
+    requests: {
+      id: string;
+      clientName: string;
+      message: string | undefined;
+      scopes: { name: string; description: string }[];
+    }[];
+    error?: string | undefined;
+  };
   account_signed_out: Record<string, never>;
   /** `action` and `xsrf` as oidc-provider hands them to its logout page. */
   logout: { action: string; xsrf: string; username?: string | undefined; clientName?: string | undefined };
@@ -147,6 +158,7 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
   account_confirm: { title: () => 'Confirm that it is you', script: 'account_confirm.js' },
   account_password: { title: () => 'Change your password', script: 'account_password.js' },
   account_recovery_codes: { title: () => 'New recovery codes', script: 'page.js' },
+  account_requests: { title: () => 'Requests from apps', script: 'page.js' },
   account_signed_out: { title: () => 'You are signed out' },
   logout: { title: () => 'Sign out', script: 'page.js' },
   form_post: { title: () => 'Back to the app', script: 'form_post.js' },

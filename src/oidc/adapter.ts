@@ -120,7 +120,7 @@ function recordAdapter(model: string, records: RecordStore): Partial<Adapter> {
     async upsert(id, payload, expiresIn = 0) {
       const unless = answers(payload);
       const seconds = expiresIn + (polled.has(model) ? expiredKeptSeconds : 0);
-      if (await records.save(model, id, payload as RecordPayload, seconds, unless)) return;
+      if (await records.save(model, id, withoutPingToken(payload) as RecordPayload, seconds, unless)) return;
       throw new AppError('wrong_step', 'This code was used before. Ask your device for a new one.');
     },
     async find(id) {
@@ -143,6 +143,13 @@ function recordAdapter(model: string, records: RecordStore): Partial<Adapter> {
 /** Whoever polls with an expired one is to hear that it has expired, and not that it never was. */
 const polled = new Set(['DeviceCode', 'BackchannelAuthenticationRequest']);
 const expiredKeptSeconds = 300;
+
+/** What a client wants to be told with is kept sealed, with what it is to be told (deliveries/). */
+function withoutPingToken(payload: AdapterPayload): AdapterPayload {
+  const { kind, params } = payload;
+  if (kind !== 'BackchannelAuthenticationRequest' || !params) return payload;
+  return { ...payload, params: { ...params, client_notification_token: undefined } };
+}
 
 /** Where a device's code is known by what the person typed; elsewhere it comes from outside. */
 const userCodeRoutes = new Set(['code_verification', 'device_resume']);

@@ -17,6 +17,7 @@ import type { Outgoing } from '../http/outgoing.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { accountClient } from './account_client.ts';
 import { richAuthorizationRequests } from './authorization_details.ts';
+import { type CibaDeps, ciba } from './ciba.ts';
 import { accountClaims, checkClaimsParameter, claimsByScope, mfaAcr } from './claims.ts';
 import { mutualTls } from './client_certificates.ts';
 import { fapiProfile, holdToFapi } from './fapi.ts';
@@ -63,7 +64,7 @@ export interface FoundUserCode {
 
 export interface ConfigurationDeps {
   config: Config;
-  accounts: Pick<Accounts, 'byId'>;
+  accounts: Pick<Accounts, 'byId' | 'parseUsername' | 'idOf'>;
   adapter: Configuration['adapter'];
   jwks: JWK[];
   cookieKeys: string[];
@@ -71,6 +72,8 @@ export interface ConfigurationDeps {
   dpopNonceKey: Buffer;
   pairwise: Pairwise;
   pages: Pages;
+  /** Keeps what a client is to be sent once a person has answered its request. */
+  holdPing: CibaDeps['holdPing'];
   /** What the provider asks of apps' addresses: keys, sector identifiers, metadata documents, logout. */
   outgoing: Outgoing;
   now: () => number;
@@ -167,6 +170,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       ClientCredentials: (_ctx, token) => resourceSeconds(config, token.aud) ?? lifeSeconds.accessToken,
       AuthorizationCode: lifeSeconds.authorizationCode,
       DeviceCode: lifeSeconds.deviceCode,
+      BackchannelAuthenticationRequest: (_ctx, request) => requestSeconds(request.params),
       // Made at any time of a session, used by families that begin at its very end.
       Grant: config.SESSION_LIFETIME_SECONDS + lifeSeconds.authorizationCode + lifeSeconds.refreshFamily,
       IdToken: lifeSeconds.idToken,
@@ -215,6 +219,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
         postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx),
       },
       backchannelLogout: { enabled: true },
+      ...(config.CIBA === 'on' ? { ciba: ciba(deps) } : {}),
       deviceFlow: {
         enabled: true,
         // Eight of twenty consonants, of which no two look alike and no word is made.
@@ -242,6 +247,13 @@ function xsrfOf(ctx: KoaContextWithOIDC): string {
   if (typeof state?.secret !== 'string') throw new Error('oidc-provider made no secret for the form');
   return state.secret;
 }
+
+/** The client may ask for less time (CIBA Core, section 7.1). */
+const requestSeconds = (params: { requested_expiry?: unknown } | undefined): number =>
+  Math.min(
+    Number(params?.requested_expiry) || lifeSeconds.backchannelRequest,
+    lifeSeconds.backchannelRequest,
+  );
 
 function resourceSeconds(config: Config, audience: unknown): number | undefined {
   return config.resources.find((resource) => resource.audience === audience)?.token_seconds;

@@ -7,6 +7,7 @@ export const lifeSeconds = {
   revocation: 960,
   authorizationCode: 60,
   deviceCode: 600,
+  backchannelRequest: 600,
   idToken: 3600,
   anonymousSession: 600,
   interaction: 3600,

@@ -17,12 +17,13 @@ export function createMetadataCheck(
     config.ISSUER,
     providerConfiguration({
       config,
-      accounts: { byId: unused },
+      accounts: { byId: unused, parseUsername: unused, idOf: unused },
       adapter: unused,
       jwks,
       cookieKeys: ['unused'],
       dpopNonceKey: Buffer.alloc(32),
       pairwise: unused,
+      holdPing: unused,
       // Whoever gives a command may name addresses on the inside.
       outgoing: createOutgoing({ mayBePrivate: () => true }),
       pages: {

@@ -118,6 +118,7 @@ const formOf: Record<Resource['token_format'], TokenForm> = {
 
 const errorEvents = [
   'authorization.error',
+  'backchannel_authentication.error',
   'code_verification.error',
   'device_authorization.error',
   'device_resume.error',

@@ -51,6 +51,12 @@ export interface RecordStore {
   byId(model: string, id: string): Promise<RecordPayload | undefined>;
   /** With a reference in the place of its id, which nobody but the device knows. */
   byUserCode(model: string, userCode: string): Promise<RecordPayload | undefined>;
+  /** The live records of an account that have none of the fields `answers`. */
+  unanswered(
+    model: string,
+    accountId: string,
+    answers: readonly string[],
+  ): Promise<{ idHash: string; payload: RecordPayload }[]>;
   /** False where somebody else has used it up. */
   consume(model: string, id: string): Promise<boolean>;
   remove(model: string, id: string): Promise<void>;
@@ -133,6 +139,14 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
         [model, userCode, new Date(now())],
       );
       return row && { ...fromRow(row), jti: referenceTo(row.id_hash) };
+    },
+    async unanswered(model, accountId, answers) {
+      const rows = await query<{ id_hash: string; payload: RecordPayload }>(
+        `select id_hash, payload from records
+         where model = $1 and account_id = $2 and expires_at > $3 and not payload ?| $4::text[] order by id_hash`,
+        [model, accountId, new Date(now()), answers],
+      );
+      return rows.map(({ id_hash: idHash, payload }) => ({ idHash, payload }));
     },
     async consume(model, id) {
       const rows = await query(

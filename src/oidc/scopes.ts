@@ -7,6 +7,9 @@ const words: Record<string, string> = {
   offline_access: 'Stay signed in for up to 30 days, also after you sign out here',
 };
 
+/** Whether a scope is about the person, and not one of an API. */
+export const isIdentityScope = (scope: string): boolean => Object.hasOwn(words, scope);
+
 /** What a scope lets an app do; a scope of an API is shown by its name. */
 export const describeScope = (scope: string): string => words[scope] ?? `Use “${scope}” for you`;
 

@@ -15,6 +15,9 @@ export interface SessionPayload {
   jti: string;
   uid: string;
   accountId?: string;
+  acr?: string;
+  amr?: string[];
+  loginTs?: number;
   [name: string]: unknown;
 }
 

@@ -48,6 +48,7 @@ const hostile: { [K in keyof Views]: Views[K] } = {
     username: HOSTILE,
     email: HOSTILE,
     recoveryCodesLeft: 10,
+    requests: 1,
     sessions: [
       { id: HOSTILE, device: HOSTILE, address: HOSTILE, created: moment, lastSeen: moment, current: false },
     ],
@@ -57,6 +58,17 @@ const hostile: { [K in keyof Views]: Views[K] } = {
   account_password: { username: HOSTILE },
   account_recovery_codes: { left: 10 },
   account_signed_out: {},
+  account_requests: {
+    requests: [
+      {
+        id: HOSTILE,
+        clientName: HOSTILE,
+        message: HOSTILE,
+        scopes: [{ name: HOSTILE, description: HOSTILE }],
+      },
+    ],
+    error: HOSTILE,
+  },
   logout: { action: HOSTILE, xsrf: HOSTILE, username: HOSTILE, clientName: HOSTILE },
   form_post: { action: HOSTILE, fields: [[HOSTILE, HOSTILE]], clientName: HOSTILE },
   device: { action: '/device', xsrf: HOSTILE, error: HOSTILE },

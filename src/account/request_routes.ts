@@ -1,0 +1,71 @@
+/**
+ * The routes by which a person answers what an app asks from elsewhere (a till, a call centre): approving takes a code
+ * of the second factor, given now; denying takes none.
+ */
+import { bodies, readBody } from '../http/forms.ts';
+import type { Views } from '../http/views.ts';
+import type { SecondFactor } from '../interaction/second_factor.ts';
+import { AppError } from '../lib/errors.ts';
+import type { Approvals, ApprovingSession } from '../oidc/approvals.ts';
+import type { SignedIn } from '../oidc/signed_in.ts';
+import type { Database } from '../storage/database.ts';
+import type { Totp } from '../totp/totp.ts';
+import type { BrowserCookies } from './browser_cookies.ts';
+import type { Pipeline } from './pipeline.ts';
+
+export interface RequestRouteDeps {
+  approvals: Approvals;
+  clientOf(clientId: string): Promise<{ name: string } | undefined>;
+  describeScopes(scopes: string[]): { name: string; description: string }[];
+  sessionOf(uid: string): Promise<ApprovingSession | undefined>;
+  secondFactor: Pick<SecondFactor, 'attempt'>;
+  totp: Pick<Totp, 'use'>;
+  database: Pick<Database, 'transaction'>;
+}
+
+export function mountRequests(
+  { page, action, show, seeOther }: Pipeline,
+  cookies: Pick<BrowserCookies, 'device'>,
+  deps: RequestRouteDeps,
+): void {
+  const { approvals, secondFactor, totp, database } = deps;
+
+  async function view({ account }: SignedIn, error?: string): Promise<Views['account_requests']> {
+    const waiting = await approvals.waiting(account.id);
+    const requests = waiting.map(async ({ id, clientId, message, scopes }) => ({
+      id,
+      clientName: (await deps.clientOf(clientId))?.name ?? clientId,
+      message,
+      scopes: deps.describeScopes(scopes),
+    }));
+    return { requests: await Promise.all(requests), error };
+  }
+
+  page('/requests', async (ctx, who) => show(ctx, 'account_requests', await view(who)));
+
+  action('/requests', {
+    name: 'requests',
+    async work(ctx, { account, sessionUid }) {
+      const { request, decision, code } = await readBody(ctx, bodies.request);
+      if (decision === 'allow') {
+        const session = await deps.sessionOf(sessionUid);
+        if (!session)
+          throw new AppError('sign_in_required', 'You are signed out. Reload this page to sign in.');
+        await secondFactor.attempt(account, cookies.device(ctx), async (query) => {
+          const factor = await totp.use(query, account.id, code);
+          if (!factor) return undefined;
+          await approvals.approve(query, account.id, request, { ...session, uid: sessionUid });
+          return factor;
+        });
+      } else {
+        await database.transaction((query) => approvals.deny(query, account.id, request));
+      }
+      seeOther(ctx, '/account/requests');
+      return { detail: { decision } };
+    },
+    async again(ctx, who, error) {
+      show(ctx, 'account_requests', await view(who, error.publicMessage));
+      return true;
+    },
+  });
+}

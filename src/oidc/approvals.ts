@@ -1,0 +1,142 @@
+/**
+ * Requests of apps that a person answers on their account page (OpenID CIBA Core 1.0). An answer is one transaction with
+ * the proof that it took, the grant that it gives and the notification that it sets free: of parallel answers the first
+ * counts.
+ */
+import type Provider from 'oidc-provider';
+import type { Resource } from '../config/schema.ts';
+import { randomId } from '../lib/crypto.ts';
+import { AppError } from '../lib/errors.ts';
+import type { Query } from '../storage/database.ts';
+import { type RecordPayload, type RecordStore, referenceTo } from './record_store.ts';
+import { isIdentityScope } from './scopes.ts';
+
+const model = 'BackchannelAuthenticationRequest';
+
+/** A request that waits for the person. */
+export interface WaitingApproval {
+  id: string;
+  clientId: string;
+  /** What the app shows as well, for comparison; the app's words, not trusted. */
+  message: string | undefined;
+  scopes: string[];
+}
+
+/** How the person who approves is signed in. */
+export interface ApprovingSession {
+  uid: string;
+  acr?: string | undefined;
+  amr?: string[] | undefined;
+  /** When the password was proved, in unix seconds. */
+  loginTs?: number | undefined;
+}
+
+export interface Approvals {
+  waiting(accountId: string): Promise<WaitingApproval[]>;
+  /** Throws AppError 409 where it was answered before or is no request to this account. */
+  approve(query: Query, accountId: string, id: string, session: ApprovingSession): Promise<void>;
+  deny(query: Query, accountId: string, id: string): Promise<void>;
+}
+
+export interface ApprovalDeps {
+  provider: Provider;
+  records: Pick<RecordStore, 'byId' | 'save' | 'unanswered'>;
+  resources: readonly Resource[];
+  /** Lets the notification of a request go, where its client wants one. */
+  releasePing(query: Query, id: string): Promise<void>;
+  now: () => number;
+}
+
+interface Request extends RecordPayload {
+  clientId: string;
+  accountId: string;
+  exp: number;
+  scope: string;
+  resource?: string | string[];
+  claims?: object;
+  params?: { binding_message?: string };
+}
+
+interface GrantModel {
+  jti: string;
+  addOIDCScope(scope: string): void;
+  addResourceScope(audience: string, scope: string): void;
+  getValueAndPayload(): Promise<{ payload: RecordPayload & { exp: number } }>;
+}
+
+export function createApprovals({ provider, records, resources, releasePing, now }: ApprovalDeps): Approvals {
+  const secondsUntil = (exp: number) => exp - now() / 1000;
+
+  async function open(accountId: string, id: string): Promise<Request> {
+    const request = (await records.byId(model, referenceTo(id))) as Request | undefined;
+    if (request?.accountId !== accountId || secondsUntil(request.exp) <= 0) throw gone();
+    return request;
+  }
+
+  async function answer(query: Query, id: string, request: Request, outcome: object): Promise<void> {
+    // As long as the app may ask for it.
+    const seconds = secondsUntil(request.exp) + answeredKeptSeconds;
+    const answered = { ...request, ...outcome };
+    if (!(await records.save(model, referenceTo(id), answered, seconds, ['grantId', 'error'], query)))
+      throw gone();
+    await releasePing(query, id);
+  }
+
+  /** What was asked for, and nothing else. */
+  async function grantFor(
+    query: Query,
+    { accountId, clientId, scope, resource = [] }: Request,
+  ): Promise<string> {
+    const Grant = provider.Grant as unknown as new (payload: object) => GrantModel;
+    const grant = new Grant({ accountId, clientId });
+    const scopes = scope.split(' ');
+    grant.addOIDCScope(scopes.filter(isIdentityScope).join(' '));
+    for (const audience of [resource].flat()) {
+      const known = resources.find((entry) => entry.audience === audience)?.scopes ?? [];
+      grant.addResourceScope(audience, scopes.filter((each) => known.includes(each)).join(' '));
+    }
+    grant.jti = randomId(32);
+    const { payload } = await grant.getValueAndPayload();
+    await records.save('Grant', grant.jti, payload, secondsUntil(payload.exp), [], query);
+    return grant.jti;
+  }
+
+  return {
+    async waiting(accountId) {
+      const found = await records.unanswered(model, accountId, ['grantId', 'error']);
+      return found
+        .map(({ idHash, payload }) => ({ id: idHash, request: payload as Request }))
+        .filter(({ request }) => secondsUntil(request.exp) > 0)
+        .map(({ id, request }) => ({
+          id,
+          clientId: request.clientId,
+          message: request.params?.binding_message,
+          scopes: request.scope.split(' '),
+        }));
+    },
+    async approve(query, accountId, id, session) {
+      const request = await open(accountId, id);
+      await answer(query, id, request, {
+        grantId: await grantFor(query, request),
+        acr: session.acr,
+        amr: session.amr,
+        // When the password was proved; the code that was given now is a proof of the factor alone.
+        authTime: session.loginTs,
+        sessionUid: session.uid,
+        expiresWithSession: !request.scope.split(' ').includes('offline_access') || undefined,
+      });
+    },
+    async deny(query, accountId, id) {
+      const error = { error: 'access_denied', errorDescription: 'the person denied the request' };
+      await answer(query, id, await open(accountId, id), error);
+    },
+  };
+}
+
+const answeredKeptSeconds = 300;
+
+const gone = (): AppError =>
+  new AppError(
+    'wrong_step',
+    'This request was answered before, or has expired. Ask for it again in the app.',
+  );
