@@ -30,6 +30,7 @@ export function record(machine: string, results: Result[], order: string[]): voi
   const text = readFileSync(readme, 'utf8');
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];
   if (from < 0 || to < from) throw new Error(`README.md has no ${begin} … ${end}`);
-  const table = `${begin}\n${machine}:\n\n${markdownTable(all)}`;
+  const image = '![CPU time of an operation, beside its peers](test/bench/costs.svg)';
+  const table = `${begin}\n${image}\n\n${machine}:\n\n${markdownTable(all)}`;
   writeFileSync(readme, text.slice(0, from) + table + text.slice(to));
 }
