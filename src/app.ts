@@ -21,6 +21,7 @@ import { createClientStore } from './clients/store.ts';
 import { type Config, ConfigError, type Files, loadFiles } from './config/load.ts';
 import { createDeliveries } from './deliveries/deliveries.ts';
 import { createDeliveryStore } from './deliveries/store.ts';
+import { createForwardAuth } from './forward_auth/forward_auth.ts';
 import { createAssets } from './http/assets.ts';
 import { renderErrors } from './http/errors.ts';
 import { securityHeaders } from './http/headers.ts';
@@ -49,7 +50,9 @@ import { accountSignInPath } from './oidc/account_client.ts';
 import { createAdapter } from './oidc/adapter.ts';
 import { createApprovals } from './oidc/approvals.ts';
 import { describeDetails } from './oidc/authorization_details.ts';
+import { accountClaims } from './oidc/claims.ts';
 import { metadataFaults } from './oidc/client_model.ts';
+import { forwardAuthSignInPath } from './oidc/forward_auth_clients.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { lifeSeconds } from './oidc/life.ts';
 import { createProviderPages } from './oidc/pages.ts';
@@ -59,7 +62,7 @@ import { leastPollSeconds } from './oidc/polling.ts';
 import { createOidc } from './oidc/provider.ts';
 import { createRecordStore } from './oidc/record_store.ts';
 import { describeScope, describeScopes } from './oidc/scopes.ts';
-import { createSignedIn } from './oidc/signed_in.ts';
+import { createSignedIn, standsAfter } from './oidc/signed_in.ts';
 import { createSignedOut } from './oidc/signed_out.ts';
 import { createOpaque } from './opaque/opaque.ts';
 import { createRefreshStore } from './refresh/store.ts';
@@ -364,6 +367,36 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       if (event) audit.record(event);
     },
   });
+  const forwardAuth =
+    config.forwardAuth &&
+    createForwardAuth(config.forwardAuth, {
+      issuer: config.ISSUER,
+      tokens,
+      ephemeral,
+      spend: (id, expiresAt) => spend(database.query, id, expiresAt),
+      useSession: (uid) =>
+        sessions.use(uid, {
+          idleSeconds: config.SESSION_IDLE_SECONDS,
+          lifetimeSeconds: config.SESSION_LIFETIME_SECONDS,
+        }),
+      accountById: accounts.byId,
+      standsAfter,
+      claimsOf: accountClaims,
+      foldUsername: (name) => accounts.parseUsername(name).key,
+      cookies: cookieNames(secureCookies),
+      lifetimeSeconds: config.SESSION_LIFETIME_SECONDS,
+      async signedIn(ctx) {
+        const who = await signedIn(ctx);
+        return who && { accountId: who.account.id, sessionUid: who.sessionUid };
+      },
+      signInPath: (request) => forwardAuthSignInPath(config.ISSUER, request),
+      onOutcome(outcome, who) {
+        metrics.forwardAuth.inc({ outcome });
+        if (who)
+          audit.record({ event: 'site.entered', accountId: who.accountId, detail: { site: who.host } });
+      },
+      now,
+    });
   const site = createSite({
     issuer: config.ISSUER,
     views,
@@ -406,6 +439,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   app.use(site);
   app.use(routes);
   app.use(account);
+  if (forwardAuth) app.use(forwardAuth);
   app.on('error', (error) => log.error({ cause: error }, 'a response could not be completed'));
   keyring.follow(() => {
     tokens.useKeys(tokenKeysetOf(keyring, policies));

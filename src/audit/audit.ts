@@ -22,6 +22,7 @@ export type AuditEventName =
   | 'refresh.reused'
   | 'token.revoked'
   | 'session.ended'
+  | 'site.entered'
   | 'logout.delivered'
   | 'logout.given_up'
   | 'request.answered'

@@ -94,7 +94,9 @@ export function createSession(options: SessionOptions): Session {
 
   async function refreshAlone(): Promise<void> {
     const newest = tabs.newest();
-    if (!tokens || newest === undefined) {
+    // While this tab waited for its turn it may have been told that it is over, and why.
+    if (!tokens) throw new SessionError('signed_out');
+    if (newest === undefined) {
       over('signed_out');
       throw new SessionError('signed_out');
     }
@@ -102,7 +104,7 @@ export function createSession(options: SessionOptions): Session {
       // Another tab was faster. Ours are used up: to send them again would look like theft.
       const theirs = await tabs.ask(newest);
       if (theirs) adopt(theirs);
-      else over('lost');
+      else if (tokens) over('lost');
     }
     if (!tokens) throw new SessionError('signed_out');
     if (Date.now() < renewAt) return;

@@ -1,10 +1,11 @@
 /**
- * Reads the configuration: environment, NAME_FILE, CLIENTS_FILE and RESOURCES_FILE. The only reader of
+ * Reads the configuration: environment, NAME_FILE, CLIENTS_FILE, RESOURCES_FILE and FORWARD_AUTH_FILE. The only reader of
  * process.env in the server. Every fault is collected before it fails, so that one run shows all of them.
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
+import { type ForwardAuth, forwardAuthSchema } from './forward_auth.ts';
 import {
   type FileClient,
   fileClientSchema,
@@ -16,6 +17,7 @@ import {
 
 export interface Config extends Omit<Settings, 'ISSUER'>, Files {
   ISSUER: string;
+  forwardAuth: ForwardAuth | undefined;
 }
 
 /** What CLIENTS_FILE and RESOURCES_FILE hold. */
@@ -59,6 +61,13 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd: string = p
     RESOURCES_FILE: resolve(cwd, settings.RESOURCES_FILE),
   };
   const files = readFiles(paths, faults);
+  const forwardAuth = settings.FORWARD_AUTH_FILE
+    ? readForwardAuth(resolve(cwd, settings.FORWARD_AUTH_FILE), faults)
+    : undefined;
+  if (settings.FORWARD_AUTH_FILE && settings.TRUSTED_PROXIES.length === 0)
+    faults.push(
+      'FORWARD_AUTH_FILE needs TRUSTED_PROXIES: only a proxy is believed about the site that is asked for',
+    );
   if (settings.METRICS_PORT === settings.PORT) faults.push('METRICS_PORT must be another port than PORT');
   if (settings.CLIENT_CERTIFICATE_HEADER && settings.TRUSTED_PROXIES.length === 0)
     faults.push(
@@ -70,6 +79,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd: string = p
     ...paths,
     ISSUER: settings.ISSUER ?? `http://localhost:${settings.PORT}`,
     ...files,
+    forwardAuth,
   };
 }
 
@@ -125,14 +135,28 @@ function withoutFaulty(given: Record<string, string>, error: z.ZodError): Record
   return Object.fromEntries(Object.entries(given).filter(([name]) => !faulty.has(name)));
 }
 
-function readList<T>(setting: string, path: string, schema: z.ZodType<T>, faults: string[]): T[] {
-  let list: unknown;
+function readJson(setting: string, path: string, faults: string[]): unknown {
   try {
-    list = JSON.parse(readFileSync(path, 'utf8'));
+    return JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
     faults.push(`${setting} ${path} must be a readable JSON file: ${(error as Error).message}`);
-    return [];
+    return undefined;
   }
+}
+
+function readForwardAuth(path: string, faults: string[]): ForwardAuth | undefined {
+  const json = readJson('FORWARD_AUTH_FILE', path, faults);
+  if (json === undefined) return undefined;
+  const parsed = forwardAuthSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  for (const issue of parsed.error.issues)
+    faults.push(`FORWARD_AUTH_FILE ${path}: ${jsonPath(issue.path)} ${issue.message}`);
+  return undefined;
+}
+
+function readList<T>(setting: string, path: string, schema: z.ZodType<T>, faults: string[]): T[] {
+  const list = readJson(setting, path, faults);
+  if (list === undefined) return [];
   if (!Array.isArray(list)) {
     faults.push(`${setting} ${path} must hold a JSON array`);
     return [];

@@ -7,6 +7,7 @@ import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { detailTypesSchema } from './authorization_details.ts';
 import { clientClaimsSchema } from './client_claims.ts';
+import { forwardAuthClientPrefix } from './forward_auth.ts';
 
 const wholeNumber = (least: number, most: number, what: string) =>
   z.coerce.number({ error: what }).int(what).min(least, what).max(most, what);
@@ -61,6 +62,8 @@ export const settingsSchema = z.object({
   DATA_DIR: z.string().min(1).default('.data'),
   CLIENTS_FILE: z.string().min(1).default('config/clients.json'),
   RESOURCES_FILE: z.string().min(1).default('config/resources.json'),
+  /** Forward-auth is off without it. */
+  FORWARD_AUTH_FILE: z.string().min(1).optional(),
   TRUSTED_PROXIES: z
     .string()
     .default('')
@@ -128,7 +131,11 @@ const clientMetadata = {
   client_id: z
     .string()
     .regex(/^[\x20-\x7E]{1,255}$/, 'must be 1 to 255 printable ASCII characters')
-    .refine((id) => id !== accountClientId, 'must be another one: this is the account page'),
+    .refine((id) => id !== accountClientId, 'must be another one: this is the account page')
+    .refine(
+      (id) => !id.startsWith(forwardAuthClientPrefix),
+      'must be another one: this is a site of forward-auth',
+    ),
   client_name: z.string().max(200).optional(),
   redirect_uris: z.array(redirectUri).optional(),
   post_logout_redirect_uris: z.array(redirectUri).optional(),

@@ -61,6 +61,12 @@ export function createMetrics() {
     labelNames: ['kind', 'outcome'],
     registers,
   });
+  const forwardAuth = new Counter({
+    name: 'cypher_forward_auth_total',
+    help: "A proxy's questions: allowed, denied, sign_in, step_up; and entered, for each new cookie.",
+    labelNames: ['outcome'],
+    registers,
+  });
   const storage = new Histogram({
     name: 'cypher_storage_seconds',
     help: 'How long PostgreSQL and Redis took to answer.',
@@ -84,6 +90,7 @@ export function createMetrics() {
     oauthErrors,
     ended,
     deliveries,
+    forwardAuth,
     /** For storage/: called with the seconds that each call took. */
     observeStorage: (store: 'postgresql' | 'redis', seconds: number, ok: boolean): void =>
       storageBy[store][ok ? 'ok' : 'error'].observe(seconds),

@@ -7,6 +7,20 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
+/** What a trusted proxy says it was asked for. */
+export interface ForwardedRequest {
+  method: string;
+  scheme: string;
+  host: string;
+  /** Path and query. */
+  uri: string;
+}
+
+const forwarded = new WeakMap<IncomingMessage, ForwardedRequest>();
+
+/** Undefined unless a trusted proxy has sent the request, and says it in full and once. For forward-auth alone. */
+export const forwardedRequest = (req: IncomingMessage): ForwardedRequest | undefined => forwarded.get(req);
+
 /**
  * Rewrites the forwarding headers of a request in place, for Koa (and oidc-provider's own contexts) to read.
  * `certificateHeader`, in lower case, is the one in which a proxy passes a client's certificate on.
@@ -53,6 +67,20 @@ export function createRequestIdentity(
     // What is said of a client's certificate is believed of the proxy that this connection comes from, and of nobody else.
     if (certificateHeader && !isTrusted(req.socket.remoteAddress ?? ''))
       delete req.headers[certificateHeader];
+    if (isTrusted(req.socket.remoteAddress ?? '')) {
+      const [method = '', scheme = '', host = '', uri = ''] = ['method', 'proto', 'host', 'uri'].map((name) =>
+        String(req.headers[`x-forwarded-${name}`] ?? ''),
+      );
+      // One that came twice was joined with a comma, which neither of these has.
+      if (
+        /^[A-Z]+$/.test(method) &&
+        /^https?$/.test(scheme) &&
+        host !== '' &&
+        !host.includes(',') &&
+        uri !== ''
+      )
+        forwarded.set(req, { method, scheme, host, uri });
+    }
     const address = addressOf(req);
     req.headers['x-forwarded-for'] = address;
     req.headers['x-forwarded-proto'] = protocol.slice(0, -1);

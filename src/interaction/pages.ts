@@ -26,9 +26,12 @@ export interface Pages {
 /** The pages of one server; templates, set-up secrets and scope texts come in. */
 export function createPages({ render, totp, describeScope, describeDetails }: PageDeps): Pages {
   function send<K extends keyof Views>(ctx: Context, { waiting }: Standing, name: K, view: Views[K]): void {
+    const { client, redirectUri } = waiting;
     ctx.type = 'html';
     ctx.set('Cache-Control', 'no-store');
-    ctx.set('Content-Security-Policy', contentSecurityPolicy([waiting.redirectUri]));
+    // Where an app of the house sends the browser on from its callback; the sites of forward-auth do.
+    const goesOnTo = client.firstParty ? client.uri : undefined;
+    ctx.set('Content-Security-Policy', contentSecurityPolicy([redirectUri, goesOnTo]));
     ctx.body = render(name, view);
   }
 

@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'interaction_expired'
   | 'wrong_step'
   | 'cross_origin'
+  | 'forbidden'
   | 'username_taken'
   | 'too_many_requests'
   | 'not_found'
@@ -31,6 +32,7 @@ const statuses: Record<ErrorCode, number> = {
   interaction_expired: 400,
   wrong_step: 409,
   cross_origin: 403,
+  forbidden: 403,
   username_taken: 409,
   too_many_requests: 429,
   not_found: 404,

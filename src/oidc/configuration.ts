@@ -21,6 +21,7 @@ import { type CibaDeps, ciba } from './ciba.ts';
 import { accountClaims, checkClaimsParameter, claimsByScope, mfaAcr } from './claims.ts';
 import { mutualTls } from './client_certificates.ts';
 import { fapiProfile, holdToFapi } from './fapi.ts';
+import { forwardAuthClients } from './forward_auth_clients.ts';
 import { addRevocationClaims, jwtAccessTokenAlg } from './jwt_access_tokens.ts';
 import { lifeSeconds } from './life.ts';
 import type { Pairwise } from './pairwise.ts';
@@ -96,7 +97,10 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
   return {
     adapter: deps.adapter,
     // All others are found in the registry (client_model.ts).
-    clients: [accountClient(config.ISSUER)] as NonNullable<Configuration['clients']>,
+    clients: [
+      accountClient(config.ISSUER),
+      ...(config.forwardAuth ? forwardAuthClients(config.ISSUER, config.forwardAuth) : []),
+    ] as NonNullable<Configuration['clients']>,
     clientDefaults: {
       require_auth_time: true,
       grant_types: ['authorization_code'],

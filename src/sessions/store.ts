@@ -53,6 +53,14 @@ export interface SessionStore {
   byId(id: string): Promise<SessionPayload | undefined>;
   /** The session without its id. */
   byUid(uid: string): Promise<SessionPayload | undefined>;
+  /**
+   * The session without its id. Counts as a use of it, written at most once a minute: it then ends after `idleSeconds` from
+   * now, but not later than `lifetimeSeconds` after its login.
+   */
+  use(
+    uid: string,
+    life: { idleSeconds: number; lifetimeSeconds: number },
+  ): Promise<SessionPayload | undefined>;
   /** Ends the session and all that was granted for its duration. */
   end(id: string): Promise<void>;
   /** The live sessions of an account, the one that was seen last first. */
@@ -187,6 +195,27 @@ export function createSessionStore({
         [uid, new Date(now())],
       );
       return row?.payload;
+    },
+
+    async use(uid, { idleSeconds, lifetimeSeconds }) {
+      const at = new Date(now());
+      const [row] = await query<{ payload: SessionPayload; unseen: boolean }>(
+        `select payload, last_seen_at <= $2::timestamptz - interval '1 minute' as unseen
+         from sessions where uid = $1 and ended_at is null and expires_at > $2`,
+        [uid, at],
+      );
+      if (!row?.unseen) return row?.payload;
+      await query(
+        `with life as (
+           select uid, least($2::timestamptz + make_interval(secs => $3),
+             to_timestamp((payload->>'loginTs')::bigint) + make_interval(secs => $4)) as expires_at
+           from sessions where uid = $1)
+         update sessions s set last_seen_at = $2, expires_at = life.expires_at, version = s.version + 1,
+           payload = s.payload || jsonb_build_object('exp', floor(extract(epoch from life.expires_at))::bigint)
+         from life where s.uid = life.uid and s.ended_at is null and s.last_seen_at <= $2::timestamptz - interval '1 minute'`,
+        [uid, at, idleSeconds, lifetimeSeconds],
+      );
+      return row.payload;
     },
 
     async end(id) {

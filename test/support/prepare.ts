@@ -1,8 +1,8 @@
-// Run by `npm test` before the tests: what they need and npm does not carry (a Redis server, a Chromium) is found,
+// Run by `npm test` before the tests: what they need and npm does not carry (a Redis server, a Chromium, an nginx) is found,
 // or installed where this may be done without asking, or named in one line.
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { findChromium, findOnPath } from './programs.ts';
+import { findChromium, findNginx, findOnPath } from './programs.ts';
 
 const missing: { name: string; aptPackage: string; otherwise: string }[] = [];
 if (!process.env.REDIS_URL && !findOnPath('redis-server')) {
@@ -19,6 +19,13 @@ if (!findChromium()) {
     otherwise: 'set CHROMIUM to the path of a Chromium or Chrome',
   });
 }
+if (!findNginx()) {
+  missing.push({
+    name: 'nginx',
+    aptPackage: 'nginx-light',
+    otherwise: 'put nginx on the PATH',
+  });
+}
 
 if (missing.length > 0) {
   const mayInstall = process.getuid?.() === 0 && existsSync('/etc/debian_version') && findOnPath('apt-get');
@@ -31,7 +38,7 @@ if (missing.length > 0) {
     process.exit(1);
   }
   const packages = missing.map(({ aptPackage }) => aptPackage);
-  console.log(`The tests need ${packages.join(' and ')}: installing with apt-get.`);
+  console.log(`The tests need ${packages.join(', ')}: installing with apt-get.`);
   withoutStartingServices(() => {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     execFileSync('apt-get', ['update', '-q'], { stdio: 'inherit', env });

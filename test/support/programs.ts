@@ -12,6 +12,10 @@ export function findChromium(): string | undefined {
   return process.env.CHROMIUM || findOnPath('chromium', 'chromium-browser', 'google-chrome');
 }
 
+/** The nginx for the tests. Debian puts it where only root looks. */
+export const findNginx = (): string | undefined =>
+  findOnPath('nginx') ?? ['/usr/sbin/nginx', '/usr/local/sbin/nginx'].find(isExecutable);
+
 function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);

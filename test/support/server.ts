@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buildApp } from '../../src/app.ts';
 import { type Audit, createAudit } from '../../src/audit/audit.ts';
+import { forwardAuthSchema } from '../../src/config/forward_auth.ts';
 import type { Config } from '../../src/config/load.ts';
 import { fileClientSchema, resourceSchema, settingsSchema } from '../../src/config/schema.ts';
 import { createMetrics, type Metrics } from '../../src/http/metrics.ts';
@@ -32,6 +33,8 @@ export interface TestServer {
 export interface ServerOptions {
   clients?: object[];
   resources?: object[];
+  /** FORWARD_AUTH_FILE. */
+  forwardAuth?: object;
   settings?: Record<string, string>;
   /** Another instance's storage, to run beside it under the same issuer. */
   beside?: TestServer;
@@ -70,6 +73,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     ISSUER: options.issuer ?? options.beside?.url ?? `http://localhost:${port}`,
     clients: (options.clients ?? []).map((client) => fileClientSchema.parse(client)),
     resources: (options.resources ?? []).map((resource) => resourceSchema.parse(resource)),
+    forwardAuth: options.forwardAuth && forwardAuthSchema.parse(options.forwardAuth),
   };
   let offset = 0;
   const clock = options.beside?.clock ?? {

@@ -53,6 +53,44 @@ const faulty: Record<string, [string, RegExp]> = {
 };
 
 describe('faults', () => {
+  test('those of FORWARD_AUTH_FILE too: strange hosts, doubled ones, nobody allowed, no proxy that is believed', () => {
+    const host = 'wiki.example.com';
+    const sites = [
+      { host },
+      { host },
+      { host: 'wiki.example.org' },
+      { host: 'https://a.example.com' },
+      { host: 'b.example.com:0' },
+      { host: 'c.example.com', accounts: [], max_age_seconds: 1, open: true },
+    ];
+    file('forward.json', JSON.stringify({ cookie_domain: 'example.com', sites }));
+    const faults = faultsOf({ FORWARD_AUTH_FILE: 'forward.json' }).join('\n');
+    for (const right of [
+      /sites\[2\]\.host must be below example\.com/,
+      /sites\[3\]\.host must be a host/,
+      /sites\[4\]\.host must be a host/,
+      /sites\[5\]\.accounts must name somebody/,
+      /sites\[5\]\.max_age_seconds must be 60/,
+      /sites\[5\] .*"open"/,
+      /FORWARD_AUTH_FILE needs TRUSTED_PROXIES/,
+    ])
+      expect.soft(faults).toMatch(right);
+    file('twice.json', JSON.stringify({ cookie_domain: 'com', sites: [{ host }, { host }] }));
+    const others = faultsOf({ FORWARD_AUTH_FILE: 'twice.json', TRUSTED_PROXIES: '127.0.0.1' }).join('\n');
+    expect.soft(others).toMatch(/cookie_domain must be a domain/);
+    file('good.json', JSON.stringify({ cookie_domain: 'example.com', sites: [{ host }] }));
+    const good = loadConfig(
+      {
+        CLIENTS_FILE: 'clients.json',
+        RESOURCES_FILE: 'resources.json',
+        FORWARD_AUTH_FILE: 'good.json',
+        TRUSTED_PROXIES: '127.0.0.1',
+      },
+      directory,
+    );
+    expect(good.forwardAuth).toEqual({ cookie_domain: 'example.com', sites: [{ host, claims: {} }] });
+  });
+
   test('all of them are reported at once, by name and with what would be right', () => {
     file('bad.json', '[{"client_name":1,"redirect_uris":["javascript:alert(1)"]}]');
     const env = Object.fromEntries(Object.entries(faulty).map(([name, [value]]) => [name, value]));

@@ -13,7 +13,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const OWNERS: Record<string, string[]> = {
   '@cloudflare/opaque-ts': ['opaque/', 'browser/'],
   '@cloudflare/voprf-ts': ['opaque/', 'browser/'],
-  '@koa/router': ['account/', 'http/', 'interaction/', 'demo/'],
+  '@koa/router': ['account/', 'forward_auth/', 'http/', 'interaction/', 'demo/'],
   '@noble/ciphers': ['tokens/'],
   '@zxcvbn-ts/core': ['browser/'],
   '@zxcvbn-ts/language-common': ['browser/'],

@@ -1,0 +1,61 @@
+/**
+ * One look at one request for a site: whose ticket it carries, whether that session still lives in PostgreSQL, and what
+ * the site's rule says. A sign-out anywhere, a disabled account or an ended session counts from the next request on.
+ */
+import type { Account } from '../accounts/accounts.ts';
+import type { SessionPayload } from '../sessions/store.ts';
+import { type Identity, identityHeaders } from './identity.ts';
+import { decide } from './rules.ts';
+import type { Site } from './sites.ts';
+import type { Tickets } from './tickets.ts';
+
+export type Verdict =
+  | { outcome: 'allowed'; headers: Record<string, string> }
+  | { outcome: 'denied'; username: string }
+  | { outcome: 'sign_in' | 'step_up' };
+
+export interface CheckDeps {
+  tickets: Pick<Tickets, 'open'>;
+  /** The live session of this uid; keeps it from ending for want of use. */
+  useSession(uid: string): Promise<SessionPayload | undefined>;
+  accountById(id: string): Promise<Account | undefined>;
+  /** Whether a login (unix seconds) came after everything of the account was last ended. */
+  standsAfter(account: Account, loginTs: number): boolean;
+  claimsOf(account: Account): Record<string, unknown>;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+}
+
+/** More than a browser has of its own: the others were planted by a sibling site, and each costs an opening. */
+const mostTickets = 3;
+
+export function createCheck(deps: CheckDeps) {
+  async function holderOf(tickets: string[]): Promise<(Identity & { account: Account }) | undefined> {
+    for (const ticket of tickets.slice(0, mostTickets)) {
+      const holder = await deps.tickets.open(ticket);
+      if (!holder) continue;
+      const [session, account] = await Promise.all([
+        deps.useSession(holder.sessionUid),
+        deps.accountById(holder.accountId),
+      ]);
+      const loginTs = Number(session?.loginTs);
+      // The session may by now be somebody else's, who signed in in the same browser.
+      if (!session || !account || session.accountId !== account.id || !deps.standsAfter(account, loginTs))
+        continue;
+      const claims = { ...deps.claimsOf(account), acr: session.acr, amr: session.amr };
+      return { accountId: account.id, account, claims, loginTs };
+    }
+    return undefined;
+  }
+
+  return async function check(site: Site, tickets: string[]): Promise<Verdict> {
+    const holder = await holderOf(tickets);
+    if (!holder) return { outcome: 'sign_in' };
+    const { account, claims, loginTs } = holder;
+    const outcome = decide(site, { usernameKey: account.usernameKey, claims, loginTs }, deps.now() / 1000);
+    if (outcome === 'allowed') return { outcome, headers: identityHeaders(holder) };
+    return outcome === 'denied' ? { outcome, username: account.username } : { outcome };
+  };
+}
+
+export type Check = ReturnType<typeof createCheck>;

@@ -1,0 +1,69 @@
+/**
+ * What a browser carries. The **ticket** is the cookie of the parent domain: a PASETO that names the sign-on session and
+ * says that it is for forward-auth under this domain, so that neither the issuer's own session cookie nor another domain's
+ * ticket passes for it, nor it for them. The **code** brings it to the site: once, within a minute, to the host and the
+ * browser that it was made for.
+ */
+import { constantTimeEqual, randomId, sha256 } from '../lib/crypto.ts';
+import type { Ephemeral } from '../storage/ephemeral.ts';
+import type { Tokens } from '../tokens/tokens.ts';
+
+/** Whose session it is. */
+export interface Holder {
+  accountId: string;
+  sessionUid: string;
+}
+
+interface Passage extends Holder {
+  origin: string;
+  /** Where the browser wanted to go. */
+  url: string;
+  /** The hash of the secret in the browser's cookie of that site. */
+  browser: string;
+}
+
+const codeSeconds = 60;
+const codeForm = /^[\w-]{32}$/;
+
+export interface TicketDeps {
+  tokens: Pick<Tokens, 'seal' | 'open'>;
+  ephemeral: Pick<Ephemeral, 'put' | 'take'>;
+  /** True for the first who spends this id; `expiresAt` in milliseconds. */
+  spend(id: string, expiresAt: number): Promise<boolean>;
+  domain: string;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+}
+
+export function createTickets({ tokens, ephemeral, spend, domain, now }: TicketDeps) {
+  return {
+    /** `expiresAt`: unix seconds. */
+    seal: ({ accountId, sessionUid }: Holder, expiresAt: number): Promise<string> =>
+      tokens.seal('session', { sub: accountId, sid: sessionUid, use: 'forward_auth', domain }, { expiresAt }),
+
+    async open(ticket: string): Promise<Holder | undefined> {
+      const claims = await tokens.open('session', ticket);
+      if (claims?.use !== 'forward_auth' || claims.domain !== domain) return undefined;
+      return { accountId: String(claims.sub), sessionUid: String(claims.sid) };
+    },
+
+    async issueCode(passage: Passage): Promise<string> {
+      const code = randomId(24);
+      await ephemeral.put(`forward_auth:${sha256(code)}`, JSON.stringify(passage), codeSeconds);
+      return code;
+    },
+
+    /** Undefined unless this is the site and the browser that the code was made for. It is used up in any case. */
+    async takeCode(code: string, origin: string, secret: string): Promise<Passage | undefined> {
+      if (!codeForm.test(code)) return undefined;
+      const key = `forward_auth:${sha256(code)}`;
+      const text = await ephemeral.take(key);
+      if (text === undefined || !(await spend(key, now() + codeSeconds * 1000))) return undefined;
+      const passage = JSON.parse(text) as Passage;
+      if (passage.origin !== origin || !constantTimeEqual(passage.browser, sha256(secret))) return undefined;
+      return passage;
+    },
+  };
+}
+
+export type Tickets = ReturnType<typeof createTickets>;
