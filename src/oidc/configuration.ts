@@ -121,11 +121,13 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       short: { ...cookie, signed: true },
     },
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}`, policy: prompts() },
-    async findAccount(ctx, id) {
+    async findAccount(ctx, id, token) {
       const account = await accounts.byId(id);
       if (!account) return undefined;
-      // A login that was completed before everything was ended, and only now comes to its redirect.
-      if (!standsAfter(account, ctx.oidc?.session?.loginTs)) return undefined;
+      // A login that was completed before everything was ended, and only now comes to its redirect; or what a request that
+      // overlapped the end has still written on the strength of one: a code, an approval, a refresh token.
+      const { authTime } = (token ?? {}) as { authTime?: number };
+      if (!standsAfter(account, ctx.oidc?.session?.loginTs ?? authTime)) return undefined;
       return { accountId: account.id, claims: async () => accountClaims(account) };
     },
     claims: claimsByScope,

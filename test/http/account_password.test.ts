@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createRevocations } from '../../src/revocation/revocations.ts';
 import {
   changePassword,
   newRecord,
@@ -12,7 +13,7 @@ import {
 } from '../support/account_page.ts';
 import { apps } from '../support/apps.ts';
 import { cookieHeader, cookiesOf } from '../support/cookies.ts';
-import { asApp, createPerson, type Person } from '../support/person.ts';
+import { asApp, challengeOf, createPerson, type Person, verifier } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { begin, visit } from '../support/visits.ts';
 
@@ -106,6 +107,33 @@ test('nor does one that is at its code in the very moment of the change', async 
   });
   const { status, body } = await sent;
   expect([status, body.error]).toEqual([401, 'login_step_required']);
+});
+
+test('nor does an authorization that overlaps the change: what it still writes is worth nothing', async () => {
+  const person = await withAccount('bea');
+  const code_verifier = verifier();
+  const asked = { code_challenge: challengeOf(code_verifier), code_challenge_method: 'S256' };
+  const start = await person.authorize(web, { ...asked, scope: 'openid offline_access', prompt: 'consent' });
+  const revocations = createRevocations(server.database, 960, server.clock.now);
+  const [{ id } = { id: '' }] = await server.database.query<{ id: string }>(
+    "select id from accounts where username_key = 'bea'",
+  );
+  const { sent } = await server.database.transaction(async (query) => {
+    await revocations.endAccount(id, query);
+    // It sees nothing of the end, and waits for it only where it writes its session.
+    const sent = person.follow(start);
+    await sleep(300);
+    return { sent };
+  });
+  const code = (await sent.catch(() => undefined))?.searchParams.get('code');
+  expect(code).toBeTruthy();
+  const redeemed = await asApp(other, web, {
+    grant_type: 'authorization_code',
+    code: String(code),
+    redirect_uri: web.redirect_uri,
+    code_verifier,
+  });
+  expect(redeemed.body.error).toBe('invalid_grant');
 });
 
 test('of parallel changes with one proof one is made; the proof is worth nothing afterwards', async () => {
