@@ -5,6 +5,7 @@
  */
 import type Provider from 'oidc-provider';
 import ProviderClass, { errors } from 'oidc-provider';
+import { sha256 } from '../lib/crypto.ts';
 
 /** What is told to those who poll. */
 export const pollSeconds = 5;
@@ -19,8 +20,8 @@ interface Polled {
   grantId?: string;
 }
 
-/** `tooSoon`: whether the code was asked about within `leastPollSeconds`. */
-export function slowDownPolls(provider: Provider, tooSoon: (code: string) => Promise<boolean>): void {
+/** `tooSoon`: whether the code of this hash was asked about within `leastPollSeconds`. */
+export function slowDownPolls(provider: Provider, tooSoon: (codeHash: string) => Promise<boolean>): void {
   for (const name of ['DeviceCode', 'BackchannelAuthenticationRequest'] as const) {
     const Model = provider[name] as unknown as {
       find(value: string, options?: object): Promise<Polled | undefined>;
@@ -32,7 +33,7 @@ export function slowDownPolls(provider: Provider, tooSoon: (code: string) => Pro
       if (!code || oidc?.route !== 'token' || code.clientId !== oidc.client?.clientId) return code;
       // One that is answered goes on at once: of parallel polls the store lets one through.
       const waits = !code.grantId && !code.error && !code.isExpired;
-      if (waits && (await tooSoon(value))) throw new errors.SlowDown();
+      if (waits && (await tooSoon(sha256(value)))) throw new errors.SlowDown();
       return code;
     };
   }

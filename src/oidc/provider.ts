@@ -35,7 +35,7 @@ export interface OidcDeps extends ConfigurationDeps {
   spend: Spend;
   log: Log;
   /** Whether a device's code was asked about a moment ago. */
-  pollsTooSoon(code: string): Promise<boolean>;
+  pollsTooSoon(codeHash: string): Promise<boolean>;
   onRefresh: RefreshTokenDeps['onRefresh'];
   /** Runs one statement that changes something. */
   write(statement: Statement): Promise<unknown>;

@@ -6,6 +6,8 @@ import { decodeJwt } from 'jose';
 import request from 'supertest';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { apps } from '../support/apps.ts';
+import { createDatabase, createRedisDatabase } from '../support/databases.ts';
+import { dumpOfRedis } from '../support/dump.ts';
 import { asApp, createPerson, interactionOf, type Person } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
@@ -22,15 +24,21 @@ const tv = {
 const { api, spa } = apps;
 let server: TestServer;
 let other: TestServer;
+let redisUrl: string;
+let drop: () => Promise<void>;
 const clients = [tv, { ...tv, client_id: 'house-tv', first_party: true }, api, spa];
 beforeAll(async () => {
-  server = await startServer({ clients });
+  const created = await createDatabase();
+  drop = created.drop;
+  redisUrl = await createRedisDatabase();
+  server = await startServer({ clients, storage: { databaseUrl: created.url, redisUrl } });
   other = await startServer({ clients, beside: server });
 });
 afterEach(() => vi.useRealTimers());
 afterAll(async () => {
   await other.close();
   await server.close();
+  await drop();
 });
 
 let people = 0;
@@ -225,7 +233,7 @@ test('a user code is good once, for ten minutes; what is wrong with it is not to
   vi.useRealTimers();
 });
 
-test('a forged form decides nothing, and a dump of the database holds nothing that can be polled with', async () => {
+test('a forged form decides nothing, and a dump of either database holds nothing that can be polled with', async () => {
   const asked = await ask();
   const gil = somebody();
   await enter(gil, asked.user_code);
@@ -245,6 +253,10 @@ test('a forged form decides nothing, and a dump of the database holds nothing th
   );
   expect(text).toContain(hash);
   expect(text).not.toContain(asked.device_code);
+  expect(await errorOf(asked.device_code)).toBe('authorization_pending');
+  const redis = await dumpOfRedis(redisUrl);
+  expect(redis.includes('limit:poll:')).toBe(true);
+  expect(redis.includes(asked.device_code)).toBe(false);
   expect((await poll(`#${hash}`)).body.error).toBe('invalid_grant');
 });
 
@@ -279,6 +291,16 @@ test('disabled, signed out everywhere or signed out there before the poll: no to
     new Date(server.clock.now()),
   ]);
   expect(await errorOf(asked.device_code)).toBe('invalid_grant');
+
+  const kim = somebody();
+  const third = await ask(tv, 'openid offline_access');
+  await connect(kim, third);
+  // All of it was ended while the approval was being written: it goes by the login before that.
+  await server.database.query('update accounts set signed_out_at = $2 where username = $1', [
+    kim.username,
+    new Date(server.clock.now()),
+  ]);
+  expect(await errorOf(third.device_code)).toBe('invalid_grant');
 
   const ida = somebody();
   const second = await ask();
