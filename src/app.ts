@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import Koa, { type Middleware } from 'koa';
+import Koa from 'koa';
 import { createAccess } from './account/access.ts';
 import { createChanges } from './account/changes.ts';
 import { accountEventOf } from './account/outcomes.ts';
@@ -28,7 +28,13 @@ import { securityHeaders } from './http/headers.ts';
 import type { Metrics } from './http/metrics.ts';
 import { sameOriginOnly } from './http/origin.ts';
 import { createOutgoing } from './http/outgoing.ts';
-import { createAddressLimit, createGuessLimit, createPace, limitBeginnings } from './http/rate_limit.ts';
+import {
+  createAddressLimit,
+  createGuessLimit,
+  createPace,
+  limitBeginnings,
+  limitPosts,
+} from './http/rate_limit.ts';
 import { createRequestIdentity } from './http/request.ts';
 import { createSite } from './http/site.ts';
 import { createViews } from './http/views.ts';
@@ -427,7 +433,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     createAddressLimit(cache, config.LIMIT_ADDRESS_PER_MINUTE, 'user code'),
     createGuessLimit(cache, userCodeGuessesPerMinute, 'user codes'),
   ];
-  for (const limit of guesses) app.use(postsTo('/device', limit));
+  for (const limit of guesses) app.use(limitPosts('/device', limit));
   app.use(
     limitBeginnings(
       createAddressLimit(cache, beginningsPerAttempt * config.LIMIT_ADDRESS_PER_MINUTE, 'begun'),
@@ -481,9 +487,3 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     },
   };
 }
-
-/** `middleware` for posts to one path, and nothing else. */
-const postsTo =
-  (path: string, middleware: Middleware): Middleware =>
-  (ctx, next) =>
-    ctx.method === 'POST' && ctx.path === path ? middleware(ctx, next) : next();

@@ -3,7 +3,7 @@
  * process otherwise or while Redis is away: never without a limit.
  */
 import ipaddr from 'ipaddr.js';
-import type { Middleware } from 'koa';
+import type { Context, Middleware } from 'koa';
 import { RateLimiterMemory, RateLimiterRedis, type RateLimiterRes } from 'rate-limiter-flexible';
 import { tooManyRequests } from '../lib/errors.ts';
 import type { Cache } from '../storage/cache.ts';
@@ -31,10 +31,16 @@ export function createAddressLimit(cache: Cache, perMinute: number, what = 'addr
  */
 export function limitBeginnings(limit: Middleware): Middleware {
   const beginnings = new Set(['/auth', '/request', '/device/auth', '/backchannel']);
-  // Routers take `/Auth/` for the same.
-  const pathOf = (path: string) => path.toLowerCase().replace(/\/$/, '');
-  return (ctx, next) => (beginnings.has(pathOf(ctx.path)) ? limit(ctx, next) : next());
+  return (ctx, next) => (beginnings.has(pathOf(ctx)) ? limit(ctx, next) : next());
 }
+
+/** `limit` for posts to one path, in small letters, and nothing else. */
+export function limitPosts(path: string, limit: Middleware): Middleware {
+  return (ctx, next) => (ctx.method === 'POST' && pathOf(ctx) === path ? limit(ctx, next) : next());
+}
+
+/** The path as routers compare it: they take `/Auth/` for `/auth`. */
+const pathOf = ({ path }: Context): string => path.toLowerCase().replace(/\/$/, '');
 
 /**
  * At most `perMinute` wrong guesses a minute from all addresses together: past that every guess is answered 429, the
