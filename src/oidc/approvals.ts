@@ -67,8 +67,8 @@ interface GrantModel {
 export function createApprovals({ provider, records, resources, releasePing, now }: ApprovalDeps): Approvals {
   const secondsUntil = (exp: number) => exp - now() / 1000;
 
-  async function open(accountId: string, id: string): Promise<Request> {
-    const request = (await records.byId(model, referenceTo(id))) as Request | undefined;
+  async function open(query: Query, accountId: string, id: string): Promise<Request> {
+    const request = (await records.byId(model, referenceTo(id), query)) as Request | undefined;
     if (request?.accountId !== accountId || secondsUntil(request.exp) <= 0) throw gone();
     return request;
   }
@@ -115,7 +115,7 @@ export function createApprovals({ provider, records, resources, releasePing, now
         }));
     },
     async approve(query, accountId, id, session) {
-      const request = await open(accountId, id);
+      const request = await open(query, accountId, id);
       await answer(query, id, request, {
         grantId: await grantFor(query, request),
         acr: session.acr,
@@ -128,7 +128,7 @@ export function createApprovals({ provider, records, resources, releasePing, now
     },
     async deny(query, accountId, id) {
       const error = { error: 'access_denied', errorDescription: 'the person denied the request' };
-      await answer(query, id, await open(accountId, id), error);
+      await answer(query, id, await open(query, accountId, id), error);
     },
   };
 }

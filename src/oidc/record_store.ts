@@ -48,7 +48,7 @@ export interface RecordStore {
     unless?: readonly string[],
   ): Statement;
   /** The payload, with `consumed` (unix seconds) where it has been used up. */
-  byId(model: string, id: string): Promise<RecordPayload | undefined>;
+  byId(model: string, id: string, query?: Query): Promise<RecordPayload | undefined>;
   /** With a reference in the place of its id, which nobody but the device knows. */
   byUserCode(model: string, userCode: string): Promise<RecordPayload | undefined>;
   /** The live records of an account that have none of the fields `answers`. */
@@ -126,8 +126,8 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
       const { text, values } = saving(model, id, payload, ttlSeconds, unless);
       return (await on(text, values)).length === 1;
     },
-    async byId(model, id) {
-      const [row] = await query<Row>(
+    async byId(model, id, on = query) {
+      const [row] = await on<Row>(
         'select payload, consumed_at from records where model = $1 and id_hash = $2 and expires_at > $3',
         [model, hashOf(id), new Date(now())],
       );

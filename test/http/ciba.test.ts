@@ -117,6 +117,22 @@ test('of parallel polls one receives tokens, of parallel answers the first count
   expect(more.map(({ status }) => status).sort()).toEqual([200, ...Array(9).fill(400)]);
 });
 
+test('more answers at once than there are connections to PostgreSQL wait for one another, and for nothing else', async () => {
+  const ben = await somebody();
+  await ask(ben.username);
+  const [code, request] = [ben.code(), idOn(await requestsOf(ben))];
+  const { sent } = await other.database.transaction(async (query) => {
+    await query('lock table login_failures in share mode');
+    const post = () => postForm(ben, 'requests', { request, decision: 'allow', code });
+    const sent = Array.from({ length: 30 }, () => Promise.resolve(post()));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return { sent };
+  });
+  const statuses = (await Promise.all(sent)).map(({ status }) => status);
+  expect(statuses.filter((status) => status === 303)).toHaveLength(1);
+  expect(statuses.filter((status) => status >= 500)).toEqual([]);
+});
+
 test('no approval without a code of now: none, a wrong one, one used before; nor by somebody else or from elsewhere', async () => {
   const [cleo, eve] = [await somebody(), await somebody()];
   const { auth_req_id: id } = (await ask(cleo.username)).body;
