@@ -112,7 +112,6 @@ async function start(
   sweeper.start(sweepEveryMs);
   app.start();
   shrinkHeapAfterStart(1000);
-  app.start();
   for (const line of announcement(config, kek.path)) log.info(line);
   if (process.stdout.isTTY) process.stdout.write(`\nOpen ${config.ISSUER}\n`);
 
