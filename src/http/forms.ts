@@ -34,6 +34,12 @@ export async function readBody<T>(ctx: Context, schema: z.ZodType<T>): Promise<T
   );
 }
 
+/** The text of a form that somebody else takes apart. Throws AppError 413 or 400. */
+export async function readForm(ctx: Context): Promise<string> {
+  if (!ctx.is('urlencoded')) throw invalidRequest('Send a form.');
+  return readText(ctx);
+}
+
 async function readText(ctx: Context): Promise<string> {
   if (ctx.get('content-encoding') !== '') throw invalidRequest('Compressed bodies are not taken.');
   const tooLarge = () => new AppError('payload_too_large', 'The body is too large.');

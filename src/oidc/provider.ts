@@ -22,6 +22,7 @@ import { replaceKeys } from './live_keys.ts';
 import { type TokenForm, usePasetoAccessTokens } from './paseto_access_tokens.ts';
 import { type RefreshTokenDeps, usePasetoRefreshTokens } from './paseto_refresh_tokens.ts';
 import { slowDownPolls } from './polling.ts';
+import { takePostedRequests } from './posted_requests.ts';
 import { detectReplaysAtOnce, type Spend } from './replay_detection.ts';
 import { providerWithFormPost } from './response_modes.ts';
 import { createSessionCookie } from './session_cookie.ts';
@@ -105,7 +106,11 @@ export function createOidc(deps: OidcDeps): Oidc {
       (ctx as { oidc?: { session?: { accountId?: string; uid?: string } } }).oidc?.session ?? {},
     now,
   });
-  const middleware = compose([completeAnswers(provider, deps.write), ...provider.middleware]) as Middleware;
+  const middleware = compose([
+    takePostedRequests,
+    completeAnswers(provider, deps.write),
+    ...provider.middleware,
+  ]) as Middleware;
   const useKeys = (jwks: JWK[], cookieKeys: string[]) => replaceKeys(provider, jwks, cookieKeys);
   return { provider, sessionCookie, middleware, useKeys, sendLogout };
 }

@@ -87,6 +87,24 @@ test('Redirects: iss in success and error responses (RFC 9207)', async () => {
   });
 });
 
+test('a posted request goes on by GET, with what was sent twice; what is no form, or a large one, is refused', async () => {
+  const post = (path: string) => request(server.url).post(path);
+  const sent = await post('/auth').type('form').send('state=a+%26b&state=2&x=%0d%0aSet-Cookie:y%23');
+  expect([sent.status, sent.headers['cache-control']]).toEqual([303, 'no-store']);
+  expect(sent.headers.location).toBe('/auth?state=a+%26b&state=2&x=%0D%0ASet-Cookie%3Ay%23');
+  const out = await post('/session/end').type('form').send({ state: 'x' });
+  expect(out.headers.location).toBe('/session/end?state=x');
+  expect((await post('/auth').send(asked)).status).toBe(400);
+  const large = await post('/auth')
+    .type('form')
+    .send({ state: 'x'.repeat(9000) });
+  expect(large.status).toBe(413);
+  const huge = await post('/session/end')
+    .type('form')
+    .send({ state: 'x'.repeat(100_000) });
+  expect(huge.status).toBe(413);
+});
+
 test('Redirects: implicit and password grants are refused, for apps that did not register for them', async () => {
   for (const response_type of ['token', 'id_token', 'id_token token', 'code id_token', 'code token']) {
     const answer = locationOf(await authorize({ ...asked, response_type, nonce: 'n' }));
