@@ -36,6 +36,7 @@ import {
   limitPosts,
 } from './http/rate_limit.ts';
 import { createRequestIdentity } from './http/request.ts';
+import { createSeen } from './http/seen.ts';
 import { createSite } from './http/site.ts';
 import { createViews } from './http/views.ts';
 import { createDevices } from './interaction/devices.ts';
@@ -442,6 +443,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   // Apps and APIs ask a hundred times as often as people: their endpoints are looked for first.
   app.use(oidc);
   app.use(assets.middleware);
+  app.use(createSeen(keyring.derive('doctor'), now));
   app.use(site);
   app.use(routes);
   app.use(account);

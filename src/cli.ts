@@ -2,13 +2,17 @@
 /** `npx cypher …`: an administrator's commands, on the same database as the server and while it runs; a group a file of cli/. */
 import { Command } from 'commander';
 import { addClientCommands } from './cli/client.ts';
+import { addDoctorCommand } from './cli/doctor/command.ts';
 import { addKeyCommands } from './cli/key.ts';
+import { addTokenCommands } from './cli/token.ts';
 import { addUserCommands } from './cli/user.ts';
 
 const program = new Command('cypher').description('Administers a Cypher that runs on the same database.');
 addClientCommands(program);
+addTokenCommands(program);
 addUserCommands(program);
 addKeyCommands(program);
+addDoctorCommand(program);
 
 program.parseAsync().catch((error: Error) => {
   process.stderr.write(`${error.message}\n`);

@@ -4,6 +4,7 @@
  */
 import type { Audit, AuditEventName } from '../audit/audit.ts';
 import type { Revocations } from '../revocation/revocations.ts';
+import type { ListedSession, SessionStore } from '../sessions/store.ts';
 import type { Database, Query } from '../storage/database.ts';
 import type { Accounts, ListedAccount } from './accounts.ts';
 
@@ -11,14 +12,18 @@ export interface AccountControl {
   list(): Promise<ListedAccount[]>;
   disable(username: string): Promise<void>;
   enable(username: string): Promise<void>;
-  signOut(username: string): Promise<void>;
+  /** Where the account is signed in now. */
+  sessions(username: string): Promise<ListedSession[]>;
+  /** Ends one session, by its `uid`, and what was granted for its duration; or everything. */
+  signOut(username: string, session?: string): Promise<void>;
   /** Takes the authenticator away and signs the account out; for somebody who has lost it. */
   resetTotp(username: string): Promise<void>;
 }
 
 export interface AccountControlDeps {
   accounts: Accounts;
-  revocations: Pick<Revocations, 'endAccount'>;
+  sessions: Pick<SessionStore, 'ofAccount' | 'endOfAccount'>;
+  revocations: Pick<Revocations, 'endAccount' | 'endGrant'>;
   audit: Audit;
   database: Database;
 }
@@ -26,18 +31,23 @@ export interface AccountControlDeps {
 /** Its functions reject with an Error that names the account where there is none of that name. */
 export function createAccountControl({
   accounts,
+  sessions,
   revocations,
   audit,
   database,
 }: AccountControlDeps): AccountControl {
+  async function idOf(username: string): Promise<string> {
+    const accountId = await accounts.idOf(accounts.parseUsername(username).key);
+    if (accountId === undefined) throw new Error(`there is no account "${username}"`);
+    return accountId;
+  }
+
   async function on(
     username: string,
     event: AuditEventName,
     change: (query: Query, accountId: string) => Promise<unknown>,
   ): Promise<void> {
-    const { key } = accounts.parseUsername(username);
-    const accountId = await accounts.idOf(key);
-    if (accountId === undefined) throw new Error(`there is no account "${username}"`);
+    const accountId = await idOf(username);
     await database.transaction((query) => change(query, accountId));
     audit.record({ event, accountId });
   }
@@ -51,8 +61,15 @@ export function createAccountControl({
       }),
     enable: (username) =>
       on(username, 'account.enabled', (query, id) => accounts.setDisabled(id, false, query)),
-    signOut: (username) =>
-      on(username, 'account.signed_out', (query, id) => revocations.endAccount(id, query)),
+    sessions: async (username) => sessions.ofAccount(await idOf(username)),
+    signOut: (username, session) =>
+      session === undefined
+        ? on(username, 'account.signed_out', (query, id) => revocations.endAccount(id, query))
+        : on(username, 'session.ended', async (query, id) => {
+            const ended = await sessions.endOfAccount(query, id, session);
+            if (!ended) throw new Error(`"${username}" has no session "${session}"`);
+            for (const grantId of ended) await revocations.endGrant(grantId, 'signed_out', query);
+          }),
     resetTotp: (username) =>
       on(username, 'totp.reset', async (query, id) => {
         await accounts.resetTotp(id, query);

@@ -11,7 +11,7 @@ export async function openKeys({
   config,
   database,
   now,
-}: Stage): Promise<{ keyring: Keyring; sealer: Sealer }> {
+}: Pick<Stage, 'config' | 'database' | 'now'>): Promise<{ keyring: Keyring; sealer: Sealer }> {
   const sealer = createSealer(keyEncryptionKey(config).key, config.KEY_ENCRYPTION_KEY_PREVIOUS);
   return { keyring: await openKeyring(database, sealer, keyKinds, { log: createLog('warn'), now }), sealer };
 }

@@ -4,6 +4,8 @@ import { createAccounts } from '../../src/accounts/accounts.ts';
 import { type AccountControl, createAccountControl } from '../../src/accounts/control.ts';
 import { lifeSeconds } from '../../src/oidc/life.ts';
 import { createRevocations } from '../../src/revocation/revocations.ts';
+import { createSessionStore } from '../../src/sessions/store.ts';
+import { createMemoryCache } from '../../src/storage/cache.ts';
 import { apps } from '../support/apps.ts';
 import { asApp, createPerson, interactionOf } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -15,6 +17,12 @@ beforeAll(async () => {
   const { database, clock } = server;
   control = createAccountControl({
     accounts: createAccounts(database, clock.now),
+    sessions: createSessionStore({
+      database,
+      cache: createMemoryCache(clock.now),
+      accessTokenSeconds: lifeSeconds.revocation,
+      now: clock.now,
+    }),
     revocations: createRevocations(database, lifeSeconds.revocation, clock.now),
     audit: { record: () => {}, flush: async () => {} },
     database,

@@ -187,6 +187,7 @@ test('an administrator’s sign-out and disablement tell the apps too, by whiche
   const { database, clock } = server;
   // As the command line does it: in another process, which sends nothing itself.
   const control = createAccountControl({
+    sessions: { ofAccount: async () => [], endOfAccount: async () => undefined },
     accounts: createAccounts(database, clock.now),
     revocations: createRevocations(database, lifeSeconds.revocation, clock.now),
     audit: { record: () => {}, flush: async () => {} },

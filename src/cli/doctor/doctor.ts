@@ -1,0 +1,84 @@
+/** All checks in the order in which one rests on another; a check that cannot be made says so. Changes nothing. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { keyEncryptionKey } from '../../config/key_encryption_key.ts';
+import { type Config, ConfigError, loadConfig } from '../../config/load.ts';
+import type { Keyring } from '../../keys/keyring.ts';
+import { followDatabaseClock } from '../../storage/clock.ts';
+import { openDatabase } from '../../storage/database.ts';
+import { runningPostgresUrl } from '../../storage/embedded_postgres.ts';
+import { openKeys } from '../keyring.ts';
+import { checkClock, checkDatabase } from './database.ts';
+import { examine, type Finding } from './finding.ts';
+import { checkIssuer, checkProxy } from './issuer.ts';
+import { checkRedis } from './redis.ts';
+
+export async function diagnose(): Promise<Finding[]> {
+  let config: Config;
+  try {
+    config = loadConfig();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.faults.map((found) => ({
+      about: 'configuration',
+      level: 'fault',
+      found,
+      change: 'set it right: nothing else was looked at',
+    }));
+  }
+  return [
+    { about: 'configuration', level: 'ok', found: 'has no fault' },
+    ...(await examineStorage(config)),
+    ...(await examine('redis', 'set REDIS_URL to a Redis that this machine reaches', () =>
+      checkRedis(config.REDIS_URL),
+    )),
+    ...(await examine('issuer', 'set ISSUER to the address that people and apps reach the server at', () =>
+      checkIssuer(config.ISSUER),
+    )),
+  ];
+}
+
+async function examineStorage(config: Config): Promise<Finding[]> {
+  const change = 'set DATABASE_URL to a PostgreSQL that this machine reaches, with its user and password';
+  let url: string;
+  try {
+    url = config.DATABASE_URL ?? (await runningPostgresUrl(config.DATA_DIR));
+  } catch (error) {
+    return [{ about: 'database', level: 'fault', found: (error as Error).message, change }];
+  }
+  const database = openDatabase(url, { onIdleError: () => {} });
+  try {
+    const found = await examine('database', change, () => checkDatabase(database));
+    // It does not answer: there is nothing to ask further.
+    if (found.length === 1) return found;
+    const { now, stop } = await followDatabaseClock(database);
+    stop();
+    let keyring: Keyring | undefined;
+    return [
+      ...found,
+      ...(await examine('clock', change, () => checkClock(database))),
+      ...(await examine('key-encryption key', 'give the one that the server has', async () => {
+        const file = join(config.DATA_DIR, 'key_encryption_key');
+        if (!config.KEY_ENCRYPTION_KEY && !existsSync(file)) {
+          throw new Error(`there is no KEY_ENCRYPTION_KEY, and no ${file}`);
+        }
+        const { path } = keyEncryptionKey(config);
+        ({ keyring } = await openKeys({ config, database, now }));
+        if (path === undefined) return [{ level: 'ok', found: "opens the database's keys" }];
+        return [
+          {
+            level: 'warning',
+            found: `opens the database's keys, and lies in ${path}`,
+            change:
+              'keep a copy elsewhere than the backups of the database; in production set KEY_ENCRYPTION_KEY_FILE',
+          },
+        ];
+      })),
+      ...(await examine('proxy', 'see "issuer"', async () =>
+        keyring ? checkProxy(config.ISSUER, keyring.derive('doctor'), now()) : [],
+      )),
+    ];
+  } finally {
+    await database.close();
+  }
+}

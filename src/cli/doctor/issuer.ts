@@ -1,0 +1,92 @@
+/** The way in from outside: ISSUER answers, as itself, and takes nobody's word for their address. */
+import { type Seen, seenPath, seenProof } from '../../http/seen.ts';
+import type { Finding } from './finding.ts';
+
+type Found = Omit<Finding, 'about'>;
+
+const timeoutMs = 5000;
+/** Of a range for documentation (RFC 5737): nobody's. */
+const madeUpAddress = '198.51.100.77';
+
+async function ask(url: string, headers: Record<string, string> = {}): Promise<Response> {
+  try {
+    return await fetch(url, { headers, redirect: 'manual', signal: AbortSignal.timeout(timeoutMs) });
+  } catch (error) {
+    const { cause, message } = error as Error;
+    throw new Error(`${url}: ${cause instanceof Error ? cause.message || String(cause) : message}`);
+  }
+}
+
+export async function checkIssuer(issuer: string): Promise<Found[]> {
+  const url = `${issuer}/.well-known/openid-configuration`;
+  const answer = await ask(url);
+  if (answer.status !== 200) {
+    return [
+      {
+        level: 'fault',
+        found: `${url} answers ${answer.status}`,
+        change: 'let the proxy pass every path of ISSUER to the server, unchanged',
+      },
+    ];
+  }
+  const { issuer: named } = (await answer.json()) as { issuer?: string };
+  if (named !== issuer) {
+    return [
+      {
+        level: 'fault',
+        found: `${url} says that its issuer is ${named}`,
+        change: 'give the server and this command the same ISSUER',
+      },
+    ];
+  }
+  return [{ level: 'ok', found: `${issuer} answers as itself` }];
+}
+
+/** `proofKey`: the server's, for the address that tells how a request arrives. */
+export async function checkProxy(issuer: string, proofKey: Uint8Array, nowMs: number): Promise<Found[]> {
+  const answer = await ask(issuer + seenPath, {
+    authorization: seenProof(proofKey, nowMs),
+    'x-forwarded-for': madeUpAddress,
+  });
+  if (answer.status !== 200) {
+    return [
+      {
+        level: 'fault',
+        found: `${issuer}${seenPath} answers ${answer.status} to who has the server's keys`,
+        change: 'let the proxy pass Authorization; run the command with the key and database of that server',
+      },
+    ];
+  }
+  return [judge((await answer.json()) as Seen, issuer)];
+}
+
+/** What the arrival of a request that claims `madeUpAddress` says of the proxies. Pure. */
+export function judge({ address, peer, forwardedFor, forwardedProto }: Seen, issuer: string): Found {
+  if (address === madeUpAddress) {
+    return {
+      level: 'fault',
+      found: `anybody may claim any address: a made-up X-Forwarded-For was believed (from ${peer})`,
+      change:
+        'let the proxy append to or replace X-Forwarded-For, and name in TRUSTED_PROXIES proxies alone, no network of clients',
+    };
+  }
+  const proxied = forwardedFor !== madeUpAddress || forwardedProto !== undefined;
+  if (proxied && address === peer) {
+    return {
+      level: 'fault',
+      found: `a proxy at ${peer} is not trusted: everybody counts as one address, and shares one limit`,
+      change: `TRUSTED_PROXIES=${peer}`,
+    };
+  }
+  if (!proxied && issuer.startsWith('https:')) {
+    return {
+      level: 'warning',
+      found: `whatever ends TLS for ${issuer} says nothing of who asks: everybody counts as ${address}`,
+      change: 'let it append to X-Forwarded-For, and name it in TRUSTED_PROXIES',
+    };
+  }
+  return {
+    level: 'ok',
+    found: proxied ? `a request comes by ${peer} and counts as ${address}` : 'no proxy between',
+  };
+}

@@ -1,0 +1,28 @@
+/** Redis: it holds copies, counters and what lives for minutes; what matters is that it goes on taking them. */
+import { readRedisFacts } from '../../storage/redis_facts.ts';
+import type { Finding } from './finding.ts';
+
+export async function checkRedis(url: string | undefined): Promise<Omit<Finding, 'about'>[]> {
+  if (url === undefined) {
+    return [
+      {
+        level: 'warning',
+        found: 'no REDIS_URL: the cache is in the process',
+        change: 'set REDIS_URL before a second process is started',
+      },
+    ];
+  }
+  const { version, maxMemory, evictionPolicy } = await readRedisFacts(url);
+  const major = Number.parseInt(version, 10);
+  if (!(major >= 6)) return [{ level: 'fault', found: `Redis ${version}`, change: 'take Redis 6 or later' }];
+  if (maxMemory > 0 && evictionPolicy === 'noeviction') {
+    return [
+      {
+        level: 'warning',
+        found: `Redis ${version}: maxmemory with noeviction, so it refuses everything once it is full`,
+        change: 'set maxmemory-policy to allkeys-lru: nothing in it is the only copy',
+      },
+    ];
+  }
+  return [{ level: 'ok', found: `Redis ${version}; it need not persist, nothing in it is the only copy` }];
+}

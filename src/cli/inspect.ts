@@ -1,0 +1,126 @@
+/** What a token of this server is, and whether it is good: for `npx cypher token inspect`. Changes nothing. */
+import { createClientRegistry } from '../clients/registry.ts';
+import { createClientSecrets } from '../clients/secrets.ts';
+import { createClientStore } from '../clients/store.ts';
+import { accountClientId } from '../config/schema.ts';
+import { lifeSeconds } from '../oidc/life.ts';
+import { createRefreshStore } from '../refresh/store.ts';
+import { createRevocations } from '../revocation/revocations.ts';
+import { tokenKeysetOf } from '../server_keys.ts';
+import { type Claims, createTokens } from '../tokens/tokens.ts';
+import { openKeys } from './keyring.ts';
+import type { Stage } from './stage.ts';
+
+export interface Inspected {
+  kind: string;
+  kid: string;
+  live: boolean;
+  /** Why it is good for nothing; empty where it is live. */
+  because: string[];
+  claims: Record<string, unknown>;
+}
+
+const kinds = ['access', 'public', 'refresh', 'session', 'step'] as const;
+
+/** Names of claims that are as good as the token they would make: never shown. */
+const secretClaims = new Set(['token_id', 'id', 'jti']);
+
+/** Rejects where it is no token that this server made and still has the key of. */
+export async function inspectToken(stage: Stage, token: string): Promise<Inspected> {
+  const { config, database, now } = stage;
+  const { keyring, sealer } = await openKeys(stage);
+  const tokens = createTokens({ issuer: config.ISSUER, keyset: tokenKeysetOf(keyring), now });
+  const opened = (
+    await Promise.all(kinds.map((kind) => tokens.open(kind, token, { ignoreExpiration: true })))
+  ).find((claims) => claims !== undefined);
+  if (!opened) {
+    throw new Error(
+      `no token of ${config.ISSUER}: it was made by another issuer, changed on the way, or its key is gone`,
+    );
+  }
+  const clients = createClientStore(database, now);
+  const registry = createClientRegistry({
+    database: { watch: () => ({ reliable: () => false }) },
+    store: clients,
+    secrets: createClientSecrets(keyring.derive('client secrets'), sealer),
+  });
+  await registry.useFile(config.clients);
+  const revocations = createRevocations(database, lifeSeconds.revocation, now);
+  const refresh = createRefreshStore(database, {
+    successorKey: keyring.derive('refresh successors'),
+    leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
+    now,
+  });
+
+  const because: string[] = [];
+  if (opened.exp <= now() / 1000) because.push('it has expired');
+  const clientId = text(opened.client_id);
+  if (clientId !== undefined && clientId !== accountClientId && !(await registry.byId(clientId))) {
+    because.push(`its client "${clientId}" is gone`);
+  }
+  because.push(...(await reasonsOf(opened)));
+  return {
+    kind: opened.type,
+    kid: kidOf(token),
+    live: because.length === 0,
+    because,
+    claims: Object.fromEntries(Object.entries(opened).filter(([name]) => !secretClaims.has(name))),
+  };
+
+  async function reasonsOf(claims: Claims): Promise<string[]> {
+    switch (claims.type) {
+      case 'access':
+      case 'public': {
+        const subjects = revocations.subjectsOf({
+          jti: String(claims.jti),
+          family: text(claims.family),
+          grant: text(claims.grant),
+          session: text(claims.session),
+        });
+        const ended = await Promise.all(
+          subjects.map(async (subject) => ((await revocations.anyRevoked([subject])) ? subject : undefined)),
+        );
+        const names = { jti: 'it', family: 'its refresh family', grant: 'its grant', session: 'its session' };
+        return ended.flatMap((subject) => {
+          const what = subject?.split(':')[0] as keyof typeof names | undefined;
+          return what === undefined ? [] : [`${names[what]} was revoked`];
+        });
+      }
+      case 'refresh': {
+        const stored = await refresh.read(String(claims.token_id));
+        if (!stored) return ['the database has no such refresh token'];
+        const { state } = stored;
+        if (state === 'live') return [];
+        if (state === 'retry') return ['it was used a moment ago: a repetition receives the same successor'];
+        if (state === 'reuse') return ['it was used: presented again it would end its family'];
+        const [family] = await database.query<{ ended_because: string | null }>(
+          'select ended_because from refresh_families where id = $1',
+          [stored.familyId],
+        );
+        return [
+          `${state === 'ended' ? 'its family has ended' : 'it was idle for too long'}${family?.ended_because ? `: ${family.ended_because}` : ''}`,
+        ];
+      }
+      case 'session': {
+        const [session] = await database.query<{ ended: boolean }>(
+          'select ended_at is not null as ended from sessions where uid = $1 and expires_at > $2',
+          [text(claims.sid) ?? '', new Date(now())],
+        );
+        if (!session) return ['the database has no such session, or its time is over'];
+        return session.ended ? ['its session was ended'] : [];
+      }
+      case 'step': {
+        const used = await database.query('select 1 from spent where id = $1', [
+          `step:${String(claims.jti)}`,
+        ]);
+        return used.length > 0 ? ['it was used'] : [];
+      }
+    }
+  }
+}
+
+const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+
+/** Of a token that was opened: its footer is ours. */
+const kidOf = (token: string): string =>
+  (JSON.parse(Buffer.from(token.split('.').at(-1) ?? '', 'base64url').toString()) as { kid: string }).kid;

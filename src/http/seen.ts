@@ -1,0 +1,54 @@
+/**
+ * How a request arrives here, told to `npx cypher doctor` alone: whom the server takes its sender for, and what proxies
+ * did to its headers. Whoever asks proves that they have the server's keys; for all others there is nothing here.
+ */
+import type { Context, Middleware } from 'koa';
+import { constantTimeEqual, keyedHash } from '../lib/crypto.ts';
+
+export interface Seen {
+  /** Who the sender counts as. */
+  address: string;
+  /** The other end of the connection: the sender, or the last proxy. */
+  peer: string;
+  /** `X-Forwarded-For` and `X-Forwarded-Proto` as they came. */
+  forwardedFor: string | undefined;
+  forwardedProto: string | undefined;
+}
+
+export const seenPath = '/health/seen';
+const goodForMs = 60_000;
+
+/** The value of `Authorization` that is answered for a minute. */
+export const seenProof = (key: Uint8Array, nowMs: number): string =>
+  `Doctor ${nowMs}.${keyedHash(key, String(nowMs)).toString('base64url')}`;
+
+export function createSeen(key: Uint8Array, now: () => number): Middleware {
+  const isProof = (given: string): boolean => {
+    const [, at] = /^Doctor (\d{1,15})\.[\w-]{43}$/.exec(given) ?? [];
+    return (
+      at !== undefined &&
+      Math.abs(now() - Number(at)) < goodForMs &&
+      constantTimeEqual(given, seenProof(key, Number(at)))
+    );
+  };
+  return async (ctx, next) => {
+    if (ctx.path !== seenPath || !isProof(ctx.get('authorization'))) return next();
+    const seen: Seen = {
+      address: ctx.ip,
+      peer: ctx.req.socket.remoteAddress?.replace(/^::ffff:/, '') ?? '',
+      forwardedFor: asItCame(ctx, 'x-forwarded-for'),
+      forwardedProto: asItCame(ctx, 'x-forwarded-proto'),
+    };
+    ctx.set('Cache-Control', 'no-store');
+    ctx.body = seen;
+  };
+}
+
+/** A header before http/request.ts wrote over it. */
+function asItCame(ctx: Context, name: string): string | undefined {
+  const { rawHeaders } = ctx.req;
+  const values = rawHeaders.filter(
+    (_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name,
+  );
+  return values.length > 0 ? values.join(', ') : undefined;
+}

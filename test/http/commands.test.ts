@@ -1,0 +1,146 @@
+/** An administrator's commands, run as processes beside the running server: sessions, tokens, the doctor. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { judge } from '../../src/cli/doctor/issuer.ts';
+import { apps } from '../support/apps.ts';
+import { type Administered, startAdministered } from '../support/cypher.ts';
+import { asApp, createPerson } from '../support/person.ts';
+
+const { web, api } = apps;
+let server: Administered;
+/** Whose clock no login has turned. */
+let sound: Administered;
+beforeAll(async () => {
+  sound = await startAdministered();
+  server = await startAdministered({ clients: [web, api] });
+});
+afterAll(() => Promise.all([server.close(), sound.close()]));
+
+const run = async (...args: string[]) => {
+  const { code, stdout, stderr } = await server.cypher(args);
+  expect([code, stderr]).toEqual([0, '']);
+  return stdout;
+};
+const isActive = async (token: string): Promise<boolean> =>
+  (await asApp(server, api, { token }, '/token/introspection')).body.active;
+const inspect = async (token: string) => {
+  const { stdout } = await server.cypher(['token', 'inspect', '--json'], { input: `${token}\n` });
+  return JSON.parse(stdout);
+};
+
+test('one session of two is ended by command: its tokens die, those of the other live', async () => {
+  const desk = createPerson(server, 'two-browsers');
+  const first = await desk.tokensFor(web);
+  const phone = createPerson(server, 'two-browsers');
+  Object.assign(phone, { totpSecret: desk.totpSecret });
+  const before = JSON.parse(await run('user', 'sessions', 'two-browsers', '--json'));
+  const second = await phone.tokensFor(web);
+  expect(before).toHaveLength(1);
+  expect(before[0]).toMatchObject({
+    address: '127.0.0.1',
+    createdAt: expect.any(String),
+    lastSeenAt: expect.any(String),
+  });
+  await run('user', 'sign-out', 'Two-Browsers', before[0].uid);
+  expect([await isActive(first.access_token), await isActive(second.access_token)]).toEqual([false, true]);
+  const left = JSON.parse(await run('user', 'sessions', 'two-browsers', '--json'));
+  expect(left).toHaveLength(1);
+  const again = await server.cypher(['user', 'sign-out', 'two-browsers', before[0].uid]);
+  expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('has no session')]);
+  await run('user', 'sign-out', 'two-browsers');
+  expect(await isActive(second.access_token)).toBe(false);
+});
+
+test('a token is told what it is and why it is good for nothing, and gives away nothing that is one', async () => {
+  const tokens = await createPerson(server, 'inspected').tokensFor(web);
+  const live = await inspect(tokens.access_token);
+  expect(live).toMatchObject({ kind: 'access', live: true, because: [], claims: { client_id: 'web' } });
+  expect(live.kid).toMatch(/^k4\.lid\./);
+  const refresh = await inspect(tokens.refresh_token);
+  expect(refresh).toMatchObject({ kind: 'refresh', live: true });
+  expect(Object.keys(refresh.claims)).not.toContain('token_id');
+
+  await asApp(server, web, { grant_type: 'refresh_token', refresh_token: tokens.refresh_token });
+  expect((await inspect(tokens.refresh_token)).because.join()).toMatch(/used a moment ago/);
+  await run('user', 'disable', 'inspected');
+  expect((await inspect(tokens.access_token)).because.join()).toMatch(/was revoked/);
+  expect((await inspect(tokens.refresh_token)).because.join()).toMatch(/its family has ended: account/);
+  const forged = await server.cypher(['token', 'inspect'], { input: `${tokens.access_token.slice(0, -1)}x` });
+  expect([forged.code, forged.stdout]).toEqual([1, '']);
+  const stranger = { KEY_ENCRYPTION_KEY: Buffer.alloc(32, 9).toString('base64url') };
+  const refused = await server.cypher(['token', 'inspect', tokens.access_token], { settings: stranger });
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringContaining('KEY_ENCRYPTION_KEY is not the one'),
+  ]);
+});
+
+interface Finding {
+  about: string;
+  level: string;
+  found: string;
+  change?: string;
+}
+const doctor = async (settings: Record<string, string> = {}) => {
+  const { code, stdout } = await sound.cypher(['doctor', '--json'], { settings });
+  return { code, findings: JSON.parse(stdout) as Finding[] };
+};
+
+test('the doctor finds nothing at a sound installation, but that the PostgreSQL of the tests is not durable', async () => {
+  const { code, findings } = await doctor();
+  const others = findings.filter(({ level, found }) => level !== 'ok' && !found.includes('fsync is off'));
+  expect(others).toEqual([]);
+  expect(findings.some(({ found }) => found.includes('fsync is off'))).toBe(code === 1);
+  const seen = findings.map(({ about }) => about);
+  expect([...new Set(seen)]).toEqual([
+    'configuration',
+    'database',
+    'clock',
+    'key-encryption key',
+    'proxy',
+    'redis',
+    'issuer',
+  ]);
+});
+
+test.each([
+  ['configuration', { PORT: 'x' }, /PORT must be/],
+  ['database', { DATABASE_URL: 'postgres://cypher:x@127.0.0.1:1/cypher' }, /./],
+  ['redis', { REDIS_URL: 'redis://127.0.0.1:1' }, /ECONNREFUSED/],
+  ['issuer', { ISSUER: 'http://localhost:1' }, /localhost:1/],
+  ['key-encryption key', { KEY_ENCRYPTION_KEY: Buffer.alloc(32, 9).toString('base64url') }, /not the one/],
+] as const)(
+  'the doctor finds what is wrong with the %s, and says what to change',
+  async (about, settings, found) => {
+    const { code, findings } = await doctor(settings);
+    const faults = findings.filter((finding) => finding.about === about && finding.level === 'fault');
+    expect(faults[0]?.found).toMatch(found);
+    expect(faults[0]?.change).toMatch(/.{10}/);
+    expect(code).toBe(1);
+  },
+);
+
+test('the doctor looks through the proxy: a header that a client made up, a proxy that is not named', async () => {
+  const believing = await startAdministered({ settings: { TRUSTED_PROXIES: '127.0.0.1' } });
+  const { stdout } = await believing.cypher(['doctor', '--json']);
+  await believing.close();
+  const found = (JSON.parse(stdout) as Finding[]).find(({ about }) => about === 'proxy');
+  expect([found?.level, found?.found]).toEqual([
+    'fault',
+    expect.stringContaining('anybody may claim any address'),
+  ]);
+
+  const through = { forwardedFor: '198.51.100.77, 203.0.113.9', forwardedProto: 'https', peer: '10.0.0.2' };
+  const issuer = 'https://id.example';
+  expect(judge({ ...through, address: '203.0.113.9' }, issuer).level).toBe('ok');
+  expect(judge({ ...through, address: '10.0.0.2' }, issuer)).toMatchObject({
+    level: 'fault',
+    change: 'TRUSTED_PROXIES=10.0.0.2',
+  });
+});
+
+test('how requests arrive is told to nobody else', async () => {
+  for (const authorization of ['', 'Doctor 1.x', `Doctor ${server.clock.now()}.${'A'.repeat(43)}`]) {
+    const answer = await fetch(`${server.url}/health/seen`, { headers: { authorization } });
+    expect(answer.status).toBe(404);
+  }
+});
