@@ -15,6 +15,7 @@ import { createAccounts } from './accounts/accounts.ts';
 import { createFailures } from './accounts/failures.ts';
 import type { Audit } from './audit/audit.ts';
 import { addressesOf } from './clients/addresses.ts';
+import { createRegistrations } from './clients/registrations.ts';
 import { createClientRegistry } from './clients/registry.ts';
 import { createClientSecrets } from './clients/secrets.ts';
 import { createClientStore } from './clients/store.ts';
@@ -205,6 +206,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       records,
       revocations,
       ephemeral,
+      registrations: createRegistrations({ store: clientStore, registry, secrets: clientSecrets, now }),
     }),
     clients: { byId: registry.byId, matches: clientSecrets.matches },
     jwks: privateJwks(keyring),
@@ -435,6 +437,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     createGuessLimit(cache, userCodeGuessesPerMinute, 'user codes'),
   ];
   for (const limit of guesses) app.use(limitPosts('/device', limit));
+  app.use(limitPosts('/reg', perAddress));
   app.use(
     limitBeginnings(
       createAddressLimit(cache, beginningsPerAttempt * config.LIMIT_ADDRESS_PER_MINUTE, 'begun'),

@@ -35,7 +35,8 @@ export type AuditEventName =
   | 'client.added'
   | 'client.secret_rotated'
   | 'client.removed'
-  | 'key.changed';
+  | 'key.changed'
+  | 'registration_token.made';
 
 export interface AuditEvent {
   event: AuditEventName;

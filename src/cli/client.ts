@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { type ClientControl, createClientControl, type ListedClient } from '../clients/control.ts';
 import { createClientSecrets } from '../clients/secrets.ts';
 import { createClientStore } from '../clients/store.ts';
+import { makeInitialAccessToken } from '../oidc/initial_access_tokens.ts';
 import { createMetadataCheck } from '../oidc/metadata_check.ts';
 import { privateJwks } from '../server_keys.ts';
 import { secondsOf } from './duration.ts';
@@ -121,6 +122,20 @@ export function addClientCommands(program: Command): void {
         print(
           `client_secret: ${secret}\nKeep it now: it is not shown again. The one before is good until ${othersEndAt.toISOString()}.`,
         );
+      }),
+    );
+
+  client
+    .command('registration-token')
+    .description('an initial access token: whoever has it may register apps (REGISTRATION=token)')
+    .option('--expires <time>', 'such as 1h, 7d', '24h')
+    .option('--json', 'print JSON')
+    .action(({ expires, json }: { expires: string; json?: true }) =>
+      onStage(async ({ database, audit, now }) => {
+        const { token, expiresAt } = await makeInitialAccessToken(database, secondsOf(expires), now);
+        audit.record({ event: 'registration_token.made', detail: { expiresAt: expiresAt.toISOString() } });
+        if (json) return printJson({ registration_token: token, expires_at: expiresAt });
+        print(`${token}\nKeep it now: it is not shown again. It is good until ${expiresAt.toISOString()}.`);
       }),
     );
 

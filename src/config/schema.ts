@@ -64,6 +64,10 @@ export const settingsSchema = z.object({
   RESOURCES_FILE: z.string().min(1).default('config/resources.json'),
   /** Forward-auth is off without it. */
   FORWARD_AUTH_FILE: z.string().min(1).optional(),
+  /** Whether apps may register themselves: nobody, who has an initial access token, anybody. */
+  REGISTRATION: z.enum(['off', 'token', 'open'], { error: 'must be off, token or open' }).default('off'),
+  /** Whether an https address of its metadata may be an app's client id. */
+  CLIENT_ID_METADATA_DOCUMENTS: z.enum(['off', 'on'], { error: 'must be off or on' }).default('off'),
   TRUSTED_PROXIES: z
     .string()
     .default('')
@@ -116,13 +120,21 @@ function isIssuer(url: URL): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.has(url.hostname));
 }
 
-const redirectUri = z.string().refine((value) => {
+/** https, http on this machine alone, or a native app's scheme; without a fragment. */
+export function isRedirectUri(value: string): boolean {
   const url = URL.parse(value);
   if (!url || url.hash) return false;
   if (url.protocol === 'http:' || url.protocol === 'https:') return isSecureUrl(value);
   // A native app's own scheme is a reverse domain name (RFC 8252, section 7.1): that leaves javascript: and data: out.
   return url.protocol.includes('.');
-}, 'must be https, http on localhost, or an app scheme such as com.example.app:/callback, without a fragment');
+}
+
+const redirectUri = z
+  .string()
+  .refine(
+    isRedirectUri,
+    'must be https, http on localhost, or an app scheme such as com.example.app:/callback, without a fragment',
+  );
 
 /** The account page among the apps (oidc/account_client.ts). */
 export const accountClientId = 'cypher-account';

@@ -14,12 +14,14 @@ import type { Ephemeral } from '../storage/ephemeral.ts';
 import { gather, takeGathered } from './authorization_writes.ts';
 import { familyInQuestion } from './family.ts';
 import { isReference, type RecordPayload, type RecordStore } from './record_store.ts';
+import { type Registrations, registrationAdapter } from './registration.ts';
 
 export interface Stores {
   sessions: SessionStore;
   records: RecordStore;
   revocations: Revocations;
   ephemeral: Ephemeral;
+  registrations: Registrations;
 }
 
 /** The adapter of one model, by the model's name. */
@@ -38,8 +40,7 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
       // Its tokens are found, saved and ended by paseto_refresh_tokens.ts.
       return {};
     case 'Client':
-      // They are found by client_model.ts, before the library looks here.
-      return { find: async () => undefined };
+      return registrationAdapter(stores.registrations);
     case 'Interaction':
     case 'PushedAuthorizationRequest':
       return ephemeralAdapter(model, stores.ephemeral);

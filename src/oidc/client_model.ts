@@ -4,6 +4,8 @@
  * one that nobody knows. test/http/provider_internals.test.ts breaks where a release finds or compares otherwise.
  */
 import type Provider from 'oidc-provider';
+import ProviderClass, { errors } from 'oidc-provider';
+import { isRedirectUri } from '../config/schema.ts';
 import { randomId } from '../lib/crypto.ts';
 
 /** A client of the registry, as far as it matters here. */
@@ -44,6 +46,7 @@ interface ModelClass {
 
 /** Stands for a secret that we have only a hash of; nobody knows it. */
 const unknownSecret = randomId(32);
+export const isUnknownSecret = (secret: unknown): boolean => secret === unknownSecret;
 
 /** Metadata as the library takes it: with a secret, wherever it would want one. */
 export const withSecret = (metadata: object, secret?: string) => ({
@@ -70,6 +73,9 @@ export function serveRegisteredClients(provider: Provider, { byId, matches, now 
     }
     // The library's word for what its registration endpoints may not touch.
     if (client.source !== 'registration') Object.defineProperty(model, 'noManage', { value: true });
+    if (client.source === 'registration' && first?.client_secret === unknownSecret) {
+      recogniseSecret(model, (given) => matches(given, client.secrets, now()));
+    }
     known.set(model, client);
     const goodUntil = Math.min(
       Number.POSITIVE_INFINITY,
@@ -85,7 +91,7 @@ export function serveRegisteredClients(provider: Provider, { byId, matches, now 
     if (!client) {
       // As long as a wrong secret takes.
       matches(id, [], now());
-      return findStatic(id);
+      return disarm(await findStatic(id));
     }
     const ready = built.get(client);
     return ready && now() < ready.goodUntil ? ready.model : build(client);
@@ -94,6 +100,34 @@ export function serveRegisteredClients(provider: Provider, { byId, matches, now 
   Model.prototype.compareClientSecret = function (given) {
     return matches(given, known.get(this)?.secrets ?? [], now());
   };
+}
+
+/** A client by its metadata document (the draft's `client_id` is its address) is a stranger's. */
+function disarm(model: (Model & { clientIdMetadataDocument?: boolean }) | undefined): Model | undefined {
+  if (model?.clientIdMetadataDocument) {
+    const { redirectUris = [], postLogoutRedirectUris = [] } = model as unknown as Record<string, string[]>;
+    if (![...redirectUris, ...postLogoutRedirectUris].every(isRedirectUri))
+      throw new errors.InvalidClientMetadata(
+        'redirect_uris must be https, http on localhost, or an app scheme',
+      );
+    Object.assign(model, { first_party: false, require_pkce: true, claims: undefined });
+  }
+  return model;
+}
+
+/**
+ * A client that updates itself repeats its secret (RFC 7592, section 2.2), and the library compares that with
+ * `clientSecret`: where it is the right one, that is what it finds there.
+ */
+function recogniseSecret(model: Model, matches: (given: string) => boolean): void {
+  Object.defineProperty(model, 'clientSecret', {
+    enumerable: true,
+    get() {
+      const { route, body } = ProviderClass.ctx?.oidc ?? {};
+      const given = route === 'client_update' ? (body as Record<string, unknown>)?.client_secret : undefined;
+      return typeof given === 'string' && matches(given) ? given : unknownSecret;
+    },
+  });
 }
 
 /** One sentence for each client that breaks the library's metadata rules, by the client's id. */

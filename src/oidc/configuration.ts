@@ -36,6 +36,7 @@ import {
   promptValues,
   revokesGrant,
 } from './policy.ts';
+import { checkStranger, registrationFeatures } from './registration.ts';
 import type { FormPost } from './response_modes.ts';
 import { standsAfter } from './signed_in.ts';
 
@@ -110,7 +111,11 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     fetch: deps.outgoing as NonNullable<Configuration['fetch']>,
     extraClientMetadata: {
       properties: ['first_party', 'require_pkce', 'fapi', 'claims'],
-      validator: holdToFapi,
+      validator(ctx, name, value, metadata) {
+        // There is a request where a client registers itself, and none where the operator's are read.
+        if (ctx && name === 'first_party') checkStranger(metadata);
+        holdToFapi(ctx, name, value, metadata);
+      },
     },
     jwks: { keys: deps.jwks },
     cookies: {
@@ -177,6 +182,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       AuthorizationCode: lifeSeconds.authorizationCode,
       DeviceCode: lifeSeconds.deviceCode,
       BackchannelAuthenticationRequest: (_ctx, request) => requestSeconds(request.params),
+      RegistrationAccessToken: lifeSeconds.registrationAccessToken,
       // Made at any time of a session, used by families that begin at its very end.
       Grant: config.SESSION_LIFETIME_SECONDS + lifeSeconds.authorizationCode + lifeSeconds.refreshFamily,
       IdToken: lifeSeconds.idToken,
@@ -203,6 +209,12 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     },
     features: {
       devInteractions: { enabled: false },
+      ...registrationFeatures(config),
+      clientIdMetadataDocument: {
+        enabled: config.CLIENT_ID_METADATA_DOCUMENTS === 'on',
+        ack: 'draft-02',
+        cacheDuration: { min: 300, max: 86_400 },
+      },
       clientCredentials: { enabled: true },
       introspection: { enabled: true, allowedPolicy: mayIntrospect(config.resources) },
       revocation: { enabled: true, allowedPolicy: mayRevoke },

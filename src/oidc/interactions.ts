@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Provider from 'oidc-provider';
+import type { Client } from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import { AppError } from '../lib/errors.ts';
 import { type Detail, requestedDetails } from './authorization_details.ts';
@@ -80,7 +81,7 @@ export function createInteractions(provider: Provider, now: () => number): Inter
     return (
       client && {
         id: client.clientId,
-        name: client.clientName ?? client.clientId,
+        name: nameOf(client),
         firstParty: client.first_party === true,
         uri: client.clientUri,
         logoUri: client.logoUri,
@@ -173,4 +174,11 @@ export function createInteractions(provider: Provider, now: () => number): Inter
       );
     },
   };
+}
+
+/** One that nobody registered goes by what it says of itself: then the host that says so is named too. */
+function nameOf(client: Client): string {
+  const name = client.clientName ?? client.clientId;
+  const isDocument = (client as { clientIdMetadataDocument?: boolean }).clientIdMetadataDocument === true;
+  return isDocument ? `${name} (${new URL(client.clientId).host})` : name;
 }

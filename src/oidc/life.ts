@@ -13,4 +13,6 @@ export const lifeSeconds = {
   interaction: 3600,
   refreshIdle: 7 * 86_400,
   refreshFamily: 30 * 86_400,
+  /** As long as the client: it is replaced at every change. */
+  registrationAccessToken: 10 * 365 * 86_400,
 } as const;

@@ -23,6 +23,7 @@ import { type TokenForm, usePasetoAccessTokens } from './paseto_access_tokens.ts
 import { type RefreshTokenDeps, usePasetoRefreshTokens } from './paseto_refresh_tokens.ts';
 import { slowDownPolls } from './polling.ts';
 import { takePostedRequests } from './posted_requests.ts';
+import { tellSecretOnce } from './registration.ts';
 import { detectReplaysAtOnce, type Spend } from './replay_detection.ts';
 import { providerWithFormPost } from './response_modes.ts';
 import { createSessionCookie } from './session_cookie.ts';
@@ -109,6 +110,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   const middleware = compose([
     takePostedRequests,
     completeAnswers(provider, deps.write),
+    tellSecretOnce,
     ...provider.middleware,
   ]) as Middleware;
   const useKeys = (jwks: JWK[], cookieKeys: string[]) => replaceKeys(provider, jwks, cookieKeys);
@@ -134,6 +136,10 @@ const errorEvents = [
   'introspection.error',
   'jwks.error',
   'pushed_authorization_request.error',
+  'registration_create.error',
+  'registration_delete.error',
+  'registration_read.error',
+  'registration_update.error',
   'revocation.error',
   'userinfo.error',
   'server_error',

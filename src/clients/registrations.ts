@@ -1,0 +1,53 @@
+/** Clients that register themselves, on their way to the database. */
+
+import type { ClientMetadata } from '../config/schema.ts';
+import { clientSchema } from '../config/schema.ts';
+import { AppError } from '../lib/errors.ts';
+import type { ClientRegistry } from './registry.ts';
+import { type ClientSecrets, needsSecret, needsSecretItself } from './secrets.ts';
+import type { ClientStore } from './store.ts';
+
+export interface RegistrationsDeps {
+  store: Pick<ClientStore, 'byId' | 'add' | 'change' | 'remove'>;
+  registry: Pick<ClientRegistry, 'byId' | 'forget'>;
+  secrets: ClientSecrets;
+  now: () => number;
+}
+
+export function createRegistrations({ store, registry, secrets, now }: RegistrationsDeps) {
+  /** As it is kept: a stranger's client is never one of the operator's own. */
+  const cleaned = (metadata: { client_id: string }): ClientMetadata =>
+    clientSchema.parse({ ...metadata, first_party: false, require_pkce: true });
+
+  return {
+    /** Adds a client, or changes it. `secret` undefined: it keeps what it has. Throws AppError 400 or 429. */
+    async save(given: { client_id: string }, secret: string | undefined): Promise<void> {
+      const metadata = cleaned(given);
+      const id = metadata.client_id;
+      const itself = needsSecretItself(metadata);
+      const before = await registry.byId(id);
+      if (itself && secret === undefined && !before?.secrets.some(({ text }) => text !== undefined)) {
+        throw new AppError(
+          'invalid_request',
+          'client_secret must be given: this method needs the secret itself.',
+        );
+      }
+      const known = secret === undefined || (before && secrets.matches(secret, before.secrets, now()));
+      const mustSeal = itself && !before?.secrets.some(({ text }) => text !== undefined);
+      const kept =
+        needsSecret(metadata) && secret !== undefined && (!known || mustSeal)
+          ? secrets.store(id, secret, itself)
+          : undefined;
+      const done = before
+        ? await store.change(metadata, kept)
+        : await store.add({ source: 'registration', metadata }, kept);
+      registry.forget(id);
+      if (!done)
+        throw new AppError('too_many_requests', 'There are as many registered clients as there may be.');
+    },
+    async remove(id: string): Promise<void> {
+      await store.remove(id);
+      registry.forget(id);
+    },
+  };
+}

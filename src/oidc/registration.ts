@@ -1,0 +1,90 @@
+/**
+ * Dynamic registration (RFC 7591) and its management (RFC 7592), where REGISTRATION allows it: what a stranger's client may
+ * be, and what is told of it. The endpoints are oidc-provider's; the clients go to our registry.
+ */
+import type { Middleware } from 'koa';
+import type { AdapterPayload, Configuration } from 'oidc-provider';
+import { errors } from 'oidc-provider';
+import type { Config } from '../config/load.ts';
+import { isRedirectUri } from '../config/schema.ts';
+import { randomId } from '../lib/crypto.ts';
+import { isUnknownSecret } from './client_model.ts';
+
+/** Where self-registered clients are kept. */
+export interface Registrations {
+  /** Adds or changes one. `secret`: the one it has from now on; undefined where that is as before, or none. */
+  save(metadata: { client_id: string }, secret: string | undefined): Promise<void>;
+  remove(id: string): Promise<void>;
+}
+
+type Features = NonNullable<Configuration['features']>;
+
+export function registrationFeatures({
+  REGISTRATION,
+}: Pick<Config, 'REGISTRATION'>): Pick<Features, 'registration' | 'registrationManagement'> {
+  const enabled = REGISTRATION !== 'off';
+  return {
+    registration: {
+      enabled,
+      initialAccessToken: REGISTRATION === 'token',
+      issueRegistrationAccessToken: true,
+      idFactory: () => randomId(),
+      secretFactory: () => randomId(32),
+    },
+    registrationManagement: { enabled, rotateRegistrationAccessToken: true },
+  };
+}
+
+const mostBytes = 16 * 1024;
+const mostAddresses = 20;
+const longestText = 2048;
+
+/** Metadata that only an operator may give: it is taken out. */
+const operatorsOwn = ['first_party', 'require_pkce', 'claims'];
+
+/** Refuses what a stranger's client may not be. Throws InvalidRedirectUri or InvalidClientMetadata. */
+export function checkStranger(metadata: Record<string, unknown>): void {
+  for (const name of operatorsOwn) delete metadata[name];
+  if (JSON.stringify(metadata).length > mostBytes)
+    throw new errors.InvalidClientMetadata('metadata is too large');
+  for (const [name, value] of Object.entries(metadata)) {
+    const values = Array.isArray(value) ? value : [value];
+    if (values.length > mostAddresses) throw new errors.InvalidClientMetadata(`${name} has too many values`);
+    if (values.some((each) => typeof each === 'string' && each.length > longestText))
+      throw new errors.InvalidClientMetadata(`${name} is too long`);
+  }
+  for (const name of ['redirect_uris', 'post_logout_redirect_uris']) {
+    const uris = metadata[name];
+    if (Array.isArray(uris) && !uris.every((uri) => typeof uri === 'string' && isRedirectUri(uri)))
+      throw new errors.InvalidRedirectUri(
+        `${name} must be https, http on localhost, or an app scheme such as com.example.app:/callback`,
+      );
+  }
+}
+
+/** The adapter's part: what the endpoints store. */
+export const registrationAdapter = (registrations: Registrations) => ({
+  // They are found by client_model.ts, before the library looks here.
+  find: async () => undefined,
+  async upsert(_id: string, payload: AdapterPayload) {
+    const {
+      client_secret: secret,
+      client_secret_expires_at: _,
+      ...metadata
+    } = payload as AdapterPayload & {
+      client_id: string;
+      client_secret?: string;
+    };
+    await registrations.save(metadata, isUnknownSecret(secret) ? undefined : secret);
+  },
+  destroy: (id: string) => registrations.remove(id),
+});
+
+/** A secret is told once, when it is made: later answers leave it out. */
+export const tellSecretOnce: Middleware = async (ctx, next) => {
+  await next();
+  const body = ctx.body as { client_secret?: unknown } | undefined;
+  if (typeof body !== 'object' || body === null || !isUnknownSecret(body.client_secret)) return;
+  const { client_secret: _, client_secret_expires_at: __, ...rest } = body as Record<string, unknown>;
+  ctx.body = rest;
+};

@@ -1,0 +1,163 @@
+/** Apps that register themselves, and manage what they registered: RFC 7591, RFC 7592, by configuration. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { apps } from '../support/apps.ts';
+import { type Administered, startAdministered } from '../support/cypher.ts';
+import { asApp, createPerson } from '../support/person.ts';
+
+let open: Administered;
+let closed: Administered;
+beforeAll(async () => {
+  open = await startAdministered({ clients: [apps.web], settings: { REGISTRATION: 'open' } });
+  closed = await startAdministered({ settings: { REGISTRATION: 'token', LIMIT_ADDRESS_PER_MINUTE: '8' } });
+});
+afterAll(() => Promise.all([open.close(), closed.close()]));
+
+const redirect_uri = 'https://app.example/callback';
+const metadata = {
+  client_name: 'An app of its own',
+  redirect_uris: [redirect_uri],
+  grant_types: ['authorization_code', 'refresh_token'],
+};
+
+async function send(url: string, method: string, token?: string, body?: object) {
+  const answer = await fetch(url, {
+    method,
+    headers: {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(body ? { 'content-type': 'application/json' } : {}),
+    },
+    ...(body ? { body: JSON.stringify(body) } : {}),
+  });
+  const text = await answer.text();
+  return { status: answer.status, body: text ? JSON.parse(text) : {} };
+}
+const register = (body: object, token?: string, at = open) => send(`${at.url}/reg`, 'POST', token, body);
+
+test('an app registers itself and signs people in; they are asked for consent, whatever it says of itself', async () => {
+  const { status, body } = await register({
+    ...metadata,
+    first_party: true,
+    require_pkce: false,
+    claims: {},
+  });
+  expect(status).toBe(201);
+  expect(body.client_secret).toMatch(/^[\w-]{43}$/);
+  expect(body.first_party ?? false).toBe(false);
+  const app = { client_id: body.client_id, client_secret: body.client_secret, redirect_uri };
+  const person = createPerson(open, 'ada');
+  expect((await person.tokensFor(app)).access_token).toMatch(/^v4\.local\./);
+  const [row] = await open.database.query<{ metadata: object }>(
+    'select metadata from clients where id = $1',
+    [body.client_id],
+  );
+  expect(row?.metadata).toMatchObject({ first_party: false, require_pkce: true });
+  await expect(createPerson(open, 'bea').authorize(app, { code_challenge: '' })).resolves.toMatchObject({
+    search: expect.stringContaining('error=invalid_request'),
+  });
+});
+
+test('Redirects: http: (not loopback), javascript: and what else runs or leaks is refused at registration', async () => {
+  for (const uri of [
+    'http://app.example/callback',
+    'javascript:alert(1)',
+    'data:text/html,x',
+    'myapp:/callback',
+    'https://app.example/#fragment',
+    'file:///etc/passwd',
+  ]) {
+    for (const application_type of ['web', 'native']) {
+      const { status, body } = await register({ ...metadata, application_type, redirect_uris: [uri] });
+      expect.soft([uri, status]).toEqual([uri, 400]);
+      expect.soft(body.error).toMatch(/^invalid_(redirect_uri|client_metadata)$/);
+    }
+  }
+  const native = {
+    application_type: 'native',
+    redirect_uris: ['com.example.app:/callback', 'http://127.0.0.1/cb'],
+  };
+  expect((await register({ ...metadata, ...native, token_endpoint_auth_method: 'none' })).status).toBe(201);
+});
+
+test('sizes and counts are bounded', async () => {
+  const many = Array.from({ length: 21 }, (_, n) => `https://app.example/${n}`);
+  for (const excess of [
+    { redirect_uris: many },
+    { client_name: 'x'.repeat(3000) },
+    { redirect_uris: [`https://app.example/${'x'.repeat(3000)}`] },
+    { contacts: Array.from({ length: 20 }, () => `${'x'.repeat(1500)}@example.com`) },
+  ]) {
+    expect.soft((await register({ ...metadata, ...excess })).status).toBe(400);
+  }
+});
+
+test('its own registration is read, changed and deleted with its token, which changes at every change', async () => {
+  const { body } = await register(metadata);
+  const { registration_client_uri: uri, registration_access_token: first, client_id, client_secret } = body;
+  const read = await send(uri, 'GET', first);
+  expect(read).toMatchObject({ status: 200, body: { client_id, client_name: metadata.client_name } });
+  expect(read.body.client_secret).toBeUndefined();
+
+  const wrong = await send(uri, 'PUT', first, { ...metadata, client_id, client_secret: 'wrong' });
+  expect(wrong.status).toBe(400);
+  const changed = await send(uri, 'PUT', first, {
+    ...metadata,
+    client_id,
+    client_secret,
+    client_name: 'Renamed',
+  });
+  expect(changed).toMatchObject({ status: 200, body: { client_name: 'Renamed' } });
+  const second = changed.body.registration_access_token;
+  expect(second).not.toBe(first);
+  expect((await send(uri, 'GET', first)).status).toBe(401);
+  // The secret is the one it had.
+  const app = { client_id, client_secret, redirect_uri };
+  const unauthorized = await asApp(open, app, { grant_type: 'refresh_token', refresh_token: 'x' });
+  expect(unauthorized.body.error).toBe('invalid_grant');
+  const again = await send(uri, 'PUT', second, { ...metadata, client_id });
+  expect((await asApp(open, app, { grant_type: 'refresh_token', refresh_token: 'x' })).body.error).toBe(
+    'invalid_grant',
+  );
+  expect(again.body.client_secret).toBeUndefined();
+
+  const third = again.body.registration_access_token;
+  expect((await send(uri, 'DELETE', third)).status).toBe(204);
+  expect((await asApp(open, app, { grant_type: 'refresh_token', refresh_token: 'x' })).status).toBe(401);
+  expect((await send(uri, 'GET', third)).status).toBe(401);
+});
+
+test("a token is good for its own client alone, and for none of the operator's", async () => {
+  const one = (await register(metadata)).body;
+  const other = (await register(metadata)).body;
+  expect((await send(other.registration_client_uri, 'GET', one.registration_access_token)).status).toBe(401);
+  const theirs = await send(`${open.url}/reg/web`, 'DELETE', other.registration_access_token);
+  expect(theirs.status).toBe(401);
+  const rows = await open.database.query('select * from records where model = $1', [
+    'RegistrationAccessToken',
+  ]);
+  for (const { registration_access_token: token, client_secret } of [one, other]) {
+    expect(JSON.stringify(rows)).not.toContain(token);
+    expect(JSON.stringify(await open.database.query('select * from clients'))).not.toContain(client_secret);
+  }
+});
+
+test('with initial access tokens nobody registers without one; an address has a limit', async () => {
+  expect((await register(metadata, undefined, closed)).status).toBe(401);
+  expect((await register(metadata, 'made-up', closed)).status).toBe(401);
+  const { stdout } = await closed.cypher(['client', 'registration-token', '--expires', '1h', '--json']);
+  const { registration_token: token } = JSON.parse(stdout);
+  expect((await register(metadata, token, closed)).status).toBe(201);
+  const rows = JSON.stringify(await closed.database.query('select * from records'));
+  expect(rows).not.toContain(token);
+  closed.clock.advance(3600);
+  expect((await register(metadata, token, closed)).status).toBe(401);
+  const answers = await Promise.all(Array.from({ length: 8 }, () => register(metadata, token, closed)));
+  expect(answers.some(({ status }) => status === 429)).toBe(true);
+});
+
+test('it is off unless the configuration says otherwise', async () => {
+  const off = await startAdministered();
+  const answer = await register(metadata, undefined, off);
+  const { body: discovery } = await send(`${off.url}/.well-known/openid-configuration`, 'GET');
+  await off.close();
+  expect([answer.status, discovery.registration_endpoint]).toEqual([404, undefined]);
+});
