@@ -35,10 +35,12 @@ import {
   createPace,
   limitBeginnings,
   limitPosts,
+  pathOf,
 } from './http/rate_limit.ts';
 import { createRequestIdentity } from './http/request.ts';
 import { createSeen } from './http/seen.ts';
 import { createSite } from './http/site.ts';
+import { endUnread } from './http/unread.ts';
 import { createViews } from './http/views.ts';
 import { createDevices } from './interaction/devices.ts';
 import { auditEventOf } from './interaction/outcomes.ts';
@@ -428,7 +430,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   app.use(renderErrors(views, log));
   app.use((ctx, next) => {
     // Before any work is done for what will be refused; counted is only what has been received (interaction/password.ts).
-    if (ctx.method === 'POST' && ctx.path.endsWith('/init')) admission.check();
+    if (ctx.method === 'POST' && pathOf(ctx).endsWith('/init')) admission.check();
     return next();
   });
   app.use(sessionCookie);
@@ -468,6 +470,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   return {
     handle(req, res) {
       identify(req);
+      endUnread(req, res);
       void database.bounded(() => handle(req, res));
     },
     start() {

@@ -40,7 +40,7 @@ export function limitPosts(path: string, limit: Middleware): Middleware {
 }
 
 /** The path as routers compare it: they take `/Auth/` for `/auth`. */
-const pathOf = ({ path }: Context): string => path.toLowerCase().replace(/\/$/, '');
+export const pathOf = ({ path }: Context): string => path.toLowerCase().replace(/\/$/, '');
 
 /**
  * At most `perMinute` wrong guesses a minute from all addresses together: past that every guess is answered 429, the

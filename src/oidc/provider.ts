@@ -28,6 +28,7 @@ import { detectReplaysAtOnce, type Spend } from './replay_detection.ts';
 import { providerWithFormPost } from './response_modes.ts';
 import { createSessionCookie } from './session_cookie.ts';
 import { keepSessionOnNewIdentifier } from './session_identifier.ts';
+import { persistStoredSessionsOnly } from './session_persist.ts';
 
 export interface OidcDeps extends ConfigurationDeps {
   clients: Omit<ClientModelDeps, 'now'>;
@@ -76,6 +77,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   provider.proxy = true;
   serveRegisteredClients(provider, { ...deps.clients, now });
   keepSessionOnNewIdentifier(provider);
+  persistStoredSessionsOnly(provider);
   const sendLogout = takeOverBackchannelLogout(provider);
   detectReplaysAtOnce(provider, deps.spend);
   addClientClaims(provider);

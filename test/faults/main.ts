@@ -2,7 +2,7 @@
  * The proof of the guarantee: `node test/faults/main.ts [--seconds 60 | --minutes 10] [--seed 1] [--json]` runs two
  * provider processes over a real PostgreSQL and Redis, lets virtual clients work while faults are injected, and checks
  * the history. Ends with 1 where the guarantee was violated. `--rotations 10000` counts rotations under kill -9 instead;
- * `--broken NAME` runs a broken build (mutations.ts), in which violations must be found. `--clients 10` at once.
+ * `--fuzz 100000` sends so many requests of rubbish, none of which may be answered with 5xx. `--broken NAME` runs a broken build (mutations.ts), in which violations must be found. `--clients 10` at once.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -12,6 +12,7 @@ import { check } from './checker.ts';
 import { readFacts } from './database_facts.ts';
 import { deploy } from './deployment.ts';
 import { createInjector } from './faults.ts';
+import { fuzzRun } from './fuzz.ts';
 import { mutations } from './mutations.ts';
 import { startProbes } from './probes.ts';
 import { createRandom } from './random.ts';
@@ -26,6 +27,7 @@ const { values: given } = parseArgs({
     seed: { type: 'string', default: '1' },
     clients: { type: 'string', default: '10' },
     rotations: { type: 'string' },
+    fuzz: { type: 'string' },
     broken: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
@@ -44,6 +46,7 @@ const { history } = deployment;
 say(`two providers on PostgreSQL and Redis; history in ${deployment.directory}/history.jsonl`);
 
 const random = createRandom(seed);
+if (given.fuzz) await fuzzAlone(Number(given.fuzz));
 const begun = history.now();
 const run = given.rotations
   ? rotationsRun(deployment, random, clients, Number(given.rotations))
@@ -73,6 +76,17 @@ for (const { point, rule, subject, evidence } of violations.slice(0, 20)) {
 if (violations.length > 0) say(`the history is kept: ${deployment.directory}/history.jsonl`);
 process.stdout.write(`${given.json ? JSON.stringify(report, null, 2) : asText(report)}\n`);
 process.exit(violations.length > 0 ? 1 : 0);
+
+async function fuzzAlone(count: number): Promise<never> {
+  const { requests, statuses, failures } = await fuzzRun(deployment, random, count, say);
+  await deployment.stop(false);
+  for (const failure of failures.slice(0, 20)) say(`FAILED: ${failure.slice(0, 2000)}`);
+  const answers = Object.entries(statuses).map(([status, times]) => `${status}: ${times}`);
+  process.stdout.write(
+    `seed ${seed}, requests ${requests} (${answers.join(', ')}), failures ${failures.length}\n`,
+  );
+  process.exit(failures.length > 0 ? 1 : 0);
+}
 
 function timedRun(forMs: number) {
   const over = () => history.now() - begun > forMs;

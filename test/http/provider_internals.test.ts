@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { decodeProtectedHeader, exportJWK, generateKeyPair } from 'jose';
 import Provider, { errors, interactionPolicy } from 'oidc-provider';
+import request from 'supertest';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { takeOverBackchannelLogout } from '../../src/oidc/backchannel_logout.ts';
 import { withSecret } from '../../src/oidc/client_model.ts';
@@ -12,6 +13,7 @@ import { prompts } from '../../src/oidc/policy.ts';
 import { detectReplaysAtOnce } from '../../src/oidc/replay_detection.ts';
 import { providerWithFormPost } from '../../src/oidc/response_modes.ts';
 import { keepSessionOnNewIdentifier } from '../../src/oidc/session_identifier.ts';
+import { persistStoredSessionsOnly } from '../../src/oidc/session_persist.ts';
 import { apps } from '../support/apps.ts';
 import { asApp, createPerson } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -198,6 +200,22 @@ test('clients are found by Client.find and their secrets compared by compareClie
     (await asApp(server, { ...web, client_secret: stand }, { grant_type: 'refresh_token' })).status,
   ).toBe(401);
   expect((await asApp(server, web, { grant_type: 'refresh_token' })).status).toBe(400);
+});
+
+test('Session.persist refuses what was never stored, which our override leaves as it is: a stranger at a device’s page', async () => {
+  const fresh = () => new (bareProvider().provider.Session)() as unknown as { persist(): Promise<unknown> };
+  await expect(fresh().persist()).rejects.toThrow('previously persisted');
+  const { provider } = bareProvider();
+  persistStoredSessionsOnly(provider);
+  const session = new provider.Session() as unknown as {
+    persist(): Promise<unknown>;
+    save(ttl: number): Promise<unknown>;
+  };
+  expect(await session.persist()).toBeUndefined();
+  await session.save(60);
+  expect(await session.persist()).toBeTypeOf('string');
+  for (const sent of [request(server.url).get('/device/auth'), request(server.url).post('/device')])
+    expect((await sent).status).toBe(400);
 });
 
 test('the consent prompt has the check that first-party native apps are excused from', () => {
