@@ -57,6 +57,12 @@ interface RefreshTokenClass {
   revokeByGrantId(grantId: string): Promise<void>;
 }
 
+/**
+ * A FAPI client that did not receive or keep an answer may repeat its request whenever it notices (FAPI 2.0 security profile,
+ * section 5.3.2.1, item 9): a stolen refresh token is of no use without the client's key.
+ */
+const repetitions = () => ({ anyTime: ProviderClass.ctx?.oidc?.client?.fapi !== undefined });
+
 /** Replaces `find`, `save`, `consume`, `destroy` and `revokeByGrantId` of this provider instance's RefreshToken. */
 export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDeps): void {
   const { tokens, refresh, revocations, familySeconds } = deps;
@@ -66,7 +72,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     const claims =
       typeof value === 'string' ? await tokens.open('refresh', value, { ignoreExpiration: true }) : undefined;
     if (typeof claims?.token_id !== 'string') return undefined;
-    const stored = await refresh.read(claims.token_id);
+    const stored = await refresh.read(claims.token_id, repetitions());
     if (!stored) return undefined;
     const { state } = stored;
     if (state === 'ended' || state === 'expired') return undefined;
@@ -125,7 +131,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
   /** Somebody else has rotated the token in between: what that amounts to is decided by the same table. */
   async function successorOf(predecessor: RefreshTokenModel): Promise<Payload> {
     const [stored, successor] = await Promise.all([
-      refresh.read(predecessor.jti),
+      refresh.read(predecessor.jti, repetitions()),
       refresh.read(refresh.successorOf(predecessor.jti)),
     ]);
     if (stored?.state === 'retry' && successor) return successor.payload as unknown as Payload;

@@ -30,7 +30,8 @@ export interface NewFamily {
 export interface RefreshStore {
   /** Begins a family with its first token. False where it was ended before. `payload` must not hold the token id. */
   begin(family: NewFamily, tokenId: string, payload: object, expiresAt: number): Promise<boolean>;
-  read(tokenId: string): Promise<StoredRefreshToken | undefined>;
+  /** `anyTime`: a repetition is one however late it comes, while its successor is unused; otherwise within the leeway. */
+  read(tokenId: string, options?: { anyTime?: boolean }): Promise<StoredRefreshToken | undefined>;
   /** The one token id that can follow. */
   successorOf(tokenId: string): string;
   /** Marks the token used and stores its successor, both or neither. False where somebody else has. */
@@ -94,7 +95,7 @@ export function createRefreshStore(
       );
       return rows.length === 1;
     },
-    async read(tokenId) {
+    async read(tokenId, { anyTime = false } = {}) {
       const [row] = await query<Row>(
         `select t.family_id, t.payload, t.expires_at, t.used_at, f.expires_at as family_expires_at, f.ended_at,
            s.used_at is not null as successor_used
@@ -107,7 +108,7 @@ export function createRefreshStore(
         row && {
           familyId: row.family_id,
           payload: row.payload,
-          state: refreshState(factsOf(row), now(), leewayMs),
+          state: refreshState(factsOf(row), now(), anyTime ? Number.POSITIVE_INFINITY : leewayMs),
         }
       );
     },

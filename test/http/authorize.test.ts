@@ -142,3 +142,19 @@ test('Redirects: http: (not loopback) or javascript: at registration is refused'
   expect(await faultOf('http://127.0.0.1:8080/cb')).toBe('none');
   await rm(directory, { recursive: true });
 });
+
+test('a posted request does not choose where it goes, and is a form of bounded length', async () => {
+  const post = () => request(server.url).post('/auth').accept('html');
+  const odd = await post().type('form').send('a=%0d%0aX-Evil:1&state=1&state=2&//evil.example/');
+  expect([odd.status, odd.headers['x-evil']]).toEqual([303, undefined]);
+  expect(odd.headers.location).toMatch(/^\/auth\?a=%0D%0AX-Evil%3A1&state=1&state=2&/);
+  expect((await post().send({ ...asked })).status).toBe(400);
+  for (const length of [9000, 40_000])
+    expect(
+      (
+        await post()
+          .type('form')
+          .send({ ...asked, state: 'x'.repeat(length) })
+      ).status,
+    ).toBe(413);
+});

@@ -103,3 +103,18 @@ test.each([
 ])('a registration that falls short does not start: %j', async (change, why) => {
   await expect(startServer({ clients: [{ ...bank, ...change }] })).rejects.toThrow(why);
 });
+
+test('a FAPI client that lost an answer may repeat its refresh long after, until the successor is in use', async () => {
+  const config = await party(bank, es256);
+  const DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair());
+  const { refresh_token: first = '' } = await signInAt(config, bank, ada, { push: true, DPoP });
+  const refresh = async (token: string) =>
+    (await client.refreshTokenGrant(config, token, undefined, { DPoP })).refresh_token ?? '';
+  const second = await refresh(first);
+  expect(second).not.toBe(first);
+  server.clock.advance(3600);
+  expect(await refresh(first)).toBe(second);
+  const third = await refresh(second);
+  await expect(refresh(first)).rejects.toMatchObject({ error: 'invalid_grant' });
+  await expect(refresh(third)).rejects.toMatchObject({ error: 'invalid_grant' });
+});

@@ -181,3 +181,18 @@ test('who is not signed in and signs out all the same is taken on by the library
   expect(page.headers['content-security-policy']).toContain("'sha256-");
   expect((await confirm(nobody, xsrfOf(page))).status).toBe(303);
 });
+
+test('a sign-out that an app posts is the same sign-out', async () => {
+  const ada = somebody();
+  const tokens = await ada.tokensFor(web);
+  const form = {
+    id_token_hint: tokens.id_token,
+    post_logout_redirect_uri: 'https://web.example/',
+    state: 'a state',
+  };
+  const posted = await ada.agent.post('/session/end').type('form').send(form);
+  expect(posted.status).toBe(303);
+  const page = await ada.agent.get(String(posted.headers.location)).accept('html');
+  expect((await confirm(ada, xsrfOf(page))).status).toBe(303);
+  expect(await active(tokens.access_token)).toBe(false);
+});
