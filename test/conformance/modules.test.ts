@@ -3,10 +3,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { plans } from './modules.ts';
 
-/** The names of the tests in a file of this folder. */
+/** The names of the tests in a file of this folder, by themselves or as the first of a row of test.each. */
 function testsIn(file: string): string[] {
   const text = readFileSync(new URL(`${file}.test.ts`, import.meta.url), 'utf8');
-  return [...text.matchAll(/^\s*test(?:\.\w+\([^)]*\))?\(\s*'([^']+)'/gm)].map(([, name]) => name ?? '');
+  const names = [...text.matchAll(/^ *(?:test\(|\[)'((?:oidcc|fapi2)-[\w-]+)'(?:, async|,)/gm)].map(
+    ([, name]) => name ?? '',
+  );
+  return names.filter((name) => !name.endsWith('-test-plan'));
 }
 
 test.each(Object.entries(plans))('%s has a test for each module', (_plan, { files, modules }) => {

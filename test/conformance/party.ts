@@ -43,21 +43,32 @@ export const usual = (app: App): Params => ({
   nonce: 'a nonce',
 });
 
-/** Sends the person with a request and goes on, doing what our pages ask, until the answer or a page that asks nothing. */
-export async function ask(
+/** Sends the person with a request; `post`: as an app's page posts it, from another site. */
+export function ask(
   server: TestServer,
   person: Person,
   app: App,
   params: Params = {},
-  { post = false, decision = 'allow' } = {},
+  { post = false } = {},
 ): Promise<Answer> {
-  const { agent } = person;
   const wanted = Object.entries({ ...usual(app), ...params }).filter(([, value]) => value !== undefined);
   const query = Object.fromEntries(wanted);
-  // As an app's page posts it: from another site.
-  let answer = post
-    ? await agent.post('/auth').type('form').set('Origin', 'https://rp.example').send(query)
-    : await agent.get('/auth').query(query).accept('html');
+  const { agent } = person;
+  const sent = post
+    ? agent.post('/auth').type('form').set('Origin', 'https://rp.example').send(query)
+    : agent.get('/auth').query(query).accept('html');
+  return goOn(server, person, sent);
+}
+
+/** Goes on from an answer of the authorization endpoint, doing what our pages ask, until the app or a page that asks nothing. */
+export async function goOn(
+  server: TestServer,
+  person: Person,
+  sent: PromiseLike<request.Response>,
+  decision: 'allow' | 'deny' = 'allow',
+): Promise<Answer> {
+  const { agent } = person;
+  let answer = await sent;
   const asked: Answer['asked'] = [];
   const pages: string[] = [];
   for (let hop = 0; hop < 10; hop++) {
@@ -65,7 +76,7 @@ export async function ask(
     if (!location) {
       const posted = formPost(answer.text);
       if (!posted) pages.push(answer.text);
-      const at = new URL(posted?.action ?? answer.request?.url ?? server.url);
+      const at = new URL(posted?.action ?? server.url);
       const { status } = answer;
       return { by: posted ? 'form_post' : 'page', at, status, params: posted?.params ?? {}, asked, pages };
     }
