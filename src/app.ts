@@ -313,7 +313,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     },
   });
   const signedIn = createSignedIn(provider, accounts);
-  const proofs = createProofs({ passwords, secondFactor, totp, steps, accounts });
+  const proofs = createProofs({ passwords, secondFactor, totp, steps, accounts, query: database.query });
   const access = createAccess({
     sessions,
     grants: records,

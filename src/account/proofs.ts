@@ -18,8 +18,9 @@ export type Change = (typeof changes)[number];
 export interface ProofDeps {
   passwords: Pick<Passwords, 'loginInit' | 'loginFinish'>;
   secondFactor: Pick<SecondFactor, 'attempt'>;
-  totp: Pick<Totp, 'use'>;
+  totp: Pick<Totp, 'against'>;
   steps: Steps;
+  query: Query;
   accounts: { holdsCredential(query: Query, id: string, credentialId: string): Promise<boolean> };
 }
 
@@ -39,7 +40,7 @@ export interface Proofs {
   spend(query: Query, proof: Step): Promise<void>;
 }
 
-export function createProofs({ passwords, secondFactor, totp, steps, accounts }: ProofDeps): Proofs {
+export function createProofs({ passwords, secondFactor, totp, steps, accounts, query }: ProofDeps): Proofs {
   const exchange = ({ sessionUid }: SignedIn, change: Change) => `account ${change} ${sessionUid}`;
   const purpose = ({ sessionUid: session }: SignedIn, change: Change) => ({ session, change });
   return {
@@ -48,9 +49,8 @@ export function createProofs({ passwords, secondFactor, totp, steps, accounts }:
       passwords.loginInit(exchange(who, change), who.account.username, ke1, device),
     async finish(who, change, { ke3, code }, device) {
       const proved = await passwords.loginFinish(exchange(who, change), ke3);
-      const factor = await secondFactor.attempt(who.account, device, (query) =>
-        totp.use(query, who.account.id, code),
-      );
+      const use = await totp.against(query, who.account.id);
+      const factor = await secondFactor.attempt(who.account, device, (within) => use(within, code));
       return { token: await steps.issue(proved, purpose(who, change)), factor };
     },
     async open(who, change, token) {

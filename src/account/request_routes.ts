@@ -19,8 +19,8 @@ export interface RequestRouteDeps {
   describeScopes(scopes: string[]): { name: string; description: string }[];
   sessionOf(uid: string): Promise<ApprovingSession | undefined>;
   secondFactor: Pick<SecondFactor, 'attempt'>;
-  totp: Pick<Totp, 'use'>;
-  database: Pick<Database, 'transaction'>;
+  totp: Pick<Totp, 'against'>;
+  database: Pick<Database, 'query' | 'transaction'>;
 }
 
 export function mountRequests(
@@ -51,8 +51,9 @@ export function mountRequests(
         const session = await deps.sessionOf(sessionUid);
         if (!session)
           throw new AppError('sign_in_required', 'You are signed out. Reload this page to sign in.');
+        const use = await totp.against(database.query, account.id);
         await secondFactor.attempt(account, cookies.device(ctx), async (query) => {
-          const factor = await totp.use(query, account.id, code);
+          const factor = await use(query, code);
           if (!factor) return undefined;
           await approvals.approve(query, account.id, request, { ...session, uid: sessionUid });
           return factor;

@@ -101,7 +101,8 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
       return { account, amr: amrOf.otp, recoveryCodes: result };
     },
     async verify(step, code, device) {
-      const { account, result } = await once(step, device, (query, who) => totp.use(query, who.id, code));
+      const use = await totp.against(database.query, step.accountId);
+      const { account, result } = await once(step, device, (query) => use(query, code));
       return { account, amr: amrOf[result] };
     },
   };

@@ -55,12 +55,18 @@ export async function readSecret(
   return rows[0];
 }
 
-/** Uses a time step up. False where it or a later one was used before. */
-export async function useStep(query: Query, accountId: string, step: number): Promise<boolean> {
+/** Uses a time step of this secret up. False where it or a later one was used before, or the account has another secret. */
+export async function useStep(
+  query: Query,
+  accountId: string,
+  step: number,
+  sealed: Uint8Array,
+): Promise<boolean> {
   const rows = await query(
     `update accounts set totp_last_step = $2
-     where id = $1 and (totp_last_step is null or totp_last_step < $2) and disabled_at is null returning id`,
-    [accountId, step],
+     where id = $1 and (totp_last_step is null or totp_last_step < $2) and disabled_at is null
+       and totp_secret = $3 returning id`,
+    [accountId, step, sealed],
   );
   return rows.length === 1;
 }

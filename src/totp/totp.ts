@@ -17,6 +17,7 @@ export interface TotpSetup {
 }
 
 export type Factor = 'otp' | 'recovery_code';
+export type UseCode = (query: Query, code: string) => Promise<Factor | undefined>;
 
 export interface Totp {
   /**
@@ -40,8 +41,12 @@ export interface Totp {
   renewRecoveryCodes(query: Query, accountId: string): Promise<string[]>;
   /** How many recovery codes are left. */
   recoveryCodesLeft(query: Query, accountId: string): Promise<number>;
-  /** Uses up a time step or a recovery code. Undefined where it is wrong or was used before. */
-  use(query: Query, accountId: string, code: string): Promise<Factor | undefined>;
+  /**
+   * Reads what the account's codes are held against, and returns the function that holds one against it: it uses up a time
+   * step or a recovery code, and comes to undefined where the code is wrong or was used before. In two parts, so that a
+   * transaction that others wait for is spared the reading.
+   */
+  against(query: Query, accountId: string): Promise<UseCode>;
 }
 
 export interface TotpDeps {
@@ -110,24 +115,21 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
     replace: (...given) => confirmedBy(store.replaceSecret, ...given),
     renewRecoveryCodes,
     recoveryCodesLeft: store.countRecoveryCodes,
-    async use(query, accountId, code) {
-      if (isTotpCode(code)) {
-        const totp = await store.readSecret(query, accountId);
-        if (!totp) return undefined;
-        const secret = sealer.unseal(totp.sealed, store.sealedAs(accountId), totp.kekId).toString();
-        const step = matchingStep(secret, code, totp.lastStep);
-        if (step === undefined) return undefined;
-        return (await store.useStep(query, accountId, step)) ? 'otp' : undefined;
-      }
-      const recoveryCode = normalizeRecoveryCode(code);
-      if (recoveryCode.length !== recoveryCodeLength) return undefined;
-      const used = await store.useRecoveryCode(
-        query,
-        accountId,
-        recoveryHash(accountId, recoveryCode),
-        now(),
-      );
-      return used ? 'recovery_code' : undefined;
+    async against(read, accountId) {
+      const totp = await store.readSecret(read, accountId);
+      return async (query, code) => {
+        if (isTotpCode(code)) {
+          if (!totp) return undefined;
+          const secret = sealer.unseal(totp.sealed, store.sealedAs(accountId), totp.kekId).toString();
+          const step = matchingStep(secret, code, totp.lastStep);
+          if (step === undefined) return undefined;
+          return (await store.useStep(query, accountId, step, totp.sealed)) ? 'otp' : undefined;
+        }
+        const recoveryCode = normalizeRecoveryCode(code);
+        if (recoveryCode.length !== recoveryCodeLength) return undefined;
+        const hash = recoveryHash(accountId, recoveryCode);
+        return (await store.useRecoveryCode(query, accountId, hash, now())) ? 'recovery_code' : undefined;
+      };
     },
   };
 }
