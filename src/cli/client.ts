@@ -129,10 +129,15 @@ export function addClientCommands(program: Command): void {
     .command('registration-token')
     .description('an initial access token: whoever has it may register apps (REGISTRATION=token)')
     .option('--expires <time>', 'such as 1h, 7d', '24h')
+    .option('--no-pkce', 'apps with a secret or key of their own may do without PKCE')
     .option('--json', 'print JSON')
-    .action(({ expires, json }: { expires: string; json?: true }) =>
+    .action(({ expires, pkce, json }: { expires: string; pkce: boolean; json?: true }) =>
       onStage(async ({ database, audit, now }) => {
-        const { token, expiresAt } = await makeInitialAccessToken(database, secondsOf(expires), now);
+        const { token, expiresAt } = await makeInitialAccessToken(
+          database,
+          { seconds: secondsOf(expires), pkce },
+          now,
+        );
         audit.record({ event: 'registration_token.made', detail: { expiresAt: expiresAt.toISOString() } });
         if (json) return printJson({ registration_token: token, expires_at: expiresAt });
         print(`${token}\nKeep it now: it is not shown again. It is good until ${expiresAt.toISOString()}.`);

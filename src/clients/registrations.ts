@@ -17,7 +17,7 @@ export interface RegistrationsDeps {
 export function createRegistrations({ store, registry, secrets, now }: RegistrationsDeps) {
   /** As it is kept: a stranger's client is never one of the operator's own. */
   const cleaned = (metadata: { client_id: string }): ClientMetadata =>
-    clientSchema.parse({ ...metadata, first_party: false, require_pkce: true });
+    clientSchema.parse({ ...metadata, first_party: false });
 
   return {
     /** Adds a client, or changes it. `secret` undefined: it keeps what it has. Throws AppError 400 or 429. */

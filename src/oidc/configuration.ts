@@ -36,7 +36,8 @@ import {
   promptValues,
   revokesGrant,
 } from './policy.ts';
-import { checkStranger, registrationFeatures } from './registration.ts';
+import { checkStranger, mayOmitPkce, registrationFeatures } from './registration.ts';
+import { checkRequestUris } from './request_uris.ts';
 import type { FormPost } from './response_modes.ts';
 import { standsAfter } from './signed_in.ts';
 
@@ -110,10 +111,11 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     },
     fetch: deps.outgoing as NonNullable<Configuration['fetch']>,
     extraClientMetadata: {
-      properties: ['first_party', 'require_pkce', 'fapi', 'claims'],
+      properties: ['first_party', 'require_pkce', 'fapi', 'claims', 'request_uris'],
       validator(ctx, name, value, metadata) {
         // There is a request where a client registers itself, and none where the operator's are read.
-        if (ctx && name === 'first_party') checkStranger(metadata);
+        if (ctx && name === 'first_party') checkStranger(metadata, mayOmitPkce(ctx));
+        checkRequestUris(name, value);
         holdToFapi(ctx, name, value, metadata);
       },
     },

@@ -25,6 +25,7 @@ import { slowDownPolls } from './polling.ts';
 import { takePostedRequests } from './posted_requests.ts';
 import { tellSecretOnce } from './registration.ts';
 import { detectReplaysAtOnce, type Spend } from './replay_detection.ts';
+import { takeRequestUris } from './request_uris.ts';
 import { providerWithFormPost } from './response_modes.ts';
 import { createSessionCookie } from './session_cookie.ts';
 import { keepSessionOnNewIdentifier } from './session_identifier.ts';
@@ -111,6 +112,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   });
   const middleware = compose([
     takePostedRequests,
+    takeRequestUris(provider, deps.outgoing),
     completeAnswers(provider, deps.write),
     tellSecretOnce,
     ...provider.middleware,

@@ -3,7 +3,7 @@
  * be, and what is told of it. The endpoints are oidc-provider's; the clients go to our registry.
  */
 import type { Middleware } from 'koa';
-import type { AdapterPayload, Configuration } from 'oidc-provider';
+import type { AdapterPayload, Configuration, KoaContextWithOIDC } from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import type { Config } from '../config/load.ts';
 import { isRedirectUri } from '../config/schema.ts';
@@ -27,6 +27,7 @@ export function registrationFeatures({
     registration: {
       enabled,
       initialAccessToken: REGISTRATION === 'token',
+      ...(REGISTRATION === 'token' ? { policies: { [noPkcePolicy]: () => {} } } : {}),
       issueRegistrationAccessToken: true,
       idFactory: () => randomId(),
       secretFactory: () => randomId(32),
@@ -42,9 +43,28 @@ const longestText = 2048;
 /** Metadata that only an operator may give: it is taken out. */
 const operatorsOwn = ['first_party', 'require_pkce', 'claims'];
 
+/** The policy of an initial access token whose confidential clients may do without PKCE: the operator's word, not theirs. */
+export const noPkcePolicy = 'no_pkce';
+
+/** Whether the client came, or comes now, by such a token. */
+export function mayOmitPkce({ oidc }: KoaContextWithOIDC): boolean {
+  const { InitialAccessToken, RegistrationAccessToken, Client } = oidc.entities as Entities;
+  // The library writes the policy into what the client manages itself with, and could not read that once REGISTRATION is
+  // `open`. From here on the client's own metadata say it.
+  if (RegistrationAccessToken) delete RegistrationAccessToken.policies;
+  return InitialAccessToken?.policies?.includes(noPkcePolicy) ?? Client?.require_pkce === false;
+}
+
+interface Entities {
+  InitialAccessToken?: { policies?: string[] };
+  RegistrationAccessToken?: { policies?: string[] };
+  Client?: { require_pkce?: boolean };
+}
+
 /** Refuses what a stranger's client may not be. Throws InvalidRedirectUri or InvalidClientMetadata. */
-export function checkStranger(metadata: Record<string, unknown>): void {
+export function checkStranger(metadata: Record<string, unknown>, withoutPkce: boolean): void {
   for (const name of operatorsOwn) delete metadata[name];
+  metadata.require_pkce = !withoutPkce;
   if (JSON.stringify(metadata).length > mostBytes)
     throw new errors.InvalidClientMetadata('metadata is too large');
   for (const [name, value] of Object.entries(metadata)) {

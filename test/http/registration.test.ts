@@ -157,6 +157,31 @@ test('with initial access tokens nobody registers without one; an address has a 
   expect(answers.some(({ status }) => status === 429)).toBe(true);
 });
 
+test('an app that registers by a token for it may do without PKCE, by its secret; and stays so as it changes', async () => {
+  const trusting = await startAdministered({ settings: { REGISTRATION: 'token' } });
+  const { stdout } = await trusting.cypher(['client', 'registration-token', '--no-pkce', '--json']);
+  const { registration_token: token } = JSON.parse(stdout);
+  const refusalOf = async (client_id: string) =>
+    (await createPerson(trusting, 'ada').authorize({ client_id, redirect_uri })).searchParams.get('error');
+  const { body: app } = await register(metadata, token, trusting);
+  expect(await refusalOf(app.client_id)).toBeNull();
+  const { client_id, client_secret, registration_access_token: own, registration_client_uri: at } = app;
+  const change = await send(at, 'PUT', own, { ...metadata, client_id, client_secret, client_name: 'New' });
+  expect([change.status, change.body.client_name]).toEqual([200, 'New']);
+  expect(await refusalOf(client_id)).toBeNull();
+  const page = { ...metadata, token_endpoint_auth_method: 'none' };
+  const { body: secretless } = await register(page, token, trusting);
+  expect(await refusalOf(secretless.client_id)).toBe('invalid_request');
+  const anybody = JSON.parse((await trusting.cypher(['client', 'registration-token', '--json'])).stdout);
+  const { body: other } = await register(
+    { ...metadata, require_pkce: false },
+    anybody.registration_token,
+    trusting,
+  );
+  expect(await refusalOf(other.client_id)).toBe('invalid_request');
+  await trusting.close();
+});
+
 test('it is off unless the configuration says otherwise', async () => {
   const off = await startAdministered();
   const answer = await register(metadata, undefined, off);

@@ -1,4 +1,7 @@
 /** Signed authorization requests (RFC 9101): by value and pushed; what is not signed by the app is not taken. */
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -36,7 +39,7 @@ const claims = (more: object = {}): JWTPayload => ({
 const signed = (payload: JWTPayload, by = keys.privateKey, audience = server.url) =>
   new SignJWT(payload)
     .setProtectedHeader({ alg: 'ES256' })
-    .setIssuer('signing')
+    .setIssuer(String(payload.client_id))
     .setAudience(audience)
     .setExpirationTime('1m')
     .sign(by);
@@ -99,4 +102,54 @@ test('JAR: an app with require_signed_request_object is refused without; request
   const remote = { ...claims(), request_uri: 'https://web.example/request.jwt' };
   const answer = await request(server.url).get('/auth').query(remote);
   expect(errorOf(answer)).toMatch(/invalid_request_uri|request_uri_not_supported/);
+});
+
+test('JAR by reference: fetched from a registered address, as its hash says, and from nowhere else', async () => {
+  const objects = new Map<string, string>();
+  const asked: string[] = [];
+  const host = createServer((req, res) => {
+    asked.push(String(req.url));
+    const object = objects.get(String(req.url));
+    res.writeHead(object ? 200 : 404, { location: '/good' }).end(object);
+  });
+  await new Promise<void>((resolve) => host.listen(0, '127.0.0.1', resolve));
+  const at = `http://localhost:${(host.address() as AddressInfo).port}`;
+  const hashOf = (text: string) => createHash('sha256').update(text).digest('base64url');
+  const object = async (more: object = {}) => signed(claims({ client_id: 'by-reference', ...more }));
+  const good = await object({ prompt: 'none' });
+  const uris = [
+    '/good',
+    `/good#${hashOf(good)}`,
+    `/good#${hashOf('another')}`,
+    '/gone',
+    '/large',
+    '/unsigned',
+  ];
+  const one = { ...signing, client_id: 'by-reference', request_uris: uris.map((uri) => at + uri) };
+  const other = await startServer({ clients: [...Object.values(apps), one], issuer: server.url });
+  objects.set('/good', good);
+  objects.set('/large', 'x'.repeat(20_000));
+  objects.set('/unsigned', new UnsecuredJWT(claims({ client_id: 'by-reference' })).encode());
+  const ask = async (query: object) => {
+    const sent = { client_id: 'by-reference', redirect_uri: one.redirect_uri, ...query };
+    const answer = await request(other.url).get('/auth').query(sent);
+    return new URL(String(answer.headers.location)).searchParams.get('error');
+  };
+  // What `prompt` the object holds is proof that it was read.
+  for (const uri of uris.slice(0, 2)) expect(await ask({ request_uri: at + uri })).toBe('login_required');
+  for (const uri of uris.slice(2, 5))
+    expect([uri, await ask({ request_uri: at + uri })]).toEqual([uri, 'invalid_request_uri']);
+  expect(await ask({ request_uri: `${at}/unsigned` })).toBe('invalid_request_object');
+  expect(await ask({ request_uri: `${at}/good`, request: good })).toBe('invalid_request');
+  asked.length = 0;
+  for (const uri of [`${at}/good?x`, `${at}/other`, 'https://169.254.169.254/good'])
+    expect([uri, await ask({ request_uri: uri })]).toEqual([uri, 'invalid_request_uri']);
+  expect(asked).toEqual([]);
+  const discovery = (await request(other.url).get('/.well-known/openid-configuration')).body;
+  expect(discovery).toMatchObject({
+    request_uri_parameter_supported: true,
+    require_request_uri_registration: true,
+  });
+  host.close();
+  await other.close();
 });

@@ -1,0 +1,72 @@
+/**
+ * Signed requests by reference (OpenID Connect Core, section 6.2; RFC 9101, section 5.2), of which oidc-provider knows pushed
+ * ones alone: the object is fetched from where the app has registered it, and taken as if it had come by value. No other
+ * address is asked, and outgoing.ts keeps strangers' addresses to the public internet.
+ */
+import type { Middleware } from 'koa';
+import type Provider from 'oidc-provider';
+import { errors } from 'oidc-provider';
+import { isRedirectUri } from '../config/schema.ts';
+import type { Outgoing } from '../http/outgoing.ts';
+import { sha256 } from '../lib/crypto.ts';
+
+const mostUris = 20;
+const mostBytes = 16 * 1024;
+
+/** oidc-provider's validator of `request_uris`. Throws InvalidClientMetadata. */
+export function checkRequestUris(name: string, uris: unknown): void {
+  if (name !== 'request_uris' || uris === undefined) return;
+  const fit =
+    Array.isArray(uris) &&
+    uris.length <= mostUris &&
+    uris.every((uri) => typeof uri === 'string' && isRequestUri(uri));
+  if (!fit) throw new errors.InvalidClientMetadata('request_uris must be some https addresses');
+}
+
+const withoutHash = (uri: string): string => uri.replace(/#.*$/, '');
+const isRequestUri = (uri: string): boolean => /^https?:/.test(uri) && isRedirectUri(withoutHash(uri));
+
+export function takeRequestUris(provider: Provider, outgoing: Outgoing): Middleware {
+  /** The object; undefined where it is not this client's, cannot be had, or is not what the app's hash of it says. */
+  async function fetchObject(clientId: string, uri: string): Promise<string | undefined> {
+    const client = await provider.Client.find(clientId);
+    const registered = client?.request_uris as string[] | undefined;
+    if (!registered?.includes(uri)) return undefined;
+    const answer = await outgoing(withoutHash(uri), {
+      headers: { accept: 'application/oauth-authz-req+jwt' },
+    });
+    if (answer.status !== 200) return undefined;
+    const object = (await answer.text()).trim();
+    const hash = URL.parse(uri)?.hash.slice(1) ?? '';
+    return object.length <= mostBytes && isNamedBy(hash, object) ? object : undefined;
+  }
+
+  return async (ctx, next) => {
+    if (ctx.method === 'GET' && ctx.path === '/auth') {
+      const query = new URLSearchParams(ctx.querystring);
+      const [uris, clientIds] = [query.getAll('request_uri'), query.getAll('client_id')];
+      const [[uri], [clientId]] = [uris, clientIds];
+      if (uris.length === 1 && clientIds.length === 1 && uri && clientId && isRequestUri(uri)) {
+        const object = await fetchObject(clientId, uri).catch(() => undefined);
+        if (object !== undefined) {
+          query.delete('request_uri');
+          query.append('request', object);
+        } else {
+          // The library's own refusal, of a pushed request that there is not.
+          query.set('request_uri', 'urn:ietf:params:oauth:request_uri:unusable');
+        }
+        ctx.querystring = query.toString();
+      }
+    }
+    await next();
+    if (ctx.path === '/.well-known/openid-configuration' && ctx.status === 200)
+      Object.assign(ctx.body as object, {
+        request_uri_parameter_supported: true,
+        require_request_uri_registration: true,
+      });
+  };
+}
+
+/** Where the address ends in a SHA-256 of what it leads to, as section 6.2 advises, that is what must be there. */
+const isNamedBy = (hash: string, object: string): boolean =>
+  !/^[\w-]{43}$/.test(hash) || sha256(object) === hash;
