@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createSealer } from '../../src/lib/crypto.ts';
 import { apps } from '../support/apps.ts';
-import { cypher } from '../support/command.ts';
+import { cypher } from '../support/cypher.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
 import { createPerson, type Person } from '../support/person.ts';
 import { kek, startServer, type TestServer } from '../support/server.ts';

@@ -55,12 +55,24 @@ export async function startAdministered(options: ServerOptions = {}): Promise<Ad
   };
 }
 
-function runCypher(args: string[], settings: Record<string, string>, input: string): Promise<Ran> {
+/** The same on storage alone. Its standard output; rejects with `stderr` where it ends with another code than 0. */
+export async function cypher(
+  { databaseUrl }: { databaseUrl: string },
+  args: string[],
+  settings: Record<string, string> = {},
+): Promise<string> {
+  const own = { DATABASE_URL: databaseUrl, KEY_ENCRYPTION_KEY: kek.toString('base64url') };
+  const ran = await runCypher(args, { ...own, ...settings });
+  if (ran.code !== 0) throw Object.assign(new Error(ran.stderr), ran);
+  return ran.stdout;
+}
+
+function runCypher(args: string[], settings: Record<string, string>, input = ''): Promise<Ran> {
   const { PATH, HOME } = process.env;
   return new Promise((resolve) => {
     const child = execFile(
-      'node',
-      ['src/cli.ts', ...args],
+      process.execPath,
+      ['--disable-warning=ExperimentalWarning', 'src/cli.ts', ...args],
       { cwd: root, env: { PATH, HOME, ...settings } },
       (error, stdout, stderr) => resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr }),
     );

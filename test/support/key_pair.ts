@@ -3,7 +3,7 @@ import request from 'supertest';
 import { vi } from 'vitest';
 import { resourceSchema } from '../../src/config/schema.ts';
 import { apps } from './apps.ts';
-import { cypher } from './command.ts';
+import { cypher } from './cypher.ts';
 import { createDatabase, createRedisDatabase } from './databases.ts';
 import { type App, asApp } from './person.ts';
 import { startServer, type TestServer } from './server.ts';
