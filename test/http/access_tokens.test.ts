@@ -1,9 +1,15 @@
 /** What does not pass for an access token: tokens of other kinds, and texts that somebody has worked on. */
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openKeyring } from '../../src/keys/keyring.ts';
+import { createSealer } from '../../src/lib/crypto.ts';
+import { createLog } from '../../src/lib/log.ts';
+import { keyKinds, tokenKeysetOf } from '../../src/server_keys.ts';
+import { createTokens } from '../../src/tokens/tokens.ts';
+import { createV4Local } from '../../src/tokens/v4_local.ts';
 import { apps } from '../support/apps.ts';
 import { asApp, challengeOf, createPerson, type Person, verifier } from '../support/person.ts';
-import { startServer, type TestServer } from '../support/server.ts';
+import { kek, startServer, type TestServer } from '../support/server.ts';
 
 const { web, api } = apps;
 const clients = Object.values(apps);
@@ -76,6 +82,43 @@ test('PASETO: flipped bit, other version, other purpose, footer of another key, 
     '/token/introspection',
   );
   expect(huge.body).not.toMatchObject({ active: true });
+});
+
+test('PASETO: wrong type, wrong issuer, wrong implicit assertion, expired → refused, though made with the server’s own key', async () => {
+  const { now } = server.clock;
+  const log = createLog('silent');
+  const keyring = await openKeyring(server.database, createSealer(kek), keyKinds, { log, now });
+  const { access } = tokenKeysetOf(keyring);
+  const { kid, ...signing } = access.signing;
+  if (signing.purpose !== 'local') throw new Error('the keys of access tokens are local ones');
+  const seconds = Math.floor(now() / 1000);
+  const at = (time: number) => new Date(time * 1000).toISOString();
+  const kept = createTokens({ issuer: server.url, keyset: tokenKeysetOf(keyring), now });
+  const { access_token } = await ada.tokensFor(web);
+  const right = {
+    ...(await kept.open('access', access_token)),
+    iat: at(seconds),
+    exp: at(seconds + 60),
+  };
+  const forge = (body: object, implicit: string[] = [server.url, 'access']) =>
+    createV4Local(
+      signing.key,
+      Buffer.from(JSON.stringify({ kid })),
+      Buffer.from(JSON.stringify(implicit)),
+    ).seal(Buffer.from(JSON.stringify({ ...right, ...body })));
+  expect((await me(forge({}))).status).toBe(200);
+  for (const [name, token] of Object.entries({
+    type: forge({ type: 'refresh' }),
+    issuer: forge({ iss: 'https://other.example' }),
+    'implicit issuer': forge({}, ['https://other.example', 'access']),
+    'implicit type': forge({}, [server.url, 'refresh']),
+    expired: forge({ iat: at(seconds - 60), exp: at(seconds - 1) }),
+    'no end': forge({ exp: undefined }),
+    'of the future': forge({ iat: at(seconds + 120), exp: at(seconds + 180) }),
+  })) {
+    expect.soft([name, (await me(token)).status]).toEqual([name, 401]);
+    expect.soft([name, await introspected(server, token)]).toEqual([name, { active: false }]);
+  }
 });
 
 test('an expired access token is refused', async () => {
