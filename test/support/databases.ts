@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { inject } from 'vitest';
@@ -9,13 +10,28 @@ export async function createDatabase(): Promise<{ url: string; drop(): Promise<v
   await administer(`CREATE DATABASE ${name}`);
   const url = new URL(inject('postgresUrl'));
   url.pathname = `/${name}`;
-  return { url: url.href, drop: () => administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) };
+  return {
+    url: url.href,
+    async drop() {
+      await leftAlone(name);
+      await administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    },
+  };
 }
 
-async function administer(statement: string): Promise<void> {
+/** Connections that were closed are gone for PostgreSQL a moment later: one that it has to cut off would end the process. */
+async function leftAlone(name: string): Promise<void> {
+  for (let tries = 0; tries < 40; tries++) {
+    const rows = await administer(`select from pg_stat_activity where datname = '${name}'`);
+    if (rows.length === 0) return;
+    await sleep(25);
+  }
+}
+
+async function administer(statement: string): Promise<object[]> {
   const client = new pg.Client({ connectionString: inject('postgresUrl') });
   await client.connect();
-  await client.query(statement).finally(() => client.end());
+  return (await client.query(statement).finally(() => client.end())).rows;
 }
 
 /** The URL of an emptied database on the run's Redis, which has at least as many as files that run side by side. */
