@@ -7,6 +7,7 @@ import type Provider from 'oidc-provider';
 import ProviderClass, { errors } from 'oidc-provider';
 import { isRedirectUri } from '../config/schema.ts';
 import { randomId } from '../lib/crypto.ts';
+import { mayBeStrangers } from './policy.ts';
 
 /** A client of the registry, as far as it matters here. */
 export interface KnownClient {
@@ -105,7 +106,13 @@ export function serveRegisteredClients(provider: Provider, { byId, matches, now 
 /** A client by its metadata document (the draft's `client_id` is its address) is a stranger's. */
 function disarm(model: (Model & { clientIdMetadataDocument?: boolean }) | undefined): Model | undefined {
   if (model?.clientIdMetadataDocument) {
-    const { redirectUris = [], postLogoutRedirectUris = [] } = model as unknown as Record<string, string[]>;
+    const {
+      redirectUris = [],
+      postLogoutRedirectUris = [],
+      grantTypes = [],
+    } = model as unknown as Record<string, string[]>;
+    if (!mayBeStrangers(grantTypes))
+      throw new errors.InvalidClientMetadata('grant_types must be ones by which a person is asked');
     if (![...redirectUris, ...postLogoutRedirectUris].every(isRedirectUri))
       throw new errors.InvalidClientMetadata(
         'redirect_uris must be https, http on localhost, or an app scheme',

@@ -15,9 +15,26 @@ export const isFirstParty = (client: Client | undefined): boolean => client?.fir
 
 const isPublic = (client: Client): boolean => client.clientAuthMethod === 'none';
 
-/** A client that can obtain no tokens exists to serve an API: it introspects and nothing else. */
+/**
+ * A client of the operator's that can obtain no tokens exists to serve an API: it introspects and nothing else. One that
+ * registered itself is a stranger's, and is shown its own tokens alone.
+ */
 const isResourceServer = (client: Client): boolean =>
-  !isPublic(client) && (client.grantTypes ?? []).length === 0;
+  client.noManage === true && !isPublic(client) && (client.grantTypes ?? []).length === 0;
+
+const grantsByPeople = new Set([
+  'authorization_code',
+  'implicit',
+  'refresh_token',
+  'urn:ietf:params:oauth:grant-type:device_code',
+]);
+
+/**
+ * Whether a stranger's client may have these grants: those by which a person at this server decides what it receives. Not a
+ * client's own tokens, with which it could call any API; nor requests to people by name.
+ */
+export const mayBeStrangers = (grantTypes: readonly unknown[]): boolean =>
+  grantTypes.every((grant) => grantsByPeople.has(String(grant)));
 
 /**
  * A token is shown to the client it was issued to, and to the API it is meant for: the one registered for its audience,

@@ -9,6 +9,7 @@ import type { Config } from '../config/load.ts';
 import { isRedirectUri } from '../config/schema.ts';
 import { randomId } from '../lib/crypto.ts';
 import { isUnknownSecret } from './client_model.ts';
+import { mayBeStrangers } from './policy.ts';
 
 /** Where self-registered clients are kept. */
 export interface Registrations {
@@ -73,6 +74,9 @@ export function checkStranger(metadata: Record<string, unknown>, withoutPkce: bo
     if (values.some((each) => typeof each === 'string' && each.length > longestText))
       throw new errors.InvalidClientMetadata(`${name} is too long`);
   }
+  const { grant_types: grants } = metadata;
+  if (Array.isArray(grants) && !mayBeStrangers(grants))
+    throw new errors.InvalidClientMetadata('grant_types must be ones by which a person is asked');
   for (const name of ['redirect_uris', 'post_logout_redirect_uris']) {
     const uris = metadata[name];
     if (Array.isArray(uris) && !uris.every((uri) => typeof uri === 'string' && isRedirectUri(uri)))

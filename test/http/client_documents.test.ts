@@ -29,6 +29,7 @@ async function found(document: object) {
     extraClientMetadata: { properties: ['first_party', 'require_pkce', 'claims'] },
     features: {
       devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
       clientIdMetadataDocument: { enabled: true, ack: 'draft-02' },
     },
     ttl: { AccessToken: 900 },
@@ -60,6 +61,15 @@ test.each([
   ['another id', { ...good, client_id: 'https://other.example/client.json' }],
   ['a shared secret', { ...good, token_endpoint_auth_method: 'client_secret_basic', client_secret: 'x' }],
   ['a redirect that is not https', { ...good, redirect_uris: ['http://app.example/callback'] }],
+  [
+    'tokens of its own',
+    {
+      ...good,
+      grant_types: ['authorization_code', 'client_credentials'],
+      token_endpoint_auth_method: 'private_key_jwt',
+      jwks_uri: 'https://app.example/jwks',
+    },
+  ],
   ['a redirect that runs', { ...good, redirect_uris: ['javascript:alert(1)'] }],
 ])('a document with %s is refused', async (_, document) => {
   const { find } = await found(document);

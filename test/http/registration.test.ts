@@ -10,7 +10,7 @@ vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 let open: Administered;
 let closed: Administered;
 beforeAll(async () => {
-  open = await startAdministered({ clients: [apps.web], settings: { REGISTRATION: 'open' } });
+  open = await startAdministered({ clients: [apps.web, apps.api], settings: { REGISTRATION: 'open' } });
   closed = await startAdministered({ settings: { REGISTRATION: 'token', LIMIT_ADDRESS_PER_MINUTE: '8' } });
 });
 afterAll(() => Promise.all([open.close(), closed.close()]));
@@ -79,6 +79,23 @@ test('Redirects: http: (not loopback), javascript: and what else runs or leaks i
     redirect_uris: ['com.example.app:/callback', 'http://127.0.0.1/cb'],
   };
   expect((await register({ ...metadata, ...native, token_endpoint_auth_method: 'none' })).status).toBe(201);
+});
+
+test('a stranger’s app cannot do without people: no tokens of its own, no requests by name, no look at others’ tokens', async () => {
+  for (const grant of ['client_credentials', 'urn:openid:params:grant-type:ciba']) {
+    const grant_types = ['authorization_code', grant];
+    const { status, body } = await register({ ...metadata, grant_types });
+    expect([grant, status, body.error]).toEqual([grant, 400, 'invalid_client_metadata']);
+  }
+  const { access_token } = await createPerson(open, 'cyd').tokensFor(apps.web);
+  const as = async (app: { client_id: string; client_secret: string }) =>
+    (await asApp(open, { ...app, redirect_uri }, { token: access_token }, '/token/introspection')).body;
+  for (const without of [{ grant_types: [], response_types: [] }, { response_types: ['none'] }]) {
+    const { status, body } = await register({ ...metadata, ...without });
+    expect(status).toBe(201);
+    expect(await as(body)).toEqual({ active: false });
+  }
+  expect(await as(apps.api)).toMatchObject({ active: true });
 });
 
 test('sizes and counts are bounded', async () => {
