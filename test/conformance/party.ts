@@ -112,12 +112,27 @@ async function step(
   return new URL(body.location);
 }
 
+/** An app that authenticates by a signed assertion, if it has no secret. */
+export interface Party extends App {
+  assertion?: () => Promise<string>;
+}
+
+/** What a form to the token endpoint has of the app's assertion, where it makes one. */
+export const assertionOf = async ({ assertion }: Party): Promise<Record<string, string>> =>
+  assertion === undefined
+    ? {}
+    : {
+        client_assertion: await assertion(),
+        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+      };
+
 /** Sends the code of an answer to the token endpoint. */
-export const redeem = (server: TestServer, app: App, { params, at }: Answer, more: object = {}) =>
+export const redeem = async (server: TestServer, app: Party, { params }: Answer, more: object = {}) =>
   asApp(server, app, {
     grant_type: 'authorization_code',
     code: params.code ?? '',
-    redirect_uri: at.origin + at.pathname,
+    redirect_uri: app.redirect_uri,
+    ...(await assertionOf(app)),
     ...more,
   });
 
@@ -163,7 +178,7 @@ export async function checkIdToken(
 export async function succeed(
   server: TestServer,
   person: Person,
-  app: App,
+  app: Party,
   params: Params = {},
   options: { post?: boolean } = {},
 ) {

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 
 export interface Certificate {
   pem: string;
+  key: string;
   /** As nginx passes it on: $ssl_client_escaped_cert. */
   escaped: string;
   /** As RFC 9440 passes it on. */
@@ -40,8 +41,9 @@ export async function createCertificates(): Promise<Certificates> {
       ...extensions.flatMap((extension) => ['-addext', extension]),
     ]);
     const pem = await readFile(at(name), 'utf8');
+    const key = await readFile(at(`${name}.key`), 'utf8');
     const der = pem.replace(/-----[^-]+-----|\s/g, '');
-    return { pem, escaped: encodeURIComponent(pem), structured: `:${der}:` };
+    return { pem, key, escaped: encodeURIComponent(pem), structured: `:${der}:` };
   }
   const leaf = 'basicConstraints=critical,CA:FALSE';
   return {
