@@ -27,14 +27,22 @@ export const jwksOf = async (...keys: ClientKey[]) => ({
 export const signedBy = ({ privateKey, kid }: ClientKey, claims: JWTPayload): Promise<string> =>
   new SignJWT(claims).setProtectedHeader({ alg: 'RS256', kid }).setIssuedAt().sign(privateKey);
 
-/** Sends a registration. */
-export const register = (server: TestServer, metadata: object): Promise<request.Response> =>
-  request(server.url).post('/reg').send(metadata);
+/** Sends a registration, with an initial access token. */
+export const register = async (
+  server: TestServer,
+  token: string,
+  metadata: object,
+): Promise<request.Response> =>
+  request(server.url).post('/reg').auth(token, { type: 'bearer' }).send(metadata);
 
 /** A registered client. `metadata` on top of the usual; `key` may be replaced while it lives. */
-export async function registered(server: TestServer, key: ClientKey, metadata: object = {}) {
+export async function registered(
+  server: TestServer,
+  key: ClientKey,
+  { token, metadata = {} }: { token: string; metadata?: object },
+) {
   const redirect_uri = 'https://rp.example/callback';
-  const { status, body } = await register(server, {
+  const { status, body } = await register(server, token, {
     client_name: 'A relying party',
     grant_types: ['authorization_code'],
     response_types: ['code'],

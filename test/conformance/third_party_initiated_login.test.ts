@@ -12,7 +12,10 @@ afterAll(() => server.close());
 
 test('oidcc-3rd_party-init-login', async () => {
   const initiate_login_uri = 'https://rp.example/initiate_login';
-  const { body } = await registered(server, await makeClientKey('a key'), { initiate_login_uri });
+  const { body } = await registered(server, await makeClientKey('a key'), {
+    token: '',
+    metadata: { initiate_login_uri },
+  });
   expect(body.initiate_login_uri).toBe(initiate_login_uri);
   const { pathname } = new URL(body.registration_client_uri);
   const kept = await request(server.url)
@@ -23,7 +26,7 @@ test('oidcc-3rd_party-init-login', async () => {
 });
 
 test('oidcc-3rd_party-init-login-nohttps', async () => {
-  const answer = await register(server, {
+  const answer = await register(server, '', {
     redirect_uris: ['https://rp.example/callback'],
     initiate_login_uri: 'http://rp.example/initiate_login',
   });
