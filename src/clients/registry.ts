@@ -13,6 +13,8 @@ import type { ClientStore, StoredClient, StoredSource } from './store.ts';
 export interface RegisteredClient {
   readonly id: string;
   readonly source: 'file' | StoredSource;
+  /** When it was added, in milliseconds since the epoch; undefined for one of the file. */
+  readonly since: number | undefined;
   /** Without secrets. */
   readonly metadata: ClientMetadata;
   readonly secrets: readonly ClientSecret[];
@@ -102,17 +104,24 @@ export function fromFile(
   secrets: ClientSecrets,
 ): RegisteredClient {
   const written = [...(client_secret === undefined ? [] : [client_secret]), ...client_secrets];
-  return { id: metadata.client_id, source: 'file', metadata, secrets: written.map(secrets.fromFile) };
+  return {
+    id: metadata.client_id,
+    source: 'file',
+    since: undefined,
+    metadata,
+    secrets: written.map(secrets.fromFile),
+  };
 }
 
 /** One row of the database. Throws where a secret was sealed under another key. */
 export function fromStore(
-  { id, source, metadata, secrets: stored }: StoredClient,
+  { id, source, metadata, createdAt: since, secrets: stored }: StoredClient,
   secrets: ClientSecrets,
 ): RegisteredClient {
   return {
     id,
     source,
+    since: since.getTime(),
     metadata,
     secrets: stored.map(({ createdAt, expiresAt, ...secret }) =>
       secrets.restore(id, secret, createdAt, expiresAt),

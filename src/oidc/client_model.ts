@@ -12,6 +12,8 @@ import { mayBeStrangers } from './policy.ts';
 /** A client of the registry, as far as it matters here. */
 export interface KnownClient {
   readonly source: 'file' | 'command' | 'registration';
+  /** When it was added, in milliseconds since the epoch, if that is known. */
+  readonly since: number | undefined;
   readonly metadata: { readonly [name: string]: unknown };
   readonly secrets: readonly KnownSecret[];
 }

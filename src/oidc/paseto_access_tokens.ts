@@ -24,8 +24,8 @@ export interface AccessTokenDeps {
   issuer: string;
   tokens: Pick<Tokens, 'seal' | 'open'>;
   revocations: Revocations;
-  /** False for a client that was removed: its tokens went with it. */
-  isClient(id: string): Promise<boolean>;
+  /** False for a client that was removed, or added later than at `issuedAt` (unix seconds): its tokens went with it. */
+  isClient(id: string, issuedAt: number): Promise<boolean>;
   /** The form that an API takes; `access` where the token is for no API in particular. */
   kindFor(audience: string | undefined): TokenForm;
   pairwise: Pairwise;
@@ -90,7 +90,7 @@ function override(provider: Provider, Model: AccessTokenClass, kind: string, dep
     )) as OpenedClaims | undefined;
     // A token for an API in one form is not taken in the other one.
     if (claims?.kind !== kind || kindFor(audienceOf(claims)) !== form) return undefined;
-    if (!(await isClient(claims.client_id))) return undefined;
+    if (!(await isClient(claims.client_id, claims.iat))) return undefined;
     if (await revocations.anyRevoked(revocations.subjectsOf(claims))) return undefined;
     const accountId = form === 'access' ? claims.sub : await accountBehind(provider, claims);
     const token = new Model(fromClaims(claims, accountId));

@@ -92,7 +92,12 @@ export function createOidc(deps: OidcDeps): Oidc {
     },
     pairwise: deps.pairwise,
     now,
-    isClient: async (id) => (await provider.Client.find(id)) !== undefined,
+    async isClient(id, issuedAt) {
+      const client = await deps.clients.byId(id);
+      if (!client) return (await provider.Client.find(id)) !== undefined;
+      // A token that is issued in the second in which its client is added is one of that client.
+      return client.since === undefined || client.since < (issuedAt + 1) * 1000;
+    },
   });
   usePasetoRefreshTokens(provider, {
     tokens,

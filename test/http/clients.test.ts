@@ -88,6 +88,16 @@ test('a removed client: refused at once on every instance, its refresh and acces
     });
     expect(refresh.status).toBe(401);
   }
+  // Nor do they come back with an app that is given the same id.
+  const readded = ['client', 'add', 'leaving', '--redirect-uri', leaving.redirect_uri, '--json'];
+  expect((await server.cypher(readded)).code).toBe(0);
+  // The command goes by PostgreSQL's clock, this server by one that is ahead.
+  server.clock.advance(5);
+  await server.database.query("update clients set created_at = $1 where id = 'leaving'", [
+    new Date(server.clock.now()),
+  ]);
+  expect([await active(server), await active(other)]).toEqual([false, false]);
+  expect((await server.cypher(['client', 'remove', 'leaving'])).code).toBe(0);
   const again = await server.cypher(['client', 'remove', 'leaving']);
   expect([again.code, again.stderr]).toEqual([1, 'there is no client "leaving"\n']);
 });
