@@ -3,7 +3,13 @@ import { callsOf, type Violation } from './checker.ts';
 import type { Because, Ended, Event } from './history.ts';
 
 /** From the answer to the end of everything. */
-const graceMs: Record<Because, number> = { revoked: 0, signed_out: 0, reuse: 1000 };
+const graceMs: Record<Because, number> = {
+  revoked: 0,
+  signed_out: 0,
+  signed_out_everywhere: 0,
+  password_changed: 0,
+  reuse: 1000,
+};
 
 export function checkEnded(events: readonly Event[]): Violation[] {
   const ends = new Map<string, Ended>();

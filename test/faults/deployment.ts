@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { apps } from '../support/apps.ts';
 import { createHistory, type History } from './history.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
-import { freePort } from './processes.ts';
+import { freePort, start } from './processes.ts';
 import { type ProviderProcess, startProvider } from './provider.ts';
 import { type RedisPair, startRedisPair } from './redis.ts';
 
@@ -20,10 +20,13 @@ export interface Deployment {
   history: History;
   issuer: string;
   directory: string;
+  /** Runs a command of `npx cypher` beside the providers. False where it failed: its database may be away. */
+  cypher(...words: string[]): Promise<boolean>;
   /** Ends the processes. The directory stays where `keep` says so: it holds the history and the logs. */
   stop(keep: boolean): Promise<void>;
 }
 
+const root = join(import.meta.dirname, '../..');
 const { web, intranet, api } = apps;
 
 /** Starts all of it. `broken` names a broken build, see mutations.ts. */
@@ -62,6 +65,14 @@ export async function deploy(broken: string | undefined): Promise<Deployment> {
     history,
     issuer,
     directory,
+    async cypher(...words) {
+      const command = start(process.execPath, [join(root, 'src/cli.ts'), ...words], {
+        cwd: root,
+        env: { PATH: process.env.PATH, ...env },
+        stdio: 'ignore',
+      });
+      return new Promise((resolve) => command.once('exit', (code) => resolve(code === 0)));
+    },
     async stop(keep) {
       await Promise.all(providers.map((provider) => provider.stop()));
       await postgres.stop();

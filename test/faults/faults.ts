@@ -4,7 +4,7 @@ import type { Deployment } from './deployment.ts';
 import type { Target } from './history.ts';
 import { type Random, weighted } from './random.ts';
 
-type Kind = 'postgres' | 'redis' | 'provider' | 'clock';
+type Kind = 'postgres' | 'redis' | 'provider' | 'clock' | 'keys';
 
 interface FaultKind {
   weight: number;
@@ -14,6 +14,15 @@ interface FaultKind {
 }
 
 const aWhile = (random: Random, least: number, most: number) => sleep(random.int(least, most));
+const rotated = [
+  'token access',
+  'token refresh',
+  'token session',
+  'token step',
+  'jwk RS256',
+  'cookies',
+  'opaque',
+];
 /** Far beyond the leeway: machines without a time server. */
 const shiftMs: [least: number, most: number] = [30_000, 300_000];
 
@@ -105,6 +114,11 @@ export const faultKinds = {
       providers[number]?.shiftClock(random.int(...shiftMs) * (random.chance(0.5) ? 1 : -1));
     },
   },
+  'rotate keys': {
+    weight: 2,
+    target: 'keys',
+    inject: async ({ cypher }, random) => void (await cypher('key', 'rotate', random.pick(rotated))),
+  },
 } satisfies Record<string, FaultKind>;
 
 export type FaultName = keyof typeof faultKinds;
@@ -136,8 +150,8 @@ export function createInjector(deployment: Deployment, random: Random, schedule:
     counts.set(name, (counts.get(name) ?? 0) + 1);
     const at = history.now();
     await kind.inject(deployment, random, number);
-    // A clock that is off is nothing that may be noticed from outside: it excuses no answer.
-    if (kind.target === 'clock') return;
+    // A clock that is off, or a key that another one follows, may not be noticed from outside: it excuses no answer.
+    if (kind.target === 'clock' || kind.target === 'keys') return;
     const target = kind.target === 'provider' ? (`provider ${number}` as Target) : kind.target;
     history.add({ type: 'fault', name, target, at, until: history.now() });
   }

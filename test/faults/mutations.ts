@@ -75,6 +75,27 @@ export const mutations: Record<string, Edit[]> = {
       replace: 'ephemeral.get(`ke2:',
     },
   ],
+  /** A changed password leaves what was signed in with the old one. */
+  password_change: [
+    {
+      file: 'account/changes.ts',
+      find: 'await revocations.endAccount(account.id, query);',
+      replace: '',
+    },
+  ],
+  /** A change's proof does for as many changes as are sent. */
+  proof: [
+    {
+      file: 'account/proofs.ts',
+      find: 'if (!(await steps.spend(query, jti))) throw proofRequired();',
+      replace: 'await steps.spend(query, jti);',
+    },
+    {
+      file: 'accounts/accounts.ts',
+      find: 'where id = $1 and credential_id = $2 and disabled_at is null returning id',
+      replace: 'where id = $1 and $2::text is not null and disabled_at is null returning id',
+    },
+  ],
   revocation: [
     {
       file: 'revocation/revocations.ts',

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCaller } from './caller.ts';
 import type { Deployment } from './deployment.ts';
+import { changePassword, signOutEverywhere } from './operations_account.ts';
 import { anotherApp, signIn, signUp } from './operations_arrive.ts';
 import { revokeFamily, signOut, tryEnded } from './operations_end.ts';
 import { replayCode, replayFactor, replayLogin } from './operations_once.ts';
@@ -33,6 +34,8 @@ const operations: Record<string, Operation> = {
   replayFactor: { weight: 4, needs: 'person', run: replayFactor },
   revokeFamily: { weight: 5, needs: 'family', run: revokeFamily },
   signOut: { weight: 3, needs: 'session', run: signOut },
+  changePassword: { weight: 2, needs: 'session', run: changePassword },
+  signOutEverywhere: { weight: 1, needs: 'session', run: signOutEverywhere },
   tryEnded: { weight: 5, needs: 'person', run: tryEnded },
 };
 
