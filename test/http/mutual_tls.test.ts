@@ -78,9 +78,16 @@ test.each(['by-dn', 'by-dns', 'by-uri', 'by-ip', 'by-email'])(
 
 test('tls_client_auth: the same names from another CA, or in a server’s certificate, or rubbish → 401', async () => {
   const self = await certificates.selfSigned('/C=DE/O=Example/CN=robot');
+  // By a CA that calls itself like ours, and says nothing of its key: the signature alone tells.
+  const impostors = await createCertificates();
+  const forged = await impostors.issue('/C=DE/O=Example/CN=robot', 'authorityKeyIdentifier=none');
+  await impostors.close();
+  const ours = new X509Certificate(certificates.authority.pem);
+  expect(new X509Certificate(forged.pem).checkIssued(ours)).toBe(true);
   const serving = await certificates.issue('/C=DE/O=Example/CN=robot', 'extendedKeyUsage=serverAuth');
   for (const certificate of [
     self.escaped,
+    forged.escaped,
     serving.escaped,
     'rubbish',
     '%E0%A4%A',
