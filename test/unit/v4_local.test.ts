@@ -73,3 +73,23 @@ test('a repeatable token is the same text for the same message, footer and asser
   ];
   expect(new Set(nonces).size).toBe(nonces.length);
 });
+
+test('no bit of a token can be turned, nor any of it left out', () => {
+  const { seal, open } = createV4Local(
+    createV4LocalKey(randomBytes(32)),
+    Buffer.from('footer'),
+    Buffer.from('implicit'),
+  );
+  const [version = '', purpose = '', payload = '', footer = ''] = seal(Buffer.from('a message')).split('.');
+  const bytes = Buffer.from(payload, 'base64url');
+  const texts = (changed: Uint8Array) =>
+    [version, purpose, Buffer.from(changed).toString('base64url'), footer].join('.');
+  expect(open(texts(bytes))?.toString()).toBe('a message');
+  for (let bit = 0; bit < bytes.length * 8; bit += 1) {
+    const turned = Uint8Array.from(bytes);
+    turned[bit >> 3] = (turned[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    expect(open(texts(turned)), `bit ${bit}`).toBeUndefined();
+  }
+  for (let length = 0; length < bytes.length; length += 1)
+    expect(open(texts(bytes.subarray(0, length))), `${length} bytes`).toBeUndefined();
+});
