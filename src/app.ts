@@ -13,6 +13,7 @@ import { createProofs } from './account/proofs.ts';
 import { createAccountRoutes } from './account/routes.ts';
 import { createAccounts } from './accounts/accounts.ts';
 import { createFailures } from './accounts/failures.ts';
+import { createInvitations } from './accounts/invitations.ts';
 import type { Audit } from './audit/audit.ts';
 import { addressesOf } from './clients/addresses.ts';
 import { createRegistrations } from './clients/registrations.ts';
@@ -43,6 +44,8 @@ import { createSite } from './http/site.ts';
 import { endUnread } from './http/unread.ts';
 import { createViews } from './http/views.ts';
 import { createDevices } from './interaction/devices.ts';
+import { createInvitationRoutes } from './interaction/invitation_routes.ts';
+import { createInvited } from './interaction/invited.ts';
 import { auditEventOf } from './interaction/outcomes.ts';
 import { createPages } from './interaction/pages.ts';
 import { createPasswords } from './interaction/password.ts';
@@ -157,6 +160,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   });
   const ephemeral = createEphemeral(cache, database, now);
   const accounts = createAccounts(database, now);
+  const invitations = createInvitations({ database, accounts, audit, now });
   const failures = createFailures(database, config.LIMIT_ACCOUNT_FAILURES, now);
   const devices = createDevices(keyring.derive('failure buckets'), () => deviceKeysOf(keyring));
   const opaque = await createOpaque({
@@ -283,11 +287,27 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const interactions = createInteractions(provider, now);
   // Some 150 ms of OPAQUE: who would wait longer, with the queue still growing, would wait in vain.
   const admission = createAdmission(64, () => metrics.overloaded.inc());
-  const passwords = createPasswords({ accounts, opaque, failures, devices, ephemeral, sealer, admission });
+  const passwords = createPasswords({
+    accounts,
+    invitations,
+    opaque,
+    failures,
+    devices,
+    ephemeral,
+    sealer,
+    admission,
+  });
   const secondFactor = createSecondFactor({ accounts, totp, failures, devices, steps, database });
   const perAddress = createAddressLimit(cache, config.LIMIT_ADDRESS_PER_MINUTE);
+  const invited = createInvited({
+    invitations,
+    accounts,
+    signUpIsOpen: config.SIGN_UP === 'open',
+    secureCookies,
+  });
   const routes = createInteractionRoutes({
     interactions,
+    invited,
     standings: createStandings({
       interactions,
       accounts,
@@ -297,6 +317,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     pages: createPages({
       render: views.render,
       totp,
+      invited,
       describeScope,
       describeDetails: describeDetails(config.resources),
     }),
@@ -311,6 +332,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       const event = auditEventOf(outcome);
       if (event) audit.record(event);
     },
+  });
+  const invitation = createInvitationRoutes({
+    invited,
+    render: views.render,
+    signUpPath: accountSignInPath(config.ISSUER, 'login'),
+    sameOriginOnly: sameOriginOnly(config.ISSUER),
   });
   const signedIn = createSignedIn(provider, accounts);
   const proofs = createProofs({ passwords, secondFactor, totp, steps, accounts, query: database.query });
@@ -451,6 +478,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   app.use(createSeen(keyring.derive('doctor'), now));
   app.use(site);
   app.use(routes);
+  app.use(invitation);
   app.use(account);
   if (forwardAuth) app.use(forwardAuth);
   app.on('error', (error) => log.error({ cause: error }, 'a response could not be completed'));

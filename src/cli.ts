@@ -6,6 +6,7 @@ import { addDoctorCommand } from './cli/doctor/command.ts';
 import { addKeyCommands } from './cli/key.ts';
 import { addTokenCommands } from './cli/token.ts';
 import { addUserCommands } from './cli/user.ts';
+import { AppError } from './lib/errors.ts';
 
 const program = new Command('cypher').description('Administers a Cypher that runs on the same database.');
 addClientCommands(program);
@@ -15,6 +16,6 @@ addKeyCommands(program);
 addDoctorCommand(program);
 
 program.parseAsync().catch((error: Error) => {
-  process.stderr.write(`${error.message}\n`);
+  process.stderr.write(`${error instanceof AppError ? error.publicMessage : error.message}\n`);
   process.exitCode = 1;
 });

@@ -42,8 +42,8 @@ export interface Accounts {
   byUsername(usernameKey: string): Promise<Account | undefined>;
   /** Undefined for unknown and disabled accounts alike. */
   byId(id: string): Promise<Account | undefined>;
-  /** Makes the account and returns it. Throws AppError 409 `username_taken`. */
-  create(account: NewAccount): Promise<Account>;
+  /** Makes the account and returns it. Throws AppError 409 `username_taken`; so is a name that somebody is invited under. */
+  create(account: NewAccount, query?: Query): Promise<Account>;
   /** Puts a new credential in the place of `proven`. False where the account has another one by now. */
   replaceCredential(query: Query, id: string, proven: string, credential: NewCredential): Promise<boolean>;
   /** Whether this is the account's credential; nothing changes the account until the transaction ends. */
@@ -142,10 +142,12 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
       await on('update accounts set totp_secret = null, totp_last_step = null where id = $1', [id]);
       await on('delete from recovery_codes where account_id = $1', [id]);
     },
-    async create({ username, email, ...credential }) {
-      const rows = await query<AccountRow>(
+    async create({ username, email, ...credential }, on = query) {
+      const rows = await on<AccountRow>(
         `insert into accounts (id, username, username_key, email, created_at, ${credentialColumns})
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         select $1, $2, $3, $4, $5::timestamptz, $6, $7::bytea, $8, $9::jsonb, $10
+         where not exists (
+           select from invitations where username_key = $3 and used_at is null and expires_at > $5)
          on conflict (username_key) do nothing
          returning ${columns}`,
         [

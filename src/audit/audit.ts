@@ -7,6 +7,7 @@ import type { Log } from '../lib/log.ts';
 import type { Database } from '../storage/database.ts';
 
 export type AuditEventName =
+  | 'account.invited'
   | 'account.created'
   | 'password.proved'
   | 'password.changed'

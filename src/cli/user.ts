@@ -1,15 +1,20 @@
 /** `npx cypher user …`: accounts. */
 import type { Command } from 'commander';
-import { createAccounts } from '../accounts/accounts.ts';
+import { createAccounts, type ListedAccount } from '../accounts/accounts.ts';
 import { type AccountControl, createAccountControl } from '../accounts/control.ts';
+import { createInvitations, type Invitations } from '../accounts/invitations.ts';
+import { emailAddress } from '../http/forms.ts';
 import { lifeSeconds } from '../oidc/life.ts';
 import { createRevocations } from '../revocation/revocations.ts';
 import { createSessionStore } from '../sessions/store.ts';
 import { createMemoryCache } from '../storage/cache.ts';
+import { secondsOf } from './duration.ts';
 import { onStage, print, printJson, printTable } from './stage.ts';
 
-const withAccounts = (work: (control: AccountControl) => Promise<void>): Promise<void> =>
-  onStage(({ database, audit, now }) => {
+type Work = (control: AccountControl, invitations: Invitations, issuer: string) => Promise<void>;
+
+const withAccounts = (work: Work): Promise<void> =>
+  onStage(({ config, database, audit, now }) => {
     const accounts = createAccounts(database, now);
     const revocations = createRevocations(database, lifeSeconds.revocation, now);
     // Without a look at Redis: a copy of what is ended here is good for nothing (sessions/store.ts).
@@ -19,8 +24,29 @@ const withAccounts = (work: (control: AccountControl) => Promise<void>): Promise
       accessTokenSeconds: lifeSeconds.revocation,
       now,
     });
-    return work(createAccountControl({ accounts, sessions, revocations, audit, database }));
+    const invitations = createInvitations({ database, accounts, audit, now });
+    const control = createAccountControl({ accounts, sessions, revocations, audit, database });
+    return work(control, invitations, config.ISSUER);
   });
+
+const stateOf = ({ disabledAt, totpConfirmed }: ListedAccount): string =>
+  disabledAt ? 'disabled' : totpConfirmed ? 'active' : 'authenticator not set up';
+
+/** At most a month: a link lies about in mailboxes. */
+const mostInvitedSeconds = 30 * 86_400;
+
+function invitedSeconds(text: string): number {
+  const seconds = secondsOf(text);
+  if (seconds < 60 || seconds > mostInvitedSeconds)
+    throw new Error('--expires must be from 1m (a minute) to 30d');
+  return seconds;
+}
+
+function emailOf(text: string): string {
+  const { data, error } = emailAddress.safeParse(text);
+  if (error) throw new Error(`--email ${error.issues[0]?.message}`);
+  return data;
+}
 
 /** Adds the group to `program`. */
 export function addUserCommands(program: Command): void {
@@ -28,22 +54,39 @@ export function addUserCommands(program: Command): void {
 
   user
     .command('list')
-    .description('all accounts')
+    .description('all accounts, and those that somebody is invited to')
     .option('--json', 'print JSON')
     .action(({ json }: { json?: true }) =>
-      withAccounts(async (control) => {
-        const accounts = await control.list();
-        if (json) return printJson(accounts);
-        for (const account of accounts) {
-          const state = account.disabledAt
-            ? 'disabled'
-            : account.totpConfirmed
-              ? 'active'
-              : 'authenticator not set up';
-          print(`${account.username}\t${account.email ?? '-'}\t${state}\t${account.id}`);
-        }
+      withAccounts(async (control, invitations) => {
+        const accounts = (await control.list()).map((account) => ({ ...account, state: stateOf(account) }));
+        const invited = (await invitations.list()).map((each) => ({ ...each, state: 'invited' }));
+        if (json) return printJson([...accounts, ...invited]);
+        for (const { username, email, state, id } of accounts)
+          print(`${username}\t${email ?? '-'}\t${state}\t${id}`);
+        for (const { username, email, state, expiresAt } of invited)
+          print(`${username}\t${email ?? '-'}\t${state}\tuntil ${expiresAt.toISOString()}`);
       }),
     );
+
+  user
+    .command('add <username>')
+    .description('invite somebody: a link, good once, with which they choose their password')
+    .option('--email <address>', "the account's e-mail address")
+    .option('--expires <time>', 'how long the link is good, such as 24h', '72h')
+    .option('--json', 'print JSON')
+    .action((username: string, options: { email?: string; expires: string; json?: true }) => {
+      const email = options.email === undefined ? undefined : emailOf(options.email);
+      const seconds = invitedSeconds(options.expires);
+      return withAccounts(async (_control, invitations, issuer) => {
+        const { token, ...invitation } = await invitations.invite(username, email, seconds);
+        const link = `${issuer}/invitation/${token}`;
+        if (options.json) return printJson({ ...invitation, state: 'invited', link });
+        print(
+          `${username} is invited until ${invitation.expiresAt.toISOString()}. For them alone, shown once:`,
+        );
+        print(link);
+      });
+    });
 
   /** A command on one account. */
   function change(

@@ -68,6 +68,8 @@ export const settingsSchema = z.object({
   REGISTRATION: z.enum(['off', 'token', 'open'], { error: 'must be off, token or open' }).default('off'),
   /** Whether an https address of its metadata may be an app's client id. */
   CLIENT_ID_METADATA_DOCUMENTS: z.enum(['off', 'on'], { error: 'must be off or on' }).default('off'),
+  /** Whether people make their accounts themselves, or with an invitation alone. */
+  SIGN_UP: z.enum(['open', 'invitation'], { error: 'must be open or invitation' }).default('open'),
   TRUSTED_PROXIES: z
     .string()
     .default('')

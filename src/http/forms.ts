@@ -57,14 +57,13 @@ async function readText(ctx: Context): Promise<string> {
 const text = (most: number) => z.string('must be text').max(most, 'is too long');
 
 const username = text(256);
-const email = z
+export const emailAddress = z
   .string('must be text')
   .trim()
   .max(254, 'is too long')
   // \p{C}: control characters (PostgreSQL takes no NUL), invisible ones, halves of a surrogate pair.
-  .regex(/^[^\s@\p{C}]+@[^\s@\p{C}]+$/u, 'must be an e-mail address')
-  .or(z.literal('').transform(() => undefined))
-  .optional();
+  .regex(/^[^\s@\p{C}]+@[^\s@\p{C}]+$/u, 'must be an e-mail address');
+const email = emailAddress.or(z.literal('').transform(() => undefined)).optional();
 const opaqueMessage = text(1024);
 
 /** The body of each step. */

@@ -10,8 +10,21 @@ import type { Assets } from './assets.ts';
 
 export interface Views {
   /** `notice`: why the person is here again, e.g. after a sign-out. */
-  login: { uid: string; clientName: string; username?: string | undefined; notice?: string | undefined };
-  register: { uid: string; clientName: string };
+  login: {
+    uid: string;
+    clientName: string;
+    maySignUp: boolean;
+    username?: string | undefined;
+    notice?: string | undefined;
+  };
+  /** `invitation`: what is settled by it. */
+  register: {
+    uid: string;
+    clientName: string;
+    invitation?: { username: string; email: string | null } | undefined;
+  };
+  /** `expires`: ISO 8601. */
+  invitation: { username: string; expires: string };
   /** `recovery`: asks for a recovery code. `error`: what was wrong with the last code, beside the field. */
   totp: { uid: string; recovery: boolean; error?: string | undefined };
   /**
@@ -125,6 +138,7 @@ interface Page<View> {
 const pages: { [K in keyof Views]: Page<Views[K]> } = {
   login: { title: () => 'Sign in', script: 'login.js' },
   register: { title: () => 'Create account', script: 'register.js' },
+  invitation: { title: () => 'You are invited' },
   totp: { title: ({ recovery }) => (recovery ? 'Recovery code' : 'Enter your code'), script: 'page.js' },
   totp_setup: {
     title: ({ replacing }) => (replacing ? 'Replace your authenticator' : 'Set up your authenticator'),

@@ -10,6 +10,7 @@ export function auditEventOf({
   clientId,
   address,
   amr,
+  invited,
   decision,
 }: StepOutcome): AuditEvent | undefined {
   const who = { accountId, clientId, address };
@@ -20,7 +21,7 @@ export function auditEventOf({
   if (outcome !== 'ok') return undefined;
   switch (step) {
     case 'register/finish':
-      return { event: 'account.created', ...who };
+      return { event: 'account.created', ...who, ...(invited ? { detail: { invited } } : {}) };
     case 'login/finish':
       return { event: 'password.proved', ...who };
     case 'totp/verify-setup':

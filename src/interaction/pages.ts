@@ -4,12 +4,14 @@ import { contentSecurityPolicy } from '../http/headers.ts';
 import type { Views } from '../http/views.ts';
 import type { WaitingRequest } from '../oidc/interactions.ts';
 import type { Totp } from '../totp/totp.ts';
+import { type Invited, invitationRequired } from './invited.ts';
 import type { Standing } from './standing.ts';
 import { stepOf } from './steps.ts';
 
 export interface PageDeps {
   render<K extends keyof Views>(name: K, view: Views[K]): string;
   totp: Pick<Totp, 'setup' | 'qrCode'>;
+  invited: Pick<Invited, 'invitation' | 'maySignUp'>;
   /** What a scope lets an app do, in words that complete "would be able to". */
   describeScope(scope: string): string;
   /** How the details of a rich authorization request read. */
@@ -19,12 +21,13 @@ export interface PageDeps {
 export interface Pages {
   /** Shows the page of the browser's step; `error` beside its field. */
   show(ctx: Context, standing: Standing, options?: { error?: string; recovery?: boolean }): Promise<void>;
-  showRegister(ctx: Context, standing: Standing): void;
+  /** Throws AppError 403 `invitation_required` where nobody may sign up in this browser. */
+  showRegister(ctx: Context, standing: Standing): Promise<void>;
   showRecoveryCodes(ctx: Context, standing: Standing, codes: string[], location: string): void;
 }
 
 /** The pages of one server; templates, set-up secrets and scope texts come in. */
-export function createPages({ render, totp, describeScope, describeDetails }: PageDeps): Pages {
+export function createPages({ render, totp, invited, describeScope, describeDetails }: PageDeps): Pages {
   function send<K extends keyof Views>(ctx: Context, { waiting }: Standing, name: K, view: Views[K]): void {
     const { client, redirectUri } = waiting;
     ctx.type = 'html';
@@ -45,6 +48,7 @@ export function createPages({ render, totp, describeScope, describeDetails }: Pa
             uid,
             clientName: client.name,
             username: waiting.loginHint,
+            maySignUp: invited.maySignUp(await invited.invitation(ctx)),
             notice: error,
           });
         case 'totp_setup': {
@@ -79,10 +83,13 @@ export function createPages({ render, totp, describeScope, describeDetails }: Pa
           });
       }
     },
-    showRegister(ctx, standing) {
+    async showRegister(ctx, standing) {
+      const invitation = await invited.invitation(ctx);
+      if (!invited.maySignUp(invitation)) throw invitationRequired();
       send(ctx, standing, 'register', {
         uid: standing.waiting.uid,
         clientName: standing.waiting.client.name,
+        invitation: invitation && { username: invitation.username, email: invitation.email },
       });
     },
     showRecoveryCodes(ctx, standing, codes, location) {

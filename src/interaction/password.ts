@@ -5,6 +5,7 @@
  */
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Failures } from '../accounts/failures.ts';
+import type { Invitations } from '../accounts/invitations.ts';
 import type { Admission } from '../lib/admission.ts';
 import { type Sealer, sha256 } from '../lib/crypto.ts';
 import { AppError, invalidRequest } from '../lib/errors.ts';
@@ -15,6 +16,7 @@ import type { Devices } from './devices.ts';
 
 export interface PasswordDeps {
   accounts: Accounts;
+  invitations: Pick<Invitations, 'accept'>;
   opaque: Opaque;
   failures: Failures;
   devices: Devices;
@@ -29,8 +31,17 @@ export interface Passwords {
   /** Whose password was proved. Throws AppError 401 for everything else. */
   loginFinish(uid: string, ke3: string): Promise<Proved>;
   registerInit(uid: string, username: string, request: string): Promise<{ response: string }>;
-  /** The new account. Throws AppError 409 where the name is taken: told only here, under the sign-up limit. */
-  registerFinish(uid: string, username: string, record: string, email: string | undefined): Promise<Proved>;
+  /**
+   * The new account. Throws AppError 409 where the name is taken: told only here, under the sign-up limit. `invitation`: the
+   * token of the one that is used up with it.
+   */
+  registerFinish(
+    uid: string,
+    username: string,
+    record: string,
+    email: string | undefined,
+    invitation: string | undefined,
+  ): Promise<Proved>;
 }
 
 const keptSeconds = 60;
@@ -52,7 +63,7 @@ interface SignUpState {
 const wrongCredentials = () => new AppError('invalid_credentials', 'Username or password is wrong.');
 
 export function createPasswords(deps: PasswordDeps): Passwords {
-  const { accounts, opaque, failures, devices, ephemeral, sealer, admission } = deps;
+  const { accounts, invitations, opaque, failures, devices, ephemeral, sealer, admission } = deps;
 
   /**
    * Sealed, and to its interaction: the expected KE3 is as good as the password to whoever posts it, so nobody who reads
@@ -111,7 +122,7 @@ export function createPasswords(deps: PasswordDeps): Passwords {
         return { response };
       }),
 
-    async registerFinish(uid, username, record, email) {
+    async registerFinish(uid, username, record, email, invitation) {
       const name = accounts.parseUsername(username);
       const opaqueRecord = opaque.registerFinish(record);
       const text = await ephemeral.take(`sign-up:${uid}`);
@@ -119,13 +130,11 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       // A key that was dropped in between would leave an account that nobody can sign in with.
       if (state?.usernameKey !== name.key || !opaque.hasVersion(state.opaqueKeyId))
         throw invalidRequest('This sign-up has expired. Try once more.');
-      const account = await accounts.create({
-        username: name,
-        email,
-        credentialId: state.credentialId,
-        opaqueRecord,
-        opaqueKeyId: state.opaqueKeyId,
-      });
+      const { credentialId, opaqueKeyId } = state;
+      const made = { username: name, email, credentialId, opaqueRecord, opaqueKeyId };
+      const account = await (invitation === undefined
+        ? accounts.create(made)
+        : invitations.accept(invitation, made));
       return { accountId: account.id, credentialId: account.credentialId };
     },
   };

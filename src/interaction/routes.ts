@@ -9,17 +9,19 @@ import { AppError, type ErrorCode } from '../lib/errors.ts';
 import type { Interactions } from '../oidc/interactions.ts';
 import type { Proved } from '../tokens/steps.ts';
 import type { Devices } from './devices.ts';
+import type { Invited } from './invited.ts';
 import type { Pages } from './pages.ts';
 import type { Passwords } from './password.ts';
 import { type Completed, type SecondFactor, stepRequired } from './second_factor.ts';
 import type { Standing, Standings } from './standing.ts';
-import { type Action, takes } from './steps.ts';
+import { type Action, stepOf, takes } from './steps.ts';
 
 export interface RouteDeps {
   standings: Standings;
   pages: Pages;
   passwords: Passwords;
   secondFactor: SecondFactor;
+  invited: Pick<Invited, 'invitation' | 'admit' | 'forget'>;
   interactions: Pick<Interactions, 'finishLogin' | 'finishConsent'>;
   devices: Pick<Devices, 'remember'>;
   sameOriginOnly: Middleware;
@@ -38,12 +40,14 @@ export interface StepOutcome {
   accountId: string | undefined;
   /** How a completed login happened (RFC 8176); undefined for all other steps. */
   amr?: string[];
+  /** True of an account that was made by an invitation. */
+  invited?: boolean;
   /** What was answered to the consent page. */
   decision?: 'allow' | 'deny';
 }
 
 export function createInteractionRoutes(deps: RouteDeps): Middleware {
-  const { standings, pages, passwords, secondFactor, interactions, devices } = deps;
+  const { standings, pages, passwords, secondFactor, invited, interactions, devices } = deps;
   const router = new Router({ prefix: '/interaction/:uid' });
 
   const uidOf = (ctx: Context): string => String(ctx.params.uid);
@@ -51,8 +55,8 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
 
   router.get('/', async (ctx) => {
     const standing = await standings.of(ctx, uidOf(ctx));
-    const { waiting, proven } = standing;
-    if (waiting.create && !proven.passwordOf) pages.showRegister(ctx, standing);
+    const signsUp = standing.waiting.create || (await invited.invitation(ctx)) !== undefined;
+    if (signsUp && stepOf(standing.proven) === 'login') await pages.showRegister(ctx, standing);
     else await pages.show(ctx, standing);
   });
   router.get('/login', async (ctx) => pages.show(ctx, await standings.of(ctx, uidOf(ctx))));
@@ -78,6 +82,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
           address: ctx.ip,
           accountId: ctx.state.accountId ?? standing.account?.id,
           amr: ctx.state.amr,
+          invited: ctx.state.invited,
           decision: ctx.state.decision,
         });
       try {
@@ -140,13 +145,18 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     'register/init',
     async (ctx) => {
       const { username, request } = await readBody(ctx, bodies.registerInit);
+      await invited.admit(ctx, username);
       return passwords.registerInit(uidOf(ctx), username, request);
     },
     deps.addressLimit,
   );
   step('register/finish', async (ctx) => {
     const { username, record, email } = await readBody(ctx, bodies.registerFinish);
-    return begun(ctx, await passwords.registerFinish(uidOf(ctx), username, record, email));
+    const invitation = await invited.admit(ctx, username);
+    const proved = await passwords.registerFinish(uidOf(ctx), username, record, email, invitation?.token);
+    ctx.state.invited = invitation !== undefined;
+    if (invitation) invited.forget(ctx);
+    return begun(ctx, proved);
   });
   step('totp/setup', async (ctx, standing) => {
     if (!standing.account) throw stepRequired();

@@ -11,6 +11,7 @@ export function cookieNames(secure: boolean) {
     step: `${path}cypher_step`,
     signedOut: `${path}cypher_signed_out`,
     proof: `${path}cypher_proof`,
+    invitation: `${path}cypher_invitation`,
     /** Of the parent domain of the sites behind forward-auth, and of each of these sites. */
     forwardAuth: `${path}cypher_forward_auth`,
     forwardAuthStart: `${host}cypher_forward_auth_start`,

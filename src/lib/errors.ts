@@ -15,6 +15,8 @@ export type ErrorCode =
   | 'cross_origin'
   | 'forbidden'
   | 'username_taken'
+  | 'invitation_required'
+  | 'invitation_ended'
   | 'too_many_requests'
   | 'not_found'
   | 'payload_too_large'
@@ -34,6 +36,8 @@ const statuses: Record<ErrorCode, number> = {
   cross_origin: 403,
   forbidden: 403,
   username_taken: 409,
+  invitation_required: 403,
+  invitation_ended: 403,
   too_many_requests: 429,
   not_found: 404,
   payload_too_large: 413,
@@ -74,6 +78,13 @@ export class AppError extends Error {
 
 /** 400: the request is not of the form that the endpoint takes. `message` says what would be right. */
 export const invalidRequest = (message: string): AppError => new AppError('invalid_request', message);
+
+/** 403: the link was used, replaced, is too old or was never one; which of these is not told. */
+export const invitationEnded = (): AppError =>
+  new AppError(
+    'invitation_ended',
+    'This invitation is not good any more. If you have chosen your password already, sign in. If not, ask whoever invited you for a new link.',
+  );
 
 /** 503: storage cannot serve now. The cause goes to the log alone. */
 export const unavailable = (cause: unknown): AppError =>

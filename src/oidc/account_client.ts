@@ -20,13 +20,14 @@ export const accountClient = (issuer: string): ClientMetadata & { first_party: b
   first_party: true,
 });
 
-/** Where a browser is sent to sign in to it. */
-export function accountSignInPath(issuer: string): string {
+/** Where a browser is sent to sign in to it; with `prompt`, whoever is signed in there already. */
+export function accountSignInPath(issuer: string, prompt?: 'login'): string {
   const query = new URLSearchParams({
     client_id: accountClientId,
     redirect_uri: redirectUri(issuer),
     response_type: 'none',
     scope: 'openid',
+    ...(prompt ? { prompt } : {}),
   });
   return `/auth?${query}`;
 }

@@ -127,7 +127,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       long: { ...cookie, signed: false },
       short: { ...cookie, signed: true },
     },
-    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}`, policy: prompts() },
+    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}`, policy: prompts(config) },
     async findAccount(ctx, id, token) {
       const account = await accounts.byId(id);
       if (!account) return undefined;
@@ -156,7 +156,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       ...(config.CLIENT_CERTIFICATE_HEADER ? (['self_signed_tls_client_auth'] as const) : []),
       ...(config.CLIENT_CERTIFICATE_HEADER && config.CLIENT_CA ? (['tls_client_auth'] as const) : []),
     ],
-    discovery: { prompt_values_supported: promptValues, ui_locales_supported: ['en'] },
+    discovery: { prompt_values_supported: promptValues(config), ui_locales_supported: ['en'] },
     pkce: { required: pkceRequired },
     clientBasedCORS: corsAllowed,
     loadExistingGrant: existingGrant,

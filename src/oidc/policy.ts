@@ -4,7 +4,7 @@
  */
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import { interactionPolicy } from 'oidc-provider';
-import type { Resource } from '../config/schema.ts';
+import type { Resource, Settings } from '../config/schema.ts';
 
 interface Issued {
   clientId?: string | undefined;
@@ -95,17 +95,26 @@ export async function existingGrant(ctx: KoaContextWithOIDC) {
   return grant;
 }
 
-/** Values of `prompt` (OpenID Connect Core, section 3.1.2.1; `create`: Initiating User Registration). */
-export const promptValues = ['none', 'login', 'consent', 'select_account', 'create'];
+/** Values of `prompt` (OpenID Connect Core, section 3.1.2.1). */
+export const promptValues = (config: Pick<Settings, 'SIGN_UP'>): string[] => [
+  'none',
+  'login',
+  'consent',
+  ...ownPrompts(config),
+];
+
+/** `create` (Initiating User Registration 1.0) is nothing that an app can ask for where people need an invitation. */
+const ownPrompts = ({ SIGN_UP }: Pick<Settings, 'SIGN_UP'>): string[] =>
+  SIGN_UP === 'open' ? ['select_account', 'create'] : ['select_account'];
 
 /**
  * The library's prompts, and these differences: `create` opens the sign-up page and `select_account` the sign-in page,
  * where another account than the present one may be used; a session whose account is gone leads to a login; and a
  * first-party native app is not asked for consent again and again.
  */
-export function prompts() {
+export function prompts(config: Pick<Settings, 'SIGN_UP'>) {
   const policy = interactionPolicy.base();
-  for (const name of ['create', 'select_account']) {
+  for (const name of ownPrompts(config)) {
     policy.add(new interactionPolicy.Prompt({ name, requestable: true }), 0);
   }
   const login = policy.get('login');

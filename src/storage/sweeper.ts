@@ -19,6 +19,7 @@ const tables = [
   'records',
   'sessions',
   'deliveries',
+  'invitations',
 ] as const;
 
 const batchRows = 1000;

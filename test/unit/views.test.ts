@@ -13,8 +13,9 @@ const moment = { iso: HOSTILE, words: HOSTILE };
 
 /** Every page, with a hostile text wherever a text can come from outside. */
 const hostile: { [K in keyof Views]: Views[K] } = {
-  login: { uid: HOSTILE, clientName: HOSTILE, username: HOSTILE, notice: HOSTILE },
-  register: { uid: HOSTILE, clientName: HOSTILE },
+  login: { uid: HOSTILE, clientName: HOSTILE, maySignUp: true, username: HOSTILE, notice: HOSTILE },
+  register: { uid: HOSTILE, clientName: HOSTILE, invitation: { username: HOSTILE, email: HOSTILE } },
+  invitation: { username: HOSTILE, expires: HOSTILE },
   totp: { uid: HOSTILE, recovery: false, error: HOSTILE },
   totp_setup: {
     action: HOSTILE,

@@ -1,0 +1,97 @@
+/**
+ * Invitations: accounts to be. An administrator names somebody and receives a link, once; with it the person makes the
+ * account, so no password passes through other hands. The name is kept for them while the link is good. Called by the
+ * sign-up and by `npx cypher user`.
+ */
+import type { Audit } from '../audit/audit.ts';
+import { randomId, sha256 } from '../lib/crypto.ts';
+import { invitationEnded } from '../lib/errors.ts';
+import type { Database } from '../storage/database.ts';
+import type { Account, Accounts, NewAccount } from './accounts.ts';
+
+export interface Invitation {
+  username: string;
+  usernameKey: string;
+  /** Given by the administrator: then it is the account's. */
+  email: string | null;
+  createdAt: Date;
+  expiresAt: Date;
+}
+
+export interface Invitations {
+  /**
+   * Invites, in place of an earlier invitation of that name. `token`, 256 bits as base64url, is told only here. Rejects with
+   * an Error where the name has an account, with AppError 400 where it cannot be one.
+   */
+  invite(
+    username: string,
+    email: string | undefined,
+    seconds: number,
+  ): Promise<Invitation & { token: string }>;
+  /** The invitation that this token opens, while it is good. */
+  byToken(token: string): Promise<Invitation | undefined>;
+  /**
+   * Uses the invitation up and makes its account, both or neither; of parallel uses one succeeds. Throws AppError 403
+   * `invitation_ended` where it is not good, or not for this name.
+   */
+  accept(token: string, account: NewAccount): Promise<Account>;
+  /** Those that are good, by name. */
+  list(): Promise<Invitation[]>;
+}
+
+export interface InvitationDeps {
+  database: Database;
+  accounts: Pick<Accounts, 'create' | 'parseUsername'>;
+  audit: Audit;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+}
+
+const columns = `username, username_key as "usernameKey", email, created_at as "createdAt", expires_at as "expiresAt"`;
+
+export function createInvitations({ database, accounts, audit, now }: InvitationDeps): Invitations {
+  const at = (seconds = 0) => new Date(now() + seconds * 1000);
+  return {
+    async invite(username, email, seconds) {
+      const { shown, key } = accounts.parseUsername(username);
+      const token = randomId(32);
+      const [invitation] = await database.query<Invitation>(
+        `insert into invitations (username_key, username, email, token_hash, created_at, expires_at)
+         select $1, $2, $3, $4, $5::timestamptz, $6::timestamptz
+         where not exists (select from accounts where username_key = $1)
+         on conflict (username_key) do update set
+           (username, email, token_hash, created_at, expires_at, used_at) =
+           (excluded.username, excluded.email, excluded.token_hash, excluded.created_at, excluded.expires_at, null)
+         returning ${columns}`,
+        [key, shown, email ?? null, sha256(token), at(), at(seconds)],
+      );
+      if (!invitation) throw new Error(`there is an account "${username}" already`);
+      audit.record({ event: 'account.invited', detail: { username: shown } });
+      return { ...invitation, token };
+    },
+    async byToken(token) {
+      const rows = await database.query<Invitation>(
+        `select ${columns} from invitations where token_hash = $1 and used_at is null and expires_at > $2`,
+        [sha256(token), at()],
+      );
+      return rows[0];
+    },
+    accept: (token, account) =>
+      database.transaction(async (query) => {
+        const [used] = await query<Pick<Invitation, 'username' | 'email'>>(
+          `update invitations set used_at = $3
+           where token_hash = $1 and username_key = $2 and used_at is null and expires_at > $3
+           returning username, email`,
+          [sha256(token), account.username.key, at()],
+        );
+        if (!used) throw invitationEnded();
+        const username = accounts.parseUsername(used.username);
+        return accounts.create({ ...account, username, email: used.email ?? account.email }, query);
+      }),
+    list: () =>
+      database.query<Invitation>(
+        `select ${columns} from invitations where used_at is null and expires_at > $1 order by username_key`,
+        [at()],
+      ),
+  };
+}
