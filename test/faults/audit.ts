@@ -2,12 +2,13 @@
  * After the last fault, with everything up again: every account logs in, every living session and family is used, and
  * everything that was ended is tried once more through both processes. What comes of it is for the checker.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { intranet, keepTokens, refreshHonestly } from './apps.ts';
 import { step } from './browser.ts';
 import { silently } from './operations_arrive.ts';
 import { tryEverything, useAccessToken } from './operations_refresh.ts';
 import { beginLogin, ke2Use, ke3Of } from './sign_in.ts';
-import type { Actor, Jar, Person } from './world.ts';
+import { type Actor, Interrupted, type Jar, type Person } from './world.ts';
 
 export async function audit(actors: readonly Actor[]): Promise<void> {
   await Promise.all(actors.map(auditOf));
@@ -27,8 +28,22 @@ async function auditOf(actor: Actor): Promise<void> {
   }
 }
 
-/** An acknowledged account still knows its password. */
+/** An acknowledged account still knows its password. What a busy machine cuts short is begun anew. */
 async function provePassword(actor: Actor, person: Person): Promise<void> {
+  const since = actor.now();
+  for (let attempt = 0; attempt < 10; attempt++) {
+    try {
+      return await provePasswordOnce(actor, person);
+    } catch (error) {
+      if (!(error instanceof Interrupted)) throw error;
+      await sleep(500);
+    }
+  }
+  const subjects = [`account:${person.name}`];
+  actor.history.add({ type: 'gave_up', at: actor.now(), op: 'login', since, subjects });
+}
+
+async function provePasswordOnce(actor: Actor, person: Person): Promise<void> {
   const jar: Jar = new Map();
   const { uid } = await beginLogin(actor, jar, intranet);
   const ke3 = await ke3Of(actor, jar, uid, person);

@@ -10,11 +10,11 @@ import { onTestFinished } from 'vitest';
 const root = new URL('../..', import.meta.url).pathname;
 
 /** Runs it in a process group of its own, so that a signal can be sent to all of it, as a terminal does. */
-export function npmRun(script: string, settings: Record<string, string>) {
+export function npmRun(script: string, settings: Record<string, string>, cwd = root) {
   const { PATH, HOME } = process.env;
   const begun = performance.now();
   const child = spawn('npm', ['run', '--silent', script], {
-    cwd: root,
+    cwd,
     env: { PATH, HOME, ...settings },
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -9,22 +9,23 @@ import { freePorts, npmRun } from './npm_run.ts';
 import { type App, createPerson } from './person.ts';
 import { kek } from './server.ts';
 
-/** Begins to start it, with a DATA_DIR of its own; `up` resolves when it answers. */
-export async function startProcess(settings: Record<string, string>) {
+/** Begins to start it, with a DATA_DIR of its own; `up` resolves when it answers. `source`: where another version is. */
+export async function startProcess(settings: Record<string, string>, source?: string) {
   const directory = await mkdtemp(join(tmpdir(), 'cypher-process-'));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const clients = join(directory, 'clients.json');
   await writeFile(clients, JSON.stringify(Object.values(apps)));
-  const port = await freePorts();
+  const port = Number(settings.PORT ?? (await freePorts()));
   const url = `http://localhost:${port}`;
-  const child = npmRun('start', {
+  const given = {
     PORT: String(port),
     DATA_DIR: directory,
     CLIENTS_FILE: clients,
     KEY_ENCRYPTION_KEY: kek.toString('base64url'),
     LIMIT_ADDRESS_PER_MINUTE: '100000',
     ...settings,
-  });
+  };
+  const child = npmRun('start', given, source);
   const answers = () =>
     fetch(`${url}/health/ready`).then(
       ({ ok }) => ok,

@@ -1,0 +1,91 @@
+/** Row "Faults", migration with old and new version running. The old one is taken from the history. */
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, test, vi } from 'vitest';
+import { migrate } from '../../src/storage/migrate.ts';
+import { apps } from '../support/apps.ts';
+import { createDatabase, createRedisDatabase } from '../support/databases.ts';
+import { freePorts } from '../support/npm_run.ts';
+import { asApp, createPerson } from '../support/person.ts';
+import { startProcess } from '../support/provider_process.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
+const { spa, api } = apps;
+const root = new URL('../..', import.meta.url).pathname;
+const migrations = join(root, 'migrations');
+
+/**
+ * The latest version that had the first of the present migrations, but not all of them. Undefined where there is no
+ * history, as in an archive, or none that goes back so far.
+ */
+function earlierVersion(): string | undefined {
+  const git = (...words: string[]): string[] =>
+    execFileSync('git', ['-C', root, ...words], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+      .split('\n')
+      .filter((line) => line !== '');
+  try {
+    const present = git('ls-tree', '--name-only', 'HEAD', 'migrations/');
+    return git('log', '--format=%H', '--', 'migrations').find((commit) => {
+      const then = git('ls-tree', '--name-only', commit, 'migrations/');
+      return then.length < present.length && then.every((name, index) => name === present[index]);
+    });
+  } catch {
+    return undefined;
+  }
+}
+
+const old = earlierVersion();
+let drop = async () => {};
+let directory = '';
+afterEach(async () => {
+  await drop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+test.skipIf(old === undefined)(
+  'Faults: migration while the old version runs: it goes on, the new one beside it, and what either gives both take',
+  async () => {
+    directory = await mkdtemp(join(tmpdir(), 'cypher-old-'));
+    const archive = execFileSync('git', ['-C', root, 'archive', String(old)], { maxBuffer: 2 ** 28 });
+    execFileSync('tar', ['-x', '-C', directory], { input: archive });
+    await symlink(join(root, 'node_modules'), join(directory, 'node_modules'));
+    await symlink(join(root, 'views/assets'), join(directory, 'views/assets'));
+
+    const database = await createDatabase();
+    drop = database.drop;
+    const port = await freePorts();
+    const shared = {
+      ISSUER: `http://localhost:${port}`,
+      DATABASE_URL: database.url,
+      REDIS_URL: await createRedisDatabase(),
+    };
+    const before = await startProcess({ ...shared, PORT: String(port) }, directory);
+    await before.up();
+    const at = { url: shared.ISSUER, clock: { now: Date.now, advance: () => {} } };
+    const ada = createPerson(at, 'ada');
+    let tokens = await ada.tokensFor(spa);
+
+    expect(await migrate(database.url, migrations)).not.toEqual([]);
+    const after = await startProcess(shared);
+    await after.up();
+    // There and back again: the new one's tokens at the old one, the old one's at the new one.
+    for (const on of [{ url: shared.ISSUER }, after, { url: shared.ISSUER }, after]) {
+      const form = { grant_type: 'refresh_token', refresh_token: tokens.refresh_token };
+      const refreshed = await asApp(on, spa, form);
+      expect([refreshed.status, refreshed.body.error]).toEqual([200, undefined]);
+      tokens = refreshed.body;
+      for (const each of [{ url: shared.ISSUER }, after]) {
+        const asked = await asApp(each, api, { token: tokens.access_token }, '/token/introspection');
+        expect(asked.body.active).toBe(true);
+      }
+    }
+    // People arrive at the old one as before, and one of its processes may start anew.
+    await createPerson(at, 'bob').tokensFor(spa);
+    const again = await startProcess(shared, directory);
+    await again.up();
+    const form = { grant_type: 'refresh_token', refresh_token: tokens.refresh_token };
+    expect((await asApp(again, spa, form)).status).toBe(200);
+  },
+);
