@@ -17,7 +17,10 @@ declare global {
 
 const root = new URL('../..', import.meta.url).pathname;
 
-const scriptOf = (issuer: string, clientId: string) => `
+/** A page's script, which has the module as '/browser.js'. */
+type ScriptOf = (issuer: string, clientId: string) => string;
+
+const ourScript: ScriptOf = (issuer, clientId) => `
 import { createSession } from '/browser.js';
 window.session = createSession({
   issuer: '${issuer}', clientId: '${clientId}', redirectUri: location.origin + '/callback',
@@ -30,11 +33,14 @@ session.subscribe(show);
 window.started = session.start().then(({ status }) => status, ({ code, detail }) => [code, detail].filter(Boolean).join(' '));
 `;
 
-/** In place of the demo: its addresses are the page's. */
-export async function startPageApp(): Promise<Demo> {
+/** In place of the demo: its addresses are the page's. Another `module` than ours comes with a script of its own. */
+export async function startPageApp(
+  module = 'src/browser_client/index.ts',
+  scriptOf = ourScript,
+): Promise<Demo> {
   const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: ['src/browser_client/index.ts'],
+    entryPoints: [module],
     bundle: true,
     minify: true,
     format: 'esm',

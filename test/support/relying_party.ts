@@ -29,6 +29,22 @@ export interface Visit {
   exchange?: Record<string, string>;
 }
 
+/** From the address that an app sends its person to, on to where the provider sends them back. */
+export async function throughProvider(person: Person, url: URL): Promise<URL> {
+  const answer = await person.agent.get(url.pathname + url.search);
+  if (answer.status !== 303) throw new Error(`authorize answered ${answer.status}: ${answer.text}`);
+  return person.travel(new URL(String(answer.headers.location), url));
+}
+
+/** The same for a sign-out, which the person confirms. */
+export async function throughSignOut(person: Person, url: URL): Promise<URL> {
+  const page = await person.agent.get(url.pathname + url.search).accept('html');
+  const xsrf = /name="xsrf" value="([^"]+)"/.exec(page.text)?.[1];
+  if (!xsrf) throw new Error(`the sign-out answered ${page.status}: ${page.text}`);
+  const done = await person.agent.post('/session/end/confirm').type('form').send({ xsrf, logout: 'yes' });
+  return new URL(String(done.headers.location));
+}
+
 /** Signs the person in at the app, as openid-client does it; what comes back has been checked by it. */
 export async function signInAt(
   config: client.Configuration,
@@ -51,9 +67,7 @@ export async function signInAt(
   if (signedBy) url = await client.buildAuthorizationUrlWithJAR(config, wanted, signedBy);
   if (push)
     url = await client.buildAuthorizationUrlWithPAR(config, url.searchParams, DPoP ? { DPoP } : undefined);
-  const answer = await person.agent.get(url.pathname + url.search);
-  if (answer.status !== 303) throw new Error(`authorize answered ${answer.status}: ${answer.text}`);
-  const back = await person.travel(new URL(String(answer.headers.location), url));
+  const back = await throughProvider(person, url);
   const checks = { pkceCodeVerifier, expectedState, expectedNonce };
   return client.authorizationCodeGrant(config, back, checks, exchange, DPoP ? { DPoP } : undefined);
 }

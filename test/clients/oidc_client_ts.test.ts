@@ -1,0 +1,69 @@
+/** oidc-client-ts in Chromium: a page without a server of its own. */
+import type { User, UserManager } from 'oidc-client-ts';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { startPageApp } from '../browser/page_app.ts';
+import { launchBrowser } from '../support/browser.ts';
+import type { Demo } from '../support/demo.ts';
+import { newVisitor } from '../support/visitor.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
+
+declare global {
+  var manager: UserManager;
+}
+
+const script = (issuer: string, clientId: string) => `
+import { UserManager } from '/browser.js';
+window.manager = new UserManager({
+  authority: '${issuer}', client_id: '${clientId}', redirect_uri: location.origin + '/callback',
+  post_logout_redirect_uri: location.origin + '/', scope: 'openid profile', loadUserInfo: true,
+  automaticSilentRenew: false,
+});
+if (location.pathname === '/callback') {
+  await manager.signinCallback();
+  history.replaceState(null, '', '/');
+}
+const user = await manager.getUser();
+document.body.textContent = user ? 'Signed in as ' + user.profile.preferred_username : 'Nobody';
+`;
+
+let browser: Browser;
+let app: Demo;
+beforeAll(async () => {
+  [browser, app] = await Promise.all([
+    launchBrowser(),
+    startPageApp('node_modules/oidc-client-ts/dist/esm/oidc-client-ts.js', script),
+  ]);
+});
+afterAll(async () => {
+  await browser.close();
+  await app.close();
+});
+
+test('a whole sign-in: code, userinfo across origins, refresh, sign-out', async () => {
+  const ada = await newVisitor(browser, app, 'ada');
+  await ada.createAccount();
+  const { page } = ada;
+  const shows = (text: string) => page.locator('body', { hasText: text }).waitFor();
+  await page.goto(app.app);
+  await shows('Nobody');
+  await page.evaluate(() => void manager.signinRedirect());
+  await page.getByLabel('Username').waitFor();
+  await ada.enterPassword();
+  await ada.enterCode();
+  await shows('Signed in as ada');
+
+  const token = (user: User | null) => user?.access_token ?? '';
+  const before = token(await page.evaluate(() => manager.getUser()));
+  expect(before).toMatch(/^v4\.local\./);
+  const renewed = token(await page.evaluate(() => manager.signinSilent()));
+  expect(renewed).toMatch(/^v4\.local\./);
+  expect(renewed).not.toBe(before);
+
+  await page.evaluate(() => void manager.signoutRedirect());
+  await ada.heading('Sign out?');
+  await ada.press('Sign out');
+  await shows('Nobody');
+  expect(ada.complaints).toEqual([]);
+});
