@@ -26,7 +26,7 @@ export interface ClientStore {
   change(metadata: ClientMetadata, secret?: StoredSecret): Promise<boolean>;
   /** Adds a secret; all others end at `othersEndAt`, those that end earlier do so. */
   replaceSecret(id: string, secret: StoredSecret, othersEndAt: Date): Promise<void>;
-  /** Removes the client and ends its refresh families. False where there is no such client. */
+  /** Removes the client, its refresh families, grants and codes. False where there was no such client. */
   remove(id: string): Promise<boolean>;
 }
 
@@ -109,17 +109,19 @@ export function createClientStore(database: Database, now: () => number): Client
         await addSecret(on, id, secret);
       });
     },
-    remove: (id) =>
-      database.transaction(async (on) => {
-        const rows = await on('delete from clients where id = $1 returning id', [id]);
-        if (rows.length === 0) return false;
-        await on(
-          `update refresh_families set ended_at = $2, ended_because = 'revoked'
-           where client_id = $1 and ended_at is null`,
-          [id, at()],
-        );
-        return true;
-      }),
+    async remove(id) {
+      const rows = await query('delete from clients where id = $1 returning id', [id]);
+      // From here on nothing of it is taken. What it leaves goes too, or an app that is given its id would inherit people's
+      // consent; for that whole tables are read, which takes its time and, once interrupted, another removal.
+      await database.maintain(
+        `with families as (
+           update refresh_families set ended_at = $2, ended_because = 'revoked'
+           where client_id = $1 and ended_at is null)
+         delete from records where payload->>'clientId' = $1`,
+        [id, at()],
+      );
+      return rows.length === 1;
+    },
   };
 }
 

@@ -18,7 +18,7 @@ export interface Database {
   /** Runs `work`, a request for instance, whose statements together are waited for no longer than 900 ms. */
   bounded<T>(work: () => T): T;
   /** Runs one statement of maintenance, outside any transaction, on a connection of its own, for as long as it takes. */
-  maintain(text: string): Promise<void>;
+  maintain(text: string, values?: readonly unknown[]): Promise<void>;
   /** Tells of changes that any instance makes; until `close`. */
   watch(channel: string, onChange: (what: string | undefined) => void): Pick<Watch, 'reliable'>;
   /** How the pool's connections are used. */
@@ -102,7 +102,7 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
         client.release(broken);
       }
     },
-    async maintain(text) {
+    async maintain(text, values = []) {
       const client = new pg.Client({
         connectionString: url,
         connectionTimeoutMillis: storageTimeoutMs,
@@ -111,7 +111,7 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
       client.on('error', onIdleError);
       try {
         await client.connect();
-        await client.query(text);
+        await client.query(text, [...values]);
       } finally {
         await client.end();
       }

@@ -88,7 +88,11 @@ test('a removed client: refused at once on every instance, its refresh and acces
     });
     expect(refresh.status).toBe(401);
   }
-  // Nor do they come back with an app that is given the same id.
+  // Nor do they come back, nor people's consent, with an app that is given the same id.
+  const left = await server.database.query(
+    "select model from records where payload->>'clientId' = 'leaving'",
+  );
+  expect(left).toEqual([]);
   const readded = ['client', 'add', 'leaving', '--redirect-uri', leaving.redirect_uri, '--json'];
   expect((await server.cypher(readded)).code).toBe(0);
   // The command goes by PostgreSQL's clock, this server by one that is ahead.
