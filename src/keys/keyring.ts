@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { deriveKey, type Sealer } from '../lib/crypto.ts';
+import { unavailable } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { Database } from '../storage/database.ts';
 import { insertKey, readKeys, type StoredKey, whileLocked } from './store.ts';
@@ -25,7 +26,8 @@ export interface Keyring {
   follow(follower: () => void): void;
   /**
    * For who meets a key that is not here: resolves after a look at the database that began after the call. A stranger can
-   * make it be called: half a second lies between two looks, and no more than a hundred callers wait for one.
+   * make it be called: half a second lies between two looks, and no more than a hundred callers wait for one. Throws AppError
+   * 503 for the others, and where the database cannot be asked.
    */
   look(): Promise<void>;
 }
@@ -113,15 +115,16 @@ export async function openKeyring(
     refresh,
     follow: (follower) => void followers.push(follower),
     async look() {
-      if (waiting >= mostWaiting) return;
+      if (waiting >= mostWaiting) throw unavailable(new Error('too many tokens of unknown keys'));
       waiting += 1;
       announced ??= sleep(Math.max(0, lookedAt + lookFloorMs - performance.now())).then(() => {
         announced = undefined;
         return refresh();
       });
-      // Where PostgreSQL is away the keys that are known are all there is to go by.
-      await announced.catch(() => {});
-      waiting -= 1;
+      // Where PostgreSQL is away nobody can say that the token is none of ours: to revoke it would then seem to be done.
+      await announced.finally(() => {
+        waiting -= 1;
+      });
     },
   };
 }

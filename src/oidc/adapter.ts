@@ -78,7 +78,12 @@ function seenFrom(): SeenFrom {
 /** Nothing is stored when an access token is made; destroying one is a revocation. */
 function statelessAdapter(revocations: Revocations): Partial<Adapter> {
   return {
-    destroy: (jti) => revocations.endToken(jti),
+    destroy(jti) {
+      // With its family, at once: were the token ended first and the family then not, a repetition would find no token to
+      // revoke and say that all is done.
+      const family = familyInQuestion();
+      return family === undefined ? revocations.endToken(jti) : revocations.endFamily(family, 'revoked');
+    },
   };
 }
 

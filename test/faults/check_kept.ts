@@ -14,7 +14,7 @@ export function checkKept(events: readonly Event[], facts: DatabaseFacts): Viola
       report('an acknowledged write is lost', call.creates, [call]);
   }
   for (const [family, group] of groupBy(acknowledged, familyOf)) {
-    const tokens = new Set(group.flatMap(({ yields }) => yields ?? []));
+    const tokens = new Set(namesOfTokens(group));
     if ((facts.families.get(idOf(family))?.tokens ?? 0) < tokens.size)
       report('an acknowledged refresh token is lost', family, group.slice(-5));
   }
@@ -34,6 +34,17 @@ export function checkKept(events: readonly Event[], facts: DatabaseFacts): Viola
       );
   }
   return violations;
+}
+
+/** A token by what it was refreshed from: after a rotation of keys the same one reads otherwise. */
+function namesOfTokens(calls: readonly Call[]): string[] {
+  const names = new Map<string, string>();
+  return calls.flatMap(({ presents, yields }) => {
+    if (!yields) return [];
+    const name = presents ? `after ${names.get(presents) ?? presents}` : yields;
+    names.set(yields, name);
+    return name;
+  });
 }
 
 function isKept(subject: string, { accounts, families }: DatabaseFacts): boolean {

@@ -112,3 +112,15 @@ test('Tokens: revocation that cannot be written is never a 200', async () => {
   await server.database.query('alter table revocations drop constraint full_disk');
   expect((await introspected(other, api, tokens.access_token)).active).toBe(true);
 });
+
+test('Tokens: a revocation that failed half-way is whole when it is repeated', async () => {
+  const tokens = await ada.tokensFor(web);
+  await server.database.query(
+    'alter table refresh_families add constraint held check (ended_at is null) not valid',
+  );
+  expect((await revoke(server, web, tokens.access_token)).status).toBeGreaterThanOrEqual(500);
+  await server.database.query('alter table refresh_families drop constraint held');
+  expect((await revoke(other, web, tokens.access_token)).status).toBe(200);
+  expect((await introspected(other, api, tokens.access_token)).active).toBe(false);
+  expect((await refresh(server, web, tokens.refresh_token)).body.error).toBe('invalid_grant');
+});
