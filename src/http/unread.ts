@@ -12,8 +12,9 @@ const shortRestBytes = 128 * 1024;
 /** To be called for every request, before it is handled. */
 export function endUnread(req: IncomingMessage, res: ServerResponse): void {
   res.once('finish', () => {
-    if (req.complete) return;
     const { socket } = req;
+    // A socket that is gone has been taken away from the request.
+    if (req.complete || !socket) return;
     const read = socket.bytesRead;
     req.on('data', () => {
       if (socket.bytesRead - read > shortRestBytes) socket.pause();
