@@ -20,6 +20,10 @@ const siteSchema = z.strictObject({
     .optional(),
   /** Claims that must have this value, or hold it where they are lists. */
   claims: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).default({}),
+  /** What the site may know of people, beside their account's id. */
+  scopes: z
+    .array(z.enum(['profile', 'email'], { error: 'must be profile or email' }))
+    .default(['profile', 'email']),
   /** How long ago the sign-in may be. */
   max_age_seconds: z.int('must be seconds').min(60, 'must be 60 or more').optional(),
 });

@@ -53,7 +53,7 @@ export function createCheck(deps: CheckDeps) {
     if (!holder) return { outcome: 'sign_in' };
     const { account, claims, loginTs } = holder;
     const outcome = decide(site, { usernameKey: account.usernameKey, claims, loginTs }, deps.now() / 1000);
-    if (outcome === 'allowed') return { outcome, headers: identityHeaders(holder) };
+    if (outcome === 'allowed') return { outcome, headers: identityHeaders(holder, site.scopes) };
     return outcome === 'denied' ? { outcome, username: account.username } : { outcome };
   };
 }

@@ -8,7 +8,16 @@ export interface Identity {
   loginTs: number;
 }
 
-export function identityHeaders({ accountId, claims, loginTs }: Identity): Record<string, string> {
+/** `scopes`: what the site may know, as in OpenID Connect Core, section 5.4. */
+export function identityHeaders(
+  { accountId, claims: known, loginTs }: Identity,
+  scopes: readonly ('profile' | 'email')[],
+): Record<string, string> {
+  const { email, email_verified, ...profile } = known;
+  const claims: Record<string, unknown> = {
+    ...(scopes.includes('profile') ? profile : {}),
+    ...(scopes.includes('email') ? { email, email_verified } : {}),
+  };
   const username = asHeader(String(claims.preferred_username ?? ''));
   return {
     'Remote-User': username,

@@ -16,6 +16,7 @@ const forwardAuth = {
     { host: 'admin.cypher.test', accounts: ['somebody'] },
     { host: 'vault.cypher.test', max_age_seconds: 300, claims: { amr: 'otp' } },
     { host: 'other.cypher.test', claims: { email_verified: true } },
+    { host: 'survey.cypher.test', scopes: [] },
   ],
 };
 const settings = { TRUSTED_PROXIES: '127.0.0.1,::1' };
@@ -100,6 +101,12 @@ test('from the site to the sign-in and back to the same address, with a cookie o
     'cache-control': 'no-store',
   });
   expect(let_in.text).toBe('');
+});
+
+test('a site learns of people what its scopes say, and always who is the same person', async () => {
+  const { headers } = await ask('http://survey.cypher.test', { cookie: await enter(ada) });
+  expect([headers['remote-user'], headers['remote-name'], headers['remote-email']]).toEqual(['', '', '']);
+  expect(headers['x-auth-subject']).toMatch(/^[\w-]{24}$/);
 });
 
 test('one sign-in opens every site that its rule allows, and no other', async () => {

@@ -88,7 +88,10 @@ describe('faults', () => {
       },
       directory,
     );
-    expect(good.forwardAuth).toEqual({ cookie_domain: 'example.com', sites: [{ host, claims: {} }] });
+    expect(good.forwardAuth).toEqual({
+      cookie_domain: 'example.com',
+      sites: [{ host, claims: {}, scopes: ['profile', 'email'] }],
+    });
   });
 
   test('all of them are reported at once, by name and with what would be right', () => {
