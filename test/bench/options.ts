@@ -36,7 +36,7 @@ export function readOptions(works: string[]): Options {
       only,
       record: values.record,
       rounds: values.quick ? 2 : 5,
-      blockSeconds: values.quick ? 2 : 4,
+      blockSeconds: 2,
     };
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n${usage}\nworks: ${works.join(' ')}\n`);
