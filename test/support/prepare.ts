@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { findChromium, findNginx, findOnPath } from './programs.ts';
 
+const mayInstall = process.getuid?.() === 0 && existsSync('/etc/debian_version') && findOnPath('apt-get');
 const missing: { name: string; aptPackage: string; otherwise: string }[] = [];
 if (!process.env.REDIS_URL && !findOnPath('redis-server')) {
   missing.push({
@@ -27,8 +28,16 @@ if (!findNginx()) {
   });
 }
 
+if (!findOnPath('openssl')) {
+  missing.push({ name: 'openssl', aptPackage: 'openssl', otherwise: 'put openssl on the PATH' });
+}
+// Its test is skipped where it is not to be had.
+if (mayInstall && !existsSync('/usr/lib/apache2/modules/mod_auth_openidc.so')) {
+  for (const aptPackage of ['apache2', 'libapache2-mod-auth-openidc'])
+    missing.push({ name: 'Apache with mod_auth_openidc', aptPackage, otherwise: 'go without' });
+}
+
 if (missing.length > 0) {
-  const mayInstall = process.getuid?.() === 0 && existsSync('/etc/debian_version') && findOnPath('apt-get');
   if (!mayInstall) {
     for (const { name, aptPackage, otherwise } of missing) {
       console.error(
