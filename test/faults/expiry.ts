@@ -52,7 +52,7 @@ async function measure(url: string): Promise<boolean> {
   await sleep(1000);
   const before = await cpuOf(sweeper, query);
   const seconds = expired / rate + lifeSeconds;
-  const families = await flow(query, seconds);
+  const { families, pauseSeconds } = await flow(query, seconds);
   const after = await cpuOf(sweeper, query);
   // To copy what is live takes longer than some of it lives: nothing may go meanwhile.
   const ended = Date.now();
@@ -68,7 +68,9 @@ async function measure(url: string): Promise<boolean> {
   const micro = (time: number) => `${Math.round(time * 1e6)} µs`;
   const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
   console.table(found.map(readable));
-  console.log(`${swept} tokens expired within ${Math.round(seconds)} s, ${live} are live`);
+  console.log(
+    `${swept} tokens expired within ${Math.round(seconds)} s, ${live} are live; added with pauses of up to ${pauseSeconds.toFixed(1)} s (of more than a few the machine was too busy for this rate)`,
+  );
   console.log(
     `CPU time: ${micro(each)} to take a token away (${micro(own / swept)} the sweeper, ${micro(maintenance / swept)} vacuum and analyze), ${micro(refresh)} to make one by a refresh`,
   );
@@ -90,17 +92,20 @@ async function cpuOf({ pid = 0 }: ChildProcess, query: Query): Promise<{ own: nu
   return { own: own.reduce((sum, each) => sum + each, 0), maintenance };
 }
 
-/** Adds families of two tokens at the steady rate for so long. Returns how many. */
-async function flow(query: Query, seconds: number): Promise<number> {
+/** Adds families of two tokens at the steady rate for so long. Returns how many, and the longest pause between two additions. */
+async function flow(query: Query, seconds: number): Promise<{ families: number; pauseSeconds: number }> {
   const begun = performance.now();
   let added = 0;
+  let [last, pauseSeconds] = [0, 0];
   for (let at = 0; at < seconds; at = (performance.now() - begun) / 1000) {
+    pauseSeconds = Math.max(pauseSeconds, at - last);
+    last = at;
     const due = Math.floor((at * rate) / 2);
     if (due > added) await addTokens(query, added, due, lifeSeconds);
     added = due;
     await sleep(200);
   }
-  return added;
+  return { families: added, pauseSeconds: Math.max(pauseSeconds, seconds - last) };
 }
 
 function readable({ megabytes, fresh, ratio, ...size }: Size) {

@@ -51,7 +51,13 @@ export const mutations: Record<string, Edit[]> = {
       replace: 'on conflict (id) do update set offline = excluded.offline returning id',
     },
   ],
+  /** No time step is ever used up: attempts at one account mostly wait for one another, and see it in what they read. */
   totp_step: [
+    {
+      file: 'totp/totp.ts',
+      find: 'matchingStep(secret, code, totp.lastStep)',
+      replace: 'matchingStep(secret, code, null)',
+    },
     {
       file: 'totp/store.ts',
       find: 'and (totp_last_step is null or totp_last_step < $2) ',
@@ -83,12 +89,22 @@ export const mutations: Record<string, Edit[]> = {
       replace: '',
     },
   ],
-  /** A change's proof does for as many changes as are sent. */
+  /** A change's proof does for as many changes as are sent. Guarded four times: by itself and by the credential it proved. */
   proof: [
     {
       file: 'account/proofs.ts',
       find: 'if (!(await steps.spend(query, jti))) throw proofRequired();',
       replace: 'await steps.spend(query, jti);',
+    },
+    {
+      file: 'account/proofs.ts',
+      find: 'if (!(await accounts.holdsCredential(query, accountId, credentialId))) throw proofRequired();',
+      replace: 'await accounts.holdsCredential(query, accountId, credentialId);',
+    },
+    {
+      file: 'account/proofs.ts',
+      find: '=== who.account.id && proof.credentialId === who.account.credentialId',
+      replace: '=== who.account.id',
     },
     {
       file: 'accounts/accounts.ts',
