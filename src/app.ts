@@ -318,7 +318,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       render: views.render,
       totp,
       invited,
-      describeScope,
+      describeScopes,
       describeDetails: describeDetails(config.resources),
     }),
     passwords,

@@ -12,8 +12,8 @@ export interface PageDeps {
   render<K extends keyof Views>(name: K, view: Views[K]): string;
   totp: Pick<Totp, 'setup' | 'qrCode'>;
   invited: Pick<Invited, 'invitation' | 'maySignUp'>;
-  /** What a scope lets an app do, in words that complete "would be able to". */
-  describeScope(scope: string): string;
+  /** What the scopes let an app do, in words that complete "would be able to". */
+  describeScopes(scopes: string[]): { name: string; description: string }[];
   /** How the details of a rich authorization request read. */
   describeDetails(details: WaitingRequest['details']): Views['consent']['details'];
 }
@@ -27,7 +27,7 @@ export interface Pages {
 }
 
 /** The pages of one server; templates, set-up secrets and scope texts come in. */
-export function createPages({ render, totp, invited, describeScope, describeDetails }: PageDeps): Pages {
+export function createPages({ render, totp, invited, describeScopes, describeDetails }: PageDeps): Pages {
   function send<K extends keyof Views>(ctx: Context, { waiting }: Standing, name: K, view: Views[K]): void {
     const { client, redirectUri } = waiting;
     ctx.type = 'html';
@@ -76,9 +76,7 @@ export function createPages({ render, totp, invited, describeScope, describeDeta
             policyUri: client.policyUri,
             tosUri: client.tosUri,
             host: hostOf(waiting.redirectUri),
-            scopes: waiting.scopes
-              .filter((scope) => scope !== 'openid' || waiting.scopes.length === 1)
-              .map((name) => ({ name, description: describeScope(name) })),
+            scopes: describeScopes(waiting.scopes),
             details: describeDetails(waiting.details),
           });
       }
