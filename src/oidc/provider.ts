@@ -28,7 +28,7 @@ import { detectReplaysAtOnce, type Spend } from './replay_detection.ts';
 import { takeRequestUris } from './request_uris.ts';
 import { providerWithFormPost } from './response_modes.ts';
 import { createSessionCookie } from './session_cookie.ts';
-import { keepSessionOnNewIdentifier } from './session_identifier.ts';
+import { keepSessionIdentifier } from './session_identifier.ts';
 import { persistStoredSessionsOnly } from './session_persist.ts';
 
 export interface OidcDeps extends ConfigurationDeps {
@@ -77,7 +77,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   // http/request.ts has already settled who the client is and under which name it reached us.
   provider.proxy = true;
   serveRegisteredClients(provider, { ...deps.clients, now });
-  keepSessionOnNewIdentifier(provider);
+  keepSessionIdentifier(provider);
   persistStoredSessionsOnly(provider);
   const sendLogout = takeOverBackchannelLogout(provider);
   detectReplaysAtOnce(provider, deps.spend);

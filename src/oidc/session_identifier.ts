@@ -1,20 +1,34 @@
 /**
- * Override of oidc-provider's Session.save: after a login the library destroys the session under its old id and stores
- * it under the new one, and a crash in between would sign an honest user out. Our store moves a session to its new id
- * in one statement (sessions/store.ts), so the destruction is left out. test/http/provider_internals.test.ts breaks
- * where a release saves sessions otherwise.
+ * Overrides of what oidc-provider does with a session's identifier, so that no lost answer and no crash signs an honest
+ * user out. test/http/provider_internals.test.ts breaks where a release does otherwise.
+ *
+ * - Session.resetIdentifier: the library takes a new identifier after each page, a consent too. Then the old cookie is
+ *   worthless at once, and a browser that the new one has not reached (a 503, a cut connection) is signed out. A new
+ *   identifier is there against session fixation, which needs a change of who is signed in: it is kept to logins.
+ * - Session.save: after a login the library destroys the session under its old id and stores it under the new one; a crash
+ *   in between loses it. Our store moves it in one statement (sessions/store.ts), so the destruction is left out.
  */
 import type Provider from 'oidc-provider';
 
 interface SessionModel {
   oldId?: string | undefined;
+  loginAccount(details: object): void;
+  resetIdentifier(): void;
   save(ttlSeconds: number): Promise<string>;
 }
 
-/** Makes the change of a session's identifier atomic. */
-export function keepSessionOnNewIdentifier(provider: Provider): void {
+/** Makes a session change its identifier with a login alone, and then at once or not at all. */
+export function keepSessionIdentifier(provider: Provider): void {
   const { prototype } = provider.Session as unknown as { prototype: SessionModel };
-  const save = prototype.save;
+  const { loginAccount, resetIdentifier, save } = prototype;
+  const loggedIn = new WeakSet<SessionModel>();
+  prototype.loginAccount = function (details) {
+    loggedIn.add(this);
+    loginAccount.call(this, details);
+  };
+  prototype.resetIdentifier = function () {
+    if (loggedIn.has(this)) resetIdentifier.call(this);
+  };
   prototype.save = function (ttlSeconds) {
     delete this.oldId;
     return save.call(this, ttlSeconds);

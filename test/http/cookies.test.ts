@@ -3,7 +3,7 @@ import request from 'supertest';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { behindTls, cookieHeader, cookiesOf } from '../support/cookies.ts';
-import { createPerson, type Person } from '../support/person.ts';
+import { challengeOf, createPerson, interactionOf, type Person, verifier } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { afterPassword, begin, signUp, visit } from '../support/visits.ts';
 
@@ -18,6 +18,7 @@ afterAll(() => server.close());
 afterEach(() => vi.restoreAllMocks());
 
 const { intranet } = apps;
+const pkce = { code_challenge: challengeOf(verifier()), code_challenge_method: 'S256' };
 
 async function signedIn(name: string): Promise<Person> {
   const person = await signUp(server, name);
@@ -53,6 +54,18 @@ test('Session: an id that was planted before the login is not signed in after it
   expect(await silently(cookiesOf(victim, '/'))).toBe('code');
   expect(planted).toMatch(/^v4\.local\./);
   expect(await silently({ cypher_session: planted })).toBe('login_required');
+});
+
+test('Session: an answer after a consent that never arrives signs nobody out; after a login the cookie is another', async () => {
+  const eve = await signedIn('eve');
+  const before = cookiesOf(eve, '/');
+  const start = await eve.authorize(apps.web, pkce);
+  const allowed = await eve.step(interactionOf(start) ?? '', 'consent', { decision: 'allow' });
+  await eve.agent.get(new URL(allowed.body.location).pathname);
+  expect(await silently(before)).toBe('code');
+  await eve.follow(await eve.signIn(await begin(eve, intranet, { prompt: 'login' })));
+  expect(await silently(before)).toBe('login_required');
+  expect(await silently(cookiesOf(eve, '/'))).toBe('code');
 });
 
 test('Session: a session of the attacker that was planted does not stay when somebody else signs in', async () => {

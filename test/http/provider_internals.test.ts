@@ -12,7 +12,7 @@ import { withSecret } from '../../src/oidc/client_model.ts';
 import { prompts } from '../../src/oidc/policy.ts';
 import { detectReplaysAtOnce } from '../../src/oidc/replay_detection.ts';
 import { providerWithFormPost } from '../../src/oidc/response_modes.ts';
-import { keepSessionOnNewIdentifier } from '../../src/oidc/session_identifier.ts';
+import { keepSessionIdentifier } from '../../src/oidc/session_identifier.ts';
 import { persistStoredSessionsOnly } from '../../src/oidc/session_persist.ts';
 import { apps } from '../support/apps.ts';
 import { asApp, createPerson } from '../support/person.ts';
@@ -132,22 +132,27 @@ test('nothing that the library stores of a token is in its own adapters', async 
   expect(rows.map(({ model }) => model)).toEqual(['AuthorizationCode', 'Grant']);
 });
 
-test('Session.save destroys the session under its old id by `oldId`, which our override leaves out', async () => {
-  const change = async (override: boolean) => {
+test('Session.resetIdentifier and Session.save change the id and destroy the old one; ours do after a login alone', async () => {
+  const change = async (override: boolean, login: boolean) => {
     const { provider, calls } = bareProvider();
-    if (override) keepSessionOnNewIdentifier(provider);
+    if (override) keepSessionIdentifier(provider);
     const session = new provider.Session() as unknown as {
       save(ttl: number): Promise<string>;
+      loginAccount(details: object): void;
       resetIdentifier(): void;
       id: string;
     };
     const before = await session.save(60);
+    if (login) session.loginAccount({ accountId: 'somebody' });
     session.resetIdentifier();
-    expect(await session.save(60)).not.toBe(before);
-    return calls;
+    return { sameId: (await session.save(60)) === before, calls };
   };
-  expect(await change(false)).toEqual(['Session.upsert', 'Session.destroy', 'Session.upsert']);
-  expect(await change(true)).toEqual(['Session.upsert', 'Session.upsert']);
+  const upserts = ['Session.upsert', 'Session.upsert'];
+  const destroyed = ['Session.upsert', 'Session.destroy', 'Session.upsert'];
+  expect(await change(false, false)).toEqual({ sameId: false, calls: destroyed });
+  expect(await change(false, true)).toEqual({ sameId: false, calls: destroyed });
+  expect(await change(true, false)).toEqual({ sameId: true, calls: upserts });
+  expect(await change(true, true)).toEqual({ sameId: false, calls: upserts });
 });
 
 test('Client.backchannelLogout makes a logout token and posts it through `fetch`; a sign-out calls nothing else', async () => {
