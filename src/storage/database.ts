@@ -16,7 +16,7 @@ export interface Database {
   /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
   /** Runs `work`, a request for instance, whose statements together are waited for no longer than 900 ms. */
-  bounded<T>(work: () => T): T;
+  bounded<T>(work: () => Promise<T>): Promise<T>;
   /** Runs one statement of maintenance, outside any transaction, on a connection of its own, for as long as it takes. */
   maintain(text: string, values?: readonly unknown[]): Promise<void>;
   /** Tells of changes that any instance makes; until `close`. */

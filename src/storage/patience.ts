@@ -6,8 +6,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { unavailable } from '../lib/errors.ts';
 
 export interface Patience {
-  /** Runs `work` with a measure of its own. */
-  bounded<T>(work: () => T): T;
+  /** Runs `work` with a measure of its own, until it settles: what it leaves behind (a timer, say) has none. */
+  bounded<T>(work: () => Promise<T>): Promise<T>;
   /** The same promise; rejects with AppError 503 when the measure is full. Outside of `bounded` there is none. */
   wait<T>(answer: Promise<T>): Promise<T>;
 }
@@ -17,16 +17,24 @@ interface Measure {
   /** Statements that are under way side by side: their time counts once. */
   waiting: number;
   since: number;
+  over: boolean;
 }
 
 /** `mostMs`: what one request may wait in all. */
 export function createPatience(mostMs: number): Patience {
   const measures = new AsyncLocalStorage<Measure>();
   return {
-    bounded: (work) => measures.run({ leftMs: mostMs, waiting: 0, since: 0 }, work),
+    async bounded(work) {
+      const measure: Measure = { leftMs: mostMs, waiting: 0, since: 0, over: false };
+      try {
+        return await measures.run(measure, work);
+      } finally {
+        measure.over = true;
+      }
+    },
     async wait(answer) {
       const measure = measures.getStore();
-      if (!measure) return answer;
+      if (!measure || measure.over) return answer;
       if (measure.waiting === 0) measure.since = performance.now();
       measure.waiting += 1;
       const leftMs = measure.leftMs - (performance.now() - measure.since);

@@ -1,7 +1,9 @@
 /** What an operator sees: metrics on a port of their own, and an audit log that cannot be rewritten. */
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createAudit } from '../../src/audit/audit.ts';
 import { createMetrics, serveMetrics } from '../../src/http/metrics.ts';
+import type { Query } from '../../src/storage/database.ts';
 import { apps } from '../support/apps.ts';
 import { asApp, challengeOf, createPerson, interactionOf, verifier } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -69,6 +71,32 @@ test('a login, a wrong code and a stolen token are counted and in the audit log'
   expect(text).toContain('cypher_refreshes_total{outcome="rotated"} 2');
   expect(text).toContain('cypher_refreshes_total{outcome="reused"} 1');
   expect(text).toMatch(/cypher_storage_seconds_count\{store="postgresql",outcome="ok"\} [1-9]/);
+});
+
+test('an event whose answer was lost is in the audit log once, one that was lost itself too', async () => {
+  const { database, clock } = server;
+  let fate: 'written, answer lost' | 'not written' | 'answered' = 'answered';
+  const query: Query = async (text, values) => {
+    if (fate === 'not written') throw new Error('the connection was cut');
+    const rows = await database.query(text, values);
+    if (fate === 'written, answer lost') throw new Error('the answer was lost');
+    return rows as never;
+  };
+  const silent = { error() {} } as never;
+  const audit = createAudit({ ...database, query }, silent, clock.now);
+  for (fate of ['written, answer lost', 'not written', 'answered'] as const) {
+    clock.advance(1);
+    audit.record({ event: 'login.failed', address: fate });
+    audit.record({ event: 'login.failed', accountId: 'somebody', address: fate, detail: { step: 'totp' } });
+    await audit.flush();
+  }
+  const rows = await database.query<{ address: string }>(
+    "select address from audit_log where address like '%answer%' or address = 'not written' order by id",
+  );
+  const twice = (address: string) => [address, address];
+  expect(rows.map(({ address }) => address)).toEqual(
+    ['written, answer lost', 'not written', 'answered'].flatMap(twice),
+  );
 });
 
 test('the audit log refuses changes', async () => {

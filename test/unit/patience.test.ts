@@ -45,3 +45,17 @@ test('each request has its own, and what is no request has no bound', async () =
   expect(await impatient).toMatchObject(refused);
   expect((await outcome(() => patience.wait(after(3000))))[0]).toBe('an answer');
 });
+
+test('what a request leaves behind is not bounded by it: an audit event is written later, however long that takes', async () => {
+  let later: Promise<unknown> | undefined;
+  const [, at] = await outcome(() =>
+    patience.bounded(async () => {
+      setTimeout(() => {
+        later = patience.wait(after(3000));
+      }, 500);
+      await patience.wait(after(300));
+    }),
+  );
+  expect(at).toBe(300);
+  expect(await later).toBe('an answer');
+});
