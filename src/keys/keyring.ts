@@ -1,8 +1,8 @@
 /**
  * The server's own secrets: token keys, ID-token keys, OPAQUE's seeds and key pairs, and what keyed hashes are made with.
  * They live in PostgreSQL sealed under the key-encryption key, are read at start, and every second it is looked whether
- * another instance or a command has changed them. What a key is for is not known here: app.ts hands in how each kind is
- * made, and is told of every change.
+ * another instance or a command has changed them. What a key is for is not known here: how each kind is made is
+ * handed in, and who follows is told of every change.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';

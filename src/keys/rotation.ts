@@ -1,7 +1,7 @@
 /**
  * Changes the server's keys: on schedule, by command, and in an emergency. Every change is one transaction under a lock,
  * decided by what is there then (states.ts), so that any number of instances and commands make it once. The running
- * instances see it within a second, by their keyrings. Called by app.ts and by the command line.
+ * instances see it within a second, by their keyrings. Called by keys/watch.ts and by the command line.
  */
 import type { Sealer } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';

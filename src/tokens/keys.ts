@@ -1,6 +1,6 @@
 // The keys that tokens are made with: which kinds of token there are, and what the server must hold for each
 // before it may start. Pure: where the bytes come from, and when one key follows another, is the caller's
-// business. app.ts builds a keyset from the stored keys whenever these have changed; tokens.ts uses it.
+// business. server_keys.ts builds a keyset from the stored keys whenever these have changed; tokens.ts uses it.
 
 import { keyId, serializeKey } from './paserk.ts';
 import { createV4LocalKey, type V4LocalKey } from './v4_local.ts';

@@ -1,0 +1,82 @@
+/** The pages at /account: what people see and change of their own sign-in, and the requests that they approve. */
+import { createAccess } from '../account/access.ts';
+import { createChanges } from '../account/changes.ts';
+import { accountEventOf } from '../account/outcomes.ts';
+import { createOverview } from '../account/overview.ts';
+import { createProofs } from '../account/proofs.ts';
+import { createAccountRoutes } from '../account/routes.ts';
+import type { AppDeps } from '../app.ts';
+import type { Config } from '../config/load.ts';
+import { accountSignInPath } from '../oidc/account_client.ts';
+import { lifeSeconds } from '../oidc/life.ts';
+import { describeScope, describeScopes } from '../oidc/scopes.ts';
+import type { Foundations } from './foundations.ts';
+import type { PageParts } from './page_parts.ts';
+import type { WiredProvider } from './provider.ts';
+import type { SignIn } from './sign_in.ts';
+
+export function wireAccount(
+  config: Config,
+  { database, audit, metrics, now }: AppDeps,
+  foundations: Foundations,
+  { views, secureCookies, sameOriginOnly, addressLimit }: PageParts,
+  { interactions, signedIn, approvals }: WiredProvider,
+  { passwords, secondFactor }: SignIn,
+) {
+  const { accounts, ephemeral, opaque, recoveryCodesLeft, revocations, sessions, steps, totp } = foundations;
+  const { clientOf } = interactions;
+  const access = createAccess({
+    sessions,
+    grants: foundations.records,
+    refresh: foundations.refresh,
+    revocations,
+    database,
+    accessTokenSeconds: lifeSeconds.revocation,
+    now,
+  });
+  const proofs = createProofs({ passwords, secondFactor, totp, steps, accounts, query: database.query });
+  return createAccountRoutes({
+    signedIn,
+    signInPath: accountSignInPath(config.ISSUER),
+    overview: createOverview({
+      access,
+      recoveryCodesLeft,
+      clientOf,
+      describeScope,
+      requestsOf: async (accountId) => (await approvals?.waiting(accountId))?.length,
+      now,
+    }),
+    render: views.render,
+    access,
+    proofs,
+    changes: createChanges({
+      accounts,
+      opaque,
+      secondFactor,
+      totp,
+      proofs,
+      revocations,
+      database,
+      ephemeral,
+    }),
+    totp,
+    recoveryCodesLeft,
+    requests: approvals && {
+      approvals,
+      clientOf,
+      describeScopes,
+      sessionOf: sessions.byUid,
+      secondFactor,
+      totp,
+      database,
+    },
+    secureCookies,
+    sameOriginOnly,
+    addressLimit,
+    onOutcome(outcome) {
+      metrics.account.inc({ action: outcome.action, outcome: outcome.outcome });
+      const event = accountEventOf(outcome);
+      if (event) audit.record(event);
+    },
+  });
+}

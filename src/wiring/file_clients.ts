@@ -1,0 +1,57 @@
+/** Takes what CLIENTS_FILE and RESOURCES_FILE hold, at the start and on SIGHUP: all of it or nothing. */
+import type Provider from 'oidc-provider';
+import { addressesOf } from '../clients/addresses.ts';
+import type { ClientRegistry } from '../clients/registry.ts';
+import { type Config, ConfigError, type Files, loadFiles } from '../config/load.ts';
+import type { Log } from '../lib/log.ts';
+import { metadataFaults } from '../oidc/client_model.ts';
+
+interface FileClientsDeps {
+  config: Config;
+  provider: Provider;
+  clients: Pick<ClientRegistry, 'useFile'>;
+  log: Log;
+}
+
+export function createFileClients({ config, provider, clients: registry, log }: FileClientsDeps) {
+  let proposed = new Set<string>();
+
+  /** Rejects with ConfigError, and takes nothing, where clients break the metadata rules. */
+  const use = async ({ clients, resources }: Files) => {
+    proposed = new Set(clients.flatMap(addressesOf));
+    const faults = await metadataFaults(provider, clients);
+    proposed.clear();
+    if (faults.size > 0) {
+      throw new ConfigError(
+        [...faults].map(([id, fault]) => {
+          const index = clients.findIndex(({ client_id }) => client_id === id);
+          return `CLIENTS_FILE ${config.CLIENTS_FILE}: $[${index}] ${fault}`;
+        }),
+      );
+    }
+    const clashes = await registry.useFile(clients);
+    config.resources.splice(0, Number.POSITIVE_INFINITY, ...resources);
+    for (const id of clashes) {
+      log.warn({ client: id }, 'this client is in CLIENTS_FILE and in the database: the file counts');
+    }
+  };
+
+  return {
+    /** Whether an address is of a file that is being checked: the check may have to ask there. */
+    isProposed: (url: string) => proposed.has(url),
+    use: ({ clients, resources }: Files) => use({ clients, resources: [...resources] }),
+    /** Reads both files anew. Where they have a fault it is logged, and all stays as it was. */
+    async reload() {
+      try {
+        await use(loadFiles(config));
+        log.info('CLIENTS_FILE and RESOURCES_FILE were read anew');
+      } catch (cause) {
+        const faults = cause instanceof ConfigError ? { faults: cause.faults } : { cause };
+        log.error(
+          faults,
+          'CLIENTS_FILE and RESOURCES_FILE were not taken: what they held before still counts',
+        );
+      }
+    },
+  };
+}

@@ -1,0 +1,122 @@
+/**
+ * What everything else stands on: the keys, and all that is built from them, from storage and from the clock. Nothing here
+ * knows of HTTP, of a page or of oidc-provider.
+ */
+import { createAccounts } from '../accounts/accounts.ts';
+import { createFailures } from '../accounts/failures.ts';
+import { createInvitations } from '../accounts/invitations.ts';
+import type { AppDeps } from '../app.ts';
+import { createRegistrations } from '../clients/registrations.ts';
+import { createClientRegistry } from '../clients/registry.ts';
+import { createClientSecrets } from '../clients/secrets.ts';
+import { createClientStore } from '../clients/store.ts';
+import type { Config } from '../config/load.ts';
+import { createDeliveryStore } from '../deliveries/store.ts';
+import { createDevices } from '../interaction/devices.ts';
+import { openKeyring } from '../keys/keyring.ts';
+import { createRotation } from '../keys/rotation.ts';
+import { createSealer } from '../lib/crypto.ts';
+import { lifeSeconds } from '../oidc/life.ts';
+import { createRecordStore } from '../oidc/record_store.ts';
+import { createOpaque } from '../opaque/opaque.ts';
+import { createRefreshStore } from '../refresh/store.ts';
+import { createRevocations } from '../revocation/revocations.ts';
+import {
+  deviceKeysOf,
+  fakeOpaqueKeysOf,
+  keyKinds,
+  keyPolicies,
+  opaqueVersionsOf,
+  tokenKeysetOf,
+} from '../server_keys.ts';
+import { createSessionStore } from '../sessions/store.ts';
+import { createEphemeral } from '../storage/ephemeral.ts';
+import { createSteps } from '../tokens/steps.ts';
+import { createTokens } from '../tokens/tokens.ts';
+import { createTotp } from '../totp/totp.ts';
+
+export type Foundations = Awaited<ReturnType<typeof layFoundations>>;
+
+/** Opens the keyring, making what keys are missing, and builds on it. Rejects where the database cannot be read. */
+export async function layFoundations(config: Config, deps: AppDeps) {
+  const { database, cache, log, audit, now } = deps;
+  const accounts = createAccounts(database, now);
+
+  const sealer = createSealer(deps.kek, deps.previousKek);
+  const keyring = await openKeyring(database, sealer, keyKinds, { log, now });
+  const policies = keyPolicies(config);
+  const rotation = createRotation({
+    database,
+    sealer,
+    kinds: keyKinds,
+    policies,
+    inUse: async (query, { kind, id }) =>
+      kind === 'opaque' && (await accounts.withOpaqueKey(id, query)).length > 0,
+    onChange(change) {
+      log.info(change, 'a key has changed its state');
+      audit.record({ event: 'key.changed', detail: { ...change } });
+    },
+    now,
+  });
+  const tokens = createTokens({
+    issuer: config.ISSUER,
+    keyset: tokenKeysetOf(keyring, policies),
+    lookForKeys: keyring.look,
+    now,
+  });
+  const opaque = await createOpaque({
+    versions: opaqueVersionsOf(keyring),
+    fakeKeys: fakeOpaqueKeysOf(keyring),
+    unknownNameKey: keyring.derive('unknown names'),
+    lookForVersions: keyring.look,
+  });
+  const totp = createTotp({
+    issuer: config.ISSUER,
+    sealer,
+    setupKey: keyring.derive('totp set-up'),
+    recoveryKey: keyring.derive('recovery codes'),
+    now,
+  });
+
+  const clientStore = createClientStore(database, now);
+  const clientSecrets = createClientSecrets(keyring.derive('client secrets'), sealer);
+  const clients = createClientRegistry({ database, store: clientStore, secrets: clientSecrets });
+
+  return {
+    sealer,
+    keyring,
+    rotation,
+    tokens,
+    steps: createSteps(tokens, now),
+    opaque,
+    totp,
+    recoveryCodesLeft: (accountId: string) => totp.recoveryCodesLeft(database.query, accountId),
+    accounts,
+    invitations: createInvitations({ database, accounts, audit, now }),
+    failures: createFailures(database, config.LIMIT_ACCOUNT_FAILURES, now),
+    devices: createDevices(keyring.derive('failure buckets'), () => deviceKeysOf(keyring)),
+    ephemeral: createEphemeral(cache, database, now),
+    sessions: createSessionStore({ database, cache, accessTokenSeconds: lifeSeconds.revocation, now }),
+    records: createRecordStore(database, now),
+    revocations: createRevocations(database, lifeSeconds.revocation, now),
+    refresh: createRefreshStore(database, {
+      successorKey: keyring.derive('refresh successors'),
+      leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
+      now,
+    }),
+    clients,
+    clientSecrets,
+    registrations: createRegistrations({
+      store: clientStore,
+      registry: clients,
+      secrets: clientSecrets,
+      now,
+    }),
+    deliveryStore: createDeliveryStore(database, now),
+    /** Hands changed keys to what is built above, at once and without a request that notices. */
+    useKeys() {
+      tokens.useKeys(tokenKeysetOf(keyring, policies));
+      opaque.useVersions(opaqueVersionsOf(keyring));
+    },
+  };
+}

@@ -1,0 +1,116 @@
+/** oidc-provider on our stores, tokens and pages, what it sends to apps, and what the pages need to know of it. */
+import type { AppDeps } from '../app.ts';
+import type { Config } from '../config/load.ts';
+import { createDeliveries } from '../deliveries/deliveries.ts';
+import { createOutgoing } from '../http/outgoing.ts';
+import { createPace } from '../http/rate_limit.ts';
+import { cookieNames } from '../lib/cookies.ts';
+import { createAdapter } from '../oidc/adapter.ts';
+import { createApprovals } from '../oidc/approvals.ts';
+import { createInteractions } from '../oidc/interactions.ts';
+import { createProviderPages } from '../oidc/pages.ts';
+import { createPairwise } from '../oidc/pairwise.ts';
+import { createPings } from '../oidc/pings.ts';
+import { leastPollSeconds } from '../oidc/polling.ts';
+import { createOidc } from '../oidc/provider.ts';
+import { createSignedIn } from '../oidc/signed_in.ts';
+import { createSignedOut } from '../oidc/signed_out.ts';
+import { cookieKeysOf, privateJwks } from '../server_keys.ts';
+import { spend } from '../storage/spent.ts';
+import { createFileClients } from './file_clients.ts';
+import type { Foundations } from './foundations.ts';
+import type { PageParts } from './page_parts.ts';
+
+/** How long the page after a sign-out waits for the apps' first answers. */
+const signOutWaitMs = 2500;
+
+export type WiredProvider = Awaited<ReturnType<typeof wireProvider>>;
+
+/** Builds it with the clients of CLIENTS_FILE. Rejects with ConfigError where these break the metadata rules. */
+export async function wireProvider(
+  config: Config,
+  deps: AppDeps,
+  foundations: Foundations,
+  { views, secureCookies }: PageParts,
+) {
+  const { database, cache, log, audit, metrics, now } = deps;
+  const { accounts, clients, clientSecrets, deliveryStore, keyring, records, tokens } = foundations;
+  const { ephemeral, refresh, registrations, revocations, sealer, sessions } = foundations;
+  const pings = createPings({ sealer, hold: deliveryStore.hold });
+  const signedOut = createSignedOut(cookieNames(secureCookies).signedOut, secureCookies);
+  const oidc = createOidc({
+    config,
+    accounts,
+    adapter: createAdapter({ sessions, records, revocations, ephemeral, registrations }),
+    clients: { byId: clients.byId, matches: clientSecrets.matches },
+    jwks: privateJwks(keyring),
+    cookieKeys: cookieKeysOf(keyring),
+    dpopNonceKey: keyring.derive('dpop nonces'),
+    pairwise: createPairwise(keyring.derive('pairwise subjects')),
+    spend: (id, expiresAt) => spend(database.query, id, expiresAt),
+    pages: createProviderPages({
+      views,
+      accounts,
+      signedOut,
+      appsAfterSignOut: (uid) => deliveries.afterSignOut(uid, signOutWaitMs),
+    }),
+    holdPing: pings.hold,
+    pollsTooSoon: createPace(cache, leastPollSeconds, 'poll'),
+    outgoing: createOutgoing({
+      mayBePrivate: async (url) => files.isProposed(url) || clients.isOperatorsAddress(url),
+    }),
+    tokens,
+    refresh,
+    revocations,
+    log,
+    write: ({ text, values }) => database.query(text, values),
+    onError: (error) => metrics.oauthErrors.inc({ error }),
+    onEnded(event, whose) {
+      metrics.ended.inc({ event });
+      audit.record({ event, ...whose });
+    },
+    onRefresh(outcome, { familyId, clientId, accountId }) {
+      metrics.refreshes.inc({ outcome });
+      if (outcome === 'reused')
+        audit.record({ event: 'refresh.reused', accountId, clientId, detail: { family: familyId } });
+    },
+    now,
+  });
+  const { provider, sessionCookie, middleware, sendLogout } = oidc;
+  signedOut.noteAt(provider);
+  const deliveries = createDeliveries({
+    store: deliveryStore,
+    send: ({ kind, clientId, accountId, sid, sealed }) =>
+      kind === 'logout'
+        ? sendLogout(clientId, accountId, sid)
+        : pings.send(provider, { clientId, about: sid, sealed }),
+    onOutcome(outcome, { kind, clientId, accountId, attempt }) {
+      metrics.deliveries.inc({ kind, outcome });
+      if (outcome !== 'failed')
+        audit.record({ event: `${kind}.${outcome}`, accountId, clientId, detail: { attempt } });
+    },
+    log,
+  });
+  const files = createFileClients({ config, provider, clients, log });
+  await files.use(config);
+  return {
+    sessionCookie,
+    middleware,
+    deliveries,
+    reloadFiles: files.reload,
+    interactions: createInteractions(provider, now),
+    signedIn: createSignedIn(provider, accounts),
+    /** Of requests that apps make from elsewhere; none where CIBA is off. */
+    approvals:
+      config.CIBA === 'on'
+        ? createApprovals({
+            provider,
+            records,
+            resources: config.resources,
+            releasePing: deliveryStore.release,
+            now,
+          })
+        : undefined,
+    useKeys: () => oidc.useKeys(privateJwks(keyring), cookieKeysOf(keyring)),
+  };
+}

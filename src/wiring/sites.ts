@@ -1,0 +1,75 @@
+/** What is there for others: the front page, published keys and health, and forward-auth for sites that know no OIDC. */
+import type { AppDeps } from '../app.ts';
+import type { Config } from '../config/load.ts';
+import { createForwardAuth } from '../forward_auth/forward_auth.ts';
+import { createSite } from '../http/site.ts';
+import { cookieNames } from '../lib/cookies.ts';
+import { accountClaims } from '../oidc/claims.ts';
+import { forwardAuthSignInPath } from '../oidc/forward_auth_clients.ts';
+import { standsAfter } from '../oidc/signed_in.ts';
+import { spend } from '../storage/spent.ts';
+import type { Foundations } from './foundations.ts';
+import type { PageParts } from './page_parts.ts';
+import type { WiredProvider } from './provider.ts';
+
+export const wireSite = (
+  config: Config,
+  { database, cache, stopping }: AppDeps,
+  { clients, tokens }: Foundations,
+  { views }: PageParts,
+  { signedIn }: WiredProvider,
+) =>
+  createSite({
+    issuer: config.ISSUER,
+    views,
+    signedInAs: async (ctx) => (await signedIn(ctx))?.account.username,
+    apps: async () =>
+      (await clients.list()).flatMap(({ id, metadata }) =>
+        typeof metadata.initiate_login_uri === 'string'
+          ? [{ name: metadata.client_name ?? id, uri: metadata.initiate_login_uri }]
+          : [],
+      ),
+    pasetoKeys: tokens.publicKeys,
+    pasetoKeysSeconds: Math.min(300, config.KEY_PUBLISHED_AHEAD_SECONDS),
+    pingDatabase: () => database.query('select 1'),
+    cacheState: cache.state,
+    stopping,
+  });
+
+/** Undefined where no site is behind it. */
+export function wireForwardAuth(
+  config: Config,
+  { database, audit, metrics, now }: AppDeps,
+  { accounts, ephemeral, sessions, tokens }: Foundations,
+  { secureCookies }: PageParts,
+  { signedIn }: WiredProvider,
+) {
+  if (!config.forwardAuth) return undefined;
+  return createForwardAuth(config.forwardAuth, {
+    issuer: config.ISSUER,
+    tokens,
+    ephemeral,
+    spend: (id, expiresAt) => spend(database.query, id, expiresAt),
+    useSession: (uid) =>
+      sessions.use(uid, {
+        idleSeconds: config.SESSION_IDLE_SECONDS,
+        lifetimeSeconds: config.SESSION_LIFETIME_SECONDS,
+      }),
+    accountById: accounts.byId,
+    standsAfter,
+    claimsOf: accountClaims,
+    foldUsername: (name) => accounts.parseUsername(name).key,
+    cookies: cookieNames(secureCookies),
+    lifetimeSeconds: config.SESSION_LIFETIME_SECONDS,
+    async signedIn(ctx) {
+      const who = await signedIn(ctx);
+      return who && { accountId: who.account.id, sessionUid: who.sessionUid };
+    },
+    signInPath: (request) => forwardAuthSignInPath(config.ISSUER, request),
+    onOutcome(outcome, who) {
+      metrics.forwardAuth.inc({ outcome });
+      if (who) audit.record({ event: 'site.entered', accountId: who.accountId, detail: { site: who.host } });
+    },
+    now,
+  });
+}
