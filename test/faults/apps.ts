@@ -8,12 +8,24 @@ import { type Actor, type App, type Family, Interrupted, persist, type Session }
 export const { intranet } = apps;
 /** An app that is granted `offline_access`: its families outlive the session. */
 export const { web } = apps;
+export const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code';
+/** A device of the house, without a consent page either. */
+export const tv = {
+  client_id: 'tv',
+  client_name: 'The television',
+  client_secret: 'a-secret-of-the-television-0123456789abcdef',
+  redirect_uri: '',
+  redirect_uris: [],
+  response_types: [],
+  grant_types: [deviceGrant, 'refresh_token'],
+  first_party: true,
+};
 
-const basic = ({ client_id, client_secret }: { client_id: string; client_secret: string }) => ({
+export const basic = ({ client_id, client_secret }: { client_id: string; client_secret: string }) => ({
   authorization: `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString('base64')}`,
 });
 
-/** The family that a code begins; its id in the database is derived from the code. */
+/** The family that a code or device code begins; its id in the database is derived from the code. */
 export const familySubject = (code: string): string => `family:${sha256(`family ${code}`)}`;
 export const tokenSubject = (accessToken: string): string => `token:${fingerprint(accessToken)}`;
 
@@ -47,6 +59,21 @@ export function redeem(
         redirect_uri: app.redirect_uri,
         code_verifier: grant.codeVerifier,
       }),
+    },
+  );
+}
+
+/** Asks for the tokens of a device code. */
+export function poll(actor: Actor, via: number, deviceCode: string): Promise<Answer> {
+  const subject = familySubject(deviceCode);
+  const uses = [`device:${fingerprint(deviceCode)}`];
+  return actor.call(
+    via,
+    { op: 'poll', uses, subjects: [subject], creates: subject, yields: refreshTokenIn },
+    {
+      path: '/token',
+      headers: basic(tv),
+      body: new URLSearchParams({ grant_type: deviceGrant, device_code: deviceCode }),
     },
   );
 }

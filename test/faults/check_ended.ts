@@ -8,6 +8,7 @@ const graceMs: Record<Because, number> = {
   signed_out: 0,
   signed_out_everywhere: 0,
   password_changed: 0,
+  disabled: 0,
   reuse: 1000,
 };
 

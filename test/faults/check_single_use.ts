@@ -27,9 +27,10 @@ export function checkSingleUse(events: readonly Event[], facts: DatabaseFacts): 
     if (family.leaves > 1) report('two live leaves in the database', `family:${id}`, []);
     if (family.branches > 0) report('a branch in the database', `family:${id}`, []);
   }
+  for (const name of facts.auditedTwice) report('twice in the audit log', `account:${name}`, []);
   for (const call of succeeded) {
     if (call.mustFail)
-      report('a reuse went unnoticed', call.presents ?? call.uses?.join() ?? call.op, [call]);
+      report('what must be refused was answered', call.presents ?? call.uses?.join() ?? call.op, [call]);
   }
   const refused = unjustlyRefused(events);
   const endedLate = new Set(refused.filter(isLate).flatMap(({ subjects = [] }) => subjects.filter(isFamily)));

@@ -20,6 +20,8 @@ export interface DatabaseFacts {
   accounts: Map<string, AccountFact>;
   /** By id. */
   families: Map<string, FamilyFact>;
+  /** User names of accounts whose one beginning the audit log has more than once. */
+  auditedTwice: string[];
 }
 
 export async function readFacts(postgres: Postgres): Promise<DatabaseFacts> {
@@ -34,7 +36,12 @@ export async function readFacts(postgres: Postgres): Promise<DatabaseFacts> {
        (count(refreshed_from) - count(distinct refreshed_from))::int as branches
      from refresh_tokens group by family_id`,
   );
+  const auditedTwice = await postgres.query<{ name: string }>(
+    `select username as name from audit_log join accounts on accounts.id = account_id
+     where event = 'account.created' group by username having count(*) > 1`,
+  );
   return {
+    auditedTwice: auditedTwice.map(({ name }) => name),
     accounts: new Map(accounts.map(({ name, ...fact }) => [name, fact])),
     families: new Map(families.map(({ id, ...fact }) => [id, fact])),
   };

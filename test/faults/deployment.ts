@@ -7,10 +7,11 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { apps } from '../support/apps.ts';
+import { tv } from './apps.ts';
 import { createHistory, type History } from './history.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
 import { freePort, start } from './processes.ts';
-import { type ProviderProcess, startProvider } from './provider.ts';
+import { type ProviderProcess, preload, startProvider } from './provider.ts';
 import { type RedisPair, startRedisPair } from './redis.ts';
 
 export interface Deployment {
@@ -38,7 +39,7 @@ export async function deploy(broken: string | undefined): Promise<Deployment> {
   const [postgres, redis] = await Promise.all([startPostgres(postgresDirectory), startRedisPair(directory)]);
 
   const clientsFile = join(directory, 'clients.json');
-  const entries = [web, intranet, api].map(({ redirect_uri: _, ...client }) => client);
+  const entries = [web, intranet, api, tv].map(({ redirect_uri: _, ...client }) => client);
   await writeFile(clientsFile, JSON.stringify(entries));
   const ports = [await freePort(), await freePort()];
   const issuer = `http://localhost:${ports[0]}`;
@@ -66,7 +67,7 @@ export async function deploy(broken: string | undefined): Promise<Deployment> {
     issuer,
     directory,
     async cypher(...words) {
-      const command = start(process.execPath, [join(root, 'src/cli.ts'), ...words], {
+      const command = start(process.execPath, ['--import', preload, join(root, 'src/cli.ts'), ...words], {
         cwd: root,
         env: { PATH: process.env.PATH, ...env },
         stdio: 'ignore',

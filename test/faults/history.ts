@@ -20,7 +20,7 @@ export interface Call {
   retryAfter?: string;
   /** It got what it asked for: tokens, `active`, a code, the next step. */
   succeeded: boolean;
-  /** What one call only can use: a code, a TOTP step, a recovery code, a login-step token, a KE2 state, a change's proof. */
+  /** What one call only can use: a code, a device code, a TOTP step, a recovery code, a login-step token, a KE2 state, a change's proof. */
   uses?: string[];
   /** The refresh token that was presented and the one that came back, by fingerprint. */
   presents?: string;
@@ -42,7 +42,13 @@ export interface Doubt {
   subjects: string[];
 }
 
-export type Because = 'revoked' | 'signed_out' | 'signed_out_everywhere' | 'password_changed' | 'reuse';
+export type Because =
+  | 'revoked'
+  | 'signed_out'
+  | 'signed_out_everywhere'
+  | 'password_changed'
+  | 'disabled'
+  | 'reuse';
 
 /** From here on nothing of the subjects may succeed: their end was answered. */
 export interface Ended {

@@ -89,6 +89,15 @@ export const mutations: Record<string, Edit[]> = {
       replace: '',
     },
   ],
+  /** Who is disabled stays signed in, and signs in. */
+  disablement: [
+    {
+      file: 'accounts/control.ts',
+      find: `await accounts.setDisabled(id, true, query);
+        await revocations.endAccount(id, query);`,
+      replace: '',
+    },
+  ],
   /** A change's proof does for as many changes as are sent. Guarded four times: by itself and by the credential it proved. */
   proof: [
     {

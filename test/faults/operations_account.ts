@@ -1,12 +1,12 @@
-/** Operations at the account page: a password is changed, by one proof that is handed in several times; all is signed out. */
+/** Operations on an account: its password is changed, by one proof that is handed in several times; all is signed out; an operator disables it. */
 import { IdentityMemHardFn } from '@cloudflare/opaque-ts';
 import { startLogin, startRegistration } from '../../src/browser/opaque_client.ts';
 import { intranet } from './apps.ts';
-import { must, visit } from './browser.ts';
+import { must, step, visit } from './browser.ts';
 import { type Answer, fingerprint } from './caller.ts';
 import { silently } from './operations_arrive.ts';
 import { tryEverything } from './operations_refresh.ts';
-import { beginLogin, ke2Use, nextCode } from './sign_in.ts';
+import { beginLogin, ke2Use, ke3Of, nextCode } from './sign_in.ts';
 import {
   type Actor,
   alive,
@@ -99,6 +99,36 @@ export async function signOutEverywhere(actor: Actor): Promise<void> {
   if (answer.headers.location !== '/account/signed-out') return;
   ended(actor, mine.all, 'signed_out_everywhere');
   await tryAll(actor, mine.families, copies);
+}
+
+/** By an operator's command: everything ends, and no login gets past the password until the account is enabled. */
+export async function disable(actor: Actor): Promise<void> {
+  const person = actor.random.pick(actor.people);
+  const mine = allOf(actor, person);
+  await Promise.all(mine.families.flatMap(({ unread }) => unread.splice(0)));
+  const copies = mine.sessions.map((each): Session => ({ ...each, jar: new Map(each.jar) }));
+  doubt(actor, mine.all);
+  // A command that failed may have done it all the same, and one that is lost leaves an account nobody can use.
+  const forget = () => actor.people.splice(actor.people.indexOf(person), 1);
+  if (!(await actor.cypher('user', 'disable', person.name))) return void forget();
+  ended(actor, mine.all, 'disabled');
+  // Refused at the first step already, or cut short by a fault: it must be enabled in any case.
+  const loggedIn = tryLogin(actor, person).catch(unlessInterrupted);
+  await Promise.all([tryAll(actor, mine.families, copies), loggedIn]);
+  for (let attempt = 0; attempt < 3; attempt++) if (await actor.cypher('user', 'enable', person.name)) return;
+  forget();
+}
+
+function unlessInterrupted(error: unknown): void {
+  if (!(error instanceof Interrupted)) throw error;
+}
+
+/** The right password of an account that is disabled. */
+async function tryLogin(actor: Actor, person: Person): Promise<void> {
+  const jar: Jar = new Map();
+  const { uid } = await beginLogin(actor, jar, intranet);
+  const ke3 = await ke3Of(actor, jar, uid, person);
+  await step(actor, jar, uid, 'login/finish', { ke3 }, { op: 'login of disabled', mustFail: true });
 }
 
 async function tryAll(actor: Actor, families: Actor['families'], sessions: Session[]): Promise<void> {

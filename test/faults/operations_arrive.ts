@@ -1,6 +1,6 @@
 /** Operations by which people arrive: sign-up, login, another app by the session they have. */
-import { familyOf, intranet, redeem, web } from './apps.ts';
-import { authorize, follow, interactionOf, must, step } from './browser.ts';
+import { basic, familyOf, intranet, poll, redeem, tv, web } from './apps.ts';
+import { authorize, follow, interactionOf, must, step, visit } from './browser.ts';
 import { beginLogin, factorUse, ke2Use, ke3Of, nextCode, register } from './sign_in.ts';
 import {
   type Actor,
@@ -93,6 +93,37 @@ async function offlineApp(actor: Actor, session: Session): Promise<void> {
   });
   if (!asked.location || !interactionOf(asked.location)) throw new Interrupted('no consent page');
   await take(actor, session, web, await follow(actor, session.jar, asked.location), asked.codeVerifier);
+}
+
+/**
+ * A device is connected by the session of a browser, and asks for its tokens through both processes at once; the first
+ * answer counts. It asks but once, for the second question within five seconds is refused where the limits are shared.
+ */
+export async function connectDevice(actor: Actor): Promise<void> {
+  const session = actor.random.pick(alive(actor.sessions));
+  const asked = must(
+    await actor.call(
+      eitherProvider(actor),
+      { op: 'device/auth' },
+      { path: '/device/auth', headers: basic(tv), body: new URLSearchParams({ scope: 'openid' }) },
+    ),
+  );
+  const at = await confirmDevice(actor, session, String(asked.user_code));
+  must(await visit(actor, session.jar, { op: 'device' }, { path: at.pathname + at.search }));
+  const deviceCode = String(asked.device_code);
+  const answers = await Promise.all([0, 1].map((via) => poll(actor, via, deviceCode)));
+  const won = answers.find(({ json }) => typeof json.refresh_token === 'string');
+  if (won) actor.families.push(familyOf(session, tv, deviceCode, won));
+}
+
+/** Enters the code and says that the device is theirs; returns where the browser goes on. */
+async function confirmDevice(actor: Actor, { jar }: Session, userCode: string): Promise<URL> {
+  const page = await visit(actor, jar, { op: 'device' }, { path: '/device' });
+  const xsrf = /name="xsrf" value="([^"]+)"/.exec(page.text)?.[1] ?? '';
+  const body = new URLSearchParams({ xsrf, user_code: userCode, confirm: 'yes' });
+  const { headers } = await visit(actor, jar, { op: 'device' }, { path: '/device', body });
+  if (!headers.location) throw new Interrupted('the code was not taken');
+  return new URL(headers.location, actor.issuer);
 }
 
 async function take(actor: Actor, session: Session, app: App, code: string, codeVerifier: string) {

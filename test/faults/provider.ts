@@ -27,6 +27,8 @@ export interface ProviderOptions {
 }
 
 const root = join(import.meta.dirname, '../..');
+/** What a process of the product loads first: see there. */
+export const preload = join(import.meta.dirname, 'provider_preload.ts');
 const restartAfterMs = 250;
 
 /** Starts the process; resolves when it answers. */
@@ -42,15 +44,11 @@ export async function startProvider(options: ProviderOptions): Promise<ProviderP
   function launch(): void {
     ready = false;
     expected = false;
-    const launched = start(
-      process.execPath,
-      ['--import', join(import.meta.dirname, 'provider_preload.ts'), join(root, 'src/main.ts')],
-      {
-        cwd: root,
-        env: { PATH: process.env.PATH, PORT: String(port), ...options.env },
-        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      },
-    );
+    const launched = start(process.execPath, ['--import', preload, join(root, 'src/main.ts')], {
+      cwd: root,
+      env: { PATH: process.env.PATH, PORT: String(port), ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
     child = launched;
     launched.send({ shiftMs: clockMs });
     launched.stdout?.pipe(log, { end: false });

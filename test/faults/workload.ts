@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCaller } from './caller.ts';
 import type { Deployment } from './deployment.ts';
-import { changePassword, signOutEverywhere } from './operations_account.ts';
-import { anotherApp, signIn, signUp } from './operations_arrive.ts';
+import { changePassword, disable, signOutEverywhere } from './operations_account.ts';
+import { anotherApp, connectDevice, signIn, signUp } from './operations_arrive.ts';
 import { revokeFamily, signOut, tryEnded } from './operations_end.ts';
 import { replayCode, replayFactor, replayLogin } from './operations_once.ts';
 import { loseAnswer, rotate, rotateInTabs, stealCurrentToken, stealOldToken } from './operations_refresh.ts';
@@ -34,8 +34,11 @@ const operations: Record<string, Operation> = {
   replayFactor: { weight: 4, needs: 'person', run: replayFactor },
   revokeFamily: { weight: 5, needs: 'family', run: revokeFamily },
   signOut: { weight: 3, needs: 'session', run: signOut },
+  connectDevice: { weight: 4, needs: 'session', run: connectDevice },
   changePassword: { weight: 2, needs: 'session', run: changePassword },
   signOutEverywhere: { weight: 1, needs: 'session', run: signOutEverywhere },
+  // Two processes each time.
+  disable: { weight: 0.5, needs: 'person', run: disable },
   tryEnded: { weight: 5, needs: 'person', run: tryEnded },
 };
 
@@ -64,10 +67,10 @@ export function createWorkload(
   plan: Plan = { next: chosen, pauseMs: [5, 60] },
 ): Workload {
   const ports = deployment.providers.map(({ port }) => port);
-  const { history, issuer } = deployment;
+  const { history, issuer, cypher } = deployment;
   const counts: Workload['counts'] = new Map();
   const actors = Array.from({ length: clients }, (_, number): Actor => {
-    const own = { number, random: random.fork(number + 1), history, issuer };
+    const own = { number, random: random.fork(number + 1), history, issuer, cypher };
     return { ...createCaller(ports, history, number), ...own, people: [], sessions: [], families: [] };
   });
 

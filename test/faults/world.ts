@@ -54,6 +54,8 @@ export interface Actor extends Caller {
   random: Random;
   history: History;
   issuer: string;
+  /** Runs a command of `npx cypher`; false where it failed. */
+  cypher(...words: string[]): Promise<boolean>;
   people: Person[];
   sessions: Session[];
   families: Family[];

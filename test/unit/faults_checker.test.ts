@@ -6,6 +6,7 @@ import type { Call, Event } from '../faults/history.ts';
 
 const facts: DatabaseFacts = {
   accounts: new Map([['ada', { confirmed: true, lastStep: 100, recoveryCodesUsed: 1 }]]),
+  auditedTwice: [],
   families: new Map([['f', { tokens: 3, leaves: 1, branches: 0 }]]),
 };
 
@@ -52,7 +53,7 @@ const fault = (target: 'postgres' | 'redis'): Event => ({
 const broken: [point: number, rule: RegExp, events: Event[]][] = [
   [1, /used twice/, [call({ uses: ['totp:ada:7'] }), call({ uses: ['totp:ada:7', 'step:other'] })]],
   [1, /two successors/, [call({ presents: 't1', yields: 't9' })]],
-  [1, /reuse went unnoticed/, [call({ op: 'reuse', mustFail: true })]],
+  [1, /must be refused/, [call({ op: 'reuse', mustFail: true })]],
   [
     1,
     /honest refresh was refused/,
@@ -114,6 +115,11 @@ test.each(['leaves', 'branches'])('point 1: a family with two %s in the database
   const family = { tokens: 3, leaves: 1, branches: 0, [name]: 2 };
   const violations = check(sound, { ...facts, families: new Map([['f', family]]) });
   expect(violations).toEqual([expect.objectContaining({ point: 1, subject: 'family:f' })]);
+});
+
+test('point 1: what happened once is in the audit log once', () => {
+  const violations = check(sound, { ...facts, auditedTwice: ['ada'] });
+  expect(violations).toEqual([expect.objectContaining({ point: 1, subject: 'account:ada' })]);
 });
 
 test('what met a provider that was itself away is excused', () => {
