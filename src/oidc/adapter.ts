@@ -12,6 +12,7 @@ import type { Revocations } from '../revocation/revocations.ts';
 import type { SeenFrom, SessionPayload, SessionStore } from '../sessions/store.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import { gather, takeGathered } from './authorization_writes.ts';
+import { useWithFamily } from './code_use.ts';
 import { familyInQuestion } from './family.ts';
 import { isReference, type RecordPayload, type RecordStore } from './record_store.ts';
 import { type Registrations, registrationAdapter } from './registration.ts';
@@ -136,6 +137,7 @@ function recordAdapter(model: string, records: RecordStore): Partial<Adapter> {
     findByUserCode: async (code) => (await records.byUserCode(model, code)) as AdapterPayload | undefined,
     // The library reads `consumed` and only later calls this: of parallel users all but one must fail here.
     async consume(id) {
+      if (useWithFamily(model, records.using(model, id))) return;
       if (!(await records.consume(model, id))) throw new errors.InvalidGrant('it was used before');
     },
     destroy: (id) => records.remove(model, id),

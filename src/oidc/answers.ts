@@ -7,6 +7,7 @@ import type Provider from 'oidc-provider';
 import type { errors, KoaContextWithOIDC } from 'oidc-provider';
 import { type Statement, together } from '../storage/statement.ts';
 import { takeGathered } from './authorization_writes.ts';
+import { takeCodeUse } from './code_use.ts';
 
 /** The middleware that goes around those of `provider`. `write` runs one statement. */
 export function completeAnswers(
@@ -20,6 +21,8 @@ export function completeAnswers(
       const statements = takeGathered(ctx);
       const last = statements.pop();
       if (last) await write(together(statements, last));
+      if (takeCodeUse(ctx) && ctx.status < 400)
+        throw new Error('tokens were made of a code that is still unused');
     } catch (error) {
       ctx.remove('Set-Cookie');
       throw error;

@@ -10,6 +10,7 @@ import { randomId } from '../lib/crypto.ts';
 import type { RefreshStore } from '../refresh/store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Tokens } from '../tokens/tokens.ts';
+import { takeCodeUse } from './code_use.ts';
 import { familyInQuestion, type InFamily } from './family.ts';
 
 export interface RefreshTokenDeps {
@@ -99,6 +100,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
       deps.onRefresh(rotated ? 'rotated' : 'repeated', this);
     } else {
       this.familyId = familyInQuestion() ?? randomId();
+      const use = takeCodeUse();
       const begun = await refresh.begin(
         {
           id: this.familyId,
@@ -112,7 +114,9 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
         this.jti,
         stored,
         stored.exp * 1000,
+        use?.statement,
       );
+      if (!begun && (await use?.isReplay())) await revocations.endFamily(this.familyId, 'revoked');
       if (!begun) throw new errors.InvalidGrant('the code was presented twice, or its session has ended');
     }
     this.emit('saved');

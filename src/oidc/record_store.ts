@@ -26,6 +26,14 @@ export interface ListedGrant {
   createdAt: number;
 }
 
+/** The use of a record by a presentation of it. */
+export interface Use {
+  /** Uses it up; returns a row where nobody else has. */
+  statement: Statement;
+  /** Whether it was used up by a presentation that is not of the same instant as this one: somebody else has it too. */
+  isReplay(): Promise<boolean>;
+}
+
 export interface RecordStore {
   /**
    * Creates or changes a record. Nothing is changed, and false returned, where what is stored has one of the fields
@@ -59,6 +67,8 @@ export interface RecordStore {
   ): Promise<{ idHash: string; payload: RecordPayload }[]>;
   /** False where somebody else has used it up. */
   consume(model: string, id: string): Promise<boolean>;
+  /** The same, as of now, for whoever does it together with other writes. */
+  using(model: string, id: string): Use;
   remove(model: string, id: string): Promise<void>;
   /** The live grants of an account. */
   grantsOf(accountId: string): Promise<ListedGrant[]>;
@@ -120,8 +130,26 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
       unless,
     ],
   });
+  const using: RecordStore['using'] = (model, id) => {
+    const at = now();
+    return {
+      statement: {
+        text: `update records set consumed_at = $3 where model = $1 and id_hash = $2 and consumed_at is null
+               returning model`,
+        values: [model, hashOf(id), new Date(at)],
+      },
+      async isReplay() {
+        const [row] = await query<Pick<Row, 'consumed_at'>>(
+          'select consumed_at from records where model = $1 and id_hash = $2',
+          [model, hashOf(id)],
+        );
+        return row?.consumed_at != null && Math.abs(row.consumed_at.getTime() - at) >= sameInstantMs;
+      },
+    };
+  };
   return {
     saving,
+    using,
     async save(model, id, payload, ttlSeconds, unless, on = query) {
       const { text, values } = saving(model, id, payload, ttlSeconds, unless);
       return (await on(text, values)).length === 1;
@@ -149,12 +177,8 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
       return rows.map(({ id_hash: idHash, payload }) => ({ idHash, payload }));
     },
     async consume(model, id) {
-      const rows = await query(
-        `update records set consumed_at = $3 where model = $1 and id_hash = $2 and consumed_at is null
-         returning model`,
-        [model, hashOf(id), new Date(now())],
-      );
-      return rows.length === 1;
+      const { text, values } = using(model, id).statement;
+      return (await query(text, values)).length === 1;
     },
     async remove(model, id) {
       await query('delete from records where model = $1 and id_hash = $2', [model, hashOf(id)]);

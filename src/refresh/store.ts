@@ -6,6 +6,7 @@
 import { keyedHash, sha256 } from '../lib/crypto.ts';
 import type { Database } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
+import { type Statement, withQueries } from '../storage/statement.ts';
 import { type RefreshFacts, type RefreshState, refreshState } from './states.ts';
 
 export interface StoredRefreshToken {
@@ -28,8 +29,17 @@ export interface NewFamily {
 }
 
 export interface RefreshStore {
-  /** Begins a family with its first token. False where it was ended before. `payload` must not hold the token id. */
-  begin(family: NewFamily, tokenId: string, payload: object, expiresAt: number): Promise<boolean>;
+  /**
+   * Begins a family with its first token. False where it was ended before. `payload` must not hold the token id. `using`: the
+   * statement that uses up what the family is begun for, in the same commit; where it returns no row, nothing begins.
+   */
+  begin(
+    family: NewFamily,
+    tokenId: string,
+    payload: object,
+    expiresAt: number,
+    using?: Statement,
+  ): Promise<boolean>;
   /** `anyTime`: a repetition is one however late it comes, while its successor is unused; otherwise within the leeway. */
   read(tokenId: string, options?: { anyTime?: boolean }): Promise<StoredRefreshToken | undefined>;
   /** The one token id that can follow. */
@@ -65,35 +75,39 @@ export function createRefreshStore(
   const successorOf = (tokenId: string) => keyedHash(successorKey, tokenId).toString('base64url');
   return {
     successorOf,
-    async begin(family, tokenId, payload, expiresAt) {
-      const rows = await query(
-        // The share lock makes a sign-out that is under way wait for this, or this for it: a family granted for the
-        // duration of a session cannot begin after its end.
-        `with session as (
-           select ended_at from sessions where uid = $5 for share),
-         family as (
-           insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
-           select $1, $2, $3, $4, $5, $6, $7, $8
-           where $6 or not exists (select from session where ended_at is not null)
-           on conflict (id) do nothing returning id)
-         insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
-         select $9, id, $10, $7, $11 from family
-         returning token_hash`,
-        [
-          family.id,
-          family.grantId,
-          family.clientId,
-          family.accountId,
-          family.sessionUid ?? null,
-          family.offline,
-          new Date(now()),
-          new Date(family.expiresAt),
-          sha256(tokenId),
-          jsonb(payload),
-          new Date(expiresAt),
-        ],
+    async begin(family, tokenId, payload, expiresAt, using) {
+      const sessionUid = family.sessionUid ?? null;
+      const at = new Date(now());
+      const used = using ? 'exists (select from used)' : 'true';
+      const { text, values } = withQueries(
+        {
+          ...(using && { used: using }),
+          // The share lock makes a sign-out that is under way wait for this, or this for it: a family granted for the
+          // duration of a session cannot begin after its end.
+          session: {
+            text: `select ended_at from sessions where uid = $1 and ${used} for share`,
+            values: [sessionUid],
+          },
+          family: {
+            text: `insert into refresh_families
+                (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
+              select $1, $2, $3, $4, $5, $6, $7, $8
+              where ${used} and ($6 or not exists (select from session where ended_at is not null))
+              on conflict (id) do nothing returning id`,
+            values: [
+              ...[family.id, family.grantId, family.clientId, family.accountId, sessionUid, family.offline],
+              ...[at, new Date(family.expiresAt)],
+            ],
+          },
+        },
+        {
+          text: `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
+            select $1, id, $2, $3, $4 from family
+            returning token_hash`,
+          values: [sha256(tokenId), jsonb(payload), at, new Date(expiresAt)],
+        },
       );
-      return rows.length === 1;
+      return (await query(text, values)).length === 1;
     },
     async read(tokenId, { anyTime = false } = {}) {
       const [row] = await query<Row>(

@@ -7,18 +7,22 @@ export interface Statement {
 }
 
 /**
- * All of them as one statement: all are done or none, in no order, none sees what another wrote. The last one's rows are
- * returned. For statements that change different rows and use `$` for parameters alone.
+ * `last` with the other statements in the same one, as queries that it and each other may read by their names: what they return
+ * is seen, what they write is not. All are done or none. For statements that use `$` for parameters alone.
  * https://www.postgresql.org/docs/18/queries-with.html#QUERIES-WITH-MODIFYING
  */
-export function together(first: readonly Statement[], last: Statement): Statement {
+export function withQueries(queries: Record<string, Statement>, last: Statement): Statement {
   const values: unknown[] = [];
   const renumbered = ({ text, values: own }: Statement): string => {
     const offset = values.length;
     values.push(...own);
     return text.replace(/\$(\d+)/g, (_, number) => `$${Number(number) + offset}`);
   };
-  const clauses = first.map((statement, index) => `write_${index + 1} as (${renumbered(statement)})`);
+  const clauses = Object.entries(queries).map(([name, query]) => `${name} as (${renumbered(query)})`);
   const text = renumbered(last);
   return { text: clauses.length > 0 ? `with ${clauses.join(', ')} ${text}` : text, values };
 }
+
+/** All of them as one statement, in no order, for statements that change different rows. The last one's rows are returned. */
+export const together = (first: readonly Statement[], last: Statement): Statement =>
+  withQueries(Object.fromEntries(first.map((each, index) => [`write_${index + 1}`, each])), last);

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { createFailures } from '../../src/accounts/failures.ts';
 import { createRecordStore } from '../../src/oidc/record_store.ts';
+import { createRefreshStore } from '../../src/refresh/store.ts';
 import { atOnce, type Instance, onEveryBackend } from './backends.ts';
 
 onEveryBackend('records', (backend) => {
@@ -15,6 +16,38 @@ onEveryBackend('records', (backend) => {
     // At the same instant it is a repetition; later on it is known for a replay.
     backend().pass(1);
     expect((await open(there).byId('AuthorizationCode', 'a code'))?.consumed).toEqual(expect.any(Number));
+  });
+
+  test('of forty that begin a family with a code one does; where that fails the code is as it was', async () => {
+    const [here, there] = backend().instances;
+    const refreshOn = ({ database }: Instance) =>
+      createRefreshStore(database, {
+        successorKey: Buffer.alloc(32, 1),
+        leewayMs: 10_000,
+        now: backend().now,
+      });
+    const inAMinute = backend().now() + 60_000;
+    const family = { grantId: 'g', clientId: 'web', accountId: 'ada', sessionUid: undefined, offline: true };
+    const begin = (on: Instance, id: string, token: string) =>
+      refreshOn(on).begin(
+        { ...family, id, expiresAt: inAMinute },
+        token,
+        {},
+        inAMinute,
+        open(on).using('AuthorizationCode', 'f').statement,
+      );
+    await open(here).save('AuthorizationCode', 'f', { grantId: 'g' }, 60);
+    await refreshOn(here).begin({ ...family, id: 'before', expiresAt: inAMinute }, 'taken', {}, inAMinute);
+    await expect(begin(here, 'failed', 'taken')).rejects.toThrow('duplicate key');
+    let count = 0;
+    const begun = await atOnce(backend().instances, (on) => {
+      count += 1;
+      return begin(on, `of-${count}`, `first-${count}`);
+    });
+    expect(begun.filter(Boolean)).toEqual([true]);
+    const rows = await there.database.query("select from refresh_families where id like 'of-%'");
+    expect(rows).toHaveLength(1);
+    expect(await open(there).consume('AuthorizationCode', 'f')).toBe(false);
   });
 
   test('saving it once more does not make it unused', async () => {

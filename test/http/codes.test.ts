@@ -101,6 +101,39 @@ test('PKCE and codes: a second click sends the code twice: it is refused once, a
   expect(await active(server, first.access_token)).toBe(true);
 });
 
+test('a code is used up by the commit that begins its family, and by no request that ends before it', async () => {
+  const form = await code();
+  const unknown = { ...form, resource: 'https://nobody.example/' };
+  expect(refusedAs(await asApp(server, web, unknown))).toEqual([400, 'invalid_target']);
+  expect((await asApp(server, web, form)).status).toBe(200);
+  // The last code and the last family.
+  const [written] = await server.database.query(
+    `select r.xmin = f.xmin and f.xmin = t.xmin as "atOnce"
+     from records r, refresh_families f join refresh_tokens t on t.family_id = f.id
+     where r.consumed_at is not null order by r.consumed_at desc, f.created_at desc limit 1`,
+  );
+  expect(written).toEqual({ atOnce: true });
+});
+
+test('a code that is presented again while its first use is under way ends what that begins', async () => {
+  const form = await code();
+  let exchanges: Promise<request.Response[]> | undefined;
+  await server.database.transaction(async (query) => {
+    // Both wait: the first one for this, the second one for the first.
+    await query('select from sessions for update');
+    const first = asApp(server, web, form).then((answer) => answer);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    server.clock.advance(1);
+    exchanges = Promise.all([first, asApp(other, web, form)]);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  });
+  const [first, second] = (await exchanges) ?? [];
+  expect([first?.status, second && refusedAs(second)]).toEqual([200, invalidGrant]);
+  expect(await active(server, first?.body.access_token)).toBe(false);
+  const refresh = { grant_type: 'refresh_token', refresh_token: first?.body.refresh_token };
+  expect(refusedAs(await asApp(server, web, refresh))).toEqual(invalidGrant);
+});
+
 test('PKCE and codes: 50 parallel redemptions → one 200, and never a refresh token that outlives its access token', async () => {
   for (const app of [spa, brief, spa]) {
     const form = await code(app);
