@@ -10,10 +10,12 @@ import { sha256 } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { SeenFrom, SessionPayload, SessionStore } from '../sessions/store.ts';
+import type { Query } from '../storage/database.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import { gather, takeGathered } from './authorization_writes.ts';
 import { useWithFamily } from './code_use.ts';
 import { familyInQuestion } from './family.ts';
+import { takeKept } from './read_ahead.ts';
 import { isReference, type RecordPayload, type RecordStore } from './record_store.ts';
 import { type Registrations, registrationAdapter } from './registration.ts';
 
@@ -23,6 +25,7 @@ export interface Stores {
   revocations: Revocations;
   ephemeral: Ephemeral;
   registrations: Registrations;
+  readAhead: Query;
 }
 
 /** The adapter of one model, by the model's name. */
@@ -47,7 +50,7 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
       return ephemeralAdapter(model, stores.ephemeral);
     case 'Grant':
     case 'AuthorizationCode':
-      return authorizationAdapter(model, stores.records);
+      return authorizationAdapter(model, stores);
     default:
       return recordAdapter(model, stores.records);
   }
@@ -58,7 +61,8 @@ function sessionAdapter(sessions: SessionStore): Partial<Adapter> {
     upsert: (_id, payload, expiresIn = 0) =>
       sessions.save(payload as SessionPayload, expiresIn, seenFrom(), takeGathered()),
     find: async (id) => (await sessions.byId(id)) as AdapterPayload | undefined,
-    findByUid: async (uid) => (await sessions.byUid(uid)) as AdapterPayload | undefined,
+    findByUid: async (uid) =>
+      (takeKept('Session', uid) ?? (await sessions.byUid(uid))) as AdapterPayload | undefined,
     destroy: (id) => sessions.end(id),
   };
 }
@@ -111,10 +115,17 @@ function withoutSessionId(payload: AdapterPayload): AdapterPayload {
   return session ? { ...payload, session: { ...session, cookie: undefined } } : payload;
 }
 
-/** What an authorization makes is written with its session. */
-function authorizationAdapter(model: string, records: RecordStore): Partial<Adapter> {
+/** What an authorization makes is written with its session, and read with its code. */
+function authorizationAdapter(model: string, { records, readAhead }: Stores): Partial<Adapter> {
   return {
     ...recordAdapter(model, records),
+    async find(id) {
+      const found =
+        model === 'Grant'
+          ? (takeKept(model, id) ?? (await records.byId(model, id)))
+          : await records.byId(model, id, readAhead);
+      return found && ({ ...found, jti: id } as AdapterPayload);
+    },
     async upsert(id, payload, expiresIn = 0) {
       const record = [model, id, payload as RecordPayload, expiresIn] as const;
       if (!gather(records.saving(...record))) await records.save(...record);

@@ -1,6 +1,7 @@
 /** What an account says of itself in ID tokens and at userinfo, by scope (OpenID Connect Core, section 5.4). Pure. */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
-import type { Account } from '../accounts/accounts.ts';
+
+import type { Holder } from './read_ahead.ts';
 
 /** Claims by the scope that asks for them. */
 export const claimsByScope: Record<string, string[] | null> = {
@@ -12,7 +13,7 @@ export const claimsByScope: Record<string, string[] | null> = {
 };
 
 /** All claims that are known of the account; oidc-provider leaves out what was not asked for or granted. */
-export function accountClaims(account: Account): { sub: string; [claim: string]: unknown } {
+export function accountClaims(account: Holder): { sub: string; [claim: string]: unknown } {
   return {
     sub: account.id,
     preferred_username: account.username,

@@ -36,6 +36,7 @@ import {
   promptValues,
   revokesGrant,
 } from './policy.ts';
+import { takeKept } from './read_ahead.ts';
 import { checkStranger, mayOmitPkce, registrationFeatures } from './registration.ts';
 import { checkRequestUris } from './request_uris.ts';
 import type { FormPost } from './response_modes.ts';
@@ -129,7 +130,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     },
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}`, policy: prompts(config) },
     async findAccount(ctx, id, token) {
-      const account = await accounts.byId(id);
+      const account = takeKept('Account', id) ?? (await accounts.byId(id));
       if (!account) return undefined;
       // A login that was completed before everything was ended, and only now comes to its redirect; or what a request that
       // overlapped the end has still written on the strength of one: a code, an approval, a refresh token.

@@ -9,6 +9,7 @@ import ProviderClass, { errors } from 'oidc-provider';
 import { randomId } from '../lib/crypto.ts';
 import type { RefreshStore } from '../refresh/store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
+import type { Query } from '../storage/database.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { takeCodeUse } from './code_use.ts';
 import { familyInQuestion, type InFamily } from './family.ts';
@@ -16,6 +17,7 @@ import { familyInQuestion, type InFamily } from './family.ts';
 export interface RefreshTokenDeps {
   tokens: Pick<Tokens, 'seal' | 'open'>;
   refresh: RefreshStore;
+  readAhead: Query;
   revocations: Revocations;
   /** Absolute life of a family. */
   familySeconds: number;
@@ -73,7 +75,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     const claims =
       typeof value === 'string' ? await tokens.open('refresh', value, { ignoreExpiration: true }) : undefined;
     if (typeof claims?.token_id !== 'string') return undefined;
-    const stored = await refresh.read(claims.token_id, repetitions());
+    const stored = await refresh.read(claims.token_id, repetitions(), deps.readAhead);
     if (!stored) return undefined;
     const { state } = stored;
     if (state === 'ended' || state === 'expired') return undefined;

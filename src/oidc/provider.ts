@@ -10,6 +10,7 @@ import { cookieNames } from '../lib/cookies.ts';
 import type { Log } from '../lib/log.ts';
 import type { RefreshStore } from '../refresh/store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
+import type { Query } from '../storage/database.ts';
 import type { Statement } from '../storage/statement.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { completeAnswers } from './answers.ts';
@@ -35,6 +36,8 @@ export interface OidcDeps extends ConfigurationDeps {
   clients: Omit<ClientModelDeps, 'now'>;
   tokens: Tokens;
   refresh: RefreshStore;
+  /** See read_ahead.ts. */
+  readAhead: Query;
   revocations: Revocations;
   spend: Spend;
   log: Log;
@@ -102,6 +105,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   usePasetoRefreshTokens(provider, {
     tokens,
     refresh,
+    readAhead: deps.readAhead,
     revocations,
     familySeconds: lifeSeconds.refreshFamily,
     onRefresh: deps.onRefresh,

@@ -55,7 +55,10 @@ export interface RecordStore {
     ttlSeconds: number,
     unless?: readonly string[],
   ): Statement;
-  /** The payload, with `consumed` (unix seconds) where it has been used up. */
+  /**
+   * The payload, with `consumed` (unix seconds) where it has been used up. `query` is given `grant_id`, `account_id` and
+   * `session_uid` too.
+   */
   byId(model: string, id: string, query?: Query): Promise<RecordPayload | undefined>;
   /** With a reference in the place of its id, which nobody but the device knows. */
   byUserCode(model: string, userCode: string): Promise<RecordPayload | undefined>;
@@ -156,7 +159,8 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     },
     async byId(model, id, on = query) {
       const [row] = await on<Row>(
-        'select payload, consumed_at from records where model = $1 and id_hash = $2 and expires_at > $3',
+        `select payload, consumed_at, grant_id, account_id, payload->>'sessionUid' as session_uid
+         from records where model = $1 and id_hash = $2 and expires_at > $3`,
         [model, hashOf(id), new Date(now())],
       );
       return row && { ...fromRow(row), jti: id };

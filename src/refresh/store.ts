@@ -4,7 +4,7 @@
  * of any number of parallel requests through any number of instances one marks the token used and stores the successor.
  */
 import { keyedHash, sha256 } from '../lib/crypto.ts';
-import type { Database } from '../storage/database.ts';
+import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
 import { type Statement, withQueries } from '../storage/statement.ts';
 import { type RefreshFacts, type RefreshState, refreshState } from './states.ts';
@@ -40,8 +40,15 @@ export interface RefreshStore {
     expiresAt: number,
     using?: Statement,
   ): Promise<boolean>;
-  /** `anyTime`: a repetition is one however late it comes, while its successor is unused; otherwise within the leeway. */
-  read(tokenId: string, options?: { anyTime?: boolean }): Promise<StoredRefreshToken | undefined>;
+  /**
+   * `anyTime`: a repetition is one however late it comes, while its successor is unused; otherwise within the leeway. `query`
+   * is given `grant_id`, `account_id` and `session_uid` too.
+   */
+  read(
+    tokenId: string,
+    options?: { anyTime?: boolean },
+    query?: Query,
+  ): Promise<StoredRefreshToken | undefined>;
   /** The one token id that can follow. */
   successorOf(tokenId: string): string;
   /** Marks the token used and stores its successor, both or neither. False where somebody else has. */
@@ -109,10 +116,10 @@ export function createRefreshStore(
       );
       return (await query(text, values)).length === 1;
     },
-    async read(tokenId, { anyTime = false } = {}) {
-      const [row] = await query<Row>(
+    async read(tokenId, { anyTime = false } = {}, on = query) {
+      const [row] = await on<Row>(
         `select t.family_id, t.payload, t.expires_at, t.used_at, f.expires_at as family_expires_at, f.ended_at,
-           s.used_at is not null as successor_used
+           s.used_at is not null as successor_used, f.grant_id, f.account_id, null::text as session_uid
          from refresh_tokens t join refresh_families f on f.id = t.family_id
            left join refresh_tokens s on s.token_hash = $2
          where t.token_hash = $1`,

@@ -13,6 +13,7 @@ import { createPairwise } from '../oidc/pairwise.ts';
 import { createPings } from '../oidc/pings.ts';
 import { leastPollSeconds } from '../oidc/polling.ts';
 import { createOidc } from '../oidc/provider.ts';
+import { createReadAhead } from '../oidc/read_ahead.ts';
 import { createSignedIn } from '../oidc/signed_in.ts';
 import { createSignedOut } from '../oidc/signed_out.ts';
 import { cookieKeysOf, privateJwks } from '../server_keys.ts';
@@ -38,10 +39,11 @@ export async function wireProvider(
   const { ephemeral, refresh, registrations, revocations, sealer, sessions } = foundations;
   const pings = createPings({ sealer, hold: deliveryStore.hold });
   const signedOut = createSignedOut(cookieNames(secureCookies).signedOut, secureCookies);
+  const readAhead = createReadAhead(database.query, now);
   const oidc = createOidc({
     config,
     accounts,
-    adapter: createAdapter({ sessions, records, revocations, ephemeral, registrations }),
+    adapter: createAdapter({ sessions, records, revocations, ephemeral, registrations, readAhead }),
     clients: { byId: clients.byId, matches: clientSecrets.matches },
     jwks: privateJwks(keyring),
     cookieKeys: cookieKeysOf(keyring),
@@ -61,6 +63,7 @@ export async function wireProvider(
     }),
     tokens,
     refresh,
+    readAhead,
     revocations,
     log,
     write: ({ text, values }) => database.query(text, values),
