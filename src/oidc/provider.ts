@@ -18,6 +18,7 @@ import { type SendLogout, takeOverBackchannelLogout } from './backchannel_logout
 import { addClientClaims } from './client_claims.ts';
 import { type ClientModelDeps, serveRegisteredClients } from './client_model.ts';
 import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
+import { withLeanRoutes } from './lean_routes.ts';
 import { lifeSeconds } from './life.ts';
 import { replaceKeys } from './live_keys.ts';
 import { type TokenForm, usePasetoAccessTokens } from './paseto_access_tokens.ts';
@@ -74,7 +75,7 @@ export interface Oidc {
 export function createOidc(deps: OidcDeps): Oidc {
   const { config, tokens, revocations, refresh, now } = deps;
   const OurProvider = providerWithFormPost(deps.pages.formPost);
-  const provider = new OurProvider(config.ISSUER, providerConfiguration(deps));
+  const provider = withLeanRoutes(() => new OurProvider(config.ISSUER, providerConfiguration(deps)));
   logErrors(provider, deps);
   tellEnds(provider, deps);
   // http/request.ts has already settled who the client is and under which name it reached us.

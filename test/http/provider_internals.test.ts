@@ -5,6 +5,8 @@
 import { readFile } from 'node:fs/promises';
 import { decodeProtectedHeader, exportJWK, generateKeyPair } from 'jose';
 import Provider, { errors, interactionPolicy } from 'oidc-provider';
+// @ts-expect-error: not part of the library's types.
+import Router from 'oidc-provider/lib/helpers/router.js';
 import request from 'supertest';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { takeOverBackchannelLogout } from '../../src/oidc/backchannel_logout.ts';
@@ -34,7 +36,7 @@ interface Model {
 }
 
 /** A provider as the library makes it, nothing of it replaced. */
-function bareProvider(stored = new Map<string, object>(), ProviderClass = Provider) {
+function bareProvider(stored = new Map<string, object>(), ProviderClass = Provider, features: object = {}) {
   const calls: string[] = [];
   const adapter = (model: string) => ({
     async upsert(id: string, payload: object) {
@@ -52,7 +54,7 @@ function bareProvider(stored = new Map<string, object>(), ProviderClass = Provid
     adapter: adapter as never,
     cookies: { keys: ['x'] },
     jwks: { keys: [key] },
-    features: { devInteractions: { enabled: false } },
+    features: { devInteractions: { enabled: false }, ...features },
     ttl: { AccessToken: 900 },
   });
   return { provider, calls };
@@ -276,4 +278,56 @@ test('what the overrides of claims and of JWTs at introspection replace and call
   expect(typeof Claims?.prototype.result).toBe('function');
   expect(typeof OIDCContext?.prototype.entity).toBe('function');
   expect(typeof IdToken?.validate).toBe('function');
+});
+
+test('the steps of the endpoints that apps call at every turn are those of which lean_routes.ts knows', () => {
+  const seen: Record<string, string[]> = {};
+  const { post } = Router.prototype;
+  vi.spyOn(Router.prototype, 'post').mockImplementation(function (this: object, ...args: unknown[]) {
+    const [name, , ...steps] = args as [string, string, ...(() => void)[]];
+    seen[name] = steps.map((step) => step.name);
+    return post.apply(this, args);
+  });
+  bareProvider(new Map(), Provider, {
+    introspection: { enabled: true },
+    revocation: { enabled: true },
+    jwtIntrospection: { enabled: true },
+  });
+  // The step without a name is CORS.
+  const opened = ['ensureOIDC', 'ensureSessionSave', 'errorHandler', ''];
+  const read = ['urlencoded', 'assembleTokenParams'];
+  const known = ['rejectClientAuthDupes', 'setWWWAuthenticateHeader', 'authenticateClient'];
+  const aToken = ['bound rejectDupes', 'validateTokenPresence', 'rejectStructuredTokens'];
+  expect(seen.introspection).toEqual([
+    ...opened,
+    'noCache',
+    ...read,
+    ...known,
+    ...aToken,
+    'jwtIntrospectionResponse',
+    'renderTokenResponse',
+  ]);
+  expect(seen.revocation).toEqual([
+    ...opened,
+    ...read,
+    ...known,
+    ...aToken,
+    'renderTokenResponse',
+    'revokeToken',
+  ]);
+  expect(seen.token).toEqual([
+    ...opened,
+    'noCache',
+    ...read,
+    ...known,
+    'bound rejectDupes',
+    'stripGrantIrrelevantParams',
+    'supportedGrantTypeCheck',
+    'allowedGrantTypeCheck',
+    'rejectDupesOptionalExcept',
+    'validateScope',
+    'checkRar',
+    'ensureRarResource',
+    'callTokenHandler',
+  ]);
 });
