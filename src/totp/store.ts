@@ -13,32 +13,24 @@ export const sealedSecrets: SealedColumn = {
   identityOf: sealedAs,
 };
 
-/** Sets the first secret. False where the account has one: it is never replaced here. */
-export async function confirmSecret(
-  query: Query,
-  accountId: string,
-  { sealed, kekId }: { sealed: Uint8Array; kekId: string },
-  step: number,
-): Promise<boolean> {
-  const rows = await query(
-    `update accounts set totp_secret = $2, totp_kek_id = $3, totp_last_step = $4
-     where id = $1 and totp_secret is null returning id`,
-    [accountId, sealed, kekId, step],
-  );
-  return rows.length === 1;
-}
+/** The first secret of an account, or a new one in the place of the present one. */
+export type SecretChange = 'first' | 'replacement';
 
-/** Puts a new secret in the place of the present one. False where the account has none. */
-export async function replaceSecret(
+/**
+ * Sets a secret that a code of this step has confirmed. False where the account has one and this is the first, so that
+ * nothing replaces one by the way of the set-up; where it has none to be replaced; and where it is disabled.
+ */
+export async function setSecret(
   query: Query,
   accountId: string,
+  change: SecretChange,
   { sealed, kekId }: { sealed: Uint8Array; kekId: string },
   step: number,
 ): Promise<boolean> {
   const rows = await query(
     `update accounts set totp_secret = $2, totp_kek_id = $3, totp_last_step = $4
-     where id = $1 and totp_secret is not null and disabled_at is null returning id`,
-    [accountId, sealed, kekId, step],
+     where id = $1 and (totp_secret is not null) = $5 and disabled_at is null returning id`,
+    [accountId, sealed, kekId, step, change === 'replacement'],
   );
   return rows.length === 1;
 }

@@ -29,12 +29,12 @@ export interface Totp {
   qrCode(otpauthUri: string): Promise<string>;
   /**
    * Confirms the secret by a code. Returns ten new recovery codes, shown once; undefined where the code is wrong or the
-   * account's authenticator was confirmed before.
+   * account's authenticator was confirmed before, or the account is disabled.
    */
   confirm(query: Query, account: { id: string }, secret: string, code: string): Promise<string[] | undefined>;
   /**
    * Puts a new secret, confirmed by a code of it, in the place of the present one, and the steps used of that one out of
-   * mind. Returns new recovery codes; undefined where the code is wrong or the account has no authenticator.
+   * mind. Returns new recovery codes; undefined where the code is wrong or the account has no authenticator or is disabled.
    */
   replace(query: Query, account: { id: string }, secret: string, code: string): Promise<string[] | undefined>;
   /** Makes ten new recovery codes, shown once; the old ones are worth nothing from then on. */
@@ -86,9 +86,9 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
     return codes;
   }
 
-  /** A secret that its first code confirms, put into the account by `put`, with new recovery codes. */
+  /** Sets a secret that its first code confirms, with new recovery codes. */
   async function confirmedBy(
-    put: typeof store.confirmSecret,
+    change: store.SecretChange,
     query: Query,
     account: { id: string },
     secret: string,
@@ -101,7 +101,8 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
       sealed: sealer.seal(Buffer.from(secret), store.sealedAs(account.id)),
       kekId: sealer.kekId,
     };
-    return (await put(query, account.id, sealed, step)) ? renewRecoveryCodes(query, account.id) : undefined;
+    const set = await store.setSecret(query, account.id, change, sealed, step);
+    return set ? renewRecoveryCodes(query, account.id) : undefined;
   }
 
   return {
@@ -111,8 +112,8 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
       return { secret, otpauthUri: generateURI({ issuer: label, label: account.username, secret }) };
     },
     qrCode: (otpauthUri) => qrToString(otpauthUri, { type: 'svg', margin: 0 }),
-    confirm: (...given) => confirmedBy(store.confirmSecret, ...given),
-    replace: (...given) => confirmedBy(store.replaceSecret, ...given),
+    confirm: (...given) => confirmedBy('first', ...given),
+    replace: (...given) => confirmedBy('replacement', ...given),
     renewRecoveryCodes,
     recoveryCodesLeft: store.countRecoveryCodes,
     async against(read, accountId) {
