@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { addClientCommands } from './cli/client.ts';
 import { addDoctorCommand } from './cli/doctor/command.ts';
+import { idsLast } from './cli/ids_last.ts';
 import { addKeyCommands } from './cli/key.ts';
 import { addTokenCommands } from './cli/token.ts';
 import { addUserCommands } from './cli/user.ts';
@@ -15,7 +16,7 @@ addUserCommands(program);
 addKeyCommands(program);
 addDoctorCommand(program);
 
-program.parseAsync().catch((error: Error) => {
+program.parseAsync(idsLast(process.argv)).catch((error: Error) => {
   process.stderr.write(`${error instanceof AppError ? error.publicMessage : error.message}\n`);
   process.exitCode = 1;
 });

@@ -31,6 +31,7 @@ interface AddOptions {
   name?: string;
   redirectUri?: string[];
   postLogoutRedirectUri?: string[];
+  backchannelLogoutUri?: string;
   loginUri?: string;
   public?: true;
   authMethod?: string;
@@ -52,6 +53,7 @@ export function addClientCommands(program: Command): void {
     .option('--name <name>', 'what people are shown')
     .option('--redirect-uri <uri...>', 'where a sign-in comes back to')
     .option('--post-logout-redirect-uri <uri...>', 'where a sign-out comes back to')
+    .option('--backchannel-logout-uri <uri>', 'where the app is told that a session of it has ended')
     .option('--login-uri <uri>', 'where the app begins a sign-in; makes it a link on the home page')
     .option('--public', 'an app without a server of its own: no secret')
     .option('--auth-method <method>', 'token_endpoint_auth_method, if not client_secret_basic')
@@ -165,6 +167,9 @@ function metadataOf(id: string, options: AddOptions): object {
     ...(options.name === undefined ? {} : { client_name: options.name }),
     ...(options.redirectUri && { redirect_uris: options.redirectUri }),
     ...(options.postLogoutRedirectUri && { post_logout_redirect_uris: options.postLogoutRedirectUri }),
+    ...(options.backchannelLogoutUri === undefined
+      ? {}
+      : { backchannel_logout_uri: options.backchannelLogoutUri }),
     ...(options.loginUri === undefined ? {} : { initiate_login_uri: options.loginUri }),
     ...(options.authMethod === undefined ? {} : { token_endpoint_auth_method: options.authMethod }),
     ...(options.public && { token_endpoint_auth_method: 'none' }),

@@ -64,8 +64,9 @@ export function addKeyCommands(program: Command): void {
       withKeys(async ({ rotation }) => {
         const kinds = words.length > 0 ? [kindCalled(words.join(' '))] : rotatedTogether;
         for (const kind of kinds) {
-          const { id, signsAt } = await rotation.rotate(kind);
-          print(`${kind}: ${id} is published and signs from ${time(signsAt)}`);
+          const { id, signsAt, made } = await rotation.rotate(kind);
+          const which = made ? 'is published' : 'waits already, so none was made: it is published';
+          print(`${kind}: ${id} ${which} and signs from ${time(signsAt)}`);
         }
       }),
     );

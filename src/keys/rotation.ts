@@ -34,8 +34,11 @@ export interface Rotation {
   isDue(keys: readonly StoredKey[]): boolean;
   /** Makes the changes that are due. */
   run(): Promise<void>;
-  /** Makes the next key of a kind, if there is none; returns when it will sign. Throws RangeError for a kind that does not rotate. */
-  rotate(kind: string): Promise<{ id: string; signsAt: number }>;
+  /**
+   * Makes the next key of a kind, if there is none. `made`: false where one waits already, whose id and time are then told.
+   * Throws RangeError for a kind that does not rotate.
+   */
+  rotate(kind: string): Promise<{ id: string; signsAt: number; made: boolean }>;
   /**
    * Erases a key, and so all that was made with it. If it signed, the next one, or else a new one, signs at once. Throws
    * RangeError where there is no such key, or one of its kind must stay.
@@ -115,10 +118,11 @@ export function createRotation(deps: RotationDeps): Rotation {
       const bytes = await generate(kind);
       return change(async (query, keys, report) => {
         const next = keys.find((key) => key.kind === kind && key.state === 'next');
-        if (next) return { id: next.id, signsAt: next.since + policy.publishAheadMs };
-        const id = await insertKey(query, sealer, { kind, state: 'next', bytes, now: now() });
+        if (next) return { id: next.id, signsAt: next.since + policy.publishAheadMs, made: false };
+        const since = now();
+        const id = await insertKey(query, sealer, { kind, state: 'next', bytes, now: since });
         report({ kind, id, state: 'next', because: 'an administrator rotates the keys' });
-        return { id, signsAt: now() + policy.publishAheadMs };
+        return { id, signsAt: since + policy.publishAheadMs, made: true };
       });
     },
     async drop(id) {

@@ -1,9 +1,10 @@
 /** Apps as data: added, changed and removed by command while the server runs, and known at once to every instance. */
 import { SignJWT } from 'jose';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { type Administered, startAdministered } from '../support/cypher.ts';
 import { asApp, createPerson } from '../support/person.ts';
+import { startReceiver } from '../support/receiver.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
 // Every command is a process of its own, which starts slowly on a busy machine.
@@ -65,6 +66,30 @@ test('a client added by command signs people in at once, on every instance', asy
     refresh_token: tokens.refresh_token,
   });
   expect(refreshed.status).toBe(200);
+});
+
+test('an app added by command is told of a sign-out at the address it was given; what is no address is refused', async () => {
+  const receiver = await startReceiver();
+  onTestFinished(() => receiver.close());
+  const add = (id: string, uri: string) =>
+    server.cypher([
+      ...['client', 'add', id, '--redirect-uri', 'https://told.example/callback', '--json'],
+      ...['--post-logout-redirect-uri', 'https://told.example/', '--backchannel-logout-uri', uri],
+    ]);
+  for (const uri of ['told.example/logout', 'javascript:alert(1)', 'ftp://told.example/logout']) {
+    const { code, stderr } = await add('told', uri);
+    expect.soft([uri, code, stderr]).toEqual([uri, 1, expect.stringContaining('backchannel_logout_uri')]);
+  }
+  const { stdout } = await add('told', `${receiver.url}/logout`);
+  const { client_secret, ...metadata } = JSON.parse(stdout);
+  expect(metadata).toMatchObject({
+    post_logout_redirect_uris: ['https://told.example/'],
+    backchannel_logout_uri: `${receiver.url}/logout`,
+  });
+  const redirect_uri = 'https://told.example/callback';
+  await createPerson(server, 'tom').tokensFor({ client_id: 'told', client_secret, redirect_uri });
+  expect((await server.cypher(['user', 'sign-out', 'tom'])).code).toBe(0);
+  await expect.poll(() => receiver.received.map(({ path }) => path), { timeout: 8000 }).toEqual(['/logout']);
 });
 
 test('a removed client: refused at once on every instance, its refresh and access tokens dead', async () => {

@@ -77,6 +77,30 @@ test('a token is told what it is and why it is good for nothing, and gives away 
   ]);
 });
 
+test('rotating again while the next key waits makes none, and says which one waits and until when', async () => {
+  const rotate = async () => (await sound.cypher(['key', 'rotate', 'PS256'])).stdout;
+  const [, id, time] = /^jwk PS256: (\S+) is published and signs from (\S+)\n$/.exec(await rotate()) ?? [];
+  expect(await rotate()).toBe(
+    `jwk PS256: ${id} waits already, so none was made: it is published and signs from ${time}\n`,
+  );
+  const listed = (await sound.cypher(['key', 'list'])).stdout.split('\n');
+  expect(listed.filter((line) => line.startsWith('jwk PS256') && line.includes('next'))).toEqual([
+    expect.stringContaining(String(id)),
+  ]);
+});
+
+test('an id is an id, also where it begins with a hyphen', async () => {
+  for (const args of [
+    ['key', 'drop', '-qOaTEhxzKVWqsAlbDCnGKXC'],
+    ['key', 'drop', '-hOaTEhxzKVWqsAlbDCnGKXC', '--accounts-lose-access'],
+    ['key', 'drop', '--', '--aTEhxzKVWqsAlbDCnGKXC'],
+  ]) {
+    const { code, stderr } = await sound.cypher(args);
+    const id = args.find((word) => word.length > 20 && word !== '--accounts-lose-access');
+    expect.soft([code, stderr]).toEqual([1, `there is no key ${id}\n`]);
+  }
+});
+
 interface Finding {
   about: string;
   level: string;
