@@ -108,7 +108,7 @@ async function start(
     server.listen(config.PORT, config.HOST, resolve);
   });
   const metricsServer =
-    config.METRICS_PORT && (await serveMetrics(metrics, config.HOST, config.METRICS_PORT));
+    config.METRICS_PORT && (await serveMetrics(metrics, config.METRICS_HOST, config.METRICS_PORT));
   sweeper.start(sweepEveryMs);
   app.start();
   shrinkHeapAfterStart(1000);

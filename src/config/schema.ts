@@ -38,6 +38,8 @@ export const settingsSchema = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),
   /** Where /metrics is served; nowhere unless given. */
   METRICS_PORT: wholeNumber(1, 65535, 'must be a port, 1 to 65535').optional(),
+  /** Not HOST: what the public may reach and what Prometheus may are two things. */
+  METRICS_HOST: z.string().min(1).default('127.0.0.1'),
   ISSUER: z
     .string()
     .refine((value) => {

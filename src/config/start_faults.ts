@@ -26,16 +26,18 @@ export function explainStartFault(
 
 function explain(fault: SystemFault, config: Config): string | undefined {
   if (fault.syscall === 'listen') {
-    const setting = fault.port === config.METRICS_PORT ? 'METRICS_PORT' : 'PORT';
+    const ofMetrics = fault.port === config.METRICS_PORT;
+    const setting = ofMetrics ? 'METRICS_PORT' : 'PORT';
     if (fault.code === 'EADDRINUSE') {
       return `${setting} ${fault.port} is taken by another process: stop that one, or choose another ${setting}`;
     }
     if (fault.code === 'EACCES')
       return `${setting} ${fault.port} may not be used by this user: choose one above 1023`;
-    return `HOST ${config.HOST} is no address of this machine`;
+    return noAddress(ofMetrics ? 'METRICS_HOST' : 'HOST', config);
   }
-  if (fault.syscall === 'getaddrinfo' && fault.message.includes(config.HOST)) {
-    return `HOST ${config.HOST} is no address of this machine`;
+  if (fault.syscall === 'getaddrinfo') {
+    const setting = (['HOST', 'METRICS_HOST'] as const).find((name) => fault.message.includes(config[name]));
+    if (setting) return noAddress(setting, config);
   }
   if (config.DATABASE_URL && /^(E[A-Z]+|28\w{3}|3D000)$/.test(fault.code ?? '')) {
     return `DATABASE_URL cannot be used: ${fault.message}`;
@@ -43,3 +45,6 @@ function explain(fault: SystemFault, config: Config): string | undefined {
   if (/^Another provider runs on DATA_DIR/.test(fault.message)) return fault.message;
   return undefined;
 }
+
+const noAddress = (setting: 'HOST' | 'METRICS_HOST', config: Config): string =>
+  `${setting} ${config[setting]} is no address of this machine`;

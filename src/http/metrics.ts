@@ -1,5 +1,5 @@
 /**
- * Metrics for Prometheus, on a port of their own so that they are never public by accident. Counts what the guarantees
+ * Metrics for Prometheus, on an address and port of their own so that they are never public by accident. Counts what the guarantees
  * are about: logins, failures by reason, rotations, reuse found, revocations; and how storage and the event loop fare.
  */
 import { createServer, type Server } from 'node:http';

@@ -1,11 +1,14 @@
 /** What an operator sees: metrics on a port of their own, and an audit log that cannot be rewritten. */
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createAudit } from '../../src/audit/audit.ts';
 import { createMetrics, serveMetrics } from '../../src/http/metrics.ts';
 import type { Query } from '../../src/storage/database.ts';
 import { apps } from '../support/apps.ts';
+import { createDatabase } from '../support/databases.ts';
+import { freePorts } from '../support/npm_run.ts';
 import { asApp, challengeOf, createPerson, interactionOf, verifier } from '../support/person.ts';
+import { startProcess } from '../support/provider_process.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -114,6 +117,33 @@ test('metrics are served on their own port alone', async () => {
   serving.close();
   expect((await fetch(`${server.url}/metrics`)).status).toBe(404);
 });
+
+test('metrics are for this machine, wherever the server listens, unless METRICS_HOST says otherwise', async () => {
+  const database = await createDatabase();
+  onTestFinished(database.drop);
+  // 127.0.0.2 is this machine too, but nothing listens there that listens at 127.0.0.1: it stands for the outside.
+  const answers = async (settings: Record<string, string>) => {
+    const [port, metricsPort] = [await freePorts(), await freePorts()];
+    const given = { PORT: String(port), METRICS_PORT: String(metricsPort), HOST: '0.0.0.0', ...settings };
+    const provider = await startProcess({ DATABASE_URL: database.url, ...given });
+    onTestFinished(async () => void (await provider.signal('SIGKILL')));
+    await provider.up();
+    const ask = (address: string) =>
+      fetch(`http://${address}`).then(
+        ({ status }) => status,
+        () => 'refused',
+      );
+    return Promise.all(
+      [
+        `127.0.0.1:${metricsPort}/metrics`,
+        `127.0.0.2:${metricsPort}/metrics`,
+        `127.0.0.2:${port}/health/live`,
+      ].map(ask),
+    );
+  };
+  expect(await answers({})).toEqual([200, 'refused', 200]);
+  expect(await answers({ METRICS_HOST: '0.0.0.0' })).toEqual([200, 200, 200]);
+}, 60_000);
 
 test('a session knows where it was used from, and is written at most once a minute', async () => {
   const person = createPerson(server, 'seen');

@@ -3,7 +3,12 @@ import { expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { explainStartFault } from '../../src/config/start_faults.ts';
 
-const config = { ...loadConfig({ PORT: '3000' }), METRICS_PORT: 9464, DATABASE_URL: 'postgres://db/x' };
+const config = {
+  ...loadConfig({ PORT: '3000' }),
+  METRICS_PORT: 9464,
+  METRICS_HOST: 'metrics.example',
+  DATABASE_URL: 'postgres://db/x',
+};
 const fault = (properties: object, message = 'x') => Object.assign(new Error(message), properties);
 const explain = (properties: object, message?: string) =>
   explainStartFault(fault(properties, message), config);
@@ -12,6 +17,7 @@ test.each([
   [{ syscall: 'listen', code: 'EADDRINUSE', port: 3000 }, 'PORT 3000 is taken'],
   [{ syscall: 'listen', code: 'EADDRINUSE', port: 9464 }, 'METRICS_PORT 9464 is taken'],
   [{ syscall: 'listen', code: 'EADDRNOTAVAIL', port: 3000 }, 'HOST 127.0.0.1 is no address'],
+  [{ syscall: 'listen', code: 'EADDRNOTAVAIL', port: 9464 }, 'METRICS_HOST metrics.example is no address'],
   [{ syscall: 'connect', code: 'ECONNREFUSED' }, 'DATABASE_URL cannot be used'],
   [{ code: '28P01' }, 'DATABASE_URL cannot be used'],
 ])('%j is a setting to change', (properties, sentence) => {
@@ -19,6 +25,13 @@ test.each([
   expect(message).toContain(sentence);
   expect(message.split('\n')).toHaveLength(1);
   expect(code).toBe(78);
+});
+
+test('a host that has no address is named by its setting', () => {
+  expect(explain({ syscall: 'getaddrinfo' }, 'getaddrinfo ENOTFOUND metrics.example')).toEqual({
+    message: 'Cypher cannot start: METRICS_HOST metrics.example is no address of this machine',
+    code: 78,
+  });
 });
 
 test('a fault of ours keeps its stack, for whoever has to mend it', () => {
