@@ -4,7 +4,7 @@
  * what they like.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import Koa, { type Middleware } from 'koa';
+import Koa, { type Context, type Middleware } from 'koa';
 import type { Audit } from './audit/audit.ts';
 import type { Config } from './config/load.ts';
 import { renderErrors } from './http/errors.ts';
@@ -54,8 +54,15 @@ export interface App {
 
 /** How many sign-ins an address may begin for each that it may go on with. */
 const beginningsPerAttempt = 60;
-/** A device's code is one of 2.5 × 10¹⁰ and lives for ten minutes: one guess in eight million may then meet it. */
-const userCodeGuessesPerMinute = 300;
+/**
+ * A device's code is one of 20⁸ = 2.56 × 10¹⁰ and lives for ten minutes. In that time all strangers together have 3,000
+ * wrong guesses: they meet a given code once in 8.5 million lives of it. Each person who is signed in has ten more; to
+ * guess as often as all strangers takes 300 accounts, each made with a second factor under the limit of its address.
+ */
+const userCodeGuesses = {
+  perPerson: { guesses: 10, seconds: 600 },
+  allStrangers: { guesses: 300, seconds: 60 },
+};
 
 /** Builds the server. Throws ConfigError for clients that break the metadata rules. */
 export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
@@ -70,6 +77,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
 
   const perMinute = config.LIMIT_ADDRESS_PER_MINUTE;
   const { keyring } = foundations;
+  const personOf = async (ctx: Context) => (await provider.signedIn(ctx))?.account.id;
   /** What a request goes through, from the outside in. */
   const order: (Middleware | undefined)[] = [
     securityHeaders(config.ISSUER),
@@ -77,7 +85,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     signIn.refuseWhileBusy,
     provider.sessionCookie,
     limitPosts('/device', createAddressLimit(cache, perMinute, 'user code')),
-    limitPosts('/device', createGuessLimit(cache, userCodeGuessesPerMinute, 'user codes')),
+    limitPosts('/device', createGuessLimit(cache, 'user codes', userCodeGuesses, personOf)),
     limitPosts('/reg', parts.addressLimit),
     limitBeginnings(createAddressLimit(cache, beginningsPerAttempt * perMinute, 'begun')),
     // Apps and APIs ask a hundred times as often as people: their endpoints are looked for first.

@@ -5,7 +5,7 @@
 import ipaddr from 'ipaddr.js';
 import type { Context, Middleware } from 'koa';
 import { RateLimiterMemory, RateLimiterRedis, type RateLimiterRes } from 'rate-limiter-flexible';
-import { tooManyRequests } from '../lib/errors.ts';
+import { signInFirst, tooManyRequests } from '../lib/errors.ts';
 import type { Cache } from '../storage/cache.ts';
 
 /**
@@ -42,18 +42,36 @@ export function limitPosts(path: string, limit: Middleware): Middleware {
 /** The path as routers compare it: they take `/Auth/` for `/auth`. */
 export const pathOf = ({ path }: Context): string => path.toLowerCase().replace(/\/$/, '');
 
+/** How many wrong guesses are heard in a time. */
+export interface GuessBudget {
+  guesses: number;
+  seconds: number;
+}
+
 /**
- * At most `perMinute` wrong guesses a minute from all addresses together: past that every guess is answered 429, the
- * right one too. A guess is wrong where what follows has left `ctx.state.wrongGuess`.
+ * Bounds wrong guesses, from however many addresses. People who are signed in have a budget each: what strangers use up
+ * keeps nobody out who signs in first, which is what the answer says. A guess is wrong where what follows has left
+ * `ctx.state.wrongGuess`; past a budget each one is answered 429, the right one too. `personOf`: who is signed in.
  */
-export function createGuessLimit(cache: Cache, perMinute: number, what: string): Middleware {
-  const limiter = createLimiter(cache, what, perMinute, 60);
+export function createGuessLimit(
+  cache: Cache,
+  what: string,
+  budgets: { perPerson: GuessBudget; allStrangers: GuessBudget },
+  personOf: (ctx: Context) => Promise<string | undefined>,
+): Middleware {
+  const { perPerson, allStrangers } = budgets;
+  const ofPerson = createLimiter(cache, `${what} of`, perPerson.guesses, perPerson.seconds);
+  const ofStrangers = createLimiter(cache, what, allStrangers.guesses, allStrangers.seconds);
   return async (ctx, next) => {
-    const known = await limiter().get('all');
-    if (known && known.consumedPoints >= perMinute)
-      throw tooManyRequests(Math.ceil(known.msBeforeNext / 1000));
+    const person = await personOf(ctx);
+    const [limiter, key] = person === undefined ? [ofStrangers(), 'all'] : [ofPerson(), person];
+    const known = await limiter.get(key);
+    if (known && known.consumedPoints >= limiter.points) {
+      const retryAfterSeconds = Math.ceil(known.msBeforeNext / 1000);
+      throw person === undefined ? signInFirst(retryAfterSeconds) : tooManyRequests(retryAfterSeconds);
+    }
     await next();
-    if (ctx.state.wrongGuess) await consume(limiter(), 'all');
+    if (ctx.state.wrongGuess) await consume(limiter, key);
   };
 }
 

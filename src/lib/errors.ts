@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'invitation_required'
   | 'invitation_ended'
   | 'too_many_requests'
+  | 'sign_in_first'
   | 'not_found'
   | 'payload_too_large'
   | 'temporarily_unavailable'
@@ -39,6 +40,7 @@ const statuses: Record<ErrorCode, number> = {
   invitation_required: 403,
   invitation_ended: 403,
   too_many_requests: 429,
+  sign_in_first: 429,
   not_found: 404,
   payload_too_large: 413,
   temporarily_unavailable: 503,
@@ -104,6 +106,14 @@ export const tooManyRequests = (retryAfterSeconds: number): AppError =>
   new AppError('too_many_requests', `Too many attempts. Try again in ${inWords(retryAfterSeconds)}.`, {
     retryAfterSeconds,
   });
+
+/** 429: what those who are not signed in may do together is used up. */
+export const signInFirst = (retryAfterSeconds: number): AppError =>
+  new AppError(
+    'sign_in_first',
+    'People who are not signed in have made too many attempts. Sign in to your account, then come back to this page and try again.',
+    { retryAfterSeconds },
+  );
 
 function inWords(seconds: number): string {
   if (seconds <= 1) return 'a second';

@@ -42,7 +42,12 @@ afterAll(async () => {
 });
 
 let people = 0;
-const somebody = () => createPerson(server, `person-${people++}`);
+const somebody = (at = server) => createPerson(at, `person-${people++}`);
+async function signedInAt(at: TestServer): Promise<Person> {
+  const person = somebody(at);
+  await person.tokensFor(spa);
+  return person;
+}
 
 interface Asked {
   device_code: string;
@@ -260,17 +265,18 @@ test('a forged form decides nothing, and a dump of either database holds nothing
   expect((await poll(`#${hash}`)).body.error).toBe('invalid_grant');
 });
 
-test('guesses are limited: by address, and from all addresses together', async () => {
+test('guesses are limited: by address, from all strangers together, and by person, whom strangers keep from nothing', async () => {
   const settings = { LIMIT_ADDRESS_PER_MINUTE: '5', TRUSTED_PROXIES: '127.0.0.1' };
   const limited = await startServer({ clients, settings });
   try {
-    const guess = async (address: string) => {
-      const agent = request.agent(limited.url);
+    const guess = async (address: string, agent = request.agent(limited.url), user_code = 'BBBB-BBBB') => {
       const xsrf = xsrfIn(await agent.get('/device').accept('html'));
       // Routers take all of these for the same.
       const path = ['/device', '/device/', '/Device'][guesses++ % 3] ?? '';
       const post = agent.post(path).accept('html').type('form').set('x-forwarded-for', address);
-      return (await post.send({ xsrf, user_code: 'BBBB-BBBB' })).status;
+      const { status, text } = await post.send({ xsrf, user_code });
+      if (status === 429) expect(text).toContain('href="/account"');
+      return status;
     };
     let guesses = 0;
     const statuses: number[] = [];
@@ -280,6 +286,15 @@ test('guesses are limited: by address, and from all addresses together', async (
     for (; last === 400 && number < 400; number++)
       last = await guess(`198.51.${number >> 8}.${number & 255}`);
     expect([last, number]).toEqual([429, 296]);
+
+    const { agent } = await signedInAt(limited);
+    const { body } = await asApp(limited, tv, { scope: 'openid' }, '/device/auth');
+    expect(await guess('203.0.113.1', undefined, body.user_code)).toBe(429);
+    expect(await guess('203.0.113.1', agent, body.user_code)).toBe(200);
+    const own: number[] = [];
+    for (let index = 0; index < 11; index++) own.push(await guess(`203.0.113.${index + 2}`, agent));
+    expect(own).toEqual([...Array(10).fill(400), 429]);
+    expect(await guess('203.0.113.99', (await signedInAt(limited)).agent)).toBe(400);
   } finally {
     await limited.close();
   }
