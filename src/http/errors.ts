@@ -54,6 +54,7 @@ export function renderErrors(views: PageViews, log: Log): Middleware {
           title: titles[error.code] ?? (error.status >= 500 ? 'Something went wrong' : 'That did not work'),
           message: error.publicMessage,
           id,
+          again: mayWorkAgain(ctx),
         });
       } else {
         ctx.body = { error: error.code, message: error.publicMessage, id };
@@ -61,6 +62,9 @@ export function renderErrors(views: PageViews, log: Log): Middleware {
     }
   };
 }
+
+/** Whether to offer the same address again: it was only read, and the fault is ours and passing. */
+export const mayWorkAgain = ({ method, status }: Context): boolean => method === 'GET' && status >= 500;
 
 function logError(log: Log, id: string, ctx: Context, error: AppError): void {
   const line = { id, error: error.code, method: ctx.method, path: ctx.path, status: error.status };

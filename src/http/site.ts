@@ -54,6 +54,9 @@ export function createSite(deps: SiteDeps): Middleware {
     ctx.body = { status, database, cache, stopping: deps.stopping() };
   });
 
+  // Answered from memory, so also while PostgreSQL is away, as is promised of keys and discovery. An instance that is cut off
+  // can then not know of a key that was dropped meanwhile and goes on publishing it; whoever checks offline takes it until
+  // PostgreSQL is back and this answer has aged. To publish nothing in place of it would end every offline check.
   router.get('/.well-known/paseto-keys', (ctx) => {
     ctx.set('Cache-Control', `public, max-age=${deps.pasetoKeysSeconds}`);
     ctx.set('Access-Control-Allow-Origin', '*');

@@ -112,8 +112,19 @@ export interface Views {
     scopes: { name: string; description: string }[];
   };
   device_done: { denied: boolean; clientName?: string | undefined };
-  /** `id` is in the log; `hint` says what the person can do. */
-  error: { status: number; title: string; message: string; id: string; hint?: string | undefined };
+  /**
+   * `id` is in the log; `hint` says what the person can do. `again`: the same page may work in a moment. `app`: where to go
+   * on, if it is known to be the app's own address.
+   */
+  error: {
+    status: number;
+    title: string;
+    message: string;
+    id: string;
+    hint?: string | undefined;
+    again: boolean;
+    app?: { name: string; uri: string } | undefined;
+  };
 }
 
 /** `silent`: was told and has not answered. `unaware`: has no address at which it could be told. */
@@ -180,7 +191,10 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
   device: { title: () => 'Connect a device', script: 'page.js' },
   device_confirm: { title: () => 'Is this your device?', script: 'page.js' },
   device_done: { title: ({ denied }) => (denied ? 'Not connected' : 'Connected') },
-  error: { title: ({ title }) => title },
+  error: {
+    title: ({ title }) => title,
+    derive: ({ app }) => ({ app: webUri(app?.uri) && app }),
+  },
 };
 
 /** Reads and compiles every template of `viewsDir` now: a broken one fails the start and not a request. */

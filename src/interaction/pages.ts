@@ -1,5 +1,6 @@
 /** The interaction's pages: which one a browser is shown at its step, and with what on it. */
 import type { Context } from 'koa';
+import type { Accounts } from '../accounts/accounts.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import type { Views } from '../http/views.ts';
 import type { WaitingRequest } from '../oidc/interactions.ts';
@@ -10,6 +11,7 @@ import { stepOf } from './steps.ts';
 
 export interface PageDeps {
   render<K extends keyof Views>(name: K, view: Views[K]): string;
+  accounts: Pick<Accounts, 'byId' | 'parseUsername'>;
   totp: Pick<Totp, 'setup' | 'qrCode'>;
   invited: Pick<Invited, 'invitation' | 'maySignUp'>;
   /** What the scopes let an app do, in words that complete "would be able to". */
@@ -27,7 +29,9 @@ export interface Pages {
 }
 
 /** The pages of one server; templates, set-up secrets and scope texts come in. */
-export function createPages({ render, totp, invited, describeScopes, describeDetails }: PageDeps): Pages {
+export function createPages(deps: PageDeps): Pages {
+  const { render, accounts, totp, invited, describeScopes, describeDetails } = deps;
+
   function send<K extends keyof Views>(ctx: Context, { waiting }: Standing, name: K, view: Views[K]): void {
     const { client, redirectUri } = waiting;
     ctx.type = 'html';
@@ -36,6 +40,28 @@ export function createPages({ render, totp, invited, describeScopes, describeDet
     const goesOnTo = client.firstParty ? client.uri : undefined;
     ctx.set('Content-Security-Policy', contentSecurityPolicy([redirectUri, goesOnTo]));
     ctx.body = render(name, view);
+  }
+
+  /**
+   * Whom the app names, or else who is signed in in this browser and is to prove it anew. A hint that could be no username
+   * is left out: else an app could put any sentence on this page. Whether there is such an account is not looked at.
+   */
+  async function nameToBeginWith({
+    loginHint,
+    choose,
+    accountId,
+  }: WaitingRequest): Promise<string | undefined> {
+    const hinted = loginHint === undefined ? undefined : usernameIn(loginHint);
+    if (hinted !== undefined || choose || accountId === undefined) return hinted;
+    return (await accounts.byId(accountId))?.username;
+  }
+
+  function usernameIn(text: string): string | undefined {
+    try {
+      return accounts.parseUsername(text).shown;
+    } catch {
+      return undefined;
+    }
   }
 
   return {
@@ -47,7 +73,7 @@ export function createPages({ render, totp, invited, describeScopes, describeDet
           return send(ctx, standing, 'login', {
             uid,
             clientName: client.name,
-            username: waiting.loginHint,
+            username: await nameToBeginWith(waiting),
             maySignUp: invited.maySignUp(await invited.invitation(ctx)),
             notice: error,
           });

@@ -30,6 +30,8 @@ export interface WaitingRequest {
   /** Where the answer goes. */
   redirectUri: string;
   loginHint: string | undefined;
+  /** True where the app lets the person choose another account than the present one (`prompt=select_account`). */
+  choose: boolean;
   /** Who is signed in; undefined before the login. */
   accountId: string | undefined;
   /** Scopes that the consent page asks for, those of APIs included, and those of single claims that were asked for. */
@@ -111,6 +113,7 @@ export function createInteractions(provider: Provider, now: () => number): Inter
         client,
         redirectUri: String(params.redirect_uri ?? ''),
         loginHint: typeof params.login_hint === 'string' ? params.login_hint : undefined,
+        choose: prompt.name === 'select_account',
         accountId: session?.accountId,
         scopes: [
           ...new Set([

@@ -2,6 +2,7 @@
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import { accountClientId } from '../config/schema.ts';
+import { mayWorkAgain } from '../http/errors.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import type { PageViews, SignedOutApp } from '../http/views.ts';
 import { AppError } from '../lib/errors.ts';
@@ -52,6 +53,8 @@ export interface ProviderPagesDeps {
   views: PageViews;
   accounts: Pick<Accounts, 'byId'>;
   signedOut: SignedOut;
+  /** Where an app's people find it, by what the operator wrote down; undefined where that says nothing. */
+  addressOf(clientId: string): Promise<string | undefined>;
   /** The apps of a session that has ended, once each has been told or has had its time. */
   appsAfterSignOut(sessionUid: string): Promise<{ clientId: string; state: string }[]>;
 }
@@ -60,6 +63,7 @@ export function createProviderPages({
   views,
   accounts,
   signedOut,
+  addressOf,
   appsAfterSignOut,
 }: ProviderPagesDeps): Pages {
   function page(ctx: KoaContextWithOIDC, html: string, formTargets: (string | undefined)[] = []): void {
@@ -72,6 +76,12 @@ export function createProviderPages({
     const id = ctx.oidc.session?.accountId;
     return id === undefined ? undefined : accounts.byId(id);
   };
+
+  /** An error is told whatever else fails: also while the database cannot say where the app is. */
+  async function appOf(client: Client | undefined): Promise<{ name: string; uri: string } | undefined> {
+    const uri = client && (await addressOf(client.clientId).catch(() => undefined));
+    return uri === undefined ? undefined : { name: nameOf(client) ?? '', uri };
+  }
 
   return {
     async error(ctx, out, error) {
@@ -86,6 +96,8 @@ export function createProviderPages({
             : `${out.error}${out.error_description ? `: ${out.error_description}` : ''}`,
           hint: expired ? undefined : hints[out.error],
           id: String(ctx.state.requestId),
+          again: mayWorkAgain(ctx),
+          app: await appOf(ctx.oidc?.client),
         }),
       );
     },

@@ -54,6 +54,13 @@ export async function wireProvider(
       views,
       accounts,
       signedOut,
+      async addressOf(clientId) {
+        const client = await clients.byId(clientId);
+        // What an app has registered by itself is not the operator's word: nobody is sent there from an error.
+        if (!client || client.source === 'registration') return undefined;
+        const { initiate_login_uri, client_uri } = client.metadata;
+        return [initiate_login_uri, client_uri].find((uri) => typeof uri === 'string');
+      },
       appsAfterSignOut: (uid) => deliveries.afterSignOut(uid, signOutWaitMs),
     }),
     holdPing: pings.hold,

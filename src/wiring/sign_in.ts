@@ -63,6 +63,7 @@ export function wireSignIn(
       standings: createStandings({ interactions, accounts, steps, secureCookies }),
       pages: createPages({
         render: views.render,
+        accounts,
         totp,
         invited,
         describeScopes,

@@ -149,6 +149,7 @@ test('nothing serious bars the way on any page, in either scheme, on a phone or 
     ['nothing-here', '/nowhere'],
     ['expired', '/interaction/an-old-one'],
     ['unknown-app', '/auth?client_id=nobody'],
+    ['wrong-address', '/auth?client_id=demo-app&response_type=code&redirect_uri=https://elsewhere.example/'],
   ]) {
     await page.goto(demo.server.url + path);
     await see(`error-${name}`);

@@ -124,7 +124,9 @@ describe.each([
   });
 
   test('oidcc-login-hint', async () => {
-    const { answer } = await succeeding(newBrowser(), { login_hint: `buffy@${new URL(server.url).host}` });
+    const { answer } = await succeeding(newBrowser(), {
+      login_hint: `buffy@${new URL(server.url).hostname}`,
+    });
     expect(answer.pages[0]).toContain('value="buffy@localhost');
   });
 

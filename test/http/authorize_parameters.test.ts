@@ -122,12 +122,26 @@ test('claims: what is no request for claims, or a huge one, is refused', async (
   }
 });
 
-test('login_hint fills the name in, ui_locales changes nothing that is not there', async () => {
-  const stranger = createPerson(server, 'x');
-  const start = await stranger.authorize(web, { ...pkce, login_hint: 'ad"a<', ui_locales: 'fr-CA de' });
-  const page = await stranger.agent.get(start.pathname);
-  expect(page.text).toContain('value="ad&#34;a&lt;"');
-  expect(page.text).toContain('<html lang="en">');
+test('the name is filled in: who is signed in and asked anew, or whom login_hint names, be there such an account or not', async () => {
+  const filledIn = async (person: Person, query: Record<string, string>) => {
+    const start = await person.authorize(web, { ...pkce, ...query });
+    const { text } = await person.agent.get(start.pathname);
+    expect(text).toContain('<html lang="en">');
+    return /id="username" type="text" value="([^"]*)"/.exec(text)?.[1];
+  };
+  expect(await filledIn(ada, { prompt: 'login' })).toBe('ada');
+  expect(await filledIn(ada, { prompt: 'login', login_hint: 'bob' })).toBe('bob');
+  // Where another account may be chosen, none is chosen for them.
+  expect(await filledIn(ada, { prompt: 'select_account' })).toBe('');
+  const stranger = () => createPerson(server, 'x');
+  expect(await filledIn(stranger(), { ui_locales: 'fr-CA de' })).toBe('');
+  expect(await filledIn(stranger(), { login_hint: 'ada' })).toBe('ada');
+  expect(await filledIn(stranger(), { login_hint: 'nobody.here+1@example.org' })).toBe(
+    'nobody.here+1@example.org',
+  );
+  // An app's sentence is no name.
+  for (const login_hint of ['Call 555 0100 to sign in', 'ad"a<', 'a'.repeat(65)])
+    expect.soft(await filledIn(stranger(), { login_hint })).toBe('');
 });
 
 test('id_token_hint: of the person who is signed in goes on, of another one asks, a forged one is refused', async () => {

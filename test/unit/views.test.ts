@@ -83,7 +83,15 @@ const hostile: { [K in keyof Views]: Views[K] } = {
   },
   device_done: { denied: false, clientName: HOSTILE },
   logout_done: { clientName: HOSTILE, apps: [{ name: HOSTILE, state: 'silent' }] },
-  error: { status: 400, title: HOSTILE, message: HOSTILE, id: HOSTILE, hint: HOSTILE },
+  error: {
+    status: 400,
+    title: HOSTILE,
+    message: HOSTILE,
+    id: HOSTILE,
+    hint: HOSTILE,
+    again: true,
+    app: { name: HOSTILE, uri: `https://app.example/${HOSTILE}` },
+  },
 };
 
 test.each(Object.keys(hostile) as (keyof Views)[])('%s escapes every text it is given', (name) => {
