@@ -15,7 +15,7 @@ import type { Cache } from '../storage/cache.ts';
 export function createAddressLimit(cache: Cache, perMinute: number, what = 'address'): Middleware {
   const limiter = createLimiter(cache, what, perMinute, 60);
   return async (ctx, next) => {
-    const result = await consume(limiter(), addressKey(ctx.ip));
+    const result = await limiter.consume(addressKey(ctx.ip));
     const resetSeconds = Math.ceil(result.msBeforeNext / 1000);
     // https://www.ietf.org/archive/id/draft-ietf-httpapi-ratelimit-headers-10.html
     ctx.set('RateLimit-Policy', `"address";q=${perMinute};w=60`);
@@ -64,36 +64,47 @@ export function createGuessLimit(
   const ofStrangers = createLimiter(cache, what, allStrangers.guesses, allStrangers.seconds);
   return async (ctx, next) => {
     const person = await personOf(ctx);
-    const [limiter, key] = person === undefined ? [ofStrangers(), 'all'] : [ofPerson(), person];
+    const [limiter, key] = person === undefined ? [ofStrangers, 'all'] : [ofPerson, person];
     const known = await limiter.get(key);
     if (known && known.consumedPoints >= limiter.points) {
       const retryAfterSeconds = Math.ceil(known.msBeforeNext / 1000);
       throw person === undefined ? signInFirst(retryAfterSeconds) : tooManyRequests(retryAfterSeconds);
     }
     await next();
-    if (ctx.state.wrongGuess) await consume(limiter, key);
+    if (ctx.state.wrongGuess) await limiter.consume(key);
   };
 }
 
 /** Whether `key` was asked about within the last `seconds`; asking counts. */
 export function createPace(cache: Cache, seconds: number, what: string): (key: string) => Promise<boolean> {
   const limiter = createLimiter(cache, what, 1, seconds);
-  return async (key) => (await consume(limiter(), key)).consumedPoints > 1;
+  return async (key) => (await limiter.consume(key)).consumedPoints > 1;
 }
 
-/** `points` in `seconds`; which of the counters is the one to ask is decided at each use. */
-function createLimiter(cache: Cache, what: string, points: number, seconds: number) {
+/**
+ * `points` in `seconds`, counted in Redis, or in this process while Redis is away. A count that fails there tells the cache,
+ * so that the requests after it do not wait for Redis either: most anonymous ones ask it for nothing else.
+ */
+function createLimiter({ redis, attempt }: Cache, what: string, points: number, seconds: number) {
   const limits = { points, duration: seconds, keyPrefix: `limit:${what}` };
   const memory = new RateLimiterMemory(limits);
-  const shared =
-    cache.redis && new RateLimiterRedis({ ...limits, storeClient: cache.redis, insuranceLimiter: memory });
-  return () => (shared && cache.state() === 'ok' ? shared : memory);
+  const shared = redis && new RateLimiterRedis({ ...limits, storeClient: redis });
+  const count = <T>(counted: (limiter: RateLimiterMemory | RateLimiterRedis) => Promise<T>): Promise<T> =>
+    attempt(
+      () => counted(shared ?? memory),
+      () => counted(memory),
+    );
+  return {
+    points,
+    get: (key: string) => count((limiter) => limiter.get(key)),
+    consume: (key: string) => count((limiter) => limiter.consume(key).catch(whereOverLimit)),
+  };
 }
 
-async function consume(limiter: RateLimiterMemory | RateLimiterRedis, key: string): Promise<RateLimiterRes> {
-  const result = await limiter.consume(key).catch((rejection: RateLimiterRes | Error) => rejection);
-  if (result instanceof Error) throw result;
-  return result;
+/** The library rejects with the count itself where that is over the limit. */
+function whereOverLimit(rejection: RateLimiterRes | Error): RateLimiterRes {
+  if (rejection instanceof Error) throw rejection;
+  return rejection;
 }
 
 /** An IPv6 user holds a whole /64: its addresses count as one. Written out in full, for `::` may stand for any part. */

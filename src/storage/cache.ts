@@ -13,8 +13,10 @@ export interface Cache {
   delete(key: string): Promise<void>;
   /** `degraded` while Redis is configured but cannot be reached. */
   state(): 'ok' | 'degraded';
-  /** The connection, for rate limits. Undefined for the in-process cache. */
+  /** The connection, for rate limits, whose commands go through `attempt`. Undefined for the in-process cache. */
   readonly redis: Redis | undefined;
+  /** What `command` answers; `otherwise` while Redis is away, and where the command fails, which is then known to all. */
+  attempt<T>(command: () => Promise<T>, otherwise: () => T | Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -61,8 +63,8 @@ export function createRedisCache(
   }
   let closing = false;
 
-  async function attempt<T>(command: () => Promise<T>, otherwise: T): Promise<T> {
-    if (state === 'degraded') return otherwise;
+  async function attempt<T>(command: () => Promise<T>, otherwise: () => T | Promise<T>): Promise<T> {
+    if (state === 'degraded') return otherwise();
     const started = performance.now();
     try {
       const answer = await command();
@@ -71,22 +73,23 @@ export function createRedisCache(
     } catch (error) {
       observe((performance.now() - started) / 1000, false);
       degrade(error as Error);
-      return otherwise;
     }
+    return otherwise();
   }
 
   return {
     redis,
+    attempt,
     state: () => state,
-    get: async (key) => (await attempt(() => redis.get(key), null)) ?? undefined,
+    get: async (key) => (await attempt(() => redis.get(key), nothing)) ?? undefined,
     set: async (key, value, ttlSeconds) =>
       (await attempt<string | null>(
         () => redis.set(key, value, 'EX', Math.max(1, Math.ceil(ttlSeconds))),
-        null,
+        nothing,
       )) === 'OK',
-    take: async (key) => (await attempt(() => redis.getdel(key), null)) ?? undefined,
+    take: async (key) => (await attempt(() => redis.getdel(key), nothing)) ?? undefined,
     async delete(key) {
-      await attempt(() => redis.del(key), 0);
+      await attempt<unknown>(() => redis.del(key), nothing);
     },
     async close() {
       closing = true;
@@ -95,6 +98,8 @@ export function createRedisCache(
     },
   };
 }
+
+const nothing = () => null;
 
 /** Of all entries together: their number alone bounds nothing, for strangers choose how large a request of theirs is. */
 const mostCharacters = 64 * 1024 * 1024;
@@ -116,6 +121,7 @@ export function createMemoryCache(now: () => number): Cache {
   }
   return {
     redis: undefined,
+    attempt: (command) => command(),
     state: () => 'ok',
     get: async (key) => live(key),
     async set(key, value, ttlSeconds) {

@@ -130,6 +130,28 @@ describe.each(Object.entries(faults))('Faults: Redis %s', (_name, inject) => {
   });
 });
 
+test('Redis hangs: one anonymous request waits for it, those after it do not, and each of them is counted', async () => {
+  const perMinute = 2;
+  const { server, redis } = await start({ LIMIT_ADDRESS_PER_MINUTE: String(perMinute) });
+  const guess = () => request(server.url).post('/device').type('form').send({ user_code: 'x' });
+  expect((await guess()).status).not.toBe(429);
+  await redis.hang();
+  const answers: { status: number; ms: number }[] = [];
+  for (let times = 0; times < 6; times++) {
+    const begun = performance.now();
+    const { status } = await guess();
+    answers.push({ status, ms: performance.now() - begun });
+  }
+  const [, ...later] = answers.map(({ ms }) => ms).sort((a, b) => b - a);
+  expect(Math.max(...later)).toBeLessThan(200);
+  expect(await cacheState(server)).toBe('degraded');
+  expect(answers.map(({ status }) => status === 429)).toEqual([false, false, true, true, true, true]);
+
+  const beginnings = Array.from({ length: 200 }, () => request(server.url).get('/auth'));
+  const statuses = (await within(bounded, Promise.all(beginnings))).map(({ status }) => status);
+  expect(statuses.filter((status) => status !== 429)).toHaveLength(60 * perMinute);
+});
+
 async function cacheState(server: TestServer): Promise<string> {
   return (await request(server.url).get('/health/ready')).body.cache;
 }
