@@ -74,17 +74,21 @@ test('TOTP: one step of drift either way, and never a step before the last one u
   expect(await verify(await next(), codeAt(server, carol, -1))).toBe('invalid_code');
 });
 
-test('TOTP: of 200 parallel guesses only as many as the limit are evaluated', async () => {
+test('TOTP: of 1,000 parallel guesses only as many as the limit are evaluated', async () => {
   const dora = await signUp(guarded, 'dora');
   const { person, uid } = await afterPassword(guarded, dora);
   const right = dora.code();
-  const wrong = Array.from({ length: 200 }, (_, index) => String((Number(right) + 1 + index) % 1_000_000));
+  const wrong = Array.from({ length: 1000 }, (_, index) => String((Number(right) + 1 + index) % 1_000_000));
   const answers = await Promise.all(
     wrong.map((code) => person.step(uid, 'totp/verify', { code: code.padStart(6, '0') })),
   );
   const statuses = answers.map(({ status }) => status);
-  expect(statuses.filter((status) => status === 401)).toHaveLength(5);
-  expect(statuses.filter((status) => status === 429)).toHaveLength(195);
+  const evaluated = statuses.filter((status) => status === 401);
+  expect(evaluated.length).toBeGreaterThan(0);
+  expect(evaluated.length).toBeLessThanOrEqual(5);
+  // So many at once may be more than there is time for: those are not looked at either.
+  const refused = statuses.filter((status) => status !== 401);
+  expect([...new Set(refused)].filter((status) => status !== 429 && status !== 503)).toEqual([]);
   expect(await verify({ person, uid }, right)).toBe('too_many_requests');
 });
 
