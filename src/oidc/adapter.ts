@@ -12,7 +12,7 @@ import type { Revocations } from '../revocation/revocations.ts';
 import type { SeenFrom, SessionPayload, SessionStore } from '../sessions/store.ts';
 import type { Query } from '../storage/database.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
-import { gather, takeGathered } from './authorization_writes.ts';
+import { gather, isAuthorization, takeGathered } from './authorization_writes.ts';
 import { useWithFamily } from './code_use.ts';
 import { familyInQuestion } from './family.ts';
 import { takeKept } from './read_ahead.ts';
@@ -58,14 +58,23 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
 
 function sessionAdapter(sessions: SessionStore): Partial<Adapter> {
   return {
-    upsert: (_id, payload, expiresIn = 0) =>
-      sessions.save(payload as SessionPayload, expiresIn, seenFrom(), takeGathered()),
+    async upsert(_id, payload, expiresIn = 0) {
+      const lives = await sessions.save(payload as SessionPayload, expiresIn, seenFrom(), takeGathered());
+      // Whoever was signed out while an app was being authorized must not receive what was made for it.
+      if (!lives && isAuthorization()) throw signedOut();
+    },
     find: async (id) => (await sessions.byId(id)) as AdapterPayload | undefined,
     findByUid: async (uid) =>
       (takeKept('Session', uid) ?? (await sessions.byUid(uid))) as AdapterPayload | undefined,
     destroy: (id) => sessions.end(id),
   };
 }
+
+const signedOut = (): AppError =>
+  new AppError(
+    'sign_in_required',
+    'You were signed out in the meantime. Go back to the app and sign in again.',
+  );
 
 /** Where the request that is being handled comes from. */
 function seenFrom(): SeenFrom {
@@ -105,7 +114,10 @@ function ephemeralAdapter(model: string, ephemeral: Ephemeral): Partial<Adapter>
       if ((await ephemeral.take(key(id))) === undefined)
         throw new errors.InvalidRequestObject('request_uri was used before');
     },
-    destroy: (id) => ephemeral.delete(key(id)),
+    // The one that is destroyed is a sign-in on its way back to the app: of parallel requests one goes on.
+    async destroy(id) {
+      if ((await ephemeral.take(key(id))) === undefined) throw new errors.SessionNotFound('used before');
+    },
   };
 }
 

@@ -8,6 +8,7 @@ import type { Resource } from '../config/schema.ts';
 import { randomId } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Query } from '../storage/database.ts';
+import { newGrant } from './grant_session.ts';
 import { type RecordPayload, type RecordStore, referenceTo } from './record_store.ts';
 import { isIdentityScope } from './scopes.ts';
 
@@ -86,9 +87,9 @@ export function createApprovals({ provider, records, resources, releasePing, now
   async function grantFor(
     query: Query,
     { accountId, clientId, scope, resource = [] }: Request,
+    sessionUid: string,
   ): Promise<string> {
-    const Grant = provider.Grant as unknown as new (payload: object) => GrantModel;
-    const grant = new Grant({ accountId, clientId });
+    const grant = newGrant(provider, { accountId, clientId, sessionUid }) as unknown as GrantModel;
     const scopes = scope.split(' ');
     grant.addOIDCScope(scopes.filter(isIdentityScope).join(' '));
     for (const audience of [resource].flat()) {
@@ -117,7 +118,7 @@ export function createApprovals({ provider, records, resources, releasePing, now
     async approve(query, accountId, id, session) {
       const request = await open(query, accountId, id);
       await answer(query, id, request, {
-        grantId: await grantFor(query, request),
+        grantId: await grantFor(query, request, session.uid),
         acr: session.acr,
         amr: session.amr,
         // When the password was proved; the code that was given now is a proof of the factor alone.

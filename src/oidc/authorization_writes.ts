@@ -9,10 +9,13 @@ import type { Statement } from '../storage/statement.ts';
 const routes = new Set(['authorization', 'resume']);
 const waiting = new WeakMap<object, Statement[]>();
 
+/** Whether the request that is being handled may end with something that is granted. */
+export const isAuthorization = (): boolean => routes.has(Provider.ctx?.oidc?.route ?? '');
+
 /** Keeps the statement for the end of the authorization that is being handled. False where none is. */
 export function gather(statement: Statement): boolean {
-  const ctx = Provider.ctx;
-  if (!ctx?.oidc || !routes.has(ctx.oidc.route)) return false;
+  const { ctx } = Provider;
+  if (!ctx || !isAuthorization()) return false;
   waiting.set(ctx, [...(waiting.get(ctx) ?? []), statement]);
   return true;
 }

@@ -9,6 +9,7 @@ import { errors } from 'oidc-provider';
 import { AppError } from '../lib/errors.ts';
 import { type Detail, requestedDetails } from './authorization_details.ts';
 import { mfaAcr, scopeOfClaim } from './claims.ts';
+import { newGrant } from './grant_session.ts';
 
 export interface ClientView {
   id: string;
@@ -154,9 +155,10 @@ export function createInteractions(provider: Provider, now: () => number): Inter
       const { prompt, params, session, grantId } = await details(req, res);
       if (prompt.name !== 'consent' || !session)
         throw new AppError('wrong_step', 'There is nothing to allow now.');
+      const { accountId, uid: sessionUid } = session;
       const grant =
         (grantId ? await provider.Grant.find(grantId) : undefined) ??
-        new provider.Grant({ accountId: session.accountId, clientId: String(params.client_id) });
+        newGrant(provider, { accountId, clientId: String(params.client_id), sessionUid });
       const missing = prompt.details as ConsentDetails;
       if (missing.missingOIDCScope) grant.addOIDCScope(missing.missingOIDCScope.join(' '));
       if (missing.missingOIDCClaims) grant.addOIDCClaims(missing.missingOIDCClaims);

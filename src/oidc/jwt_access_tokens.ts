@@ -23,10 +23,11 @@ interface Signed {
 /** Adds what a revocation is looked up by. oidc-provider's `formats.customizers.jwt`. */
 export function addRevocationClaims(
   _ctx: unknown,
-  token: { grantId?: string | undefined },
+  token: { grantId?: string | undefined; expiresWithSession?: boolean | undefined },
   { payload }: Signed,
 ): void {
-  Object.assign(payload, { grant: token.grantId, family: familyInQuestion() });
+  const with_session = token.expiresWithSession || undefined;
+  Object.assign(payload, { grant: token.grantId, family: familyInQuestion(), with_session });
 }
 
 /** Marks JWTs at the endpoints that take tokens of every form. */

@@ -5,7 +5,7 @@
  */
 
 import type Provider from 'oidc-provider';
-import type { Client } from 'oidc-provider';
+import type { Client, Grant } from 'oidc-provider';
 import ProviderClass from 'oidc-provider';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Tokens } from '../tokens/tokens.ts';
@@ -91,8 +91,10 @@ function override(provider: Provider, Model: AccessTokenClass, kind: string, dep
     // A token for an API in one form is not taken in the other one.
     if (claims?.kind !== kind || kindFor(audienceOf(claims)) !== form) return undefined;
     if (!(await isClient(claims.client_id, claims.iat))) return undefined;
-    if (await revocations.anyRevoked(revocations.subjectsOf(claims))) return undefined;
-    const accountId = form === 'access' ? claims.sub : await accountBehind(provider, claims);
+    const behind = form === 'access' ? {} : await grantBehind(provider, claims);
+    if (!behind || (await revocations.anyRevoked(revocations.subjectsOf({ ...claims, ...behind }))))
+      return undefined;
+    const accountId = behind.accountId ?? claims.sub;
     const token = new Model(fromClaims(claims, accountId));
     token.familyId = claims.family;
     rememberGrantOf(claims, accountId);
@@ -109,10 +111,25 @@ function override(provider: Provider, Model: AccessTokenClass, kind: string, dep
 const formOf = (value: string): TokenForm =>
   value.startsWith('v4.public.') ? 'public' : isMarkedJwt(value) ? 'jwt' : 'access';
 
-/** Whose token it is: at a pairwise client `sub` does not say so to anybody, and the grant has to be asked. */
-async function accountBehind(provider: Provider, { sub, grant, client_id }: OpenedClaims) {
-  if (grant === undefined || !isPairwise(await provider.Client.find(client_id))) return sub;
-  return (await provider.Grant.find(grant))?.accountId;
+interface Behind {
+  /** Where `sub` is the account's name at a pairwise client, and no other one's. */
+  accountId?: string | undefined;
+  /** Where the token ends with it. */
+  session?: string | undefined;
+}
+
+/** What a token that others can read does not say, and its grant knows. Undefined where the grant is gone. */
+async function grantBehind(
+  provider: Provider,
+  { grant, client_id, with_session }: OpenedClaims,
+): Promise<Behind | undefined> {
+  if (grant === undefined) return {};
+  const found = (await provider.Grant.find(grant)) as (Grant & { sessionUid?: string }) | undefined;
+  if (!found) return undefined;
+  return {
+    accountId: isPairwise(await provider.Client.find(client_id)) ? found.accountId : undefined,
+    session: with_session ? found.sessionUid : undefined,
+  };
 }
 
 const openedTokens = new WeakMap<object, { token: string; opening: Promise<unknown> }>();

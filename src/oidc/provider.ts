@@ -18,6 +18,7 @@ import { type SendLogout, takeOverBackchannelLogout } from './backchannel_logout
 import { addClientClaims } from './client_claims.ts';
 import { type ClientModelDeps, serveRegisteredClients } from './client_model.ts';
 import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
+import { keepSessionOfGrants } from './grant_session.ts';
 import { withLeanRoutes } from './lean_routes.ts';
 import { lifeSeconds } from './life.ts';
 import { replaceKeys } from './live_keys.ts';
@@ -82,6 +83,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   provider.proxy = true;
   serveRegisteredClients(provider, { ...deps.clients, now });
   keepSessionIdentifier(provider);
+  keepSessionOfGrants(provider);
   persistStoredSessionsOnly(provider);
   const sendLogout = takeOverBackchannelLogout(provider);
   detectReplaysAtOnce(provider, deps.spend);

@@ -33,6 +33,7 @@ export interface AccessClaims {
   grant?: string;
   family?: string;
   session?: string;
+  with_session?: true;
   gty?: string;
   cnf?: { jkt?: string; 'x5t#S256'?: string };
   claims?: { userinfo?: object };
@@ -43,7 +44,7 @@ export interface AccessClaims {
 /**
  * The claims of a token. A token for no particular API is for the issuer itself (userinfo), which alone reads what the
  * `claims` parameter asked of it. The session is named where the token ends with it, but not in a `public` token: it
- * would tell APIs which of a person's apps belong together. `subject` is the account's name at a pairwise client.
+ * would tell APIs which of a person's apps belong together. That says no more than that there is one; its grant knows which. `subject` is the account's name at a pairwise client.
  */
 export function toClaims(
   payload: AccessTokenPayload,
@@ -64,6 +65,7 @@ export function toClaims(
     grant: payload.grantId,
     family,
     session: payload.expiresWithSession && kind === 'access' ? payload.sessionUid : undefined,
+    with_session: payload.expiresWithSession && kind === 'public' ? true : undefined,
     gty: payload.gty,
     cnf: cnf.jkt || cnf['x5t#S256'] ? withoutUndefined(cnf) : undefined,
     claims:

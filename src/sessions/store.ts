@@ -8,7 +8,7 @@ import { sha256 } from '../lib/crypto.ts';
 import type { Cache } from '../storage/cache.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
-import { type Statement, together } from '../storage/statement.ts';
+import { type Statement, unnamed, withQueries } from '../storage/statement.ts';
 
 /** oidc-provider's session payload; `jti` (the id) is kept out of storage and put back when read. */
 export interface SessionPayload {
@@ -43,13 +43,14 @@ export interface SessionStore {
   /**
    * Creates or changes a session, or moves it to another id. One that has ended stays ended, whatever a request still in
    * flight wants to save; one that did not change is written at most once a minute. `also` is written in the same commit.
+   * False where it has ended.
    */
   save(
     payload: SessionPayload,
     ttlSeconds: number,
     from: SeenFrom,
     also?: readonly Statement[],
-  ): Promise<void>;
+  ): Promise<boolean>;
   byId(id: string): Promise<SessionPayload | undefined>;
   /** The session without its id. */
   byUid(uid: string): Promise<SessionPayload | undefined>;
@@ -138,7 +139,7 @@ export function createSessionStore({
 
   return {
     async save({ jti, ...payload }, ttlSeconds, from, also = []) {
-      const { text, values } = together(also, {
+      const save: Statement = {
         text: `insert into sessions as s (id_hash, uid, account_id, payload, address, user_agent, device, created_at,
            last_seen_at, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
@@ -161,8 +162,18 @@ export function createSessionStore({
           new Date(now()),
           new Date(now() + ttlSeconds * 1000),
         ],
-      });
-      await query(text, values);
+      };
+      // Locked, so that an end which is under way is waited for, and seen.
+      const live: Statement = {
+        text: 'select ended_at from sessions where uid = $1 for no key update',
+        values: [payload.uid],
+      };
+      const { text, values } = withQueries(
+        { live, ...unnamed([save, ...also]) },
+        { text: 'select ended_at is null as lives from live', values: [] },
+      );
+      const [was] = await query<{ lives: boolean }>(text, values);
+      return was?.lives ?? true;
     },
 
     async byId(id) {

@@ -23,6 +23,10 @@ export function withQueries(queries: Record<string, Statement>, last: Statement)
   return { text: clauses.length > 0 ? `with ${clauses.join(', ')} ${text}` : text, values };
 }
 
+/** Statements that need no name of their own, for `withQueries`. */
+export const unnamed = (statements: readonly Statement[]): Record<string, Statement> =>
+  Object.fromEntries(statements.map((each, index) => [`write_${index + 1}`, each]));
+
 /** All of them as one statement, in no order, for statements that change different rows. The last one's rows are returned. */
 export const together = (first: readonly Statement[], last: Statement): Statement =>
-  withQueries(Object.fromEntries(first.map((each, index) => [`write_${index + 1}`, each])), last);
+  withQueries(unnamed(first), last);

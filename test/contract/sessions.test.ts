@@ -40,10 +40,22 @@ onEveryBackend('sessions', (backend) => {
     const racing = atOnce(backend().instances, (on) => open(on).save(mine, 60, {}));
     await here.end(mine.jti);
     await racing;
-    await there.save(mine, 60, {});
+    expect(await there.save(mine, 60, {})).toBe(false);
     for (const store of [here, there]) {
       expect(await store.byId(mine.jti)).toBeUndefined();
       expect(await store.byUid(mine.uid)).toBeUndefined();
     }
+  });
+
+  test('a save waits for an end that is under way, and says that it came too late', async () => {
+    expect(await there.save({ ...mine, acr: 'changed' }, 60, {})).toBe(true);
+    const { database } = backend().instances[0] as Instance;
+    let saving: Promise<boolean> | undefined;
+    await database.transaction(async (query) => {
+      expect(await here.endOfAccount(query, 'ada', mine.uid)).toEqual([]);
+      saving = there.save({ ...mine, acr: 'changed again' }, 60, {});
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    });
+    expect(await saving).toBe(false);
   });
 });

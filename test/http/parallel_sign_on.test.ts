@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { type App, asApp, challengeOf, createPerson, type Person, verifier } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
+import { signOut } from '../support/visits.ts';
 
 /** Apps of the house without refresh tokens: nothing but the session's own list names what they were given. */
 const house = ['one', 'two', 'three', 'four'].map((name) => ({
@@ -40,13 +41,6 @@ async function signOn(person: Person, app: App): Promise<string> {
 
 const isActive = async (token: string): Promise<boolean> =>
   (await asApp(server, api, { token }, '/token/introspection')).body.active;
-
-async function signOut(person: Person): Promise<void> {
-  const page = await person.agent.get('/session/end');
-  const xsrf = /name="xsrf" value="([^"]+)"/.exec(page.text)?.[1] ?? '';
-  const answer = await person.agent.post('/session/end/confirm').type('form').send({ xsrf, logout: 'yes' });
-  expect(answer.status).toBe(303);
-}
 
 test('apps that sign on side by side all receive their tokens, and the sign-out ends every one of them', async () => {
   const person = createPerson(server, 'many-tabs');

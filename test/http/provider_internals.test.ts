@@ -11,6 +11,7 @@ import request from 'supertest';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { takeOverBackchannelLogout } from '../../src/oidc/backchannel_logout.ts';
 import { withSecret } from '../../src/oidc/client_model.ts';
+import { keepSessionOfGrants, newGrant } from '../../src/oidc/grant_session.ts';
 import { prompts } from '../../src/oidc/policy.ts';
 import { detectReplaysAtOnce } from '../../src/oidc/replay_detection.ts';
 import { providerWithFormPost } from '../../src/oidc/response_modes.ts';
@@ -55,7 +56,7 @@ function bareProvider(stored = new Map<string, object>(), ProviderClass = Provid
     cookies: { keys: ['x'] },
     jwks: { keys: [key] },
     features: { devInteractions: { enabled: false }, ...features },
-    ttl: { AccessToken: 900 },
+    ttl: { AccessToken: 900, Grant: 900 },
   });
   return { provider, calls };
 }
@@ -157,6 +158,18 @@ test('Session.resetIdentifier and Session.save change the id and destroy the old
   expect(await change(true, true)).toEqual({ sameId: false, calls: upserts });
 });
 
+test('a Grant stores what IN_PAYLOAD names, and nothing else: with our override its session too', async () => {
+  const kept = async (override: boolean) => {
+    const { provider } = bareProvider();
+    if (override) keepSessionOfGrants(provider);
+    const granted = { accountId: 'somebody', clientId: 'an app', sessionUid: 'a session' };
+    const id = await newGrant(provider, granted).save();
+    return (await provider.Grant.find(id)) as object;
+  };
+  expect(await kept(false)).not.toHaveProperty('sessionUid');
+  expect(await kept(true)).toMatchObject({ accountId: 'somebody', sessionUid: 'a session' });
+});
+
 test('Client.backchannelLogout makes a logout token and posts it through `fetch`; a sign-out calls nothing else', async () => {
   const client = {
     client_id: 'told',
@@ -171,7 +184,7 @@ test('Client.backchannelLogout makes a logout token and posts it through `fetch`
     jwks: { keys: [key] },
     cookies: { keys: ['x'] },
     features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: true } },
-    ttl: { AccessToken: 900 },
+    ttl: { AccessToken: 900, Grant: 900 },
     fetch: (async (url: string, options: never) => {
       posted.push([url, options]);
       return new Response(null, { status: 204 });

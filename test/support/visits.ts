@@ -47,3 +47,11 @@ export async function afterPassword(server: TestServer, owner: Person): Promise<
 /** The code of the time step `steps` from now, used or not. */
 export const codeAt = (server: TestServer, { totpSecret: secret }: Person, steps = 0): string =>
   generateSync({ secret, epoch: Math.floor(server.clock.now() / 1000) + steps * 30 });
+
+/** Signs out of everything in this browser, on the page that asks. */
+export async function signOut(person: Person): Promise<void> {
+  const page = await person.agent.get('/session/end');
+  const xsrf = /name="xsrf" value="([^"]+)"/.exec(page.text)?.[1] ?? '';
+  const answer = await person.agent.post('/session/end/confirm').type('form').send({ xsrf, logout: 'yes' });
+  if (answer.status !== 303) throw new Error(`the sign-out answered ${answer.status}`);
+}

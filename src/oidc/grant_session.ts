@@ -1,0 +1,25 @@
+/**
+ * Override of oidc-provider's Grant: it keeps the session that it was given in. A token that others can read does not name
+ * its session, so that this is where a sign-out finds it (paseto_access_tokens.ts). test/http/provider_internals.test.ts
+ * breaks where a release stores grants otherwise.
+ */
+import type Provider from 'oidc-provider';
+import type { Grant } from 'oidc-provider';
+
+interface GrantedIn {
+  accountId: string;
+  clientId: string;
+  sessionUid: string;
+}
+
+/** A grant that was given in a session. */
+export function newGrant(provider: Provider, granted: GrantedIn): Grant {
+  return new provider.Grant(granted);
+}
+
+/** Makes grants keep `sessionUid`. */
+export function keepSessionOfGrants(provider: Provider): void {
+  const Grant = provider.Grant as unknown as { IN_PAYLOAD: string[] };
+  const kept = [...Grant.IN_PAYLOAD, 'sessionUid'];
+  Object.defineProperty(Grant, 'IN_PAYLOAD', { get: () => kept });
+}
