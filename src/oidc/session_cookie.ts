@@ -37,12 +37,15 @@ export function createSessionCookie({
   return async function sessionCookie(ctx, next) {
     const cookies = ctx.req.headers.cookie?.split(';').map((part) => part.trim()) ?? [];
     const mine = cookies.filter((part) => part.startsWith(`${name}=`));
+    let opened: { token: string; id: string } | undefined;
     if (mine.length > 0) {
       // Two of them: one was planted, for instance from a sibling domain, and nothing tells which.
       const [only] = mine.length === 1 ? mine : [];
-      const claims = only ? await tokens.open('session', only.slice(name.length + 1)) : undefined;
+      const token = only?.slice(name.length + 1);
+      const claims = token === undefined ? undefined : await tokens.open('session', token);
+      if (token !== undefined && typeof claims?.id === 'string') opened = { token, id: claims.id };
       const others = cookies.filter((part) => !part.startsWith(`${name}=`));
-      if (typeof claims?.id === 'string') others.push(`${name}=${claims.id}`);
+      if (opened) others.push(`${name}=${opened.id}`);
       ctx.req.headers.cookie = others.join('; ');
     }
     await next();
@@ -51,8 +54,11 @@ export function createSessionCookie({
     const sealed = (Array.isArray(set) ? set : [String(set)]).map(async (line) => {
       const [pair = '', ...attributes] = line.split(';');
       const id = pair.startsWith(`${name}=`) ? pair.slice(name.length + 1) : '';
-      return id ? [`${name}=${await seal(id, ctx)}`, ...attributes].join(';') : line;
+      if (!id) return [line];
+      // Its key may have been dropped since: what that one had opened is not carried over to the key that follows it.
+      if (id === opened?.id && !(await tokens.open('session', opened.token))) return [];
+      return [[`${name}=${await seal(id, ctx)}`, ...attributes].join(';')];
     });
-    ctx.set('Set-Cookie', await Promise.all(sealed));
+    ctx.set('Set-Cookie', (await Promise.all(sealed)).flat());
   };
 }
