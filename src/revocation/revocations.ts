@@ -2,7 +2,7 @@
  * The one revocation graph: account → sessions and grants → refresh families → access tokens. Ending a node ends all below it in one statement.
  * Stateless access tokens are checked against what was ended. PostgreSQL is asked every time, never a copy: after a
  * revocation has been answered no instance may take the token for active, whatever happened to Redis or to a
- * notification. The looks of one turn of the event loop share one query, so that load makes each of them cheaper.
+ * notification. The looks that come while a query is under way share the next one, so that load makes each of them cheaper.
  */
 import { sha256 } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';
@@ -40,6 +40,9 @@ export interface Revocations {
   anyRevoked(subjects: Subject[]): Promise<boolean>;
 }
 
+/** A look waits no longer than this for the query before its own: one that hangs must not hold up the others. */
+const mostHeldMs = 5;
+
 /** `keptSeconds`: the longest life of an access token; older revocations have nothing left to stop. */
 export function createRevocations(database: Database, keptSeconds: number, now: () => number): Revocations {
   let waiting: {
@@ -48,9 +51,19 @@ export function createRevocations(database: Database, keptSeconds: number, now: 
     reject: (error: unknown) => void;
   }[] = [];
 
+  let underWay = 0;
+  let late: NodeJS.Timeout | undefined;
+
+  /** For all that wait. The patience of the first that asks is not that of all. */
+  const askNow = () => {
+    clearTimeout(late);
+    if (waiting.length > 0) void database.bounded(ask);
+  };
+
   async function ask(): Promise<void> {
     const asked = waiting;
     waiting = [];
+    underWay += 1;
     try {
       const rows = await database.query<{ subject: string }>(
         'select subject from revocations where subject = any($1) and expires_at > $2',
@@ -61,6 +74,8 @@ export function createRevocations(database: Database, keptSeconds: number, now: 
     } catch (error) {
       for (const { reject } of asked) reject(error);
     }
+    underWay -= 1;
+    askNow();
   }
 
   const kept = () => new Date(now() + keptSeconds * 1000);
@@ -138,8 +153,9 @@ export function createRevocations(database: Database, keptSeconds: number, now: 
     anyRevoked(subjects) {
       return new Promise((resolve, reject) => {
         waiting.push({ subjects, resolve, reject });
-        // The patience of the first that asks is not that of all.
-        if (waiting.length === 1) setImmediate(() => database.bounded(ask));
+        if (waiting.length > 1) return;
+        if (underWay === 0) setImmediate(askNow);
+        else late = setTimeout(askNow, mostHeldMs);
       });
     },
   };

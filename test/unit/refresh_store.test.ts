@@ -82,6 +82,34 @@ test('a revocation is kept as long as there is a token that it stops', async () 
   expect(await revocations.anyRevoked(['jti:one'])).toBe(false);
 });
 
+test('looks that come while a query is under way share the next one, which begins after them; one that hangs holds up none', async () => {
+  const { database, now } = stores;
+  let queries = 0;
+  let release = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const query: typeof database.query = async (text, values) => {
+    queries += 1;
+    const isFirst = queries === 1;
+    const rows = await database.query(text, values);
+    if (isFirst) await held;
+    return rows as never;
+  };
+  const looking = createRevocations({ ...database, query }, 960, now);
+  const before = looking.anyRevoked(['jti:late']);
+  await expect.poll(() => queries).toBe(1);
+  await revocations.endToken('late');
+  const after = Array.from({ length: 50 }, () => looking.anyRevoked(['jti:late']));
+  expect(new Set(await Promise.all(after))).toEqual(new Set([true]));
+  expect(queries).toBe(2);
+  const more = Array.from({ length: 50 }, () => looking.anyRevoked(['jti:late']));
+  release();
+  await Promise.all(more);
+  expect(await before).toBe(false);
+  expect(queries).toBe(3);
+});
+
 test('a family granted for a session waits for a sign-out under way, and does not begin after it', async () => {
   const sessions = createSessionStore({ ...stores, accessTokenSeconds: 960 });
   await sessions.save({ jti: 'an id', uid: 'ending' }, 600, {});
