@@ -37,7 +37,7 @@ export function createRequestIdentity(
       : ([ipaddr.parse(entry), ipaddr.parse(entry).kind() === 'ipv4' ? 32 : 128] as const),
   );
   const isTrusted = (address: string): boolean => {
-    if (!ipaddr.isValid(address)) return false;
+    if (trusted.length === 0 || !ipaddr.isValid(address)) return false;
     const parsed = ipaddr.process(address);
     return trusted.some(([network, bits]) => parsed.kind() === network.kind() && parsed.match(network, bits));
   };

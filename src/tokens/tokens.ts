@@ -229,9 +229,18 @@ export function createTokens({ issuer, keyset: first, lookForKeys, now }: Tokens
   return { seal, open, publicKeys, useKeys };
 }
 
-/** Unix seconds as PASETO writes a time. */
+/** Unix seconds as PASETO writes a time. The tokens of one second say the same: the last few texts are kept. */
 function rfc3339(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
+  let text = written.get(seconds);
+  if (text === undefined) {
+    text = new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
+    if (written.size >= mostWritten) written.clear();
+    written.set(seconds, text);
+  }
+  return text;
 }
+
+const written = new Map<number, string>();
+const mostWritten = 64;
 
 export type Tokens = ReturnType<typeof createTokens>;
