@@ -31,6 +31,7 @@ const SETTINGS = {
   shared_buffers: '64MB',
   fsync: 'on',
   synchronous_commit: 'on',
+  wal_compression: 'on',
 };
 /** The advisory lock that says "a provider lives on this cluster": 'cyph' as a number. */
 const LIFE_LOCK = 0x63797068;

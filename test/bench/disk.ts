@@ -1,0 +1,48 @@
+/** What an operation has PostgreSQL write, and how often it waits for the disk: counted by PostgreSQL itself. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+
+export interface DiskUse {
+  /** Bytes of write-ahead log. */
+  walBytes: number;
+  /** Commits that were waited for until they were on the disk. */
+  waits: number;
+}
+
+/** An idle backend tells what it has counted after ten seconds. */
+const toldAfterMs = 11_000;
+
+/**
+ * Of one of `count` operations, done one after the other, so that no two share a wait. The audit log's batches, which no
+ * request waits for, are in the bytes and not in the waits.
+ */
+export async function diskUseOf(
+  databaseUrl: string,
+  count: number,
+  operation: () => Promise<unknown>,
+): Promise<DiskUse> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  async function facts(): Promise<{ bytes: number; syncs: number; batches: number }> {
+    const written = await client.query("select pg_current_wal_insert_lsn() - '0/0'::pg_lsn as bytes");
+    await sleep(toldAfterMs);
+    const counted = await client.query(
+      `select (select sum(fsyncs) from pg_stat_io where object = 'wal' and backend_type = 'client backend') as syncs,
+         (select count(distinct xmin::text) from audit_log) as batches`,
+    );
+    const { bytes } = written.rows[0];
+    const { syncs, batches } = counted.rows[0];
+    return { bytes: Number(bytes), syncs: Number(syncs), batches: Number(batches) };
+  }
+  try {
+    const before = await facts();
+    for (let done = 0; done < count; done += 1) await operation();
+    const after = await facts();
+    return {
+      walBytes: (after.bytes - before.bytes) / count,
+      waits: (after.syncs - before.syncs - (after.batches - before.batches)) / count,
+    };
+  } finally {
+    await client.end();
+  }
+}
