@@ -31,7 +31,9 @@ const SETTINGS = {
   shared_buffers: '64MB',
   fsync: 'on',
   synchronous_commit: 'on',
+  // The first change of a page after a checkpoint is written as the whole page.
   wal_compression: 'on',
+  checkpoint_timeout: '15min',
 };
 /** The advisory lock that says "a provider lives on this cluster": 'cyph' as a number. */
 const LIFE_LOCK = 0x63797068;

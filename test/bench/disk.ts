@@ -1,6 +1,7 @@
 /** What an operation has PostgreSQL write, and how often it waits for the disk: counted by PostgreSQL itself. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { type Goal, two, whole } from './work.ts';
 
 export interface DiskUse {
   /** Bytes of write-ahead log. */
@@ -46,3 +47,12 @@ export async function diskUseOf(
     await client.end();
   }
 }
+
+export const waitsGoal = (most: number, { waits }: DiskUse): Goal => ({
+  goal: `waits for the disk at most ${most} ${most === 1 ? 'time' : 'times'}`,
+  figure: two(waits),
+  // A checkpoint meanwhile waits too.
+  met: Math.round(waits) <= most,
+});
+
+export const walOf = ({ walBytes }: DiskUse): string => `${whole(walBytes)} bytes of WAL`;

@@ -1,4 +1,5 @@
 /** Redeeming authorization codes for access, refresh and ID tokens. */
+import { diskUseOf, waitsGoal, walOf } from '../disk.ts';
 import { closedLoop } from '../load.ts';
 import { codesOf, redeem } from '../oauth.ts';
 import { inTurns } from '../rounds.ts';
@@ -20,12 +21,18 @@ export const codeExchange: Work = {
       },
       { rounds: options.rounds, told },
     );
+    told('what it has written');
+    const more = await codesOf(cypher, 100, 20);
+    const disk = await diskUseOf(cypher.databaseUrl, more.length, async () => {
+      const code = more.pop();
+      if (code) await redeem(cypher, code);
+    });
     return {
       title: 'code exchange',
       figures,
       ratios,
-      goals: [ratioGoal(0.5, ratios[0], 'bare, in memory')],
-      notes: [`${count} codes a block, made beforehand`],
+      goals: [ratioGoal(0.5, ratios[0], 'bare, in memory'), waitsGoal(1, disk)],
+      notes: [`${count} codes a block, made beforehand`, `one exchange: ${walOf(disk)}`],
     };
   },
 };

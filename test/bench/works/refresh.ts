@@ -1,4 +1,5 @@
 /** Refreshing: each virtual client rotates its own token, one request after the other. */
+import { diskUseOf, waitsGoal, walOf } from '../disk.ts';
 import { closedLoop } from '../load.ts';
 import { refresh as refreshWith, tokensOf } from '../oauth.ts';
 import { inTurns } from '../rounds.ts';
@@ -20,6 +21,11 @@ export const refresh: Work = {
       },
       { rounds: options.rounds, told },
     );
+    told('what it has written');
+    let [token] = (await tokensOf(cypher, 1)).map(({ refresh_token }) => refresh_token);
+    const disk = await diskUseOf(cypher.databaseUrl, 200, async () => {
+      token = (await refreshWith(cypher, token ?? '')).refresh_token;
+    });
     const perCoreSecond = figures[0]?.perCoreSecond ?? Number.NaN;
     return {
       title: 'refresh, durable in PostgreSQL',
@@ -32,8 +38,9 @@ export const refresh: Work = {
           figure: `${whole(perCoreSecond)} (${whole(figures[0]?.perSecond ?? Number.NaN)} a second by the clock)`,
           met: perCoreSecond >= 1000,
         },
+        waitsGoal(1, disk),
       ],
-      notes: ['PostgreSQL runs with fsync and synchronous_commit on.'],
+      notes: ['PostgreSQL runs with fsync and synchronous_commit on.', `one refresh: ${walOf(disk)}`],
     };
   },
 };
