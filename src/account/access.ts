@@ -2,6 +2,7 @@
  * What has access to an account: its sign-on sessions, and the apps that may act for it. Read for the account page, and
  * ended from there. Whatever is ended is ended for one account: an id of another's ends nothing.
  */
+import type { Audit } from '../audit/audit.ts';
 import { sha256 } from '../lib/crypto.ts';
 import type { ListedGrant } from '../oidc/record_store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
@@ -13,6 +14,7 @@ export interface AccessDeps {
   grants: { grantsOf(accountId: string): Promise<ListedGrant[]> };
   refresh: { grantsOf(accountId: string): Promise<string[]> };
   revocations: Pick<Revocations, 'endAccount' | 'endClient' | 'endGrant'>;
+  audit: Pick<Audit, 'recordWithin'>;
   database: Database;
   /** The longest life of an access token. */
   accessTokenSeconds: number;
@@ -30,13 +32,14 @@ export interface Access {
   of(accountId: string): Promise<{ sessions: ListedSession[]; apps: AppAccess[] }>;
   /** False where the account has no such session. */
   endSession(accountId: string, uid: string): Promise<boolean>;
-  endEverything(accountId: string): Promise<void>;
+  /** `address`: of who asks for it, for the audit log. */
+  endEverything(accountId: string, address: string): Promise<void>;
   /** Ends all that the account has granted to the client. False where that was nothing. */
   removeApp(accountId: string, clientId: string): Promise<boolean>;
 }
 
 export function createAccess(deps: AccessDeps): Access {
-  const { sessions, grants, refresh, revocations, database, accessTokenSeconds, now } = deps;
+  const { sessions, grants, refresh, revocations, audit, database, accessTokenSeconds, now } = deps;
   return {
     async of(accountId) {
       const [live, granted, refreshable] = await Promise.all([
@@ -56,7 +59,12 @@ export function createAccess(deps: AccessDeps): Access {
         for (const grantId of ended ?? []) await revocations.endGrant(grantId, 'signed_out', query);
         return ended !== undefined;
       }),
-    endEverything: (accountId) => revocations.endAccount(accountId),
+    endEverything: (accountId, address) =>
+      database.transaction(async (query) => {
+        await revocations.endAccount(accountId, query);
+        const detail = { by: 'owner' };
+        await audit.recordWithin(query, { event: 'account.signed_out', accountId, address, detail });
+      }),
     removeApp: (accountId, clientId) => revocations.endClient(accountId, clientId),
   };
 }

@@ -98,7 +98,7 @@ export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRoute
     name: 'password/finish',
     work: withProof('password', async (ctx, who, proof) => {
       const { record } = await readBody(ctx, bodies.passwordFinish);
-      await changes.passwordFinish(who, proof, record);
+      await changes.passwordFinish(who, proof, record, ctx.ip);
       cookies.dropSession(ctx);
       ctx.body = { location: '/account/signed-out' };
     }),

@@ -3,6 +3,7 @@
  * change is one transaction that uses its proof up: of parallel ones with one proof, one is made.
  */
 import type { Accounts } from '../accounts/accounts.ts';
+import type { Audit } from '../audit/audit.ts';
 import type { SecondFactor } from '../interaction/second_factor.ts';
 import type { SignedIn } from '../oidc/signed_in.ts';
 import type { Opaque } from '../opaque/opaque.ts';
@@ -20,6 +21,7 @@ export interface ChangeDeps {
   totp: Pick<Totp, 'setup' | 'replace' | 'renewRecoveryCodes'>;
   proofs: Pick<Proofs, 'spend' | 'seconds'>;
   revocations: Pick<Revocations, 'endAccount'>;
+  audit: Pick<Audit, 'recordWithin'>;
   database: Database;
   ephemeral: Pick<Ephemeral, 'get' | 'put'>;
 }
@@ -28,9 +30,9 @@ export interface Changes {
   passwordInit(proof: Step, request: string): Promise<{ response: string }>;
   /**
    * Stores the new password's record and ends every session, grant and token of the account, that of this browser
-   * included: whoever had the old password is out, and the person signs in with the new one.
+   * included: whoever had the old password is out, and the person signs in with the new one. `address`: theirs, for the audit log.
    */
-  passwordFinish(who: SignedIn, proof: Step, record: string): Promise<void>;
+  passwordFinish(who: SignedIn, proof: Step, record: string, address: string): Promise<void>;
   /** The secret that this proof offers: the same at every look, kept nowhere before it is confirmed. */
   authenticatorSetup(who: SignedIn, proof: Step): TotpSetup;
   /** Confirms the new authenticator by its first code. Returns new recovery codes. Throws AppError 401 `invalid_code`. */
@@ -40,7 +42,7 @@ export interface Changes {
 }
 
 export function createChanges(deps: ChangeDeps): Changes {
-  const { accounts, opaque, secondFactor, totp, proofs, revocations, database, ephemeral } = deps;
+  const { accounts, opaque, secondFactor, totp, proofs, revocations, audit, database, ephemeral } = deps;
   const keyOf = (jti: string) => `new-password:${jti}`;
   const setup = ({ account }: SignedIn, { jti }: Step) => totp.setup(jti, account);
   return {
@@ -54,7 +56,7 @@ export function createChanges(deps: ChangeDeps): Changes {
       else if (bound !== keyId) throw proofRequired();
       return { response };
     },
-    async passwordFinish({ account }, proof, record) {
+    async passwordFinish({ account }, proof, record, address) {
       const opaqueRecord = opaque.registerFinish(record);
       const opaqueKeyId = (await ephemeral.get(keyOf(proof.jti))) ?? '';
       if (!opaque.hasVersion(opaqueKeyId)) throw proofRequired();
@@ -64,6 +66,8 @@ export function createChanges(deps: ChangeDeps): Changes {
         if (!(await accounts.replaceCredential(query, account.id, proof.credentialId, credential)))
           throw proofRequired();
         await revocations.endAccount(account.id, query);
+        const event = { accountId: account.id, address, detail: { by: 'owner' } };
+        await audit.recordWithin(query, { event: 'password.changed', ...event });
       });
     },
     authenticatorSetup: setup,

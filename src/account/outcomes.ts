@@ -1,5 +1,8 @@
-/** What was done on the account page, as the audit log has it. Pure. */
-import type { AuditEvent, AuditEventName } from '../audit/audit.ts';
+/**
+ * What was done on the account page, as the audit log has it. Pure. A changed password and a sign-out everywhere are told of in
+ * their own transactions (changes.ts, access.ts).
+ */
+import type { GatheredEvent } from '../audit/audit.ts';
 import type { ErrorCode } from '../lib/errors.ts';
 
 /** Everything that can be posted, by the path below /account. */
@@ -27,12 +30,10 @@ export interface AccountOutcome {
   detail?: Record<string, unknown> | undefined;
 }
 
-const events: Partial<Record<AccountAction, AuditEventName>> = {
+const events: Partial<Record<AccountAction, GatheredEvent['event']>> = {
   'sessions/end': 'session.ended',
-  'sessions/end-all': 'account.signed_out',
   'apps/remove': 'grant.removed',
   'proof/finish': 'proof.given',
-  'password/finish': 'password.changed',
   authenticator: 'totp.replaced',
   'recovery-codes': 'recovery_codes.replaced',
   requests: 'request.answered',
@@ -46,7 +47,7 @@ export function accountEventOf({
   address,
   clientId,
   detail,
-}: AccountOutcome): AuditEvent | undefined {
+}: AccountOutcome): GatheredEvent | undefined {
   const who = { accountId, address, clientId };
   const step = { detail: { step: `account/${action}` } };
   if (outcome === 'too_many_requests') return { event: 'login.blocked', ...who, ...step };

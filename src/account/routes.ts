@@ -54,7 +54,7 @@ export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
   action('/sessions/end-all', {
     name: 'sessions/end-all',
     async work(ctx, { account }) {
-      await access.endEverything(account.id);
+      await access.endEverything(account.id, ctx.ip);
       cookies.dropSession(ctx);
       seeOther(ctx, '/account/signed-out');
       return undefined;

@@ -24,7 +24,7 @@ export interface AccountControlDeps {
   accounts: Accounts;
   sessions: Pick<SessionStore, 'ofAccount' | 'endOfAccount'>;
   revocations: Pick<Revocations, 'endAccount' | 'endGrant'>;
-  audit: Audit;
+  audit: Pick<Audit, 'recordWithin'>;
   database: Database;
 }
 
@@ -48,8 +48,10 @@ export function createAccountControl({
     change: (query: Query, accountId: string) => Promise<unknown>,
   ): Promise<void> {
     const accountId = await idOf(username);
-    await database.transaction((query) => change(query, accountId));
-    audit.record({ event, accountId });
+    await database.transaction(async (query) => {
+      await change(query, accountId);
+      await audit.recordWithin(query, { event, accountId });
+    });
   }
 
   return {

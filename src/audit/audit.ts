@@ -1,17 +1,21 @@
 /**
- * The audit log: security events, append-only (a trigger refuses changes), for whoever has to find out what happened.
- * Events are gathered for a moment and written together, so that no request waits for them; what cannot be written is
- * kept, up to a bound, until PostgreSQL is back, and written once although its answer was lost. It decides nothing and
- * holds no secret.
+ * The audit log: security events, append-only (a trigger refuses changes), for whoever has to find out what happened. An
+ * end of somebody's access is written in the commit that ends it. Other events are gathered for a moment and written
+ * together, so that no request waits for them; what cannot be written is kept, up to a bound, until PostgreSQL is back, and
+ * written once although its answer was lost. It decides nothing and holds no secret.
  */
 import type { Log } from '../lib/log.ts';
-import type { Database } from '../storage/database.ts';
+import type { Database, Query } from '../storage/database.ts';
+import { jsonb } from '../storage/jsonb.ts';
+
+/** A person would want to know why they, or the apps of theirs, are signed out, although a process was killed just then. */
+type EndEventName = 'refresh.reused' | 'password.changed' | 'account.disabled' | 'account.signed_out';
 
 export type AuditEventName =
+  | EndEventName
   | 'account.invited'
   | 'account.created'
   | 'password.proved'
-  | 'password.changed'
   | 'login.completed'
   | 'login.failed'
   | 'login.blocked'
@@ -21,7 +25,6 @@ export type AuditEventName =
   | 'proof.given'
   | 'grant.removed'
   | 'consent.answered'
-  | 'refresh.reused'
   | 'token.revoked'
   | 'session.ended'
   | 'site.entered'
@@ -30,9 +33,7 @@ export type AuditEventName =
   | 'request.answered'
   | 'ping.delivered'
   | 'ping.given_up'
-  | 'account.disabled'
   | 'account.enabled'
-  | 'account.signed_out'
   | 'totp.reset'
   | 'client.added'
   | 'client.secret_rotated'
@@ -48,8 +49,13 @@ export interface AuditEvent {
   detail?: Record<string, unknown>;
 }
 
+/** What may be lost with the process that knows it. */
+export type GatheredEvent = AuditEvent & { event: Exclude<AuditEventName, EndEventName> };
+
 export interface Audit {
-  record(event: AuditEvent): void;
+  record(event: GatheredEvent): void;
+  /** Writes the event as part of the transaction whose `query` is given: both are kept or neither. */
+  recordWithin(query: Query, event: AuditEvent): Promise<void>;
   /** Writes what is still waiting; for a graceful stop. */
   flush(): Promise<void>;
 }
@@ -57,16 +63,9 @@ export interface Audit {
 const gatherMs = 100;
 const mostWaiting = 10_000;
 
-/** By the index of accounts and times. */
-const notYetWritten = `where not exists (select from audit_log l
-  where l.at = e.at and (l.account_id = e."accountId" or (l.account_id is null and e."accountId" is null))
-    and (l.event, l.client_id, l.address, l.detail) is not distinct from (e.event, e."clientId", e.address, e.detail))
-  order by e.at`;
-
 export function createAudit({ query }: Database, log: Log, now: () => number): Audit {
-  let waiting: (AuditEvent & { at: string })[] = [];
-  /** PostgreSQL may have written the last ones although its answer was lost. */
-  let inDoubt = false;
+  /** `id` from the first attempt at writing on: PostgreSQL may have made that attempt, or be at it, although it did not answer. */
+  let waiting: (GatheredEvent & { at: string; id?: string })[] = [];
   let timer: NodeJS.Timeout | undefined;
   let writing = Promise.resolve();
 
@@ -82,16 +81,20 @@ export function createAudit({ query }: Database, log: Log, now: () => number): A
     waiting = [];
     if (events.length === 0) return;
     try {
+      const fresh = events.filter(({ id }) => id === undefined);
+      const ids = await query<{ id: string }>(
+        "select nextval(pg_get_serial_sequence('audit_log', 'id')) as id from generate_series(1, $1)",
+        [fresh.length],
+      );
+      for (const [index, { id }] of ids.entries()) Object.assign(fresh[index] ?? {}, { id });
       await query(
-        `insert into audit_log (at, event, account_id, client_id, address, detail)
-         select at, event, "accountId", "clientId", address, detail from jsonb_to_recordset($1::jsonb)
-           as e(at timestamptz, event text, "accountId" text, "clientId" text, address text, detail jsonb)
-         ${inDoubt ? notYetWritten : ''}`,
+        `insert into audit_log (id, at, event, account_id, client_id, address, detail) overriding system value
+         select * from jsonb_to_recordset($1::jsonb) as e(
+           id bigint, at timestamptz, event text, "accountId" text, "clientId" text, address text, detail jsonb)
+         on conflict (id) do nothing`,
         [JSON.stringify(events)],
       );
-      inDoubt = false;
     } catch (cause) {
-      inDoubt = true;
       log.error({ cause, events: events.length }, 'audit events wait: they could not be written');
       waiting = [...events, ...waiting].slice(-mostWaiting);
       schedule(1000);
@@ -106,6 +109,12 @@ export function createAudit({ query }: Database, log: Log, now: () => number): A
     record(event) {
       waiting.push({ ...event, at: new Date(now()).toISOString() });
       schedule(gatherMs);
+    },
+    async recordWithin(within, { event, accountId, clientId, address, detail }) {
+      await within(
+        `insert into audit_log (at, event, account_id, client_id, address, detail) values ($1, $2, $3, $4, $5, $6)`,
+        [new Date(now()), event, accountId, clientId, address, detail && jsonb(detail)],
+      );
     },
     flush,
   };

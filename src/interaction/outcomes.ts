@@ -1,5 +1,5 @@
 /** What the outcome of a step is in the audit log. Pure. */
-import type { AuditEvent } from '../audit/audit.ts';
+import type { GatheredEvent } from '../audit/audit.ts';
 import type { StepOutcome } from './routes.ts';
 
 /** The event of an outcome; undefined where it is of no interest to security. */
@@ -12,7 +12,7 @@ export function auditEventOf({
   amr,
   invited,
   decision,
-}: StepOutcome): AuditEvent | undefined {
+}: StepOutcome): GatheredEvent | undefined {
   const who = { accountId, clientId, address };
   if (outcome === 'too_many_requests') return { event: 'login.blocked', ...who, detail: { step } };
   if (outcome === 'invalid_credentials' || outcome === 'invalid_code') {

@@ -19,10 +19,12 @@ export interface RefreshTokenDeps {
   refresh: RefreshStore;
   readAhead: Query;
   revocations: Revocations;
+  /** Ends the family of a token that was used by two, and tells the audit log of it. */
+  endReused(token: RefreshedToken & { familyId: string }): Promise<void>;
   /** Absolute life of a family. */
   familySeconds: number;
   /** Told what became of every presented token. */
-  onRefresh(outcome: 'rotated' | 'repeated' | 'reused', token: RefreshedToken): void;
+  onRefresh(outcome: 'rotated' | 'repeated' | 'reused'): void;
 }
 
 export interface RefreshedToken {
@@ -46,6 +48,8 @@ interface RefreshTokenModel extends InFamily, Payload {
   jti: string;
   iiat: number;
   consumed: boolean | undefined;
+  /** Used by two, for all we know. A token that is merely used may be its app's, which has not received the next one. */
+  reused: boolean | undefined;
   getValueAndPayload(): Promise<{ payload: Payload & { jti?: string } }>;
   emit(event: string): void;
   save(): Promise<string>;
@@ -83,7 +87,8 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     token.familyId = stored.familyId;
     // Only the token endpoint may treat a repetition as one; elsewhere a used token is just inactive.
     const repeatable = ProviderClass.ctx?.oidc?.route === 'token';
-    if (state === 'reuse' || (state === 'retry' && !repeatable)) token.consumed = true;
+    token.reused = state === 'reuse';
+    if (token.reused || (state === 'retry' && !repeatable)) token.consumed = true;
     return token;
   };
 
@@ -99,7 +104,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
       this.familyId = predecessor.familyId;
       const rotated = await refresh.rotate(predecessor.jti, stored, stored.exp * 1000);
       if (!rotated) kept = await successorOf(predecessor);
-      deps.onRefresh(rotated ? 'rotated' : 'repeated', this);
+      deps.onRefresh(rotated ? 'rotated' : 'repeated');
     } else {
       this.familyId = familyInQuestion() ?? randomId();
       const use = takeCodeUse();
@@ -147,8 +152,8 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
 
   async function endReused(token: RefreshTokenModel): Promise<void> {
     if (!token.familyId) return;
-    await revocations.endFamily(token.familyId, 'reuse');
-    deps.onRefresh('reused', token);
+    await deps.endReused({ familyId: token.familyId, clientId: token.clientId, accountId: token.accountId });
+    deps.onRefresh('reused');
   }
 
   Model.prototype.consume = async function () {
@@ -156,7 +161,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
   };
 
   Model.prototype.destroy = async function () {
-    if (this.consumed) await endReused(this);
+    if (this.reused) await endReused(this);
     else if (this.familyId) await revocations.endFamily(this.familyId, 'revoked');
     this.emit('destroyed');
   };

@@ -46,6 +46,7 @@ export interface OidcDeps extends ConfigurationDeps {
   /** Whether a device's code was asked about a moment ago. */
   pollsTooSoon(codeHash: string): Promise<boolean>;
   onRefresh: RefreshTokenDeps['onRefresh'];
+  endReused: RefreshTokenDeps['endReused'];
   /** Runs one statement that changes something. */
   write(statement: Statement): Promise<unknown>;
   /** Told of every refusal of an OAuth endpoint. */
@@ -112,6 +113,7 @@ export function createOidc(deps: OidcDeps): Oidc {
     revocations,
     familySeconds: lifeSeconds.refreshFamily,
     onRefresh: deps.onRefresh,
+    endReused: deps.endReused,
   });
   slowDownPolls(provider, deps.pollsTooSoon);
   const sessionCookie = createSessionCookie({
@@ -170,8 +172,8 @@ function tellEnds(provider: Provider, { onEnded }: Pick<OidcDeps, 'onEnded'>): v
       address: ip,
     }),
   );
-  const revoked = ({ accountId, clientId, consumed }: EndedOf & { consumed?: unknown }) => {
-    if (!consumed) onEnded('token.revoked', { accountId, clientId, address: Provider.ctx?.ip });
+  const revoked = ({ accountId, clientId, reused }: EndedOf & { reused?: unknown }) => {
+    if (!reused) onEnded('token.revoked', { accountId, clientId, address: Provider.ctx?.ip });
   };
   provider.on('access_token.destroyed', revoked);
   provider.on('refresh_token.destroyed', revoked);

@@ -27,7 +27,7 @@ export interface Revocations {
   /** Ends one access token. */
   endToken(jti: string): Promise<void>;
   /** Ends a refresh family and its access tokens. `family` may have no refresh token at all. */
-  endFamily(familyId: string, because: EndReason): Promise<void>;
+  endFamily(familyId: string, because: EndReason, query?: Query): Promise<void>;
   /** Ends all families of a grant and all its access tokens. */
   endGrant(grantId: string, because: EndReason, query?: Query): Promise<void>;
   /** Ends all grants, codes and families that an account has given to one client. False where there was nothing. */
@@ -88,10 +88,10 @@ export function createRevocations(database: Database, keptSeconds: number, now: 
         kept(),
       ]);
     },
-    async endFamily(familyId, because) {
+    async endFamily(familyId, because, query = database.query) {
       // A code may be presented again while its first use is still on its way to begin the family: then the family is
       // put there as ended, and cannot begin.
-      await database.query(
+      await query(
         `with ended as (
            insert into refresh_families as f
              (id, grant_id, client_id, account_id, offline, created_at, expires_at, ended_at, ended_because)

@@ -79,11 +79,13 @@ export async function wireProvider(
       metrics.ended.inc({ event });
       audit.record({ event, ...whose });
     },
-    onRefresh(outcome, { familyId, clientId, accountId }) {
-      metrics.refreshes.inc({ outcome });
-      if (outcome === 'reused')
-        audit.record({ event: 'refresh.reused', accountId, clientId, detail: { family: familyId } });
-    },
+    onRefresh: (outcome) => metrics.refreshes.inc({ outcome }),
+    endReused: ({ familyId, accountId, clientId }) =>
+      database.transaction(async (query) => {
+        await revocations.endFamily(familyId, 'reuse', query);
+        const detail = { family: familyId };
+        await audit.recordWithin(query, { event: 'refresh.reused', accountId, clientId, detail });
+      }),
     now,
   });
   const { provider, sessionCookie, middleware, sendLogout } = oidc;

@@ -18,6 +18,11 @@ export function checkKept(events: readonly Event[], facts: DatabaseFacts): Viola
     if ((facts.families.get(idOf(family))?.tokens ?? 0) < tokens.size)
       report('an acknowledged refresh token is lost', family, group.slice(-5));
   }
+  const ends = events.filter((event) => event.type === 'ended');
+  for (const [what, group] of groupBy(ends, ({ told }) => (told ? [told] : []))) {
+    if ((facts.told.get(what) ?? 0) < group.length)
+      report('an acknowledged end is not in the audit log', what, group);
+  }
   const uses = acknowledged.flatMap((call) => (call.uses ?? []).map((use) => ({ use, call })));
   for (const { use, call } of uses) {
     const [kind, name = '', step] = use.split(':');

@@ -49,8 +49,9 @@ function isUnbranched({ subjects = [] }: Call, { families }: DatabaseFacts): boo
   return family !== undefined && family.branches === 0 && family.leaves <= 1;
 }
 
-/** Repeated for so long, through one outage, that the leeway may have been over. */
-const isLate = (call: Call): boolean => call.at + call.ms - (call.honestSince ?? call.at) > surelyInLeewayMs;
+/** A refresh token presented for so long, through one outage, that the leeway may have been over. Nothing else has a leeway. */
+const isLate = ({ presents, at, ms, honestSince = at }: Call): boolean =>
+  presents !== undefined && at + ms - honestSince > surelyInLeewayMs;
 
 /** Refusals of those who are entitled to an answer, and whose session or family nobody has put in doubt. */
 function unjustlyRefused(events: readonly Event[]): Call[] {

@@ -22,6 +22,8 @@ export interface DatabaseFacts {
   families: Map<string, FamilyFact>;
   /** User names of accounts whose one beginning the audit log has more than once. */
   auditedTwice: string[];
+  /** How often the audit log has it, by `event account:NAME` and `event family:ID`. */
+  told: Map<string, number>;
 }
 
 export async function readFacts(postgres: Postgres): Promise<DatabaseFacts> {
@@ -40,7 +42,12 @@ export async function readFacts(postgres: Postgres): Promise<DatabaseFacts> {
     `select username as name from audit_log join accounts on accounts.id = account_id
      where event = 'account.created' group by username having count(*) > 1`,
   );
+  const told = await postgres.query<{ what: string; times: number }>(
+    `select event || ' ' || coalesce('family:' || (detail->>'family'), 'account:' || username) as what, count(*)::int as times
+     from audit_log join accounts on accounts.id = account_id group by what`,
+  );
   return {
+    told: new Map(told.map(({ what, times }) => [what, times])),
     auditedTwice: auditedTwice.map(({ name }) => name),
     accounts: new Map(accounts.map(({ name, ...fact }) => [name, fact])),
     families: new Map(families.map(({ id, ...fact }) => [id, fact])),

@@ -56,6 +56,8 @@ export interface Ended {
   at: number;
   subjects: string[];
   because: Because;
+  /** What the audit log must tell of it: the event and whom or what it is about. */
+  told?: string;
 }
 
 export type Target = 'postgres' | 'redis' | 'provider 0' | 'provider 1';

@@ -30,10 +30,25 @@ export const mutations: Record<string, Edit[]> = {
   ],
   reuse_unpunished: [
     {
-      file: 'oidc/paseto_refresh_tokens.ts',
-      find: "await revocations.endFamily(token.familyId, 'reuse');",
+      file: 'wiring/provider.ts',
+      find: "await revocations.endFamily(familyId, 'reuse', query);",
       replace: '',
     },
+  ],
+  /** What ends access is told of like everything else: gathered for a moment, which a process that is killed then takes along. */
+  audit: [
+    {
+      file: 'audit/audit.ts',
+      find: 'async recordWithin(within, { event, accountId, clientId, address, detail }) {',
+      replace: `recordWithin: async (_within, event) => audit.record(event),
+        async unused(within, { event, accountId, clientId, address, detail }) {`,
+    },
+    {
+      file: 'audit/audit.ts',
+      find: '  return {\n    record(event) {',
+      replace: '  const audit = {\n    record(event) {',
+    },
+    { file: 'audit/audit.ts', find: '    flush,\n  };\n', replace: '    flush,\n  };\n  return audit;\n' },
   ],
   leeway: [{ file: 'refresh/states.ts', find: 'now - (facts.usedAt ?? 0) < leewayMs', replace: 'false' }],
   /** Each instance goes by its own clock. */

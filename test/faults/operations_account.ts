@@ -48,7 +48,7 @@ export async function changePassword(actor: Actor): Promise<void> {
   );
   if (answers.some(success)) {
     person.password = next;
-    ended(actor, mine.all, 'password_changed');
+    ended(actor, mine.all, 'password_changed', `password.changed account:${person.name}`);
     return tryAll(actor, mine.families, copies);
   }
   // An answer that was lost: whoever is in doubt tries the new one, and then the old one.
@@ -97,7 +97,7 @@ export async function signOutEverywhere(actor: Actor): Promise<void> {
   doubt(actor, mine.all);
   const answer = await post(actor, jar, 'sessions/end-all', new URLSearchParams());
   if (answer.headers.location !== '/account/signed-out') return;
-  ended(actor, mine.all, 'signed_out_everywhere');
+  ended(actor, mine.all, 'signed_out_everywhere', `account.signed_out account:${person.name}`);
   await tryAll(actor, mine.families, copies);
 }
 
@@ -111,7 +111,7 @@ export async function disable(actor: Actor): Promise<void> {
   // A command that failed may have done it all the same, and one that is lost leaves an account nobody can use.
   const forget = () => actor.people.splice(actor.people.indexOf(person), 1);
   if (!(await actor.cypher('user', 'disable', person.name))) return void forget();
-  ended(actor, mine.all, 'disabled');
+  ended(actor, mine.all, 'disabled', `account.disabled account:${person.name}`);
   // Refused at the first step already, or cut short by a fault: it must be enabled in any case.
   const loggedIn = tryLogin(actor, person).catch(unlessInterrupted);
   await Promise.all([tryAll(actor, mine.families, copies), loggedIn]);

@@ -79,7 +79,7 @@ async function presentStolen(actor: Actor, family: Family, token: string): Promi
     refresh(actor, via, family, token, { op: 'reuse', mustFail: true }),
   );
   if (refused?.status !== 400) return;
-  ended(actor, [family], 'reuse');
+  ended(actor, [family], 'reuse', `refresh.reused ${family.subject}`);
   await tryEverything(actor, family);
   await sleep(1000);
   await tryEverything(actor, family);

@@ -72,11 +72,16 @@ export function doubt(actor: Actor, things: { subject: string; state: State }[])
   actor.history.add({ type: 'doubt', at: actor.now(), subjects: things.map(({ subject }) => subject) });
 }
 
-/** To be said when the end has been answered. */
-export function ended(actor: Actor, things: { subject: string; state: State }[], because: Because): void {
+/** To be said when the end has been answered. `told`: what the audit log must tell of it, as `event subject`. */
+export function ended(
+  actor: Actor,
+  things: { subject: string; state: State }[],
+  because: Because,
+  told?: string,
+): void {
   for (const thing of things) thing.state = 'ended';
   const subjects = things.map(({ subject }) => subject);
-  actor.history.add({ type: 'ended', at: actor.now(), subjects, because });
+  actor.history.add({ type: 'ended', at: actor.now(), subjects, because, ...(told ? { told } : {}) });
 }
 
 export const alive = <T extends { state: State }>(things: T[]): T[] =>

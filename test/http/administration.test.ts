@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createAccounts } from '../../src/accounts/accounts.ts';
 import { type AccountControl, createAccountControl } from '../../src/accounts/control.ts';
+import type { Audit } from '../../src/audit/audit.ts';
 import { lifeSeconds } from '../../src/oidc/life.ts';
 import { createRevocations } from '../../src/revocation/revocations.ts';
 import { createSessionStore } from '../../src/sessions/store.ts';
@@ -14,8 +15,13 @@ let server: TestServer;
 let control: AccountControl;
 beforeAll(async () => {
   server = await startServer({ clients: Object.values(apps) });
+  control = controlWith(server.audit);
+});
+afterAll(() => server.close());
+
+function controlWith(audit: Pick<Audit, 'recordWithin'>): AccountControl {
   const { database, clock } = server;
-  control = createAccountControl({
+  return createAccountControl({
     accounts: createAccounts(database, clock.now),
     sessions: createSessionStore({
       database,
@@ -24,11 +30,10 @@ beforeAll(async () => {
       now: clock.now,
     }),
     revocations: createRevocations(database, lifeSeconds.revocation, clock.now),
-    audit: { record: () => {}, flush: async () => {} },
+    audit,
     database,
   });
-});
-afterAll(() => server.close());
+}
 
 const { web, intranet, api } = apps;
 const offline = { scope: 'openid offline_access', prompt: 'consent' };
@@ -63,6 +68,23 @@ test('signed out by an administrator: every session and token ends, the account 
   expect(await isActive(tokens.access_token)).toBe(false);
   expect((await refresh(tokens.refresh_token)).body.error).toBe('invalid_grant');
   await expect(person.codeFor(intranet)).resolves.toMatch(/.+/);
+});
+
+test('an end and its event in the audit log are one commit: both are there after the answer, or neither', async () => {
+  const person = createPerson(server, 'told-of');
+  const { access_token } = await person.tokensFor(web, offline);
+  const lost = controlWith({ recordWithin: () => Promise.reject(new Error('not written')) });
+  await expect(lost.disable('told-of')).rejects.toThrow('not written');
+  expect(await isActive(access_token)).toBe(true);
+
+  await control.signOut('told-of');
+  await control.disable('told-of');
+  // What was gathered is not written here: a process that ends now takes it along.
+  const events = await server.database.query(
+    `select event from audit_log join accounts on accounts.id = account_id
+     where username = 'told-of' and event in ('account.signed_out', 'account.disabled') order by audit_log.id`,
+  );
+  expect(events).toEqual([{ event: 'account.signed_out' }, { event: 'account.disabled' }]);
 });
 
 test('a lost authenticator: after the reset the password leads to a new set-up, and the old codes are worth nothing', async () => {

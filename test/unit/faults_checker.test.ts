@@ -7,6 +7,7 @@ import type { Call, Event } from '../faults/history.ts';
 const facts: DatabaseFacts = {
   accounts: new Map([['ada', { confirmed: true, lastStep: 100, recoveryCodesUsed: 1 }]]),
   auditedTwice: [],
+  told: new Map([['refresh.reused family:f', 1]]),
   families: new Map([['f', { tokens: 3, leaves: 1, branches: 0 }]]),
 };
 
@@ -37,7 +38,7 @@ const sound: Event[] = [
   call({ at: 2100, op: 'discovery' }),
   { type: 'doubt', at: 6000, subjects: ['family:f'] },
   call({ at: 6000, op: 'reuse', presents: 't1', mustFail: true, ...refused }),
-  { type: 'ended', at: 6010, subjects: ['family:f'], because: 'reuse' },
+  { type: 'ended', at: 6010, subjects: ['family:f'], because: 'reuse', told: 'refresh.reused family:f' },
   call({ at: 6500, op: 'introspect', subjects: ['family:f'] }),
   call({ at: 7500, presents: 't2', subjects: ['family:f'], honestSince: 7500, ...refused }),
 ];
@@ -58,6 +59,11 @@ const broken: [point: number, rule: RegExp, events: Event[]][] = [
     1,
     /honest refresh was refused/,
     [call({ at: 1500, subjects: ['family:g'], honestSince: 1500, ...refused })],
+  ],
+  [
+    1,
+    /honest silent login was refused/,
+    [call({ at: 13_000, op: 'silent login', subjects: ['session:s'], honestSince: 2000, ...refused })],
   ],
   [
     1,
@@ -87,6 +93,11 @@ const broken: [point: number, rule: RegExp, events: Event[]][] = [
     3,
     /refresh token is lost/,
     [3, 4].map((n) => call({ presents: `t${n - 1}`, yields: `t${n}`, subjects: ['family:f'] })),
+  ],
+  [
+    3,
+    /end is not in the audit log/,
+    [{ type: 'ended', at: 8000, subjects: [], because: 'disabled', told: 'account.disabled account:ada' }],
   ],
   [3, /TOTP step is forgotten/, [call({ uses: ['totp:ada:101'] })]],
   [3, /recovery code is forgotten/, [call({ uses: ['recovery:ada:r2'] })]],
@@ -120,6 +131,16 @@ test.each(['leaves', 'branches'])('point 1: a family with two %s in the database
 test('point 1: what happened once is in the audit log once', () => {
   const violations = check(sound, { ...facts, auditedTwice: ['ada'] });
   expect(violations).toEqual([expect.objectContaining({ point: 1, subject: 'account:ada' })]);
+});
+
+test('a refresh token that is presented again after the leeway, through an outage, is excused with its family', () => {
+  const late = { subjects: ['family:g'], honestSince: 2000, ...refused };
+  const refusals = [
+    call({ at: 13_000, presents: 't7', ...late }),
+    call({ at: 14_000, op: 'introspect', ...late }),
+  ];
+  expect(check([...sound, ...refusals], facts)).toEqual([]);
+  expect(check([...sound, ...refusals.slice(1)], facts)).toHaveLength(1);
 });
 
 test('what met a provider that was itself away is excused', () => {
