@@ -2,7 +2,15 @@
 import { sha256 } from '../../src/lib/crypto.ts';
 import { apps } from '../support/apps.ts';
 import { type About, type Answer, fingerprint } from './caller.ts';
-import { type Actor, type App, type Family, Interrupted, persist, type Session } from './world.ts';
+import {
+  type AccessToken,
+  type Actor,
+  type App,
+  type Family,
+  Interrupted,
+  persist,
+  type Session,
+} from './world.ts';
 
 /** A first-party app without a consent page, whose refresh families end with the session. */
 export const { intranet } = apps;
@@ -18,6 +26,26 @@ export const tv = {
   redirect_uris: [],
   response_types: [],
   grant_types: [deviceGrant, 'refresh_token'],
+  first_party: true,
+};
+
+/** An API that checks tokens without us, and an app of the house that is given such tokens and no refresh tokens. */
+export const reportsApi = {
+  audience: 'https://reports.example/api',
+  scopes: ['reports.read'],
+  token_format: 'v4.public',
+  // Longer than what is left of a run when it comes to use one.
+  token_seconds: 900,
+  client_id: apps.api.client_id,
+};
+export const reports = {
+  client_id: 'reports',
+  client_name: 'Reports',
+  client_secret: 'a-secret-of-the-reports-0123456789abcdef',
+  redirect_uri: 'https://reports.example/callback',
+  redirect_uris: ['https://reports.example/callback'],
+  response_types: ['code'],
+  grant_types: ['authorization_code'],
   first_party: true,
 };
 
@@ -40,16 +68,10 @@ export function redeem(
   about: Partial<About> = {},
 ): Promise<Answer> {
   const subject = familySubject(grant.code);
+  const begins = app === reports ? {} : { subjects: [subject], creates: subject, yields: refreshTokenIn };
   return actor.call(
     via,
-    {
-      op: 'redeem',
-      uses: [`code:${fingerprint(grant.code)}`],
-      subjects: [subject],
-      creates: subject,
-      yields: refreshTokenIn,
-      ...about,
-    },
+    { op: 'redeem', uses: [`code:${fingerprint(grant.code)}`], ...begins, ...about },
     {
       path: '/token',
       headers: basic(app),
@@ -151,6 +173,18 @@ export function introspect(actor: Actor, via: number, accessToken: string, about
     },
   );
 }
+
+/** Asks for a token of a session that lives, as somebody who is entitled to the answer. */
+export function introspectHonestly(actor: Actor, { subject, session, accessToken }: AccessToken) {
+  const subjects = [subject, session.subject];
+  return persist(actor, { op: 'introspect', subjects }, (via, honestSince) =>
+    introspect(actor, via, accessToken, { subjects, honestSince }),
+  );
+}
+
+/** Whether a token that has ended is good at either process. */
+export const tryAccessToken = (actor: Actor, { subject, accessToken }: AccessToken) =>
+  Promise.all([0, 1].map((via) => introspect(actor, via, accessToken, { subjects: [subject] })));
 
 /** Revokes a token; repeats until it is answered. */
 export function revoke(actor: Actor, app: App, token: string): Promise<Answer | undefined> {

@@ -3,7 +3,7 @@
  * everything that was ended is tried once more through both processes. What comes of it is for the checker.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { intranet, keepTokens, refreshHonestly } from './apps.ts';
+import { intranet, keepTokens, refreshHonestly, tryAccessToken } from './apps.ts';
 import { step } from './browser.ts';
 import { silently } from './operations_arrive.ts';
 import { tryEverything, useAccessToken } from './operations_refresh.ts';
@@ -20,6 +20,7 @@ async function auditOf(actor: Actor): Promise<void> {
     const honest = session.state === 'alive' ? { honestSince: actor.now() } : {};
     if (session.state !== 'doubt') await silently(actor, actor.number % 2, session, honest);
   }
+  for (const token of actor.accessTokens) if (token.state === 'ended') await tryAccessToken(actor, token);
   for (const family of actor.families) {
     if (family.state === 'ended') await tryEverything(actor, family);
     if (family.state !== 'alive') continue;

@@ -7,7 +7,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { apps } from '../support/apps.ts';
-import { tv } from './apps.ts';
+import { reports, reportsApi, tv } from './apps.ts';
 import { createHistory, type History } from './history.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
 import { freePort, start } from './processes.ts';
@@ -39,8 +39,10 @@ export async function deploy(broken: string | undefined): Promise<Deployment> {
   const [postgres, redis] = await Promise.all([startPostgres(postgresDirectory), startRedisPair(directory)]);
 
   const clientsFile = join(directory, 'clients.json');
-  const entries = [web, intranet, api, tv].map(({ redirect_uri: _, ...client }) => client);
+  const entries = [web, intranet, api, tv, reports].map(({ redirect_uri: _, ...client }) => client);
   await writeFile(clientsFile, JSON.stringify(entries));
+  const resourcesFile = join(directory, 'resources.json');
+  await writeFile(resourcesFile, JSON.stringify([reportsApi]));
   const ports = [await freePort(), await freePort()];
   const issuer = `http://localhost:${ports[0]}`;
   const env = {
@@ -48,6 +50,7 @@ export async function deploy(broken: string | undefined): Promise<Deployment> {
     DATABASE_URL: postgres.url,
     REDIS_URL: redis.url,
     CLIENTS_FILE: clientsFile,
+    RESOURCES_FILE: resourcesFile,
     KEY_ENCRYPTION_KEY: randomBytes(32).toString('base64url'),
     // The whole load comes from one address, and attacks on an account are part of it.
     LIMIT_ADDRESS_PER_MINUTE: '1000000',

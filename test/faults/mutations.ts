@@ -104,6 +104,14 @@ export const mutations: Record<string, Edit[]> = {
       replace: '',
     },
   ],
+  /** A token that names no session does not ask its grant for it. */
+  grant_session: [
+    {
+      file: 'oidc/paseto_access_tokens.ts',
+      find: 'session: with_session ? found.sessionUid : undefined,',
+      replace: 'session: undefined,',
+    },
+  ],
   /** Who is disabled stays signed in, and signs in. */
   disablement: [
     {

@@ -1,7 +1,7 @@
 /** Operations on an account: its password is changed, by one proof that is handed in several times; all is signed out; an operator disables it. */
 import { IdentityMemHardFn } from '@cloudflare/opaque-ts';
 import { startLogin, startRegistration } from '../../src/browser/opaque_client.ts';
-import { intranet } from './apps.ts';
+import { intranet, tryAccessToken } from './apps.ts';
 import { must, step, visit } from './browser.ts';
 import { type Answer, fingerprint } from './caller.ts';
 import { silently } from './operations_arrive.ts';
@@ -21,11 +21,15 @@ import {
 const post = (actor: Actor, jar: Jar, action: string, body: object, about: object = {}, via?: number) =>
   visit(actor, jar, { op: `account/${action}`, ...about }, { path: `/account/${action}`, body }, via);
 
-/** All that a person's account gives: apps that outlive their session, too. */
+type AllOf = ReturnType<typeof allOf>;
+
+/** All that a person's account gives: apps that outlive their session, too; and a thief's copies of the browsers' cookies. */
 function allOf(actor: Actor, person: Person) {
   const sessions = alive(actor.sessions).filter((session) => session.person === person);
   const families = alive(actor.families).filter(({ session }) => session.person === person);
-  return { sessions, families, all: [...sessions, ...families] };
+  const tokens = alive(actor.accessTokens).filter(({ session }) => session.person === person);
+  const copies = sessions.map((each): Session => ({ ...each, jar: new Map(each.jar) }));
+  return { families, tokens, copies, all: [...sessions, ...families, ...tokens] };
 }
 
 export async function changePassword(actor: Actor): Promise<void> {
@@ -39,7 +43,6 @@ export async function changePassword(actor: Actor): Promise<void> {
 
   const mine = allOf(actor, person);
   await Promise.all(mine.families.flatMap(({ unread }) => unread.splice(0)));
-  const copies = mine.sessions.map((each): Session => ({ ...each, jar: new Map(each.jar) }));
   doubt(actor, mine.all);
   const uses = [`proof:${fingerprint(jar.get('cypher_proof')?.value ?? '')}`];
   const success = ({ status }: Answer) => status === 200;
@@ -49,7 +52,7 @@ export async function changePassword(actor: Actor): Promise<void> {
   if (answers.some(success)) {
     person.password = next;
     ended(actor, mine.all, 'password_changed', `password.changed account:${person.name}`);
-    return tryAll(actor, mine.families, copies);
+    return tryAll(actor, mine);
   }
   // An answer that was lost: whoever is in doubt tries the new one, and then the old one.
   if (!(await settle(actor, person, next))) actor.people.splice(actor.people.indexOf(person), 1);
@@ -93,12 +96,11 @@ export async function signOutEverywhere(actor: Actor): Promise<void> {
   const { person, jar } = actor.random.pick(alive(actor.sessions));
   const mine = allOf(actor, person);
   await Promise.all(mine.families.flatMap(({ unread }) => unread.splice(0)));
-  const copies = mine.sessions.map((each): Session => ({ ...each, jar: new Map(each.jar) }));
   doubt(actor, mine.all);
   const answer = await post(actor, jar, 'sessions/end-all', new URLSearchParams());
   if (answer.headers.location !== '/account/signed-out') return;
   ended(actor, mine.all, 'signed_out_everywhere', `account.signed_out account:${person.name}`);
-  await tryAll(actor, mine.families, copies);
+  await tryAll(actor, mine);
 }
 
 /** By an operator's command: everything ends, and no login gets past the password until the account is enabled. */
@@ -106,7 +108,6 @@ export async function disable(actor: Actor): Promise<void> {
   const person = actor.random.pick(actor.people);
   const mine = allOf(actor, person);
   await Promise.all(mine.families.flatMap(({ unread }) => unread.splice(0)));
-  const copies = mine.sessions.map((each): Session => ({ ...each, jar: new Map(each.jar) }));
   doubt(actor, mine.all);
   // A command that failed may have done it all the same, and one that is lost leaves an account nobody can use.
   const forget = () => actor.people.splice(actor.people.indexOf(person), 1);
@@ -114,7 +115,7 @@ export async function disable(actor: Actor): Promise<void> {
   ended(actor, mine.all, 'disabled', `account.disabled account:${person.name}`);
   // Refused at the first step already, or cut short by a fault: it must be enabled in any case.
   const loggedIn = tryLogin(actor, person).catch(unlessInterrupted);
-  await Promise.all([tryAll(actor, mine.families, copies), loggedIn]);
+  await Promise.all([tryAll(actor, mine), loggedIn]);
   for (let attempt = 0; attempt < 3; attempt++) if (await actor.cypher('user', 'enable', person.name)) return;
   forget();
 }
@@ -131,10 +132,11 @@ async function tryLogin(actor: Actor, person: Person): Promise<void> {
   await step(actor, jar, uid, 'login/finish', { ke3 }, { op: 'login of disabled', mustFail: true });
 }
 
-async function tryAll(actor: Actor, families: Actor['families'], sessions: Session[]): Promise<void> {
+async function tryAll(actor: Actor, { families, tokens, copies }: Omit<AllOf, 'all'>): Promise<void> {
   await Promise.all([
     ...families.map((family) => tryEverything(actor, family)),
-    ...sessions.flatMap((session) =>
+    ...tokens.map((token) => tryAccessToken(actor, token)),
+    ...copies.flatMap((session) =>
       [0, 1].map((via) => silently(actor, via, { ...session, jar: new Map(session.jar) }, {})),
     ),
   ]);

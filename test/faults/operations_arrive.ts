@@ -1,8 +1,21 @@
 /** Operations by which people arrive: sign-up, login, another app by the session they have. */
-import { basic, familyOf, intranet, poll, redeem, tv, web } from './apps.ts';
+import {
+  basic,
+  familyOf,
+  intranet,
+  introspectHonestly,
+  poll,
+  redeem,
+  reports,
+  reportsApi,
+  tokenSubject,
+  tv,
+  web,
+} from './apps.ts';
 import { authorize, follow, interactionOf, must, step, visit } from './browser.ts';
 import { beginLogin, factorUse, ke2Use, ke3Of, nextCode, register } from './sign_in.ts';
 import {
+  type AccessToken,
   type Actor,
   type App,
   alive,
@@ -70,12 +83,18 @@ export async function anotherApp(actor: Actor): Promise<void> {
 }
 
 /** Asks for a code without any page (`prompt=none`). */
-export function silently(actor: Actor, via: number, session: Session, about: object) {
+export function silently(
+  actor: Actor,
+  via: number,
+  session: Session,
+  about: object,
+  { app, params }: { app: App; params: Record<string, string> } = { app: intranet, params: {} },
+) {
   return authorize(
     actor,
     session.jar,
-    intranet,
-    { prompt: 'none' },
+    app,
+    { prompt: 'none', ...params },
     {
       op: 'silent login',
       subjects: [session.subject],
@@ -84,6 +103,34 @@ export function silently(actor: Actor, via: number, session: Session, about: obj
     },
     via,
   );
+}
+
+/** Two tabs of a page ask at once for access tokens, and get no more: each must be good, and end with the session they share. */
+export async function openTwoTabs(actor: Actor): Promise<void> {
+  const session = actor.random.pick(alive(actor.sessions));
+  const opened = await Promise.all([0, 1].map((via) => tokenForReports(actor, via, session)));
+  const tokens = opened.filter((token) => token !== undefined);
+  actor.accessTokens.push(...tokens);
+  await Promise.all(tokens.map((token) => introspectHonestly(actor, token)));
+}
+
+async function tokenForReports(
+  actor: Actor,
+  via: number,
+  session: Session,
+): Promise<AccessToken | undefined> {
+  const params = { scope: `openid ${reportsApi.scopes.join(' ')}`, resource: reportsApi.audience };
+  const asked = await silently(actor, via, session, {}, { app: reports, params });
+  const code = asked.location?.searchParams.get('code');
+  if (!asked.location || !code) return undefined;
+  const { json } = await redeem(actor, via, reports, { code, codeVerifier: asked.codeVerifier });
+  if (typeof json.access_token !== 'string') return undefined;
+  return {
+    subject: tokenSubject(json.access_token),
+    session,
+    accessToken: json.access_token,
+    state: 'alive',
+  };
 }
 
 async function offlineApp(actor: Actor, session: Session): Promise<void> {

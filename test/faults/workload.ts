@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createCaller } from './caller.ts';
 import type { Deployment } from './deployment.ts';
 import { changePassword, disable, signOutEverywhere } from './operations_account.ts';
-import { anotherApp, connectDevice, signIn, signUp } from './operations_arrive.ts';
+import { anotherApp, connectDevice, openTwoTabs, signIn, signUp } from './operations_arrive.ts';
 import { revokeFamily, signOut, tryEnded } from './operations_end.ts';
 import { replayCode, replayFactor, replayLogin } from './operations_once.ts';
 import { loseAnswer, rotate, rotateInTabs, stealCurrentToken, stealOldToken } from './operations_refresh.ts';
@@ -24,6 +24,7 @@ const operations: Record<string, Operation> = {
   signUp: { weight: 2, needs: 'nothing', run: signUp },
   signIn: { weight: 5, needs: 'person', run: signIn },
   anotherApp: { weight: 10, needs: 'session', run: anotherApp },
+  openTwoTabs: { weight: 5, needs: 'session', run: openTwoTabs },
   rotate: { weight: 30, needs: 'family', run: rotate },
   rotateInTabs: { weight: 15, needs: 'family', run: rotateInTabs },
   loseAnswer: { weight: 10, needs: 'family', run: loseAnswer },
@@ -71,7 +72,14 @@ export function createWorkload(
   const counts: Workload['counts'] = new Map();
   const actors = Array.from({ length: clients }, (_, number): Actor => {
     const own = { number, random: random.fork(number + 1), history, issuer, cypher };
-    return { ...createCaller(ports, history, number), ...own, people: [], sessions: [], families: [] };
+    return {
+      ...createCaller(ports, history, number),
+      ...own,
+      people: [],
+      sessions: [],
+      families: [],
+      accessTokens: [],
+    };
   });
 
   async function perform(actor: Actor, operation: Perform): Promise<void> {

@@ -48,6 +48,14 @@ export interface Family {
   unread: Promise<unknown>[];
 }
 
+/** What an app without refresh tokens got for a code: it lives as long as its session, or less. */
+export interface AccessToken {
+  subject: string;
+  session: Session;
+  accessToken: string;
+  state: State;
+}
+
 /** One virtual client: a person's browsers and apps, one operation after another. */
 export interface Actor extends Caller {
   number: number;
@@ -59,6 +67,7 @@ export interface Actor extends Caller {
   people: Person[];
   sessions: Session[];
   families: Family[];
+  accessTokens: AccessToken[];
 }
 
 /** An operation cannot go on: a step was refused or not answered. What that means is for the checker. */
