@@ -1,6 +1,7 @@
 /**
  * oidc-provider's models and where each of them lives: sessions, refresh families and records in PostgreSQL, what is
- * short-lived in the cache, access tokens nowhere. Whatever may be used once throws for all but one of its users.
+ * short-lived in the cache, access tokens nowhere. Whatever may be used once throws for all but one of its users; a poll that
+ * comes again is still of the same one.
  */
 
 import type { Adapter, AdapterPayload } from 'oidc-provider';
@@ -16,7 +17,7 @@ import { gather, isAuthorization, takeGathered } from './authorization_writes.ts
 import { useWithFamily } from './code_use.ts';
 import { familyInQuestion } from './family.ts';
 import { takeKept } from './read_ahead.ts';
-import { isReference, type RecordPayload, type RecordStore } from './record_store.ts';
+import { isReference, polledModels, type RecordPayload, type RecordStore } from './record_store.ts';
 import { type Registrations, registrationAdapter } from './registration.ts';
 
 export interface Stores {
@@ -52,7 +53,7 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
     case 'AuthorizationCode':
       return authorizationAdapter(model, stores);
     default:
-      return recordAdapter(model, stores.records);
+      return recordAdapter(model, stores);
   }
 }
 
@@ -128,9 +129,10 @@ function withoutSessionId(payload: AdapterPayload): AdapterPayload {
 }
 
 /** What an authorization makes is written with its session, and read with its code. */
-function authorizationAdapter(model: string, { records, readAhead }: Stores): Partial<Adapter> {
+function authorizationAdapter(model: string, stores: Stores): Partial<Adapter> {
+  const { records, readAhead } = stores;
   return {
-    ...recordAdapter(model, records),
+    ...recordAdapter(model, stores),
     async find(id) {
       const found =
         model === 'Grant'
@@ -145,11 +147,18 @@ function authorizationAdapter(model: string, { records, readAhead }: Stores): Pa
   };
 }
 
-function recordAdapter(model: string, records: RecordStore): Partial<Adapter> {
+function recordAdapter(
+  model: string,
+  { records, revocations }: Pick<Stores, 'records' | 'revocations'>,
+): Partial<Adapter> {
+  async function familyRevoked(): Promise<boolean> {
+    const family = familyInQuestion();
+    return family !== undefined && revocations.anyRevoked([`family:${family}`]);
+  }
   return {
     async upsert(id, payload, expiresIn = 0) {
       const unless = answers(payload);
-      const seconds = expiresIn + (polled.has(model) ? expiredKeptSeconds : 0);
+      const seconds = expiresIn + (polledModels.has(model) ? expiredKeptSeconds : 0);
       if (await records.save(model, id, withoutPingToken(payload) as RecordPayload, seconds, unless)) return;
       throw new AppError('wrong_step', 'This code was used before. Ask your device for a new one.');
     },
@@ -160,8 +169,11 @@ function recordAdapter(model: string, records: RecordStore): Partial<Adapter> {
     findByUserCode: async (code) => (await records.byUserCode(model, code)) as AdapterPayload | undefined,
     // The library reads `consumed` and only later calls this: of parallel users all but one must fail here.
     async consume(id) {
-      if (useWithFamily(model, records.using(model, id))) return;
-      if (!(await records.consume(model, id))) throw new errors.InvalidGrant('it was used before');
+      const use = records.using(model, id);
+      if (useWithFamily(model, use) || (await records.consume(model, id))) return;
+      // A poll without a refresh token in its answer, or for what was denied, is answered again where that was lost.
+      const again = polledModels.has(model) && (await use.whyNot()) === 'repetition';
+      if (!again || (await familyRevoked())) throw new errors.InvalidGrant('it was used before');
     },
     destroy: (id) => records.remove(model, id),
     // Where one family ends, the grant's other codes live on; and a used one must be known when it is presented again.
@@ -171,8 +183,7 @@ function recordAdapter(model: string, records: RecordStore): Partial<Adapter> {
   };
 }
 
-/** Whoever polls with an expired one is to hear that it has expired, and not that it never was. */
-const polled = new Set(['DeviceCode', 'BackchannelAuthenticationRequest']);
+/** Whoever polls with an expired code is to hear that it has expired, and not that it never was. */
 const expiredKeptSeconds = 300;
 
 /** What a client wants to be told with is kept sealed, with what it is to be told (deliveries/). */

@@ -35,6 +35,13 @@ export function familyInQuestion(): string | undefined {
   );
 }
 
+/** The device code or CIBA request that is polled for in this request. */
+export function polledCode(): string | undefined {
+  const ctx = Provider.ctx;
+  const { DeviceCode, BackchannelAuthenticationRequest } = (ctx?.oidc?.entities ?? {}) as Entities;
+  return (DeviceCode ?? BackchannelAuthenticationRequest)?.jti;
+}
+
 /** True where the request is about a refresh token, whose own `destroy` ends the family. */
 export function refreshTokenInQuestion(): boolean {
   return (Provider.ctx?.oidc.entities as Entities | undefined)?.RefreshToken !== undefined;

@@ -12,7 +12,8 @@ import type { Revocations } from '../revocation/revocations.ts';
 import type { Query } from '../storage/database.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { takeCodeUse } from './code_use.ts';
-import { familyInQuestion, type InFamily } from './family.ts';
+import { familyInQuestion, type InFamily, polledCode } from './family.ts';
+import type { Use } from './record_store.ts';
 
 export interface RefreshTokenDeps {
   tokens: Pick<Tokens, 'seal' | 'open'>;
@@ -42,6 +43,9 @@ interface Payload {
   sid?: string;
   sessionUid?: string;
   expiresWithSession?: boolean;
+  /** The thumbprints of the key and of the certificate that it is bound to. */
+  jkt?: string;
+  'x5t#S256'?: string;
 }
 
 interface RefreshTokenModel extends InFamily, Payload {
@@ -70,6 +74,10 @@ interface RefreshTokenClass {
  */
 const repetitions = () => ({ anyTime: ProviderClass.ctx?.oidc?.client?.fapi !== undefined });
 
+/** Another key, or another certificate, is in another hand. */
+const isBoundAlike = (one: Payload, other: Payload): boolean =>
+  one.jkt === other.jkt && one['x5t#S256'] === other['x5t#S256'];
+
 /** Replaces `find`, `save`, `consume`, `destroy` and `revokeByGrantId` of this provider instance's RefreshToken. */
 export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDeps): void {
   const { tokens, refresh, revocations, familySeconds } = deps;
@@ -96,7 +104,9 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     const predecessor = ProviderClass.ctx?.oidc?.entities.RotatedRefreshToken as
       | RefreshTokenModel
       | undefined;
-    this.jti = predecessor ? refresh.successorOf(predecessor.jti) : randomId(32);
+    const polled = polledCode();
+    const first = polled === undefined ? randomId(32) : refresh.firstOf(polled);
+    this.jti = predecessor ? refresh.successorOf(predecessor.jti) : first;
     const { payload } = await this.getValueAndPayload();
     const { jti: _, ...stored } = payload;
     let kept: Payload = stored;
@@ -123,8 +133,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
         stored.exp * 1000,
         use?.statement,
       );
-      if (!begun && (await use?.isReplay())) await revocations.endFamily(this.familyId, 'revoked');
-      if (!begun) throw new errors.InvalidGrant('the code was presented twice, or its session has ended');
+      if (!begun) kept = await firstOf(this, stored, use);
     }
     this.emit('saved');
     // Made of what is stored and nothing else, so that a repeated request receives the very same text.
@@ -148,6 +157,25 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     if (stored?.state === 'retry' && successor) return successor.payload as unknown as Payload;
     if (stored?.state === 'reuse') await endReused(predecessor);
     throw new errors.InvalidGrant('refresh token already used');
+  }
+
+  /**
+   * What a code that is presented again receives. A poll whose answer was lost: that answer's refresh token, while nobody has
+   * used it. Whoever has used it was answered, so that one who still polls is somebody else.
+   */
+  async function firstOf(token: RefreshTokenModel, asked: Payload, use: Use | undefined): Promise<Payload> {
+    const whyNot = await use?.whyNot();
+    const repeated = whyNot === 'repetition' && polledCode() !== undefined;
+    const first = repeated ? await refresh.read(token.jti) : undefined;
+    const payload = first?.payload as unknown as Payload | undefined;
+    if (first?.state === 'live' && payload && isBoundAlike(payload, asked)) {
+      deps.onRefresh('repeated');
+      return payload;
+    }
+    const used = first?.state === 'retry' || first?.state === 'reuse';
+    if (token.familyId && (whyNot === 'replay' || used))
+      await revocations.endFamily(token.familyId, 'revoked');
+    throw new errors.InvalidGrant('the code was presented twice, or its session has ended');
   }
 
   async function endReused(token: RefreshTokenModel): Promise<void> {

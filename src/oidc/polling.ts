@@ -31,7 +31,7 @@ export function slowDownPolls(provider: Provider, tooSoon: (codeHash: string) =>
       const code = await find(value, options);
       const oidc = ProviderClass.ctx?.oidc;
       if (!code || oidc?.route !== 'token' || code.clientId !== oidc.client?.clientId) return code;
-      // One that is answered goes on at once: of parallel polls the store lets one through.
+      // One that is answered goes on at once: of parallel polls one begins the family, and all receive its refresh token.
       const waits = !code.grantId && !code.error && !code.isExpired;
       if (waits && (await tooSoon(sha256(value)))) throw new errors.SlowDown();
       return code;

@@ -30,9 +30,12 @@ export interface ListedGrant {
 export interface Use {
   /** Uses it up; returns a row where nobody else has. */
   statement: Statement;
-  /** Whether it was used up by a presentation that is not of the same instant as this one: somebody else has it too. */
-  isReplay(): Promise<boolean>;
+  /** What this presentation is, where the statement returned no row. */
+  whyNot(): Promise<'repetition' | 'replay' | 'gone'>;
 }
+
+/** What a client polls for until it has its answer (RFC 8628, section 3.5; CIBA Core, section 11). */
+export const polledModels: ReadonlySet<string> = new Set(['DeviceCode', 'BackchannelAuthenticationRequest']);
 
 export interface RecordStore {
   /**
@@ -104,14 +107,24 @@ export const referenceTo = (idHash: string): string => referenceMark + idHash;
 const hashOf = (id: string): string => (isReference(id) ? id.slice(referenceMark.length) : sha256(id));
 
 /**
- * Two presentations this close together are one click or one retry: the second is refused by `consume`, as any other, but
- * is not taken for a theft that would end what the first has just received.
+ * Two presentations of a code this close together are one click or one retry: the second is refused by `consume`, as any
+ * other, but is not taken for a theft that would end what the first has just received (RFC 6749, section 4.1.2).
  */
 const sameInstantMs = 500;
 
+/**
+ * A client that polls is told to come again where no answer came, after twice the interval (RFC 8628, section 3.5): these are
+ * some fifteen seconds of waiting for the lost one, the ten of the interval, and some for the way. What it then receives is
+ * the first answer again (paseto_refresh_tokens.ts).
+ */
+const lostAnswerMs = 30_000;
+
+/** For how long after its use a presentation of the same passes for a repetition by the same hand. */
+const repetitionMs = (model: string): number => (polledModels.has(model) ? lostAnswerMs : sameInstantMs);
+
 export function createRecordStore({ query }: Database, now: () => number): RecordStore {
-  const fromRow = ({ payload, consumed_at }: Row): RecordPayload =>
-    consumed_at && now() - consumed_at.getTime() >= sameInstantMs
+  const fromRow = (model: string, { payload, consumed_at }: Row): RecordPayload =>
+    consumed_at && now() - consumed_at.getTime() >= repetitionMs(model)
       ? { ...payload, consumed: Math.floor(consumed_at.getTime() / 1000) }
       : payload;
   const saving: RecordStore['saving'] = (model, id, { jti: _, ...payload }, ttlSeconds, unless = []) => ({
@@ -141,12 +154,13 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
                returning model`,
         values: [model, hashOf(id), new Date(at)],
       },
-      async isReplay() {
+      async whyNot() {
         const [row] = await query<Pick<Row, 'consumed_at'>>(
           'select consumed_at from records where model = $1 and id_hash = $2',
           [model, hashOf(id)],
         );
-        return row?.consumed_at != null && Math.abs(row.consumed_at.getTime() - at) >= sameInstantMs;
+        if (!row?.consumed_at) return 'gone';
+        return Math.abs(row.consumed_at.getTime() - at) < repetitionMs(model) ? 'repetition' : 'replay';
       },
     };
   };
@@ -163,14 +177,14 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
          from records where model = $1 and id_hash = $2 and expires_at > $3`,
         [model, hashOf(id), new Date(now())],
       );
-      return row && { ...fromRow(row), jti: id };
+      return row && { ...fromRow(model, row), jti: id };
     },
     async byUserCode(model, userCode) {
       const [row] = await query<Row & { id_hash: string }>(
         'select id_hash, payload, consumed_at from records where model = $1 and user_code = $2 and expires_at > $3',
         [model, userCode, new Date(now())],
       );
-      return row && { ...fromRow(row), jti: referenceTo(row.id_hash) };
+      return row && { ...fromRow(model, row), jti: referenceTo(row.id_hash) };
     },
     async unanswered(model, accountId, answers) {
       const rows = await query<{ id_hash: string; payload: RecordPayload }>(

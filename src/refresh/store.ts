@@ -49,6 +49,8 @@ export interface RefreshStore {
     options?: { anyTime?: boolean },
     query?: Query,
   ): Promise<StoredRefreshToken | undefined>;
+  /** The one token id that a family which is begun with this code (of a device, of a CIBA request) can begin with. */
+  firstOf(code: string): string;
   /** The one token id that can follow. */
   successorOf(tokenId: string): string;
   /** Marks the token used and stores its successor, both or neither. False where somebody else has. */
@@ -58,7 +60,7 @@ export interface RefreshStore {
 }
 
 export interface RefreshSettings {
-  /** Derives each successor's id from its predecessor's. */
+  /** Derives each successor's id from its predecessor's, and the first one's from the code that is polled with. */
   successorKey: Uint8Array;
   /** How long a repetition receives the same successor; 0 turns it off. */
   leewayMs: number;
@@ -81,6 +83,7 @@ export function createRefreshStore(
 ): RefreshStore {
   const successorOf = (tokenId: string) => keyedHash(successorKey, tokenId).toString('base64url');
   return {
+    firstOf: (code) => keyedHash(successorKey, 'first', code).toString('base64url'),
     successorOf,
     async begin(family, tokenId, payload, expiresAt, using) {
       const sessionUid = family.sessionUid ?? null;

@@ -34,6 +34,13 @@ onEveryBackend('refresh families', (backend) => {
     expect(await stateOn(there, next)).toBe('live');
   });
 
+  test('the first token of a code that is polled with is one for all instances, and no successor', async () => {
+    const [here, there] = backend().instances;
+    expect(refreshOn(here).firstOf('a code')).toBe(refreshOn(there).firstOf('a code'));
+    expect(refreshOn(here).firstOf('a code')).not.toBe(refreshOn(there).successorOf('a code'));
+    expect(refreshOn(here).firstOf('a code')).not.toBe(refreshOn(there).firstOf('another code'));
+  });
+
   test('a repetition is a retry within the leeway, and a reuse after it or once the successor was used', async () => {
     const late = await begun();
     await late.rotate(late.here);

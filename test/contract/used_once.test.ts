@@ -50,6 +50,25 @@ onEveryBackend('records', (backend) => {
     expect(await open(there).consume('AuthorizationCode', 'f')).toBe(false);
   });
 
+  test.each([
+    ['DeviceCode', 30],
+    ['BackchannelAuthenticationRequest', 30],
+    ['AuthorizationCode', 0.5],
+  ])('a %s that is presented again passes for a repetition for %d seconds', async (model, seconds) => {
+    const [here, there] = backend().instances;
+    await open(here).save(model, 'r', { grantId: 'g' }, 600);
+    expect(await open(there).using(model, 'r').whyNot()).toBe('gone');
+    await open(here).consume(model, 'r');
+    backend().pass(seconds - 0.2);
+    expect(await open(there).using(model, 'r').whyNot()).toBe('repetition');
+    expect(await open(there).byId(model, 'r')).not.toHaveProperty('consumed');
+    backend().pass(0.2);
+    expect(await open(there).using(model, 'r').whyNot()).toBe('replay');
+    expect(await open(there).byId(model, 'r')).toHaveProperty('consumed');
+    await open(here).remove(model, 'r');
+    expect(await open(there).using(model, 'r').whyNot()).toBe('gone');
+  });
+
   test('saving it once more does not make it unused', async () => {
     const [here, there] = backend().instances;
     await open(here).save('AuthorizationCode', 'b', { grantId: 'g' }, 60);

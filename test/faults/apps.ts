@@ -85,13 +85,24 @@ export function redeem(
   );
 }
 
-/** Asks for the tokens of a device code. */
-export function poll(actor: Actor, via: number, deviceCode: string): Promise<Answer> {
+/** Asks for the tokens of a device code, as often as it takes: there is one refresh token that it can yield. */
+export function poll(
+  actor: Actor,
+  via: number,
+  deviceCode: string,
+  about: Partial<About> = {},
+): Promise<Answer> {
   const subject = familySubject(deviceCode);
-  const uses = [`device:${fingerprint(deviceCode)}`];
   return actor.call(
     via,
-    { op: 'poll', uses, subjects: [subject], creates: subject, yields: refreshTokenIn },
+    {
+      op: 'poll',
+      presents: fingerprint(deviceCode),
+      yields: refreshTokenIn,
+      subjects: [subject],
+      creates: subject,
+      ...about,
+    },
     {
       path: '/token',
       headers: basic(tv),

@@ -21,7 +21,7 @@ export function checkSingleUse(events: readonly Event[], facts: DatabaseFacts): 
     // After a rotation of keys the one successor is sealed anew and reads otherwise: whether there is a second, the database
     // knows.
     if (successors.size > 1 && !group.every((call) => isUnbranched(call, facts)))
-      report('two successors of one refresh token', token, group);
+      report('two successors of one refresh token or device code', token, group);
   }
   for (const [id, family] of facts.families) {
     if (family.leaves > 1) report('two live leaves in the database', `family:${id}`, []);

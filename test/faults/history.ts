@@ -20,9 +20,9 @@ export interface Call {
   retryAfter?: string;
   /** It got what it asked for: tokens, `active`, a code, the next step. */
   succeeded: boolean;
-  /** What one call only can use: a code, a device code, a TOTP step, a recovery code, a login-step token, a KE2 state, a change's proof. */
+  /** What one call only can use: a code, a TOTP step, a recovery code, a login-step token, a KE2 state, a change's proof. */
   uses?: string[];
-  /** The refresh token that was presented and the one that came back, by fingerprint. */
+  /** The refresh token or device code that was presented and the refresh token that came back, by fingerprint. */
   presents?: string;
   yields?: string;
   /** Whose end must stop this call from succeeding. */

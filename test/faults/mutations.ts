@@ -66,6 +66,22 @@ export const mutations: Record<string, Edit[]> = {
       replace: 'on conflict (id) do update set offline = excluded.offline returning id',
     },
   ],
+  /** A device whose answer was lost gets nothing for its next poll, and loses the family that it never had. */
+  poll: [
+    {
+      file: 'oidc/record_store.ts',
+      find: 'polledModels.has(model) ? lostAnswerMs',
+      replace: 'polledModels.has(model) ? 0',
+    },
+  ],
+  /** Each process begins a device's family with a token of its own. */
+  first_token: [
+    {
+      file: 'refresh/store.ts',
+      find: "keyedHash(successorKey, 'first', code)",
+      replace: "keyedHash(successorKey, 'first', code, String(process.pid))",
+    },
+  ],
   /** No time step is ever used up: attempts at one account mostly wait for one another, and see it in what they read. */
   totp_step: [
     {

@@ -2,7 +2,8 @@
  * Device flow (RFC 8628): what the device asks and polls, what the person is shown and decides, in which a code is good
  * once, for ten minutes, and hard to guess.
  */
-import { decodeJwt } from 'jose';
+import { randomUUID } from 'node:crypto';
+import { decodeJwt, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import request from 'supertest';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { apps } from '../support/apps.ts';
@@ -21,12 +22,15 @@ const tv = {
   response_types: [],
   grant_types: [grant_type, 'refresh_token'],
 };
+const house = { ...tv, client_id: 'house-tv', first_party: true };
+/** One that gets no refresh tokens. */
+const brief = { ...house, client_id: 'brief-tv', grant_types: [grant_type] };
 const { api, spa } = apps;
 let server: TestServer;
 let other: TestServer;
 let redisUrl: string;
 let drop: () => Promise<void>;
-const clients = [tv, { ...tv, client_id: 'house-tv', first_party: true }, api, spa];
+const clients = [tv, house, brief, api, spa];
 beforeAll(async () => {
   const created = await createDatabase();
   drop = created.drop;
@@ -64,6 +68,14 @@ async function ask(app = tv, scope = 'openid profile'): Promise<Asked> {
 }
 const poll = (device_code: string, app = tv, at = server) => asApp(at, app, { grant_type, device_code });
 const errorOf = async (device_code: string) => (await poll(device_code)).body.error;
+
+/** The families that an app has of a person, each with how many refresh tokens it has had. */
+const familiesOf = ({ username }: Person, { client_id }: typeof tv) =>
+  server.database.query(
+    `select count(t.*)::integer as tokens from refresh_families f left join refresh_tokens t on t.family_id = f.id
+     where f.client_id = $2 and f.account_id = (select id from accounts where username = $1) group by f.id`,
+    [username, client_id],
+  );
 
 const xsrfIn = ({ text }: request.Response) => /name="xsrf" value="([^"]+)"/.exec(text)?.[1] ?? '';
 async function enter({ agent }: Person, user_code: string, more: object = {}): Promise<request.Response> {
@@ -145,14 +157,14 @@ test('a device is connected: code, confirmation, login with both factors, consen
 test('who is signed in is asked no password, and an app of the house no consent; the question for the device stays', async () => {
   const bob = somebody();
   await bob.tokensFor(spa);
-  const asked = await ask({ ...tv, client_id: 'house-tv' });
+  const asked = await ask(house);
   expect((await enter(bob, asked.user_code)).text).toContain('Is this your device?');
   const done = await enter(bob, asked.user_code, { confirm: 'yes' });
   expect(done.text).toContain('Your device is connected');
-  expect((await poll(asked.device_code, { ...tv, client_id: 'house-tv' })).status).toBe(200);
+  expect((await poll(asked.device_code, house)).status).toBe(200);
 });
 
-test('of parallel polls through two instances one receives tokens, and they live; a later one ends them alone', async () => {
+test('of parallel polls through two instances comes one family with one refresh token, and it lives; a later one ends it alone', async () => {
   const cleo = somebody();
   const elsewhere = await cleo.tokensFor(spa);
   const asked = await ask();
@@ -160,20 +172,105 @@ test('of parallel polls through two instances one receives tokens, and they live
   const polls = await Promise.all(
     Array.from({ length: 20 }, (_, index) => poll(asked.device_code, tv, index % 2 ? other : server)),
   );
-  const granted = polls.filter(({ status }) => status === 200);
-  expect(granted).toHaveLength(1);
-  for (const { status, body } of polls.filter((each) => !granted.includes(each)))
-    expect.soft([status, body.error]).toEqual([400, 'invalid_grant']);
-  const tokens = granted[0]?.body;
+  expect(polls.map(({ status }) => status)).toEqual(Array(20).fill(200));
+  expect(new Set(polls.map(({ body }) => body.refresh_token)).size).toBe(1);
+  expect(await familiesOf(cleo, tv)).toEqual([{ tokens: 1 }]);
+  const tokens = polls[0]?.body;
   const refresh = (app: typeof tv | typeof spa, refresh_token: string) =>
     asApp(other, app, { grant_type: 'refresh_token', refresh_token });
   const next = await refresh(tv, tokens.refresh_token);
   expect(next.status).toBe(200);
-  server.clock.advance(1);
-  await new Promise((resolve) => setTimeout(resolve, 600));
   expect(await errorOf(asked.device_code)).toBe('invalid_grant');
   expect((await refresh(tv, next.body.refresh_token)).body.error).toBe('invalid_grant');
   expect((await refresh(spa, elsewhere.refresh_token)).status).toBe(200);
+});
+
+const isActive = async (token: string) =>
+  (await asApp(other, api, { token }, '/token/introspection')).body.active;
+/** A device's code whose person has just said yes. */
+async function confirmed(person: Person, app = house): Promise<string> {
+  const { device_code, user_code } = await ask(app);
+  expect((await enter(person, user_code, { confirm: 'yes' })).text).toContain('Your device is connected');
+  return device_code;
+}
+
+test('a poll whose answer was lost is answered again, by the other instance too, while the first refresh token is unused', async () => {
+  const finn = await signedInAt(server);
+  const code = await confirmed(finn);
+  const lost = await poll(code, house);
+  server.clock.advance(25);
+  const { status, body } = await poll(code, house, other);
+  expect([status, body.refresh_token]).toEqual([200, lost.body.refresh_token]);
+  expect(body.access_token).not.toBe(lost.body.access_token);
+  expect(await familiesOf(finn, house)).toEqual([{ tokens: 1 }]);
+  const refreshed = await asApp(other, house, {
+    grant_type: 'refresh_token',
+    refresh_token: body.refresh_token,
+  });
+  expect(refreshed.status).toBe(200);
+  // Whoever still polls has not had the token that was used: somebody else has the code.
+  expect((await poll(code, house)).body.error).toBe('invalid_grant');
+  for (const { access_token } of [lost.body, body, refreshed.body])
+    expect(await isActive(access_token)).toBe(false);
+});
+
+test('a repetition after half a minute is none: it is refused and ends the family', async () => {
+  const greta = await signedInAt(server);
+  const code = await confirmed(greta);
+  const { access_token, refresh_token } = (await poll(code, house)).body;
+  server.clock.advance(30);
+  expect((await poll(code, house, other)).body.error).toBe('invalid_grant');
+  expect(await isActive(access_token)).toBe(false);
+  const refreshed = await asApp(server, house, { grant_type: 'refresh_token', refresh_token });
+  expect(refreshed.body.error).toBe('invalid_grant');
+});
+
+test('an answer that is repeated is for the key of the first one, for a session that lives, and not after a revocation', async () => {
+  const signedOut = await signedInAt(server);
+  const code = await confirmed(signedOut);
+  expect((await poll(code, house)).status).toBe(200);
+  const xsrf = xsrfIn(await signedOut.agent.get('/session/end').accept('html'));
+  await signedOut.agent.post('/session/end/confirm').type('form').send({ xsrf, logout: 'yes' });
+  expect((await poll(code, house, other)).body.error).toBe('invalid_grant');
+
+  const hanna = await signedInAt(server);
+  const revoked = await confirmed(hanna);
+  const { refresh_token: token } = (await poll(revoked, house)).body;
+  await asApp(server, house, { token }, '/token/revocation');
+  expect((await poll(revoked, house, other)).body.error).toBe('invalid_grant');
+
+  const bound = await confirmed(hanna);
+  const { privateKey, publicKey } = await generateKeyPair('ES256');
+  const jwk = await exportJWK(publicKey);
+  const proof = await new SignJWT({ jti: randomUUID(), htm: 'POST', htu: `${server.url}/token` })
+    .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk })
+    .setIssuedAt(Math.floor(Date.now() / 1000))
+    .sign(privateKey);
+  expect((await poll(bound, house)).status).toBe(200);
+  const withAnother = await request(server.url)
+    .post('/token')
+    .set('dpop', proof)
+    .type('form')
+    .send({ client_id: house.client_id, grant_type, device_code: bound });
+  expect(withAnother.body.error).toBe('invalid_grant');
+  expect((await poll(bound, house, other)).status).toBe(200);
+});
+
+test('without refresh tokens a repetition is answered with another access token of the same family, until that is revoked', async () => {
+  const ian = await signedInAt(server);
+  const code = await confirmed(ian, brief);
+  const polls = await Promise.all([server, other].map((at) => poll(code, brief, at)));
+  expect(polls.map(({ status }) => status)).toEqual([200, 200]);
+  const tokens: string[] = polls.map(({ body }) => body.access_token);
+  await asApp(server, brief, { token: tokens[0] ?? '' }, '/token/revocation');
+  expect(await Promise.all(tokens.map(isActive))).toEqual([false, false]);
+  expect((await poll(code, brief, other)).body.error).toBe('invalid_grant');
+
+  const late = await confirmed(ian, brief);
+  const { access_token } = (await poll(late, brief)).body;
+  server.clock.advance(30);
+  expect((await poll(late, brief, other)).body.error).toBe('invalid_grant');
+  expect(await isActive(access_token)).toBe(false);
 });
 
 test('who polls faster than told is told to slow down, on whichever instance; others are not', async () => {
@@ -183,7 +280,7 @@ test('who polls faster than told is told to slow down, on whichever instance; ot
   expect(await errorOf(two.device_code)).toBe('authorization_pending');
   await new Promise((resolve) => setTimeout(resolve, 4100));
   expect(await errorOf(one.device_code)).toBe('authorization_pending');
-  expect((await poll(one.device_code, { ...tv, client_id: 'house-tv' })).body.error).toBe('invalid_grant');
+  expect((await poll(one.device_code, house)).body.error).toBe('invalid_grant');
 });
 
 test('a refused device hears access_denied: at the first question and at the consent', async () => {
@@ -191,7 +288,8 @@ test('a refused device hears access_denied: at the first question and at the con
   const atOnce = await ask();
   const refused = await enter(dan, atOnce.user_code, { abort: 'yes' });
   expect(refused.text).toContain('was refused');
-  expect(await errorOf(atOnce.device_code)).toBe('access_denied');
+  for (const at of [server, other])
+    expect((await poll(atOnce.device_code, tv, at)).body.error).toBe('access_denied');
 
   const later = await ask();
   const afterLogin = await goOn(dan, later);
