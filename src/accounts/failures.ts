@@ -39,7 +39,7 @@ export function createFailures({ query }: Database, limit: number, now: () => nu
       const charged = await on<{ failures: number }>(
         `insert into login_failures as f (bucket, failures, blocked_until, expires_at)
          select $1, 1, case when $3::int <= 1 then $2::timestamptz + $4 * interval '1 s' else ${notBlocked} end,
-           ${expiry} where $7::boolean or ${waitingForNoDisk}
+           ${expiry} where case when $7::boolean then true else ${waitingForNoDisk} end
          on conflict (bucket) do update set
            failures = case when f.expires_at <= $2 then 1 else f.failures + 1 end,
            blocked_until = case when f.expires_at <= $2 or f.failures + 1 < $3 then ${notBlocked}

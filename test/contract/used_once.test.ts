@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { createFailures } from '../../src/accounts/failures.ts';
 import { createRecordStore } from '../../src/oidc/record_store.ts';
 import { createRefreshStore } from '../../src/refresh/store.ts';
+import type { Query } from '../../src/storage/database.ts';
 import { atOnce, type Instance, onEveryBackend } from './backends.ts';
 
 onEveryBackend('records', (backend) => {
@@ -107,6 +108,25 @@ onEveryBackend('failures', (backend) => {
     );
     expect(attempts.filter((attempt) => attempt === 'let through')).toHaveLength(limit);
     expect(attempts.filter((attempt) => attempt === 'too_many_requests')).toHaveLength(40 - limit);
+  });
+
+  test('what is charged by itself waits for no disk; the transaction of a code that is tried still does', async () => {
+    const [here] = backend().instances;
+    const waits = async (charge: (query: Query) => Promise<void>) => {
+      const seen: string[] = [];
+      await here.database.transaction(async (query) => {
+        // The tests' PostgreSQL goes without.
+        await query('set local synchronous_commit = on');
+        await charge(query);
+        const [setting] = await query<{ synchronous_commit: string }>('show synchronous_commit');
+        seen.push(setting?.synchronous_commit ?? '');
+      });
+      return seen;
+    };
+    const bucket = Buffer.from('a third name');
+    expect(await waits((query) => open(here).charge(bucket, query))).toEqual(['on']);
+    const alone = (query: Query) => createFailures({ ...here.database, query }, limit, backend().now);
+    expect(await waits((query) => alone(query).charge(bucket))).toEqual(['off']);
   });
 
   test('a completed login forgets them on both instances', async () => {
