@@ -95,7 +95,7 @@ function override(provider: Provider, Model: AccessTokenClass, kind: string, dep
     if (!behind || (await revocations.anyRevoked(revocations.subjectsOf({ ...claims, ...behind }))))
       return undefined;
     const accountId = behind.accountId ?? claims.sub;
-    const token = new Model(fromClaims(claims, accountId));
+    const token = filled(Model, fromClaims(claims, accountId));
     token.familyId = claims.family;
     rememberGrantOf(claims, accountId);
     return token;
@@ -107,6 +107,10 @@ function override(provider: Provider, Model: AccessTokenClass, kind: string, dep
     else if (!refreshTokenInQuestion()) await revocations.endFamily(family, 'revoked');
   };
 }
+
+/** `new Model(payload)` for what is known to be a payload of it: the library's constructor picks it field by field, slowly. */
+const filled = <M extends object>(Model: new (payload: object) => M, payload: object): M =>
+  Object.assign(new Model({}), payload);
 
 const formOf = (value: string): TokenForm =>
   value.startsWith('v4.public.') ? 'public' : isMarkedJwt(value) ? 'jwt' : 'access';
@@ -174,7 +178,7 @@ function trustGrantOfCheckedToken(provider: Provider): void {
   Grant.find = async (id, options) => {
     const ctx = ProviderClass.ctx;
     const checked = ctx && checkedGrants.get(ctx);
-    return checked?.jti === id ? new Grant(checked) : find(id, options);
+    return checked?.jti === id ? filled(Grant, checked) : find(id, options);
   };
 }
 
