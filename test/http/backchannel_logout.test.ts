@@ -159,10 +159,12 @@ test('after ten minutes it is given up; both outcomes are in the audit log and t
     await soon(async () => expect((await waiting()).every(({ tried }) => tried)).toBe(true));
     if ((await waiting()).length === 0) break;
     await soon(() => expect(one.received).toHaveLength(attempt));
-    const [{ next } = { next: new Date(0) }] = await server.database.query<{ next: Date }>(
+    const [due] = await server.database.query<{ next: Date }>(
       `select next_attempt_at as next from deliveries where state = 'waiting'`,
     );
-    server.clock.advance((next.getTime() - server.clock.now()) / 1000 + 1);
+    // The last attempt may have been noted only now.
+    if (!due) break;
+    server.clock.advance((due.next.getTime() - server.clock.now()) / 1000 + 1);
   }
   expect(one.received).toHaveLength(7);
   expect(server.clock.now() - began).toBeGreaterThan(600_000);
