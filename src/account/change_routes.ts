@@ -8,8 +8,8 @@ import type { SignedIn } from '../oidc/signed_in.ts';
 import type { Step } from '../tokens/steps.ts';
 import type { Totp } from '../totp/totp.ts';
 import type { BrowserCookies } from './browser_cookies.ts';
-import type { Changes } from './changes.ts';
-import type { Action, Pipeline } from './pipeline.ts';
+import type { Changes, NewCodes } from './changes.ts';
+import type { Action, Pipeline, Told } from './pipeline.ts';
 import { type Change, changes as kinds, type Proofs, proofRequired } from './proofs.ts';
 
 export interface ChangeRouteDeps {
@@ -22,7 +22,7 @@ export interface ChangeRouteDeps {
   addressLimit: Middleware;
 }
 
-type Proved = (ctx: Context, who: SignedIn, proof: Step) => Promise<void>;
+type Proved<T = void> = (ctx: Context, who: SignedIn, proof: Step) => Promise<T>;
 
 export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRouteDeps): void {
   const { proofs, changes, cookies } = deps;
@@ -40,9 +40,10 @@ export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRoute
     show(ctx, 'totp_setup', { ...form, username, ...setup, qrSvg, error });
   }
 
-  function showCodes(ctx: Context, codes: string[]): void {
+  function showCodes(ctx: Context, { codes, again }: NewCodes): Told | undefined {
     cookies.dropProof(ctx);
     show(ctx, 'recovery_codes', { codes, location: '/account', replacing: true });
+    return again ? { detail: { again } } : undefined;
   }
 
   function changePage(change: Change, work: Proved): void {
@@ -54,12 +55,11 @@ export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRoute
   }
 
   const withProof =
-    (change: Change, work: Proved): Action['work'] =>
+    (change: Change, work: Proved | Proved<Told | undefined>): Action['work'] =>
     async (ctx, who) => {
       const proof = await proofOf(ctx, who, change);
       if (!proof) throw proofRequired();
-      await work(ctx, who, proof);
-      return undefined;
+      return (await work(ctx, who, proof)) ?? undefined;
     };
 
   for (const change of kinds) {
@@ -109,7 +109,7 @@ export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRoute
     name: 'authenticator',
     work: withProof('authenticator', async (ctx, who, proof) => {
       const { code } = await readBody(ctx, bodies.code);
-      showCodes(ctx, await changes.authenticator(who, proof, code, cookies.device(ctx)));
+      return showCodes(ctx, await changes.authenticator(who, proof, code, cookies.device(ctx)));
     }),
     async again(ctx, who, error) {
       const proof = await proofOf(ctx, who, 'authenticator');

@@ -1,6 +1,7 @@
 /**
  * What a person changes about their own sign-in with a proof (proofs.ts): password, authenticator, recovery codes. Each
- * change is one transaction that uses its proof up: of parallel ones with one proof, one is made.
+ * change is one transaction that uses its proof up: of parallel ones with one proof, one is made. Recovery codes are shown to
+ * the same proof again while it lives: a lost answer must not leave a person with codes that nobody has seen.
  */
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Audit } from '../audit/audit.ts';
@@ -18,12 +19,18 @@ export interface ChangeDeps {
   accounts: Pick<Accounts, 'replaceCredential'>;
   opaque: Pick<Opaque, 'registerInit' | 'registerFinish' | 'hasVersion'>;
   secondFactor: Pick<SecondFactor, 'attempt'>;
-  totp: Pick<Totp, 'setup' | 'replace' | 'renewRecoveryCodes'>;
-  proofs: Pick<Proofs, 'spend' | 'seconds'>;
+  totp: Pick<Totp, 'setup' | 'replace' | 'setBefore' | 'renewRecoveryCodes' | 'madeRecoveryCodes'>;
+  proofs: Pick<Proofs, 'use' | 'spend' | 'seconds'>;
   revocations: Pick<Revocations, 'endAccount'>;
   audit: Pick<Audit, 'recordWithin'>;
   database: Database;
   ephemeral: Pick<Ephemeral, 'get' | 'put'>;
+}
+
+/** Recovery codes to be shown. `again`: this proof made them before, and whoever has it did not receive the answer. */
+export interface NewCodes {
+  codes: string[];
+  again: boolean;
 }
 
 export interface Changes {
@@ -36,9 +43,9 @@ export interface Changes {
   /** The secret that this proof offers: the same at every look, kept nowhere before it is confirmed. */
   authenticatorSetup(who: SignedIn, proof: Step): TotpSetup;
   /** Confirms the new authenticator by its first code. Returns new recovery codes. Throws AppError 401 `invalid_code`. */
-  authenticator(who: SignedIn, proof: Step, code: string, device: string | undefined): Promise<string[]>;
+  authenticator(who: SignedIn, proof: Step, code: string, device: string | undefined): Promise<NewCodes>;
   /** Makes new recovery codes and returns them. */
-  recoveryCodes(who: SignedIn, proof: Step): Promise<string[]>;
+  recoveryCodes(who: SignedIn, proof: Step): Promise<NewCodes>;
 }
 
 export function createChanges(deps: ChangeDeps): Changes {
@@ -73,14 +80,20 @@ export function createChanges(deps: ChangeDeps): Changes {
     authenticatorSetup: setup,
     authenticator: (who, proof, code, device) =>
       secondFactor.attempt(who.account, device, async (query) => {
-        const codes = await totp.replace(query, who.account, setup(who, proof).secret, code);
+        const given = [query, who.account, setup(who, proof).secret, code, proof.jti] as const;
+        const before = await totp.setBefore(...given);
+        if (before) return { codes: before, again: true };
+        const codes = await totp.replace(...given);
         if (codes) await proofs.spend(query, proof);
-        return codes;
+        return codes && { codes, again: false };
       }),
     recoveryCodes: ({ account }, proof) =>
       database.transaction(async (query) => {
-        await proofs.spend(query, proof);
-        return totp.renewRecoveryCodes(query, account.id);
+        const first = await proofs.use(query, proof);
+        const made = first ? totp.renewRecoveryCodes : totp.madeRecoveryCodes;
+        const codes = await made(query, account.id, proof.jti);
+        if (!codes) throw proofRequired();
+        return { codes, again: !first };
       }),
   };
 }

@@ -36,13 +36,22 @@ export interface Proofs {
   ): Promise<{ token: string; factor: Factor }>;
   /** Undefined for whatever is not a live proof for this change by who is signed in here. */
   open(who: SignedIn, change: Change, token: string | undefined): Promise<Step | undefined>;
-  /** Uses a proof up in the transaction of the change. Throws AppError 401 `proof_required` where it was used before. */
+  /**
+   * Uses a proof up in the transaction of the change. False where it was used before: its change was made. Throws AppError 401
+   * `proof_required` where the password is another one meanwhile.
+   */
+  use(query: Query, proof: Step): Promise<boolean>;
+  /** The same, and throws AppError 401 `proof_required` where it was used before. */
   spend(query: Query, proof: Step): Promise<void>;
 }
 
 export function createProofs({ passwords, secondFactor, totp, steps, accounts, query }: ProofDeps): Proofs {
   const exchange = ({ sessionUid }: SignedIn, change: Change) => `account ${change} ${sessionUid}`;
   const purpose = ({ sessionUid: session }: SignedIn, change: Change) => ({ session, change });
+  const use: Proofs['use'] = async (query, { accountId, credentialId, jti }) => {
+    if (!(await accounts.holdsCredential(query, accountId, credentialId))) throw proofRequired();
+    return steps.spend(query, jti);
+  };
   return {
     seconds: steps.seconds,
     init: (who, change, ke1, device) =>
@@ -58,9 +67,9 @@ export function createProofs({ passwords, secondFactor, totp, steps, accounts, q
       const theirs = proof?.accountId === who.account.id && proof.credentialId === who.account.credentialId;
       return theirs ? proof : undefined;
     },
-    async spend(query, { accountId, credentialId, jti }) {
-      if (!(await accounts.holdsCredential(query, accountId, credentialId))) throw proofRequired();
-      if (!(await steps.spend(query, jti))) throw proofRequired();
+    use,
+    async spend(query, proof) {
+      if (!(await use(query, proof))) throw proofRequired();
     },
   };
 }

@@ -11,6 +11,7 @@ export function auditEventOf({
   address,
   amr,
   invited,
+  again,
   decision,
 }: StepOutcome): GatheredEvent | undefined {
   const who = { accountId, clientId, address };
@@ -25,7 +26,7 @@ export function auditEventOf({
     case 'login/finish':
       return { event: 'password.proved', ...who };
     case 'totp/verify-setup':
-      return { event: 'totp.confirmed', ...who, detail: { amr } };
+      return { event: 'totp.confirmed', ...who, detail: { amr, ...(again ? { again } : {}) } };
     case 'totp/verify':
       return { event: 'login.completed', ...who, detail: { amr } };
     case 'consent':

@@ -6,6 +6,7 @@ import type { Views } from '../http/views.ts';
 import type { WaitingRequest } from '../oidc/interactions.ts';
 import type { Totp } from '../totp/totp.ts';
 import { type Invited, invitationRequired } from './invited.ts';
+import type { SecondFactor } from './second_factor.ts';
 import type { Standing } from './standing.ts';
 import { stepOf } from './steps.ts';
 
@@ -13,6 +14,7 @@ export interface PageDeps {
   render<K extends keyof Views>(name: K, view: Views[K]): string;
   accounts: Pick<Accounts, 'byId' | 'parseUsername'>;
   totp: Pick<Totp, 'setup' | 'qrCode'>;
+  secondFactor: Pick<SecondFactor, 'hasConfirmed'>;
   invited: Pick<Invited, 'invitation' | 'maySignUp'>;
   /** What the scopes let an app do, in words that complete "would be able to". */
   describeScopes(scopes: string[]): { name: string; description: string }[];
@@ -30,7 +32,7 @@ export interface Pages {
 
 /** The pages of one server; templates, set-up secrets and scope texts come in. */
 export function createPages(deps: PageDeps): Pages {
-  const { render, accounts, totp, invited, describeScopes, describeDetails } = deps;
+  const { render, accounts, totp, secondFactor, invited, describeScopes, describeDetails } = deps;
 
   function send<K extends keyof Views>(ctx: Context, { waiting }: Standing, name: K, view: Views[K]): void {
     const { client, redirectUri } = waiting;
@@ -56,6 +58,21 @@ export function createPages(deps: PageDeps): Pages {
     return (await accounts.byId(accountId))?.username;
   }
 
+  async function showSetup(ctx: Context, standing: Standing, error: string | undefined): Promise<void> {
+    const { waiting, account } = standing;
+    if (!account) throw new Error('a set-up without an account');
+    const setup = totp.setup(waiting.uid, account);
+    const qrSvg = await totp.qrCode(setup.otpauthUri);
+    send(ctx, standing, 'totp_setup', {
+      action: `/interaction/${waiting.uid}/totp/verify-setup`,
+      replacing: false,
+      username: account.username,
+      ...setup,
+      qrSvg,
+      error,
+    });
+  }
+
   function usernameIn(text: string): string | undefined {
     try {
       return accounts.parseUsername(text).shown;
@@ -77,20 +94,12 @@ export function createPages(deps: PageDeps): Pages {
             maySignUp: invited.maySignUp(await invited.invitation(ctx)),
             notice: error,
           });
-        case 'totp_setup': {
-          if (!account) throw new Error('a set-up without an account');
-          const setup = totp.setup(uid, account);
-          const qrSvg = await totp.qrCode(setup.otpauthUri);
-          return send(ctx, standing, 'totp_setup', {
-            action: `/interaction/${uid}/totp/verify-setup`,
-            replacing: false,
-            username: account.username,
-            ...setup,
-            qrSvg,
-            error,
-          });
-        }
+        case 'totp_setup':
+          return showSetup(ctx, standing, error);
         case 'totp':
+          // Whoever confirmed the set-up and did not receive the recovery codes is shown the way to them once more.
+          if (standing.step && (await secondFactor.hasConfirmed(standing.step)))
+            return showSetup(ctx, standing, error);
           return send(ctx, standing, 'totp', { uid, recovery, error });
         case 'consent':
           return send(ctx, standing, 'consent', {

@@ -12,7 +12,7 @@ import type { Devices } from './devices.ts';
 import type { Invited } from './invited.ts';
 import type { Pages } from './pages.ts';
 import type { Passwords } from './password.ts';
-import { type Completed, type SecondFactor, stepRequired } from './second_factor.ts';
+import { type Completed, type SecondFactor, stepRequired, wrongStep } from './second_factor.ts';
 import type { Standing, Standings } from './standing.ts';
 import { type Action, stepOf, takes } from './steps.ts';
 
@@ -42,6 +42,8 @@ export interface StepOutcome {
   amr?: string[];
   /** True of an account that was made by an invitation. */
   invited?: boolean;
+  /** True of a set-up whose answer was lost, and that is answered again. */
+  again?: boolean;
   /** What was answered to the consent page. */
   decision?: 'allow' | 'deny';
 }
@@ -83,6 +85,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
           accountId: ctx.state.accountId ?? standing.account?.id,
           amr: ctx.state.amr,
           invited: ctx.state.invited,
+          again: ctx.state.again,
           decision: ctx.state.decision,
         });
       try {
@@ -167,6 +170,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     if (!standing.step) throw stepRequired();
     const { code } = await readBody(ctx, bodies.code);
     const confirmed = await secondFactor.confirm(uidOf(ctx), standing.step, code, standings.device(ctx));
+    ctx.state.again = confirmed.again;
     const location = await complete(ctx, confirmed);
     if (isForm(ctx)) pages.showRecoveryCodes(ctx, standing, confirmed.recoveryCodes, location);
     return { recovery_codes: confirmed.recoveryCodes, location };
@@ -192,5 +196,5 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
 /** A step out of turn: without the password's proof it is asked for; otherwise the order is wrong. */
 function refusal({ proven }: Standing): AppError {
   if (proven.prompt === 'login' && !proven.passwordOf) return stepRequired();
-  return new AppError('wrong_step', 'This step does not fit here. Go back to the sign-in page.');
+  return wrongStep();
 }

@@ -36,13 +36,18 @@ export interface SecondFactor {
     attempt: (query: Query) => Promise<T | undefined>,
   ): Promise<T>;
   setup(uid: string, account: Account): TotpSetup;
-  /** Confirms the authenticator by its first code. Throws AppError 401 `invalid_code`, 409 where it is confirmed. */
+  /**
+   * Confirms the authenticator by its first code. `again`: this step has confirmed it before, and whoever has it did not receive
+   * the recovery codes. Throws AppError 401 `invalid_code`, 409 `wrong_step` where another one has confirmed it.
+   */
   confirm(
     uid: string,
     step: Step,
     code: string,
     device: string | undefined,
-  ): Promise<Completed & { recoveryCodes: string[] }>;
+  ): Promise<Completed & { recoveryCodes: string[]; again: boolean }>;
+  /** Whether this step has confirmed the authenticator, and nothing has come of it since. */
+  hasConfirmed(step: Step): Promise<boolean>;
   /** Takes a code of the authenticator or a recovery code. Throws AppError 401 `invalid_code`. */
   verify(step: Step, code: string, device: string | undefined): Promise<Completed>;
 }
@@ -73,40 +78,56 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
     return made;
   };
 
-  /** An attempt that uses the login step up, and that of the password which the account still has. */
-  async function once<T>(
-    step: Step,
-    device: string | undefined,
-    make: (query: Query, account: Account) => Promise<T | undefined>,
-  ): Promise<{ account: Account; result: T }> {
+  async function accountOf(step: Step): Promise<Account> {
     const account = await accounts.byId(step.accountId);
     if (!account) throw stepRequired();
-    const result = await attempt(account, device, async (query) => {
-      const made = await make(query, account);
-      if (made === undefined) return undefined;
-      if (!(await accounts.holdsCredential(query, account.id, step.credentialId))) throw stepRequired();
-      if (!(await steps.spend(query, step.jti))) throw stepRequired();
-      return made;
-    });
-    return { account, result };
+    return account;
   }
+
+  /** Uses the login step up, and that of the password which the account still has. */
+  async function spend(query: Query, { accountId, credentialId, jti }: Step): Promise<void> {
+    if (!(await accounts.holdsCredential(query, accountId, credentialId))) throw stepRequired();
+    if (!(await steps.spend(query, jti))) throw stepRequired();
+  }
+
+  const hasConfirmed: SecondFactor['hasConfirmed'] = async ({ accountId, jti }) =>
+    (await totp.madeRecoveryCodes(database.query, accountId, jti)) !== undefined;
 
   return {
     attempt,
     setup: (uid, account) => totp.setup(uid, account),
     async confirm(uid, step, code, device) {
-      const { account, result } = await once(step, device, (query, who) =>
-        totp.confirm(query, who, totp.setup(uid, who).secret, code),
-      );
-      return { account, amr: amrOf.otp, recoveryCodes: result };
+      const account = await accountOf(step);
+      if (account.totpConfirmed && !(await hasConfirmed(step))) throw wrongStep();
+      const shown = await attempt(account, device, async (query) => {
+        const given = [query, account, totp.setup(uid, account).secret, code, step.jti] as const;
+        const recoveryCodes = await totp.confirm(...given);
+        if (recoveryCodes) {
+          await spend(query, step);
+          return { recoveryCodes, again: false };
+        }
+        const before = await totp.setBefore(...given);
+        return before && { recoveryCodes: before, again: true };
+      });
+      return { account, amr: amrOf.otp, ...shown };
     },
+    hasConfirmed,
     async verify(step, code, device) {
       const use = await totp.against(database.query, step.accountId);
-      const { account, result } = await once(step, device, (query) => use(query, code));
-      return { account, amr: amrOf[result] };
+      const account = await accountOf(step);
+      const factor = await attempt(account, device, async (query) => {
+        const used = await use(query, code);
+        if (used) await spend(query, step);
+        return used;
+      });
+      return { account, amr: amrOf[factor] };
     },
   };
 }
+
+/** 409: a step out of turn. */
+export const wrongStep = (): AppError =>
+  new AppError('wrong_step', 'This step does not fit here. Go back to the sign-in page.');
 
 /** 401: the password was not proved in this browser for this interaction, or too long ago, or it led to a login. */
 export const stepRequired = (): AppError =>

@@ -39,7 +39,8 @@ export const steps: readonly Row[] = [
     when: ({ passwordOf }) => passwordOf?.totpConfirmed === false,
     takes: [...password, 'totp/setup', 'totp/verify-setup'],
   },
-  { step: 'totp', when: () => true, takes: [...password, 'totp/verify'] },
+  // The set-up's code once more, from whoever has just confirmed it and did not receive the answer (second_factor.ts).
+  { step: 'totp', when: () => true, takes: [...password, 'totp/verify', 'totp/verify-setup'] },
 ];
 
 /** The step this browser is at. */

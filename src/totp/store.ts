@@ -75,6 +75,20 @@ export async function replaceRecoveryCodes(
   ]);
 }
 
+/** Whether these are the account's recovery codes, and none of them was used. */
+export async function hasUnusedRecoveryCodes(
+  query: Query,
+  accountId: string,
+  hashes: Uint8Array[],
+): Promise<boolean> {
+  const [row] = await query<{ same: boolean }>(
+    `select count(*) = cardinality($2::bytea[]) and bool_and(used_at is null and code_hash = any($2)) as same
+     from recovery_codes where account_id = $1`,
+    [accountId, hashes],
+  );
+  return row?.same === true;
+}
+
 /** How many recovery codes have not been used. */
 export async function countRecoveryCodes(query: Query, accountId: string): Promise<number> {
   const [row] = await query<{ count: number }>(

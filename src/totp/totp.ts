@@ -3,11 +3,11 @@
  * codes. The secret is sealed at rest; a time step and a recovery code each work once, decided by a conditional UPDATE
  * in store.ts. Called by the interaction's steps and by the account page.
  */
-import { randomInt } from 'node:crypto';
 import { generateURI, ScureBase32Plugin, verifySync } from 'otplib';
 import { toString as qrToString } from 'qrcode';
 import { keyedHash, type Sealer } from '../lib/crypto.ts';
 import type { Query } from '../storage/database.ts';
+import { normalizeRecoveryCode, recoveryCodeFrom, recoveryCodeLength } from './recovery_code.ts';
 import * as store from './store.ts';
 
 export interface TotpSetup {
@@ -19,6 +19,15 @@ export interface TotpSetup {
 export type Factor = 'otp' | 'recovery_code';
 export type UseCode = (query: Query, code: string) => Promise<Factor | undefined>;
 
+/** By a code of the secret; comes to recovery codes. `madeBy`: see `renewRecoveryCodes`. */
+type SetSecret = (
+  query: Query,
+  account: { id: string },
+  secret: string,
+  code: string,
+  madeBy: string,
+) => Promise<string[] | undefined>;
+
 export interface Totp {
   /**
    * The secret that this interaction offers to this account: derived, so nothing is stored before it is confirmed, and
@@ -28,17 +37,27 @@ export interface Totp {
   /** SVG markup of the otpauth URI. */
   qrCode(otpauthUri: string): Promise<string>;
   /**
-   * Confirms the secret by a code. Returns ten new recovery codes, shown once; undefined where the code is wrong or the
-   * account's authenticator was confirmed before, or the account is disabled.
+   * Confirms the secret by a code. Returns ten new recovery codes; undefined where the code is wrong or the account's
+   * authenticator was confirmed before, or the account is disabled.
    */
-  confirm(query: Query, account: { id: string }, secret: string, code: string): Promise<string[] | undefined>;
+  confirm: SetSecret;
   /**
    * Puts a new secret, confirmed by a code of it, in the place of the present one, and the steps used of that one out of
    * mind. Returns new recovery codes; undefined where the code is wrong or the account has no authenticator or is disabled.
    */
-  replace(query: Query, account: { id: string }, secret: string, code: string): Promise<string[] | undefined>;
-  /** Makes ten new recovery codes, shown once; the old ones are worth nothing from then on. */
-  renewRecoveryCodes(query: Query, accountId: string): Promise<string[]>;
+  replace: SetSecret;
+  /**
+   * What `confirm` or `replace` returned before, for whoever did not receive it and gives a code of the secret again; undefined
+   * where the code is wrong or `madeRecoveryCodes` is.
+   */
+  setBefore: SetSecret;
+  /**
+   * Makes ten new recovery codes; the old ones are worth nothing from then on. They are derived from `madeBy`, the id of
+   * the proof or login step that makes them, so that its holder can be shown them again, and kept nowhere.
+   */
+  renewRecoveryCodes(query: Query, accountId: string, madeBy: string): Promise<string[]>;
+  /** The codes that were made so; undefined where the account has others now, or one of them was used. */
+  madeRecoveryCodes(query: Query, accountId: string, madeBy: string): Promise<string[] | undefined>;
   /** How many recovery codes are left. */
   recoveryCodesLeft(query: Query, accountId: string): Promise<number>;
   /**
@@ -54,17 +73,18 @@ export interface TotpDeps {
   sealer: Sealer;
   setupKey: Uint8Array;
   recoveryKey: Uint8Array;
+  /** What recovery codes are derived with; `recoveryKey` is what their hashes are keyed with. */
+  recoveryCodesKey: Uint8Array;
   now: () => number;
 }
 
 const stepSeconds = 30;
 const secretBytes = 20;
 const recoveryCodeCount = 10;
-const recoveryAlphabet = 'abcdefghjkmnpqrstuvwxyz23456789';
-const recoveryCodeLength = 12;
 const base32 = new ScureBase32Plugin();
 
-export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpDeps): Totp {
+export function createTotp(deps: TotpDeps): Totp {
+  const { issuer, sealer, setupKey, recoveryKey, recoveryCodesKey, now } = deps;
   const label = new URL(issuer).host;
 
   /** The step that `code` is right for, later than `afterStep`; undefined where there is none. */
@@ -79,31 +99,38 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
 
   const recoveryHash = (accountId: string, code: string) => keyedHash(recoveryKey, accountId, code);
 
-  async function renewRecoveryCodes(query: Query, accountId: string): Promise<string[]> {
-    const codes = Array.from({ length: recoveryCodeCount }, newRecoveryCode);
-    const hashes = codes.map((code) => recoveryHash(accountId, normalizeRecoveryCode(code)));
+  function recoveryCodesOf(accountId: string, madeBy: string): { codes: string[]; hashes: Buffer[] } {
+    const codes = Array.from({ length: recoveryCodeCount }, (_, index) =>
+      recoveryCodeFrom(keyedHash(recoveryCodesKey, accountId, madeBy, String(index))),
+    );
+    return { codes, hashes: codes.map((code) => recoveryHash(accountId, normalizeRecoveryCode(code))) };
+  }
+
+  async function renewRecoveryCodes(query: Query, accountId: string, madeBy: string): Promise<string[]> {
+    const { codes, hashes } = recoveryCodesOf(accountId, madeBy);
     await store.replaceRecoveryCodes(query, accountId, hashes);
     return codes;
   }
 
+  const madeRecoveryCodes: Totp['madeRecoveryCodes'] = async (query, accountId, madeBy) => {
+    const { codes, hashes } = recoveryCodesOf(accountId, madeBy);
+    return (await store.hasUnusedRecoveryCodes(query, accountId, hashes)) ? codes : undefined;
+  };
+
   /** Sets a secret that its first code confirms, with new recovery codes. */
-  async function confirmedBy(
-    change: store.SecretChange,
-    query: Query,
-    account: { id: string },
-    secret: string,
-    code: string,
-  ): Promise<string[] | undefined> {
-    if (!isTotpCode(code)) return undefined;
-    const step = matchingStep(secret, code, null);
-    if (step === undefined) return undefined;
-    const sealed = {
-      sealed: sealer.seal(Buffer.from(secret), store.sealedAs(account.id)),
-      kekId: sealer.kekId,
+  const confirmedBy =
+    (change: store.SecretChange): SetSecret =>
+    async (query, account, secret, code, madeBy) => {
+      if (!isTotpCode(code)) return undefined;
+      const step = matchingStep(secret, code, null);
+      if (step === undefined) return undefined;
+      const sealed = {
+        sealed: sealer.seal(Buffer.from(secret), store.sealedAs(account.id)),
+        kekId: sealer.kekId,
+      };
+      const set = await store.setSecret(query, account.id, change, sealed, step);
+      return set ? renewRecoveryCodes(query, account.id, madeBy) : undefined;
     };
-    const set = await store.setSecret(query, account.id, change, sealed, step);
-    return set ? renewRecoveryCodes(query, account.id) : undefined;
-  }
 
   return {
     setup(interactionUid, account) {
@@ -112,9 +139,14 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
       return { secret, otpauthUri: generateURI({ issuer: label, label: account.username, secret }) };
     },
     qrCode: (otpauthUri) => qrToString(otpauthUri, { type: 'svg', margin: 0 }),
-    confirm: (...given) => confirmedBy('first', ...given),
-    replace: (...given) => confirmedBy('replacement', ...given),
+    confirm: confirmedBy('first'),
+    replace: confirmedBy('replacement'),
+    async setBefore(query, account, secret, code, madeBy) {
+      const right = isTotpCode(code) && matchingStep(secret, code, null) !== undefined;
+      return right ? madeRecoveryCodes(query, account.id, madeBy) : undefined;
+    },
     renewRecoveryCodes,
+    madeRecoveryCodes,
     recoveryCodesLeft: store.countRecoveryCodes,
     async against(read, accountId) {
       const totp = await store.readSecret(read, accountId);
@@ -136,14 +168,3 @@ export function createTotp({ issuer, sealer, setupKey, recoveryKey, now }: TotpD
 }
 
 const isTotpCode = (code: string): boolean => /^[0-9]{6}$/.test(code);
-
-/** 12 letters of 31: 59 bits, in three groups that can be read aloud. */
-function newRecoveryCode(): string {
-  const letters = Array.from(
-    { length: recoveryCodeLength },
-    () => recoveryAlphabet[randomInt(recoveryAlphabet.length)],
-  ).join('');
-  return letters.replace(/(.{4})(?!$)/g, '$1-');
-}
-
-const normalizeRecoveryCode = (code: string): string => code.toLowerCase().replace(/[\s-]/g, '');

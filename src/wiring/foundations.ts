@@ -75,6 +75,7 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     sealer,
     setupKey: keyring.derive('totp set-up'),
     recoveryKey: keyring.derive('recovery codes'),
+    recoveryCodesKey: keyring.derive('new recovery codes'),
     now,
   });
 

@@ -65,6 +65,7 @@ export function wireSignIn(
         render: views.render,
         accounts,
         totp,
+        secondFactor,
         invited,
         describeScopes,
         describeDetails: describeDetails(config.resources),

@@ -141,8 +141,8 @@ export const mutations: Record<string, Edit[]> = {
   proof: [
     {
       file: 'account/proofs.ts',
-      find: 'if (!(await steps.spend(query, jti))) throw proofRequired();',
-      replace: 'await steps.spend(query, jti);',
+      find: 'if (!(await use(query, proof))) throw proofRequired();',
+      replace: 'await use(query, proof);',
     },
     {
       file: 'account/proofs.ts',

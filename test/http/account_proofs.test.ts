@@ -65,22 +65,22 @@ test('a proof lives 180 seconds, in a cookie that no script and no other site ca
   expect(await withProof(person, proof)).toEqual(refused);
 });
 
-test('a proof is used up by its change: again, or in parallel, it changes nothing', async () => {
+test('a proof is used up by its change: again, or in parallel, it changes nothing, and then it is worth nothing', async () => {
   const person = await withAccount('cleo');
   await prove(person, 'recovery-codes');
   const cookies = cookieHeader(cookiesOf(person, '/account'));
   const answers = await Promise.all(
     Array.from({ length: 5 }, () => postForm(person, 'recovery-codes').set('cookie', cookies)),
   );
-  expect(answers.map(({ status }) => status).sort()).toEqual([200, 401, 401, 401, 401]);
-  const codes = codesOn(answers.find(({ status }) => status === 200)?.text ?? '');
+  expect(new Set(answers.map(({ text }) => codesOn(text).join())).size).toBe(1);
+  const codes = codesOn(answers[0]?.text ?? '');
   expect(codes).toHaveLength(10);
-  const again = await postForm(person, 'recovery-codes').set('cookie', cookies);
-  expect(again.status).toBe(401);
-  expect(again.text).toContain('Confirm that it is you');
   const login = await visit(server, 'cleo', person);
   await login.person.provePassword(login.uid);
   expect((await login.person.step(login.uid, 'totp/verify', { code: codes[0] })).status).toBe(200);
+  const again = await postForm(person, 'recovery-codes').set('cookie', cookies);
+  expect(again.status).toBe(401);
+  expect(again.text).toContain('Confirm that it is you');
 });
 
 test('a login step is no proof, and a proof is no login step', async () => {

@@ -28,7 +28,12 @@ const table: [string, Proven, Step, Action[]][] = [
     'totp_setup',
     [...password, ...setUp],
   ],
-  ['the password', { prompt: 'login', passwordOf: confirmed }, 'totp', [...password, 'totp/verify']],
+  [
+    'the password',
+    { prompt: 'login', passwordOf: confirmed },
+    'totp',
+    [...password, 'totp/verify', 'totp/verify-setup'],
+  ],
   ['a session', { prompt: 'consent', passwordOf: unproved }, 'consent', ['consent']],
   ['a session and a password anew', { prompt: 'consent', passwordOf: confirmed }, 'consent', ['consent']],
   [

@@ -38,6 +38,7 @@ function at(seconds: number) {
     sealer: createSealer(Buffer.alloc(32, 1)),
     setupKey: Buffer.alloc(32, 2),
     recoveryKey: Buffer.alloc(32, 3),
+    recoveryCodesKey: Buffer.alloc(32, 4),
     now: () => clock.seconds * 1000,
   });
   const store = oneAccount();
@@ -56,11 +57,11 @@ describe('RFC 6238, appendix B', () => {
     [20000000000, '353130'],
   ])('at %d the code is %s', async (seconds, code) => {
     const { totp, query, row } = at(seconds);
-    expect(await totp.confirm(query, account, rfcSecret, code)).toHaveLength(10);
+    expect(await totp.confirm(query, account, rfcSecret, code, 'a step')).toHaveLength(10);
     expect(row.lastStep).toBe(Math.floor(seconds / 30));
     const wrong = at(seconds);
     const next = String((Number(code) + 1) % 1_000_000).padStart(6, '0');
-    expect(await wrong.totp.confirm(wrong.query, account, rfcSecret, next)).toBeUndefined();
+    expect(await wrong.totp.confirm(wrong.query, account, rfcSecret, next, 'a step')).toBeUndefined();
   });
 });
 
@@ -75,7 +76,8 @@ test('a code is good for its own step and one on either side', async () => {
     1111111110 + 30,
   ]) {
     const { totp, query } = at(seconds);
-    outcomes[seconds - 1111111110] = (await totp.confirm(query, account, rfcSecret, '081804')) !== undefined;
+    outcomes[seconds - 1111111110] =
+      (await totp.confirm(query, account, rfcSecret, '081804', 'a step')) !== undefined;
   }
   // The code of the step that ends before 1111111110: from 30 s before its begin to 30 s after its end.
   expect(outcomes).toEqual({ '-61': false, '-60': true, '-31': true, '-1': true, '29': true, '30': false });
@@ -83,7 +85,7 @@ test('a code is good for its own step and one on either side', async () => {
 
 test('a step is used once, a step before it never, and a clock set back refuses', async () => {
   const { totp, query, clock, use } = at(59);
-  expect(await totp.confirm(query, account, rfcSecret, '287082')).toBeDefined();
+  expect(await totp.confirm(query, account, rfcSecret, '287082', 'a step')).toBeDefined();
   expect(await use(account.id, '287082')).toBeUndefined();
   clock.seconds = 1111111109;
   expect(await use(account.id, '050471')).toBe('otp');
@@ -98,17 +100,17 @@ test('a step is used once, a step before it never, and a clock set back refuses'
 test('what is no six digits is no code', async () => {
   const { totp, query } = at(59);
   for (const code of ['', '28708', '2870820', '287 082', '287082 ', '٢٨٧٠٨٢', '2870.2', '-87082', '0x1234']) {
-    expect([code, await totp.confirm(query, account, rfcSecret, code)]).toEqual([code, undefined]);
+    expect([code, await totp.confirm(query, account, rfcSecret, code, 'a step')]).toEqual([code, undefined]);
   }
 });
 
 test('a confirmed secret is not confirmed again, and is sealed for its account', async () => {
   const { totp, query, row, clock, use } = at(59);
-  await totp.confirm(query, account, rfcSecret, '287082');
+  await totp.confirm(query, account, rfcSecret, '287082', 'a step');
   const sealed = row.sealed;
   expect(sealed?.includes(rfcSecret)).toBe(false);
   clock.seconds = 1111111109;
-  expect(await totp.confirm(query, account, rfcSecret, '081804')).toBeUndefined();
+  expect(await totp.confirm(query, account, rfcSecret, '081804', 'a step')).toBeUndefined();
   expect(row.sealed).toBe(sealed);
   await expect(use('another account', '081804')).rejects.toThrow();
 });
@@ -126,4 +128,18 @@ test('the secret that is offered is 160 bits, by interaction and account, and ca
     offered.secret,
     'id.example',
   ]);
+});
+
+test('recovery codes are ten of twelve letters, by account and by what made them, and spread over the alphabet', async () => {
+  const { totp, query } = at(59);
+  const made = (id: string, by: string) => totp.renewRecoveryCodes(query, id, by);
+  const codes = await made('a', 'a step');
+  expect(await made('a', 'a step')).toEqual(codes);
+  const all = [...codes, ...(await made('a', 'another step')), ...(await made('b', 'a step'))];
+  expect(new Set(all).size).toBe(30);
+  for (const code of all) expect(code).toMatch(/^([a-hj-km-np-z2-9]{4}-){2}[a-hj-km-np-z2-9]{4}$/);
+  // 360 letters of 31: each is expected 11.6 times.
+  const letters = Map.groupBy(all.join('').replaceAll('-', ''), (letter) => letter);
+  expect(letters.size).toBe(31);
+  expect(Math.max(...[...letters.values()].map(({ length }) => length))).toBeLessThan(30);
 });
