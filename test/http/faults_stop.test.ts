@@ -23,7 +23,7 @@ const refresh = (on: { url: string }, token: string) => asApp(on, spa, refreshFo
 
 test('Faults: SIGTERM: what is in flight finishes, readiness goes, nobody new is let in', async () => {
   expect((await refresh(provider, 'warms the connections up')).status).toBe(400);
-  at.postgres.delay(90);
+  at.postgres.delay(160);
   const socket = connect(provider.port, 'localhost');
   let received = '';
   socket.on('data', (bytes) => {
