@@ -1,5 +1,7 @@
 /** Processes that the harness starts: each is known by its pid and is gone when the harness is, however it ends. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
@@ -60,16 +62,22 @@ function childrenOf(pid: number): number[] {
   });
 }
 
-/** A port that nobody listens on now. */
+/**
+ * A port that nobody listens on now, below those that systems give to outgoing connections: what is started again on it
+ * must find it as free.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = randomInt(20_000, 32_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 /** Repeats `attempt` every 20 ms until it does not reject; rejects after `withinMs`. */
