@@ -56,7 +56,7 @@ export interface App {
 const beginningsPerAttempt = 60;
 /**
  * A device's code is one of 20⁸ = 2.56 × 10¹⁰ and lives for ten minutes. In that time all strangers together have 3,000
- * wrong guesses: they meet a given code once in 8.5 million lives of it. Each person who is signed in has ten more; to
+ * wrong guesses and what arrives while those are being counted: they meet a given code once in millions of lives of it. Each person who is signed in has ten more; to
  * guess as often as all strangers takes 300 accounts, each made with a second factor under the limit of its address.
  */
 const userCodeGuesses = {

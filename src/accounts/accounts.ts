@@ -30,6 +30,15 @@ export interface NewCredential {
   opaqueKeyId: string;
 }
 
+export interface LoginCredential {
+  /** False where there is no such account: then the rest stands for nothing. */
+  known: boolean;
+  accountId: string;
+  credentialId: string;
+  opaqueRecord: Uint8Array;
+  opaqueKeyId: string;
+}
+
 export interface NewAccount extends NewCredential {
   username: Username;
   email: string | undefined;
@@ -38,8 +47,8 @@ export interface NewAccount extends NewCredential {
 export interface Accounts {
   /** Checks and folds a user name. Throws AppError 400 where it cannot be one. */
   parseUsername(value: string): Username;
-  /** Undefined for unknown and disabled accounts alike. */
-  byUsername(usernameKey: string): Promise<Account | undefined>;
+  /** What a login works with. For unknown and disabled accounts something of the same shape and size, at the same cost. */
+  credentialOf(usernameKey: string): Promise<LoginCredential>;
   /** Undefined for unknown and disabled accounts alike. */
   byId(id: string): Promise<Account | undefined>;
   /** Makes the account and returns it. Throws AppError 409 `username_taken`; so is a name that somebody is invited under. */
@@ -95,16 +104,23 @@ const credentialValues = ({ credentialId, opaqueRecord, opaqueKeyId }: NewCreden
   opaqueKeyId,
 ];
 
+/** As long as an account's ids, and as its record of the suite in use. */
+const nobody = { id: 'n'.repeat(24), record: Buffer.alloc(129) };
+
 /** Accounts in PostgreSQL. `now`: milliseconds since the epoch. */
 export function createAccounts({ query }: Database, now: () => number): Accounts {
   return {
     parseUsername,
-    async byUsername(usernameKey) {
-      const rows = await query<AccountRow>(
-        `select ${columns} from accounts where username_key = $1 and disabled_at is null`,
-        [usernameKey],
+    async credentialOf(usernameKey) {
+      const [found] = await query<LoginCredential>(
+        `select a.id is not null as known, coalesce(a.id, $2) as "accountId",
+           coalesce(a.credential_id, $2) as "credentialId", coalesce(a.opaque_record, $3) as "opaqueRecord",
+           coalesce(a.opaque_key_id, $2) as "opaqueKeyId"
+         from (values (1)) as one left join accounts a on a.username_key = $1 and a.disabled_at is null`,
+        [usernameKey, nobody.id, nobody.record],
       );
-      return rows.map(fromRow)[0];
+      if (!found) throw new Error('a left join has lost its row');
+      return found;
     },
     async byId(id) {
       const rows = await query<AccountRow>(

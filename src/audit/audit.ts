@@ -25,6 +25,7 @@ export type AuditEventName =
   | 'proof.given'
   | 'grant.removed'
   | 'consent.answered'
+  | 'poll.repeated'
   | 'token.revoked'
   | 'session.ended'
   | 'site.entered'

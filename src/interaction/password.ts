@@ -49,8 +49,10 @@ export const signUpSeconds = 300;
 
 interface LoginState {
   expected: string;
-  proved: Proved | undefined;
-  opaqueKeyId: string | undefined;
+  /** 1 where the name is an account's, else 0: of one length, as is what follows. */
+  known: 0 | 1;
+  proved: Proved;
+  opaqueKeyId: string;
   bucket: string;
 }
 
@@ -90,12 +92,13 @@ export function createPasswords(deps: PasswordDeps): Passwords {
         const bucket = devices.bucket(key, device);
         // Charged before the work and taken back by a right KE3: a KE1 that is never followed up is a failure.
         await failures.charge(bucket);
-        const account = await accounts.byUsername(key);
-        const { ke2, expected } = await opaque.loginInit(ke1, account, key);
+        const { known, accountId, ...credential } = await accounts.credentialOf(key);
+        const { ke2, expected } = await opaque.loginInit(ke1, known ? credential : undefined, key);
         await loginStates.keep(uid, {
           expected,
-          proved: account && { accountId: account.id, credentialId: account.credentialId },
-          opaqueKeyId: account?.opaqueKeyId,
+          known: known ? 1 : 0,
+          proved: { accountId, credentialId: credential.credentialId },
+          opaqueKeyId: credential.opaqueKeyId,
           bucket: bucket.toString('base64url'),
         });
         return { ke2 };
@@ -104,9 +107,9 @@ export function createPasswords(deps: PasswordDeps): Passwords {
     async loginFinish(uid, ke3) {
       const state = await loginStates.take(uid);
       if (state === undefined) throw wrongCredentials();
-      const { expected, proved, opaqueKeyId = '', bucket } = state;
+      const { expected, known, proved, opaqueKeyId, bucket } = state;
       const fits = opaque.loginFinish(ke3, expected);
-      if (!fits || proved === undefined || !opaque.hasVersion(opaqueKeyId)) throw wrongCredentials();
+      if (!fits || known !== 1 || !opaque.hasVersion(opaqueKeyId)) throw wrongCredentials();
       await failures.refund(Buffer.from(bucket, 'base64url'));
       return proved;
     },

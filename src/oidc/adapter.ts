@@ -14,7 +14,7 @@ import type { SeenFrom, SessionPayload, SessionStore } from '../sessions/store.t
 import type { Query } from '../storage/database.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import { gather, isAuthorization, takeGathered } from './authorization_writes.ts';
-import { useWithFamily } from './code_use.ts';
+import { isDenied, useWithFamily } from './code_use.ts';
 import { familyInQuestion } from './family.ts';
 import { takeKept } from './read_ahead.ts';
 import { isReference, polledModels, type RecordPayload, type RecordStore } from './record_store.ts';
@@ -147,14 +147,7 @@ function authorizationAdapter(model: string, stores: Stores): Partial<Adapter> {
   };
 }
 
-function recordAdapter(
-  model: string,
-  { records, revocations }: Pick<Stores, 'records' | 'revocations'>,
-): Partial<Adapter> {
-  async function familyRevoked(): Promise<boolean> {
-    const family = familyInQuestion();
-    return family !== undefined && revocations.anyRevoked([`family:${family}`]);
-  }
+function recordAdapter(model: string, { records }: Pick<Stores, 'records'>): Partial<Adapter> {
   return {
     async upsert(id, payload, expiresIn = 0) {
       const unless = answers(payload);
@@ -171,9 +164,9 @@ function recordAdapter(
     async consume(id) {
       const use = records.using(model, id);
       if (useWithFamily(model, use) || (await records.consume(model, id))) return;
-      // A poll without a refresh token in its answer, or for what was denied, is answered again where that was lost.
-      const again = polledModels.has(model) && (await use.whyNot()) === 'repetition';
-      if (!again || (await familyRevoked())) throw new errors.InvalidGrant('it was used before');
+      // What was denied may be told again. Tokens may not: without a refresh token nothing is kept of whose key they went to.
+      if (!isDenied(model) || (await use.whyNot()) !== 'repetition')
+        throw new errors.InvalidGrant('it was used before');
     },
     destroy: (id) => records.remove(model, id),
     // Where one family ends, the grant's other codes live on; and a used one must be known when it is presented again.

@@ -10,14 +10,21 @@ import type { Use } from './record_store.ts';
 
 const waiting = new WeakMap<object, Use>();
 
+const presented = (model: string) =>
+  (Provider.ctx as KoaContextWithOIDC | undefined)?.oidc?.entities[model as 'DeviceCode'] as
+    | { error?: string }
+    | undefined;
+
+/** Whether the person has denied what this request polls for. */
+export const isDenied = (model: string): boolean => presented(model)?.error !== undefined;
+
 /** Keeps the use for the family that this request will begin. False where it will begin none. */
 export function useWithFamily(model: string, use: Use): boolean {
   const ctx = Provider.ctx as KoaContextWithOIDC | undefined;
   if (ctx?.oidc?.route !== 'token' || !ctx.oidc.client || !issuesRefreshToken(ctx, ctx.oidc.client))
     return false;
   // What was denied is used up by being told so.
-  const code = ctx.oidc.entities[model as 'DeviceCode'] as { error?: string } | undefined;
-  if (!code || code.error) return false;
+  if (!presented(model) || isDenied(model)) return false;
   waiting.set(ctx, use);
   return true;
 }

@@ -23,3 +23,8 @@ export function keepSessionOfGrants(provider: Provider): void {
   const kept = [...Grant.IN_PAYLOAD, 'sessionUid'];
   Object.defineProperty(Grant, 'IN_PAYLOAD', { get: () => kept });
 }
+
+/** For a grant that an older release has stored. */
+export function rememberSession(grant: Grant & { sessionUid?: string }, sessionUid: string): void {
+  grant.sessionUid ??= sessionUid;
+}

@@ -9,7 +9,7 @@ import { errors } from 'oidc-provider';
 import { AppError } from '../lib/errors.ts';
 import { type Detail, requestedDetails } from './authorization_details.ts';
 import { mfaAcr, scopeOfClaim } from './claims.ts';
-import { newGrant } from './grant_session.ts';
+import { newGrant, rememberSession } from './grant_session.ts';
 
 export interface ClientView {
   id: string;
@@ -159,6 +159,7 @@ export function createInteractions(provider: Provider, now: () => number): Inter
       const grant =
         (grantId ? await provider.Grant.find(grantId) : undefined) ??
         newGrant(provider, { accountId, clientId: String(params.client_id), sessionUid });
+      rememberSession(grant, sessionUid);
       const missing = prompt.details as ConsentDetails;
       if (missing.missingOIDCScope) grant.addOIDCScope(missing.missingOIDCScope.join(' '));
       if (missing.missingOIDCClaims) grant.addOIDCClaims(missing.missingOIDCClaims);

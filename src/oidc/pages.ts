@@ -96,7 +96,8 @@ export function createProviderPages({
             : `${out.error}${out.error_description ? `: ${out.error_description}` : ''}`,
           hint: expired ? undefined : hints[out.error],
           id: String(ctx.state.requestId),
-          again: mayWorkAgain(ctx),
+          // The sign-in that comes back from its pages is used up by the attempt.
+          again: mayWorkAgain(ctx) && ctx.oidc?.route !== 'resume',
           app: await appOf(ctx.oidc?.client),
         }),
       );

@@ -26,6 +26,8 @@ export interface RefreshTokenDeps {
   familySeconds: number;
   /** Told what became of every presented token. */
   onRefresh(outcome: 'rotated' | 'repeated' | 'reused'): void;
+  /** Told of a device or CIBA client that received its first answer once more: rarely it is somebody else. */
+  onPollRepeated(whose: { clientId: string; accountId: string; address: string | undefined }): void;
 }
 
 export interface RefreshedToken {
@@ -161,19 +163,22 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
 
   /**
    * What a code that is presented again receives. A poll whose answer was lost: that answer's refresh token, while nobody has
-   * used it. Whoever has used it was answered, so that one who still polls is somebody else.
+   * used it. Whoever has used it was answered, so that one who still polls is somebody else; and so is one with another key.
    */
   async function firstOf(token: RefreshTokenModel, asked: Payload, use: Use | undefined): Promise<Payload> {
     const whyNot = await use?.whyNot();
     const repeated = whyNot === 'repetition' && polledCode() !== undefined;
     const first = repeated ? await refresh.read(token.jti) : undefined;
     const payload = first?.payload as unknown as Payload | undefined;
-    if (first?.state === 'live' && payload && isBoundAlike(payload, asked)) {
+    const alike = payload !== undefined && isBoundAlike(payload, asked);
+    if (first?.state === 'live' && alike) {
       deps.onRefresh('repeated');
+      const { clientId, accountId } = asked;
+      deps.onPollRepeated({ clientId, accountId, address: ProviderClass.ctx?.ip });
       return payload;
     }
     const used = first?.state === 'retry' || first?.state === 'reuse';
-    if (token.familyId && (whyNot === 'replay' || used))
+    if (token.familyId && (whyNot === 'replay' || used || (payload && !alike)))
       await revocations.endFamily(token.familyId, 'revoked');
     throw new errors.InvalidGrant('the code was presented twice, or its session has ended');
   }

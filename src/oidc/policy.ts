@@ -5,7 +5,7 @@
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import { interactionPolicy } from 'oidc-provider';
 import type { Resource, Settings } from '../config/schema.ts';
-import { newGrant } from './grant_session.ts';
+import { newGrant, rememberSession } from './grant_session.ts';
 
 interface Issued {
   clientId?: string | undefined;
@@ -90,6 +90,7 @@ export async function existingGrant(ctx: KoaContextWithOIDC) {
       sessionUid: session.uid,
     });
   const before = JSON.stringify(grant);
+  rememberSession(grant, session.uid);
   grant.addOIDCScope([...oidc.requestParamOIDCScopes].join(' '));
   grant.addOIDCClaims([...oidc.requestParamClaims]);
   for (const [audience, server] of Object.entries(oidc.resourceServers ?? {})) {

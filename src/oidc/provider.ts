@@ -46,6 +46,7 @@ export interface OidcDeps extends ConfigurationDeps {
   /** Whether a device's code was asked about a moment ago. */
   pollsTooSoon(codeHash: string): Promise<boolean>;
   onRefresh: RefreshTokenDeps['onRefresh'];
+  onPollRepeated: RefreshTokenDeps['onPollRepeated'];
   endReused: RefreshTokenDeps['endReused'];
   /** Runs one statement that changes something. */
   write(statement: Statement): Promise<unknown>;
@@ -113,6 +114,7 @@ export function createOidc(deps: OidcDeps): Oidc {
     revocations,
     familySeconds: lifeSeconds.refreshFamily,
     onRefresh: deps.onRefresh,
+    onPollRepeated: deps.onPollRepeated,
     endReused: deps.endReused,
   });
   slowDownPolls(provider, deps.pollsTooSoon);

@@ -103,7 +103,7 @@ export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
   const { fakeKeys, unknownNameKey, lookForVersions } = deps;
   const fakeServer = createServer(fakeKeys);
   // Made once: deriving it takes as long as a quarter of a login, which would tell unknown names from known ones.
-  const fake = Uint8Array.from((await RegistrationRecord.createFake(config)).serialize());
+  const fake = Buffer.from((await RegistrationRecord.createFake(config)).serialize());
   let servers = new Map<string, OpaqueServer>();
   let newest = '';
   useVersions(deps.versions);
@@ -153,7 +153,7 @@ export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
       assertPoint(message.request.data);
       assertPoint(message.auth_init.client_keyshare);
       const unknownId = keyedHash(unknownNameKey, usernameKey).subarray(0, 18).toString('base64url');
-      const known = credential && (await serverFor(credential.opaqueKeyId));
+      const known = await serverFor(credential?.opaqueKeyId ?? newest);
       const [server, credentialId, bytes] =
         credential && known
           ? [known, credential.credentialId, credential.opaqueRecord]

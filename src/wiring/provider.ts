@@ -80,6 +80,7 @@ export async function wireProvider(
       audit.record({ event, ...whose });
     },
     onRefresh: (outcome) => metrics.refreshes.inc({ outcome }),
+    onPollRepeated: (whose) => audit.record({ event: 'poll.repeated', ...whose }),
     endReused: ({ familyId, accountId, clientId }) =>
       database.transaction(async (query) => {
         await revocations.endFamily(familyId, 'reuse', query);
