@@ -22,8 +22,6 @@ const refreshForm = (token: string) => ({ grant_type: 'refresh_token', refresh_t
 const refresh = (on: { url: string }, token: string) => asApp(on, spa, refreshForm(token));
 
 test('Faults: SIGTERM: what is in flight finishes, readiness goes, nobody new is let in', async () => {
-  expect((await refresh(provider, 'warms the connections up')).status).toBe(400);
-  at.postgres.delay(160);
   const socket = connect(provider.port, 'localhost');
   let received = '';
   socket.on('data', (bytes) => {
@@ -34,7 +32,7 @@ test('Faults: SIGTERM: what is in flight finishes, readiness goes, nobody new is
     ...refreshForm(first.refresh_token),
   }).toString();
   socket.write(
-    `POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${form.length}\r\n\r\n${form}`,
+    `POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${form.length}\r\n\r\n${form.slice(0, 20)}`,
   );
   await sleep(100);
   const begun = performance.now();
@@ -47,8 +45,9 @@ test('Faults: SIGTERM: what is in flight finishes, readiness goes, nobody new is
       ),
     )
     .toBe('refused');
-  socket.write('GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n');
   expect(received).toBe('');
+  // The rest of the body, and another request behind it.
+  socket.write(`${form.slice(20)}GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n`);
   expect(await ended).toBe(0);
   expect(performance.now() - begun).toBeLessThan(10_000);
 
