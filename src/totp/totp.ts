@@ -97,6 +97,9 @@ export function createTotp(deps: TotpDeps): Totp {
     return result.valid && 'timeStep' in result ? result.timeStep : undefined;
   }
 
+  const unsealed = (accountId: string, { sealed, kekId }: { sealed: Buffer; kekId: string }): string =>
+    sealer.unseal(sealed, store.sealedAs(accountId), kekId).toString();
+
   const recoveryHash = (accountId: string, code: string) => keyedHash(recoveryKey, accountId, code);
 
   function recoveryCodesOf(accountId: string, madeBy: string): { codes: string[]; hashes: Buffer[] } {
@@ -153,10 +156,14 @@ export function createTotp(deps: TotpDeps): Totp {
       return async (query, code) => {
         if (isTotpCode(code)) {
           if (!totp) return undefined;
-          const secret = sealer.unseal(totp.sealed, store.sealedAs(accountId), totp.kekId).toString();
+          const secret = unsealed(accountId, totp);
           const step = matchingStep(secret, code, totp.lastStep);
           if (step === undefined) return undefined;
-          return (await store.useStep(query, accountId, step, totp.sealed)) ? 'otp' : undefined;
+          if (await store.useStep(query, accountId, step, totp.sealed)) return 'otp';
+          // The same secret may have been sealed anew since it was read, under the next key-encryption key.
+          const now = await store.readSecret(query, accountId);
+          if (!now || now.sealed.equals(totp.sealed) || unsealed(accountId, now) !== secret) return undefined;
+          return (await store.useStep(query, accountId, step, now.sealed)) ? 'otp' : undefined;
         }
         const recoveryCode = normalizeRecoveryCode(code);
         if (recoveryCode.length !== recoveryCodeLength) return undefined;

@@ -22,10 +22,11 @@ function oneAccount() {
     if (sql.includes('set totp_last_step')) {
       const step = values[1] as number;
       if (row.lastStep !== null && row.lastStep >= step) return [];
+      if (!row.sealed?.equals(values[2] as Buffer)) return [];
       row.lastStep = step;
       return [{ id: account.id }];
     }
-    if (sql.includes('totp_secret as sealed')) return row.sealed ? [row] : [];
+    if (sql.includes('totp_secret as sealed')) return row.sealed ? [{ ...row }] : [];
     return [];
   };
   return { row, query: query as unknown as Query };
@@ -95,6 +96,23 @@ test('a step is used once, a step before it never, and a clock set back refuses'
   expect(await use(account.id, '050471')).toBeUndefined();
   clock.seconds = 59;
   expect(await use(account.id, '287082')).toBeUndefined();
+});
+
+test('a secret that is sealed anew while a code is checked is the same one; another secret is not', async () => {
+  const sealedAnew = (secret: string) =>
+    createSealer(Buffer.alloc(32, 1)).seal(Buffer.from(secret), `accounts ${account.id} totp_secret`);
+  for (const [secret, outcome] of [
+    [rfcSecret, 'otp'],
+    [rfcSecret.replace('GEZ', 'GEY'), undefined],
+  ] as const) {
+    const { totp, query, row, clock } = at(59);
+    await totp.confirm(query, account, rfcSecret, '287082', 'a step');
+    clock.seconds = 1111111109;
+    const use = await totp.against(query, account.id);
+    row.sealed = sealedAnew(secret);
+    expect(await use(query, '081804')).toBe(outcome);
+    expect(await use(query, '081804')).toBeUndefined();
+  }
 });
 
 test('what is no six digits is no code', async () => {
