@@ -13,9 +13,6 @@ export interface Account {
   usernameKey: string;
   email: string | undefined;
   credentialId: string;
-  opaqueRecord: Buffer;
-  /** The server's OPAQUE key that the record was made with. */
-  opaqueKeyId: string;
   /** True once a code has confirmed the authenticator. */
   totpConfirmed: boolean;
   /** When everything of the account was last ended; milliseconds since the epoch. No login up to then counts. */
@@ -85,13 +82,11 @@ interface AccountRow {
   username_key: string;
   email: string | null;
   credential_id: string;
-  opaque_record: Buffer;
-  opaque_key_id: string;
   totp_confirmed: boolean;
   signed_out_at: Date | null;
 }
 
-const columns = `id, username, username_key, email, credential_id, opaque_record, opaque_key_id,
+const columns = `id, username, username_key, email, credential_id,
   totp_secret is not null as totp_confirmed, signed_out_at`;
 
 /** How a credential is stored, by sign-up and password change alike. */
@@ -203,8 +198,6 @@ const fromRow = (row: AccountRow): Account => ({
   usernameKey: row.username_key,
   email: row.email ?? undefined,
   credentialId: row.credential_id,
-  opaqueRecord: row.opaque_record,
-  opaqueKeyId: row.opaque_key_id,
   totpConfirmed: row.totp_confirmed,
   signedOutAt: row.signed_out_at?.getTime(),
 });

@@ -12,7 +12,6 @@ export interface Ephemeral {
   put(key: string, value: string, ttlSeconds: number): Promise<void>;
   /** Gets and deletes in one atomic step. Whatever is issued on the strength of it is also marked in `spent`. */
   take(key: string): Promise<string | undefined>;
-  delete(key: string): Promise<void>;
 }
 
 /**
@@ -28,7 +27,6 @@ export function createEphemeral(cache: Cache, { query }: Database, now: () => nu
       get: cache.get,
       put: async (key, value, ttlSeconds) => void (await cache.set(key, value, ttlSeconds)),
       take: cache.take,
-      delete: cache.delete,
     };
   }
   return {
@@ -52,9 +50,6 @@ export function createEphemeral(cache: Cache, { query }: Database, now: () => nu
         [key, new Date(now())],
       );
       return row?.value;
-    },
-    async delete(key) {
-      await query('delete from ephemeral where key = $1', [key]);
     },
   };
 }

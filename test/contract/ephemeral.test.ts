@@ -14,7 +14,7 @@ onEveryBackend('ephemeral state', (backend) => {
     expect(await there.get('a')).toBe('one');
     await there.put('a', 'two', 60);
     expect(await here.get('a')).toBe('two');
-    await there.delete('a');
+    await there.take('a');
     expect(await here.get('a')).toBeUndefined();
   });
 
