@@ -8,7 +8,7 @@ import type { Resource } from '../config/schema.ts';
 import { randomId } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Query } from '../storage/database.ts';
-import { newGrant } from './grant_session.ts';
+import { rememberSession } from './grant_session.ts';
 import { type RecordPayload, type RecordStore, referenceTo } from './record_store.ts';
 import { isIdentityScope } from './scopes.ts';
 
@@ -89,7 +89,9 @@ export function createApprovals({ provider, records, resources, releasePing, now
     { accountId, clientId, scope, resource = [] }: Request,
     sessionUid: string,
   ): Promise<string> {
-    const grant = newGrant(provider, { accountId, clientId, sessionUid }) as unknown as GrantModel;
+    const made = new provider.Grant({ accountId, clientId });
+    rememberSession(made, sessionUid);
+    const grant = made as unknown as GrantModel;
     const scopes = scope.split(' ');
     grant.addOIDCScope(scopes.filter(isIdentityScope).join(' '));
     for (const audience of [resource].flat()) {

@@ -6,17 +6,6 @@
 import type Provider from 'oidc-provider';
 import type { Grant } from 'oidc-provider';
 
-interface GrantedIn {
-  accountId: string;
-  clientId: string;
-  sessionUid: string;
-}
-
-/** A grant that was given in a session. */
-export function newGrant(provider: Provider, granted: GrantedIn): Grant {
-  return new provider.Grant(granted);
-}
-
 /** Makes grants keep `sessionUid`. */
 export function keepSessionOfGrants(provider: Provider): void {
   const Grant = provider.Grant as unknown as { IN_PAYLOAD: string[] };
@@ -24,7 +13,7 @@ export function keepSessionOfGrants(provider: Provider): void {
   Object.defineProperty(Grant, 'IN_PAYLOAD', { get: () => kept });
 }
 
-/** For a grant that an older release has stored. */
+/** Notes the session, for a grant that has none yet: a new one, or one that an older release has stored. */
 export function rememberSession(grant: Grant & { sessionUid?: string }, sessionUid: string): void {
   grant.sessionUid ??= sessionUid;
 }

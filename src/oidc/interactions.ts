@@ -9,7 +9,7 @@ import { errors } from 'oidc-provider';
 import { AppError } from '../lib/errors.ts';
 import { type Detail, requestedDetails } from './authorization_details.ts';
 import { mfaAcr, scopeOfClaim } from './claims.ts';
-import { newGrant, rememberSession } from './grant_session.ts';
+import { rememberSession } from './grant_session.ts';
 
 export interface ClientView {
   id: string;
@@ -158,7 +158,7 @@ export function createInteractions(provider: Provider, now: () => number): Inter
       const { accountId, uid: sessionUid } = session;
       const grant =
         (grantId ? await provider.Grant.find(grantId) : undefined) ??
-        newGrant(provider, { accountId, clientId: String(params.client_id), sessionUid });
+        new provider.Grant({ accountId, clientId: String(params.client_id) });
       rememberSession(grant, sessionUid);
       const missing = prompt.details as ConsentDetails;
       if (missing.missingOIDCScope) grant.addOIDCScope(missing.missingOIDCScope.join(' '));

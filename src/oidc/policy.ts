@@ -5,7 +5,7 @@
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import { interactionPolicy } from 'oidc-provider';
 import type { Resource, Settings } from '../config/schema.ts';
-import { newGrant, rememberSession } from './grant_session.ts';
+import { rememberSession } from './grant_session.ts';
 
 interface Issued {
   clientId?: string | undefined;
@@ -82,13 +82,7 @@ export async function existingGrant(ctx: KoaContextWithOIDC) {
   const grantId = oidc.result?.consent?.grantId ?? session.grantIdFor(client.clientId);
   const existing = grantId ? await provider.Grant.find(grantId) : undefined;
   if (!isFirstParty(client) || !session.accountId || !oidc.account) return existing;
-  const grant =
-    existing ??
-    newGrant(provider, {
-      accountId: session.accountId,
-      clientId: client.clientId,
-      sessionUid: session.uid,
-    });
+  const grant = existing ?? new provider.Grant({ accountId: session.accountId, clientId: client.clientId });
   const before = JSON.stringify(grant);
   rememberSession(grant, session.uid);
   grant.addOIDCScope([...oidc.requestParamOIDCScopes].join(' '));

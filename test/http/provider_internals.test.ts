@@ -11,7 +11,7 @@ import request from 'supertest';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { takeOverBackchannelLogout } from '../../src/oidc/backchannel_logout.ts';
 import { withSecret } from '../../src/oidc/client_model.ts';
-import { keepSessionOfGrants, newGrant } from '../../src/oidc/grant_session.ts';
+import { keepSessionOfGrants, rememberSession } from '../../src/oidc/grant_session.ts';
 import { prompts } from '../../src/oidc/policy.ts';
 import { detectReplaysAtOnce } from '../../src/oidc/replay_detection.ts';
 import { providerWithFormPost } from '../../src/oidc/response_modes.ts';
@@ -162,8 +162,9 @@ test('a Grant stores what IN_PAYLOAD names, and nothing else: with our override 
   const kept = async (override: boolean) => {
     const { provider } = bareProvider();
     if (override) keepSessionOfGrants(provider);
-    const granted = { accountId: 'somebody', clientId: 'an app', sessionUid: 'a session' };
-    const id = await newGrant(provider, granted).save();
+    const grant = new provider.Grant({ accountId: 'somebody', clientId: 'an app' });
+    rememberSession(grant, 'a session');
+    const id = await grant.save();
     return (await provider.Grant.find(id)) as object;
   };
   expect(await kept(false)).not.toHaveProperty('sessionUid');
