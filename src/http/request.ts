@@ -6,6 +6,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { requestMemory } from '../lib/request_memory.ts';
 
 /** What a trusted proxy says it was asked for. */
 export interface ForwardedRequest {
@@ -16,7 +17,7 @@ export interface ForwardedRequest {
   uri: string;
 }
 
-const forwarded = new WeakMap<IncomingMessage, ForwardedRequest>();
+const forwarded = requestMemory<ForwardedRequest>('forwarded request');
 
 /** Undefined unless a trusted proxy has sent the request, and says it in full and once. For forward-auth alone. */
 export const forwardedRequest = (req: IncomingMessage): ForwardedRequest | undefined => forwarded.get(req);

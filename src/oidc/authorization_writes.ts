@@ -4,10 +4,11 @@
  * authorization without a session to save has left.
  */
 import Provider from 'oidc-provider';
+import { requestMemory } from '../lib/request_memory.ts';
 import type { Statement } from '../storage/statement.ts';
 
 const routes = new Set(['authorization', 'resume']);
-const waiting = new WeakMap<object, Statement[]>();
+const waiting = requestMemory<Statement[]>('authorization writes');
 
 /** Whether the request that is being handled may end with something that is granted. */
 export const isAuthorization = (): boolean => routes.has(Provider.ctx?.oidc?.route ?? '');
@@ -21,8 +22,5 @@ export function gather(statement: Statement): boolean {
 }
 
 /** What has been gathered in this request; it is the caller's to write, before the answer. */
-export function takeGathered(ctx: object | undefined = Provider.ctx): Statement[] {
-  const statements = (ctx && waiting.get(ctx)) ?? [];
-  if (ctx) waiting.delete(ctx);
-  return statements;
-}
+export const takeGathered = (ctx: object | undefined = Provider.ctx): Statement[] =>
+  (ctx && waiting.take(ctx)) ?? [];

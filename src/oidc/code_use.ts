@@ -5,10 +5,11 @@
  * adapter.ts and paseto_refresh_tokens.ts; answers.ts sees to it that nothing is answered while a code is still unused.
  */
 import Provider, { type KoaContextWithOIDC } from 'oidc-provider';
+import { requestMemory } from '../lib/request_memory.ts';
 import { issuesRefreshToken } from './policy.ts';
 import type { Use } from './record_store.ts';
 
-const waiting = new WeakMap<object, Use>();
+const waiting = requestMemory<Use>('code use');
 
 const presented = (model: string) =>
   (Provider.ctx as KoaContextWithOIDC | undefined)?.oidc?.entities[model as 'DeviceCode'] as
@@ -30,8 +31,5 @@ export function useWithFamily(model: string, use: Use): boolean {
 }
 
 /** The use that waits in this request; it is the caller's to write. */
-export function takeCodeUse(ctx: object | undefined = Provider.ctx): Use | undefined {
-  const use = ctx && waiting.get(ctx);
-  if (ctx) waiting.delete(ctx);
-  return use;
-}
+export const takeCodeUse = (ctx: object | undefined = Provider.ctx): Use | undefined =>
+  ctx && waiting.take(ctx);

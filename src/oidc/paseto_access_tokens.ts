@@ -7,6 +7,7 @@
 import type Provider from 'oidc-provider';
 import type { Client, Grant } from 'oidc-provider';
 import ProviderClass from 'oidc-provider';
+import { requestMemory } from '../lib/request_memory.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { familyInQuestion, type InFamily, refreshTokenInQuestion } from './family.ts';
@@ -136,7 +137,7 @@ async function grantBehind(
   };
 }
 
-const openedTokens = new WeakMap<object, { token: string; opening: Promise<unknown> }>();
+const openedTokens = requestMemory<{ token: string; opening: Promise<unknown> }>('opened token');
 
 /** The library asks each model in turn whether a token is one of its own: it is opened once for all of them. */
 function onceInRequest<T>(token: string, open: () => Promise<T>): Promise<T> {
@@ -157,7 +158,7 @@ interface CheckedGrant {
   exp: number;
 }
 
-const checkedGrants = new WeakMap<object, CheckedGrant>();
+const checkedGrants = requestMemory<CheckedGrant>('checked grant');
 
 function rememberGrantOf({ grant, client_id, iat, exp }: OpenedClaims, accountId: string | undefined): void {
   const ctx = ProviderClass.ctx;

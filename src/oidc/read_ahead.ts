@@ -6,6 +6,7 @@
  */
 import Provider from 'oidc-provider';
 import type { Account } from '../accounts/accounts.ts';
+import { requestMemory } from '../lib/request_memory.ts';
 import type { Query } from '../storage/database.ts';
 import { withQueries } from '../storage/statement.ts';
 import type { RecordPayload } from './record_store.ts';
@@ -30,7 +31,7 @@ interface Row {
   signed_out_at: Date | null;
 }
 
-const kept = new WeakMap<object, Map<string, unknown>>();
+const kept = requestMemory<Map<string, unknown>>('read ahead');
 
 /** Hands over what was read ahead in this request; undefined where that is nothing, or was handed over before. */
 export function takeKept<Name extends keyof Kept>(name: Name, id: string): Kept[Name] | undefined {

@@ -44,17 +44,17 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
     connectionString: url,
     max: poolSize,
     connectionTimeoutMillis: storageTimeoutMs,
-    // A database that hangs (stopped, partitioned) does not answer its own statement timeout: ours ends the wait.
-    query_timeout: storageTimeoutMs,
     // What nobody waits for any more ends there too, or a lock that is held for long would collect connections.
     statement_timeout: 1000,
     // An instance that hangs within a transaction keeps rows locked from the others for no longer than this.
     idle_in_transaction_session_timeout: 2000,
     application_name: 'cypher',
   });
-  // A connection cut while it idles is replaced by the pool; without a listener it would end the process.
+  // A connection cut while it idles is replaced by the pool; one that is lent is known to be cut by its next statement.
+  // Without a listener either would end the process.
   pool.on('error', onIdleError);
-  const breaker = createBreaker(() => pool.query('select 1'));
+  pool.on('connect', (client) => client.on('error', () => {}));
+  const breaker = createBreaker(() => askPool(pool, { text: 'select 1' }));
   const patience = createPatience(requestTimeoutMs);
   const means = { breaker, patience, observe };
   const watches: Watch[] = [];
@@ -81,8 +81,6 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
     bounded: patience.bounded,
     async transaction(work) {
       const client = await connect();
-      // A connection cut between two statements must reach the next statement, not the process.
-      client.on('error', onIdleError);
       let broken: Error | undefined;
       try {
         await run(client, means, 'begin', []);
@@ -93,12 +91,11 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
         // A connection that has stopped answering would keep the rollback waiting too: closing it rolls back as well.
         if (isUnavailable(error)) broken = error;
         else
-          await client.query('rollback').catch((failure: Error) => {
+          await ask(client, { text: 'rollback' }).catch((failure: Error) => {
             broken = failure;
           });
         throw error;
       } finally {
-        client.off('error', onIdleError);
         client.release(broken);
       }
     },
@@ -130,8 +127,6 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
   };
 }
 
-type Queryable = Pick<pg.Pool | pg.PoolClient, 'query'>;
-
 /** More than this many requests that wait for a connection are answered 503 at once: a queue that long helps nobody. */
 const mostWaiting = 1000;
 
@@ -141,9 +136,9 @@ interface Means {
   observe(seconds: number, ok: boolean): void;
 }
 
-function runner(on: Queryable & { waitingCount?: number }, means: Means): Query {
+function runner(on: pg.Pool | pg.PoolClient, means: Means): Query {
   return async <Row extends object>(text: string, values: readonly unknown[] = []) => {
-    if ((on.waitingCount ?? 0) >= mostWaiting) {
+    if (on instanceof pg.Pool && on.waitingCount >= mostWaiting) {
       throw unavailable(new Error('too many requests wait for a connection'));
     }
     const started = performance.now();
@@ -156,6 +151,36 @@ function runner(on: Queryable & { waitingCount?: number }, means: Means): Query 
       means.observe((performance.now() - started) / 1000, ok);
     }
   };
+}
+
+/**
+ * The rows of a statement. A database that hangs (stopped, partitioned) does not answer its own statement timeout: after
+ * 800 ms this rejects, and the connection is of no further use. pg could do that too (`query_timeout`, and promises), but
+ * by closures that V8 makes in the old heap, where each keeps its whole request until the next full collection.
+ */
+function ask<Row extends object>(client: pg.PoolClient, statement: pg.QueryConfig): Promise<Row[]> {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error('Query read timeout')), storageTimeoutMs);
+    client.query<Row>(statement, (error: Error | null, result) => {
+      clearTimeout(late);
+      if (error) reject(error);
+      else resolve(result.rows);
+    });
+  });
+}
+
+/** The same on any connection of the pool. */
+async function askPool<Row extends object>(pool: pg.Pool, statement: pg.QueryConfig): Promise<Row[]> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    return await ask<Row>(client, statement);
+  } catch (error) {
+    broken = error as Error;
+    throw error;
+  } finally {
+    client.release(broken);
+  }
 }
 
 const names = new Map<string, string>();
@@ -171,17 +196,18 @@ function statementName(text: string): string {
 }
 
 async function run<Row extends object>(
-  on: Queryable,
+  on: pg.Pool | pg.PoolClient,
   { breaker, patience }: Means,
   text: string,
   values: readonly unknown[],
 ): Promise<Row[]> {
   breaker.check();
-  const answer = on.query<Row>({ name: statementName(text), text, values: [...values] });
+  const statement = { name: statementName(text), text, values: [...values] };
+  const answer = on instanceof pg.Pool ? askPool<Row>(on, statement) : ask<Row>(on, statement);
   // Told by PostgreSQL's own answer, which comes after ours where a request gave up before.
   answer.catch(breaker.failed);
   try {
-    return (await patience.wait(answer)).rows;
+    return await patience.wait(answer);
   } catch (error) {
     throw asUnavailable(error);
   }
