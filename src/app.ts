@@ -82,7 +82,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const order: (Middleware | undefined)[] = [
     securityHeaders(config.ISSUER),
     renderErrors(parts.views, log),
-    signIn.refuseWhileBusy,
+    signIn.admit,
     provider.sessionCookie,
     limitPosts('/device', createAddressLimit(cache, perMinute, 'user code')),
     limitPosts('/device', createGuessLimit(cache, 'user codes', userCodeGuesses, personOf)),

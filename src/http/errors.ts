@@ -67,10 +67,10 @@ export function renderErrors(views: PageViews, log: Log): Middleware {
 export const mayWorkAgain = ({ method, status }: Context): boolean => method === 'GET' && status >= 500;
 
 function logError(log: Log, id: string, ctx: Context, error: AppError): void {
+  // Of a flood each line would cost as much as the refusal: wiring/sign_in.ts counts them together.
+  if (error.code === 'overloaded') return;
   const line = { id, error: error.code, method: ctx.method, path: ctx.path, status: error.status };
-  // Of a flood each line would cost more than the refusal: at level info they can be left out.
-  if (error.status >= 500 && error.code !== 'overloaded')
-    log.error({ ...line, cause: error.cause }, error.publicMessage);
+  if (error.status >= 500) log.error({ ...line, cause: error.cause }, error.publicMessage);
   else log.info(line, error.publicMessage);
 }
 

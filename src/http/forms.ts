@@ -5,6 +5,7 @@
 import type { Context } from 'koa';
 import { z } from 'zod';
 import { AppError, invalidRequest } from '../lib/errors.ts';
+import { requestMemory } from '../lib/request_memory.ts';
 
 /** Far above the largest OPAQUE message with a long e-mail address, far below a nuisance. */
 const mostBytes = 16 * 1024;
@@ -40,7 +41,16 @@ export async function readForm(ctx: Context): Promise<string> {
   return readText(ctx);
 }
 
+const received = requestMemory<string>('body');
+
+/** Waits for the whole body, for `readBody` to find it. Throws AppError 413 or 400. */
+export async function receiveBody(ctx: Context): Promise<void> {
+  received.set(ctx, await readText(ctx));
+}
+
 async function readText(ctx: Context): Promise<string> {
+  const known = received.get(ctx);
+  if (known !== undefined) return known;
   if (ctx.get('content-encoding') !== '') throw invalidRequest('Compressed bodies are not taken.');
   const tooLarge = () => new AppError('payload_too_large', 'The body is too large.');
   if (Number(ctx.get('content-length')) > mostBytes) throw tooLarge();

@@ -6,7 +6,6 @@
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Failures } from '../accounts/failures.ts';
 import type { Invitations } from '../accounts/invitations.ts';
-import type { Admission } from '../lib/admission.ts';
 import { type Sealer, sha256 } from '../lib/crypto.ts';
 import { AppError, invalidRequest } from '../lib/errors.ts';
 import type { Opaque } from '../opaque/opaque.ts';
@@ -23,7 +22,6 @@ export interface PasswordDeps {
   ephemeral: Ephemeral;
   sealer: Pick<Sealer, 'seal' | 'unseal'>;
   /** Of the first message, the one that costs the server milliseconds. */
-  admission: Pick<Admission, 'admit'>;
 }
 
 export interface Passwords {
@@ -65,7 +63,7 @@ interface SignUpState {
 const wrongCredentials = () => new AppError('invalid_credentials', 'Username or password is wrong.');
 
 export function createPasswords(deps: PasswordDeps): Passwords {
-  const { accounts, invitations, opaque, failures, devices, ephemeral, sealer, admission } = deps;
+  const { accounts, invitations, opaque, failures, devices, ephemeral, sealer } = deps;
 
   /**
    * Sealed, and to its interaction: the expected KE3 is as good as the password to whoever posts it, so nobody who reads
@@ -86,23 +84,22 @@ export function createPasswords(deps: PasswordDeps): Passwords {
   };
 
   return {
-    loginInit: (uid, username, ke1, device) =>
-      admission.admit(async () => {
-        const { key } = accounts.parseUsername(username);
-        const bucket = devices.bucket(key, device);
-        // Charged before the work and taken back by a right KE3: a KE1 that is never followed up is a failure.
-        await failures.charge(bucket);
-        const { known, accountId, ...credential } = await accounts.credentialOf(key);
-        const { ke2, expected } = await opaque.loginInit(ke1, known ? credential : undefined, key);
-        await loginStates.keep(uid, {
-          expected,
-          known: known ? 1 : 0,
-          proved: { accountId, credentialId: credential.credentialId },
-          opaqueKeyId: credential.opaqueKeyId,
-          bucket: bucket.toString('base64url'),
-        });
-        return { ke2 };
-      }),
+    async loginInit(uid, username, ke1, device) {
+      const { key } = accounts.parseUsername(username);
+      const bucket = devices.bucket(key, device);
+      // Charged before the work and taken back by a right KE3: a KE1 that is never followed up is a failure.
+      await failures.charge(bucket);
+      const { known, accountId, ...credential } = await accounts.credentialOf(key);
+      const { ke2, expected } = await opaque.loginInit(ke1, known ? credential : undefined, key);
+      await loginStates.keep(uid, {
+        expected,
+        known: known ? 1 : 0,
+        proved: { accountId, credentialId: credential.credentialId },
+        opaqueKeyId: credential.opaqueKeyId,
+        bucket: bucket.toString('base64url'),
+      });
+      return { ke2 };
+    },
 
     async loginFinish(uid, ke3) {
       const state = await loginStates.take(uid);
@@ -114,16 +111,15 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       return proved;
     },
 
-    registerInit: (uid, username, request) =>
-      admission.admit(async () => {
-        const { key } = accounts.parseUsername(username);
-        // The same in every try of this sign-up: whichever answer is finished, in two tabs perhaps, its record fits it.
-        const credentialId = sha256(`sign-up ${uid} ${key}`).slice(0, 24);
-        const { response, keyId } = await opaque.registerInit(request, credentialId);
-        const state: SignUpState = { usernameKey: key, credentialId, opaqueKeyId: keyId };
-        await ephemeral.put(`sign-up:${uid}`, JSON.stringify(state), signUpSeconds);
-        return { response };
-      }),
+    async registerInit(uid, username, request) {
+      const { key } = accounts.parseUsername(username);
+      // The same in every try of this sign-up: whichever answer is finished, in two tabs perhaps, its record fits it.
+      const credentialId = sha256(`sign-up ${uid} ${key}`).slice(0, 24);
+      const { response, keyId } = await opaque.registerInit(request, credentialId);
+      const state: SignUpState = { usernameKey: key, credentialId, opaqueKeyId: keyId };
+      await ephemeral.put(`sign-up:${uid}`, JSON.stringify(state), signUpSeconds);
+      return { response };
+    },
 
     async registerFinish(uid, username, record, email, invitation) {
       const name = accounts.parseUsername(username);

@@ -14,10 +14,12 @@ export interface Admission {
 /** Lets in up to `most` at once. */
 export function createAdmission(most: number, onRefused: () => void): Admission {
   let underWay = 0;
+  // Made once: where it was thrown tells nothing, and finding that out costs more than all else of a refusal.
+  const refusal = overloaded();
   function check(): void {
     if (underWay < most) return;
     onRefused();
-    throw overloaded();
+    throw refusal;
   }
   return {
     check,

@@ -41,6 +41,19 @@ export function createLog(level: string, destination?: pino.DestinationStream): 
   return destination ? pino(options, destination) : pino(options);
 }
 
+/** For what may happen a thousand times a second: `tell` is called with how often it has, once a second at most. */
+export function countTogether(tell: (count: number) => void): () => void {
+  let count = 0;
+  return () => {
+    count += 1;
+    if (count > 1) return;
+    setTimeout(() => {
+      tell(count);
+      count = 0;
+    }, 1000).unref();
+  };
+}
+
 function describeCause(cause: unknown): unknown {
   if (!(cause instanceof Error)) return cause === undefined ? undefined : String(cause);
   const { name, message, stack } = cause;

@@ -2,6 +2,7 @@
 import type { Middleware } from 'koa';
 import type { AppDeps } from '../app.ts';
 import type { Config } from '../config/load.ts';
+import { receiveBody } from '../http/forms.ts';
 import { pathOf } from '../http/rate_limit.ts';
 import { createInvitationRoutes } from '../interaction/invitation_routes.ts';
 import { createInvited } from '../interaction/invited.ts';
@@ -12,6 +13,7 @@ import { createInteractionRoutes } from '../interaction/routes.ts';
 import { createSecondFactor } from '../interaction/second_factor.ts';
 import { createStandings } from '../interaction/standing.ts';
 import { createAdmission } from '../lib/admission.ts';
+import { countTogether } from '../lib/log.ts';
 import { accountSignInPath } from '../oidc/account_client.ts';
 import { describeDetails } from '../oidc/authorization_details.ts';
 import { describeScopes } from '../oidc/scopes.ts';
@@ -23,14 +25,20 @@ export type SignIn = ReturnType<typeof wireSignIn>;
 
 export function wireSignIn(
   config: Config,
-  { database, audit, metrics }: AppDeps,
+  { database, audit, metrics, log }: AppDeps,
   foundations: Foundations,
   { views, secureCookies, sameOriginOnly, addressLimit }: PageParts,
   { interactions }: Pick<WiredProvider, 'interactions'>,
 ) {
   const { accounts, devices, ephemeral, failures, invitations, opaque, sealer, steps, totp } = foundations;
+  const tellRefused = countTogether((count) =>
+    log.warn({ count }, 'starts of sign-ins were refused: more people came than this server can serve'),
+  );
   // Some 150 ms of OPAQUE: who would wait longer, with the queue still growing, would wait in vain.
-  const admission = createAdmission(64, () => metrics.overloaded.inc());
+  const admission = createAdmission(64, () => {
+    metrics.overloaded.inc();
+    tellRefused();
+  });
   const passwords = createPasswords({
     accounts,
     invitations,
@@ -39,7 +47,6 @@ export function wireSignIn(
     devices,
     ephemeral,
     sealer,
-    admission,
   });
   const secondFactor = createSecondFactor({ accounts, totp, failures, devices, steps, database });
   const invited = createInvited({
@@ -48,13 +55,15 @@ export function wireSignIn(
     signUpIsOpen: config.SIGN_UP === 'open',
     secureCookies,
   });
-  /** Before any work is done for what will be refused; counted is only what has been received (interaction/password.ts). */
-  const refuseWhileBusy: Middleware = (ctx, next) => {
-    if (ctx.method === 'POST' && pathOf(ctx).endsWith('/init')) admission.check();
-    return next();
+  /** Stands before all work, what will be refused has none done; who sends slowly takes no place from the others meanwhile. */
+  const admit: Middleware = async (ctx, next) => {
+    if (ctx.method !== 'POST' || !pathOf(ctx).endsWith('/init')) return next();
+    admission.check();
+    await receiveBody(ctx);
+    return admission.admit(next);
   };
   return {
-    refuseWhileBusy,
+    admit,
     passwords,
     secondFactor,
     routes: createInteractionRoutes({
