@@ -1,19 +1,42 @@
 /** Brings the database's tables up to date. Forward only; every file of migrations/ is one transaction. */
-import { runner } from 'node-pg-migrate';
+import { readdir } from 'node:fs/promises';
+import { basename } from 'node:path';
+import pg from 'pg';
+
+const migrationsTable = 'migrations';
 
 /**
  * Runs what is missing of `dir`. Instances that start at once wait for one another on an advisory lock.
  * Returns the names of the migrations that were run.
  */
 export async function migrate(databaseUrl: string, dir: string): Promise<string[]> {
+  if (await isUpToDate(databaseUrl, dir)) return [];
+  // Most starts find nothing to run, and need not wait for the library.
+  const { runner } = await import('node-pg-migrate');
   const run = await runner({
     databaseUrl,
     dir,
     direction: 'up',
-    migrationsTable: 'migrations',
+    migrationsTable,
     singleTransaction: false,
     advisoryLockMode: 'wait',
     log: () => {},
   });
   return run.map((migration) => migration.name);
+}
+
+async function isUpToDate(databaseUrl: string, dir: string): Promise<boolean> {
+  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'cypher' });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ name: string }>(`select name from ${migrationsTable}`);
+    const run = new Set(rows.map(({ name }) => name));
+    return (await readdir(dir)).every((file) => run.has(basename(file, '.sql')));
+  } catch (error) {
+    const undefinedTable = '42P01';
+    if ((error as { code?: string }).code === undefinedTable) return false;
+    throw error;
+  } finally {
+    await client.end();
+  }
 }
