@@ -27,10 +27,11 @@ import { opaque } from './works/opaque.ts';
 import { overload } from './works/overload.ts';
 import { refresh } from './works/refresh.ts';
 import { scale } from './works/scale.ts';
+import { startUp } from './works/start_up.ts';
 import { userTiming } from './works/user_timing.ts';
 
 const works: Work[] = [
-  ...[introspection, clientCredentials, refresh, opaque, loginInit, login],
+  ...[startUp, introspection, clientCredentials, refresh, opaque, loginInit, login],
   ...[codeExchange, mixed, scale, overload, userTiming, browser],
 ];
 

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { startServer } from '../child.ts';
+import { type Running, startServer } from '../child.ts';
 import { createHttp } from '../http.ts';
 import type { OpaqueClients } from '../opaque_clients.ts';
 import { createPeople, type People } from '../people.ts';
@@ -15,6 +15,8 @@ export interface Cypher extends Subject {
   databaseUrl: string;
   people: People;
   opaque: OpaqueClients;
+  /** Starts another instance on the same storage, with the same settings and a port of its own. */
+  startAnother(): Promise<Running>;
 }
 
 const root = join(import.meta.dirname, '../../..');
@@ -49,12 +51,8 @@ export async function startCypher(
   const directory = mkdtempSync(join(stage.directory, 'cypher-'));
   writeFileSync(join(directory, 'clients.json'), JSON.stringify(clients));
   const databaseUrl = await stage.createDatabase();
-  const port = await freePort();
-  const origin = `http://localhost:${port}`;
   const kek = randomBytes(32);
   const env = {
-    PORT: String(port),
-    ISSUER: origin,
     DATABASE_URL: databaseUrl,
     REDIS_URL: stage.redisUrl,
     KEY_ENCRYPTION_KEY: kek.toString('base64url'),
@@ -66,8 +64,14 @@ export async function startCypher(
     LIMIT_ACCOUNT_FAILURES: '1000',
   };
   const args = [...nodeArgs, join(root, 'src/main.ts')];
-  const path = '/.well-known/openid-configuration';
-  const running = await startServer('cypher', directory, args, env, origin, path);
+  const start = async () => {
+    const port = await freePort();
+    const origin = `http://localhost:${port}`;
+    const ofItsOwn = { ...env, PORT: String(port), ISSUER: origin };
+    const path = '/.well-known/openid-configuration';
+    return { origin, ...(await startServer('cypher', directory, args, ofItsOwn, origin, path)) };
+  };
+  const { origin, ...running } = await start();
   const cypher: Cypher = {
     name: 'Cypher',
     origin,
@@ -87,6 +91,7 @@ export async function startCypher(
     stop: running.stop,
     databaseUrl,
     opaque,
+    startAnother: start,
     people: createPeople(databaseUrl, kek),
   };
   await cypher.people.add(cypher, count);
