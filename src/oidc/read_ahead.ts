@@ -51,13 +51,16 @@ export function createReadAhead(query: Query, now: () => number): Query {
     const statement = withQueries(
       { found: { text, values } },
       {
-        // A grant is stored under the base64url of its id's SHA-256.
+        // A grant is stored under the base64url of its id's SHA-256. Lateral and limited: of a plain join PostgreSQL keeps
+        // a plan, made while a new database had few rows, that reads all grants and sessions.
         text: `select found.*, g.payload as kept_grant, s.payload as kept_session, a.username, a.email, a.signed_out_at
           from found
-          left join records g on g.model = 'Grant' and g.expires_at > $1 and g.id_hash =
-            translate(encode(sha256(convert_to(found.grant_id, 'UTF8')), 'base64'), '+/=', '-_')
-          left join sessions s on s.uid = found.session_uid and s.ended_at is null and s.expires_at > $1
-          left join accounts a on a.id = found.account_id and a.disabled_at is null`,
+          left join lateral (select payload from records where model = 'Grant' and expires_at > $1 and id_hash =
+            translate(encode(sha256(convert_to(found.grant_id, 'UTF8')), 'base64'), '+/=', '-_') limit 1) g on true
+          left join lateral (select payload from sessions
+            where uid = found.session_uid and ended_at is null and expires_at > $1 limit 1) s on true
+          left join lateral (select username, email, signed_out_at from accounts
+            where id = found.account_id and disabled_at is null limit 1) a on true`,
         values: [new Date(now())],
       },
     );
