@@ -21,7 +21,6 @@ export interface PasswordDeps {
   devices: Devices;
   ephemeral: Ephemeral;
   sealer: Pick<Sealer, 'seal' | 'unseal'>;
-  /** Of the first message, the one that costs the server milliseconds. */
 }
 
 export interface Passwords {

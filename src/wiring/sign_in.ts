@@ -56,11 +56,10 @@ export function wireSignIn(
     secureCookies,
   });
   /** Stands before all work, what will be refused has none done; who sends slowly takes no place from the others meanwhile. */
-  const admit: Middleware = async (ctx, next) => {
+  const admit: Middleware = (ctx, next) => {
     if (ctx.method !== 'POST' || !pathOf(ctx).endsWith('/init')) return next();
     admission.check();
-    await receiveBody(ctx);
-    return admission.admit(next);
+    return receiveBody(ctx).then(() => admission.admit(next));
   };
   return {
     admit,
