@@ -7,6 +7,7 @@ import { cpus } from 'node:os';
 import { leaveServerCore, placement } from './cores.ts';
 import { createOpaqueClients } from './opaque_clients.ts';
 import { readOptions } from './options.ts';
+import { paused } from './pause.ts';
 import { installPeers } from './peers/install.ts';
 import { createProgress } from './progress.ts';
 import { record } from './record.ts';
@@ -73,11 +74,12 @@ try {
   const betterAuth = await start('better-auth', startBetterAuth(stage));
   const starts = [cypher, bare, betterAuth].map(({ name, readyMs }) => `${name} ${Math.round(readyMs)} ms`);
   print(`first answer, on an empty database: ${starts.join('; ')}`);
-  for (const { name, run } of works) {
+  for (const { name, alone, run } of works) {
     if (options.only.length > 0 && !options.only.includes(name)) continue;
     const told = (text: string) => progress.doing(`${name}: ${text}`);
     const bench = { options, stage, opaque: opaqueClients, cypher, bare, betterAuth, told };
-    const result = { work: name, ...(await run(bench)) };
+    const measured = await paused(alone ? [bare, betterAuth] : [], () => run(bench));
+    const result = { work: name, ...measured };
     results.push(result);
     print(describe(result));
   }

@@ -1,4 +1,7 @@
 /** The thread of opaque_clients.ts: opaque-ts' own client, its arithmetic the native one, its stretching none. */
+import { readlinkSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import { basename } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import {
   getOpaqueConfig,
@@ -50,6 +53,8 @@ const actions: Record<string, (...args: unknown[]) => Promise<unknown>> = {
   },
 };
 
+// People have machines of their own: nothing else on this core may wait for them.
+setPriority(Number(basename(readlinkSync('/proc/thread-self'))), 19);
 const ready = installNativeGroup();
 parentPort?.on('message', async ({ id, action, args }: { id: number; action: string; args: unknown[] }) => {
   await ready;

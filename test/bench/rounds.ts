@@ -3,6 +3,7 @@
  * From the blocks come each subject's figures and the ratio of every round.
  */
 import type { Load } from './load.ts';
+import { paused } from './pause.ts';
 import { median, quantile, sum } from './statistics.ts';
 import type { Subject } from './subjects/subject.ts';
 import { minus, residentMb, type Usage } from './usage.ts';
@@ -65,7 +66,9 @@ export async function inTurns(
       const half = new Map<string, Measured>();
       for (const subject of order) {
         told(`${subject.name}: round ${round} of ${rounds}`);
-        half.set(subject.name, await measure(subject, await block(subject)));
+        const others = subjects.filter((other) => other !== subject);
+        const measured = await paused(others, async () => measure(subject, await block(subject)));
+        half.set(subject.name, measured);
       }
       halves.push(half);
     }

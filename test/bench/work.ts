@@ -36,6 +36,8 @@ export interface Result {
 
 export interface Work {
   name: string;
+  /** Without the peers, which are paused meanwhile. */
+  alone?: boolean;
   run(bench: Bench): Promise<Omit<Result, 'work'>>;
 }
 

@@ -82,6 +82,7 @@ async function scryptMs(page: Page): Promise<number> {
 
 export const browser: Work = {
   name: 'browser',
+  alone: true,
   async run({ cypher, told, options }) {
     told('Chromium: signing in');
     await signUpAsBrowsersDo(cypher);

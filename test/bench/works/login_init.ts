@@ -24,6 +24,7 @@ export async function atPassword(cypher: Cypher, count: number) {
 
 export const loginInit: Work = {
   name: 'login_init',
+  alone: true,
   async run({ options, cypher, told }) {
     const browsers = await atPassword(cypher, 16);
     const { figures } = await inTurns(

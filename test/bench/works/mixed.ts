@@ -10,6 +10,7 @@ const goalsMs = { token: 15, login: 60 };
 
 export const mixed: Work = {
   name: 'mixed',
+  alone: true,
   async run({ options, cypher, told }) {
     const seconds = options.quick ? 8 : 60;
     told('Cypher: making tokens');

@@ -14,6 +14,7 @@ const refusedWithinMs = 100;
 
 export const overload: Work = {
   name: 'overload',
+  alone: true,
   async run({ options, cypher, told }) {
     const seconds = options.quick ? 5 : 20;
     const browsers = await atPassword(cypher, 32);

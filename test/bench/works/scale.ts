@@ -2,6 +2,7 @@
 import { expectStatus } from '../http.ts';
 import { closedLoop } from '../load.ts';
 import { introspect, newVerifier, refresh, tokensOf } from '../oauth.ts';
+import { paused } from '../pause.ts';
 import { nameOf } from '../people.ts';
 import { inTurns } from '../rounds.ts';
 import { begin, sendKe1 } from '../sign_in.ts';
@@ -13,6 +14,7 @@ const clients = 24;
 
 export const scale: Work = {
   name: 'scale',
+  alone: true,
   async run(bench) {
     const { options, told } = bench;
     const many = options.quick ? 100_000 : 1_000_000;
@@ -26,13 +28,15 @@ export const scale: Work = {
         { ...small, name: `Cypher with ${few} accounts and sessions` },
       ];
       const accounts = new Map([many, few].map((count, index) => [subjects[index]?.name, count]));
-      const { figures, ratios } = await inTurns(
-        subjects,
-        async (subject) => {
-          const operation = await createOperation(subject as Cypher, accounts.get(subject.name) ?? few);
-          return () => closedLoop(clients, { seconds: options.blockSeconds }, operation);
-        },
-        { rounds: options.rounds, told },
+      const { figures, ratios } = await paused([bench.cypher], () =>
+        inTurns(
+          subjects,
+          async (subject) => {
+            const operation = await createOperation(subject as Cypher, accounts.get(subject.name) ?? few);
+            return () => closedLoop(clients, { seconds: options.blockSeconds }, operation);
+          },
+          { rounds: options.rounds, told },
+        ),
       );
       const [ratio] = ratios;
       const p99 = (figures[0]?.p99Ms ?? Number.NaN) / (figures[1]?.p99Ms ?? Number.NaN);

@@ -12,6 +12,7 @@ const spread = (values: number[]): string =>
 
 export const startUp: Work = {
   name: 'start_up',
+  alone: true,
   async run({ options, cypher, told }) {
     const readyMs: number[] = [];
     const idleMb: number[] = [];

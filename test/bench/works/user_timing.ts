@@ -12,6 +12,7 @@ const limit = 4.5;
 
 export const userTiming: Work = {
   name: 'user_timing',
+  alone: true,
   async run({ options, cypher, told }) {
     const count = options.quick ? 2000 : 100_000;
     let jar: Jar = new Map();
