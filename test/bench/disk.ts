@@ -12,6 +12,8 @@ export interface DiskUse {
 
 /** An idle backend tells what it has counted after ten seconds. */
 const toldAfterMs = 11_000;
+/** The audit log's last batch is written by then. */
+const auditedAfterMs = 1500;
 
 /**
  * Of one of `count` operations, done one after the other, so that no two share a wait. The audit log's batches, which no
@@ -24,23 +26,28 @@ export async function diskUseOf(
 ): Promise<DiskUse> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
-  async function facts(): Promise<{ bytes: number; syncs: number; batches: number }> {
-    const written = await client.query("select pg_current_wal_insert_lsn() - '0/0'::pg_lsn as bytes");
+  async function counted(): Promise<{ syncs: number; batches: number }> {
     await sleep(toldAfterMs);
-    const counted = await client.query(
+    const { rows } = await client.query(
       `select (select sum(fsyncs) from pg_stat_io where object = 'wal' and backend_type = 'client backend') as syncs,
          (select count(distinct xmin::text) from audit_log) as batches`,
     );
-    const { bytes } = written.rows[0];
-    const { syncs, batches } = counted.rows[0];
-    return { bytes: Number(bytes), syncs: Number(syncs), batches: Number(batches) };
+    return { syncs: Number(rows[0].syncs), batches: Number(rows[0].batches) };
+  }
+  async function written(): Promise<number> {
+    const { rows } = await client.query("select pg_current_wal_insert_lsn() - '0/0'::pg_lsn as bytes");
+    return Number(rows[0].bytes);
   }
   try {
-    const before = await facts();
+    const before = await counted();
+    // Close around the operations: PostgreSQL's own upkeep, of all databases, is in the same log.
+    const from = await written();
     for (let done = 0; done < count; done += 1) await operation();
-    const after = await facts();
+    await sleep(auditedAfterMs);
+    const to = await written();
+    const after = await counted();
     return {
-      walBytes: (after.bytes - before.bytes) / count,
+      walBytes: (to - from) / count,
       waits: (after.syncs - before.syncs - (after.batches - before.batches)) / count,
     };
   } finally {
