@@ -55,7 +55,7 @@ export function wireSignIn(
     signUpIsOpen: config.SIGN_UP === 'open',
     secureCookies,
   });
-  /** Stands before all work, what will be refused has none done; who sends slowly takes no place from the others meanwhile. */
+  /** Before any work is done for what will be refused, and after its body has come: who sends slowly takes no place. */
   const admit: Middleware = (ctx, next) => {
     if (ctx.method !== 'POST' || !pathOf(ctx).endsWith('/init')) return next();
     admission.check();
