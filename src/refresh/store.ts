@@ -69,6 +69,10 @@ export interface RefreshSettings {
 
 interface Row {
   family_id: string;
+  grant_id: string;
+  client_id: string;
+  account_id: string;
+  of_session: string | null;
   payload: Record<string, unknown>;
   expires_at: Date;
   used_at: Date | null;
@@ -76,6 +80,19 @@ interface Row {
   ended_at: Date | null;
   successor_used: boolean;
 }
+
+/** What all tokens of a family have in common is kept once, with the family: each refresh writes less. */
+function ofTokenAlone(payload: object): string {
+  const { grantId, clientId, accountId, sessionUid, ...rest } = payload as Record<string, unknown>;
+  return jsonb(rest);
+}
+
+const payloadOfFamily = (row: Row) => ({
+  grantId: row.grant_id,
+  clientId: row.client_id,
+  accountId: row.account_id,
+  ...(row.of_session !== null && { sessionUid: row.of_session }),
+});
 
 export function createRefreshStore(
   { query }: Database,
@@ -114,7 +131,7 @@ export function createRefreshStore(
           text: `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
             select $1, id, $2, $3, $4 from family
             returning token_hash`,
-          values: [sha256(tokenId), jsonb(payload), at, new Date(expiresAt)],
+          values: [sha256(tokenId), ofTokenAlone(payload), at, new Date(expiresAt)],
         },
       );
       return (await query(text, values)).length === 1;
@@ -122,7 +139,8 @@ export function createRefreshStore(
     async read(tokenId, { anyTime = false } = {}, on = query) {
       const [row] = await on<Row>(
         `select t.family_id, t.payload, t.expires_at, t.used_at, f.expires_at as family_expires_at, f.ended_at,
-           s.used_at is not null as successor_used, f.grant_id, f.account_id, null::text as session_uid
+           s.used_at is not null as successor_used, f.grant_id, f.client_id, f.account_id, f.session_uid as of_session,
+           null::text as session_uid
          from refresh_tokens t join refresh_families f on f.id = t.family_id
            left join refresh_tokens s on s.token_hash = $2
          where t.token_hash = $1`,
@@ -131,7 +149,7 @@ export function createRefreshStore(
       return (
         row && {
           familyId: row.family_id,
-          payload: row.payload,
+          payload: { ...row.payload, ...payloadOfFamily(row) },
           state: refreshState(factsOf(row), now(), anyTime ? Number.POSITIVE_INFINITY : leewayMs),
         }
       );
@@ -146,7 +164,13 @@ export function createRefreshStore(
          insert into refresh_tokens (token_hash, family_id, refreshed_from, payload, created_at, expires_at)
          select $3, family_id, $1, $4, $2, $5 from used
          returning token_hash`,
-        [sha256(tokenId), new Date(now()), sha256(successorOf(tokenId)), jsonb(payload), new Date(expiresAt)],
+        [
+          sha256(tokenId),
+          new Date(now()),
+          sha256(successorOf(tokenId)),
+          ofTokenAlone(payload),
+          new Date(expiresAt),
+        ],
       );
       return rows.length === 1;
     },
