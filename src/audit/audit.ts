@@ -92,7 +92,7 @@ export function createAudit({ query }: Database, log: Log, now: () => number): A
         `insert into audit_log (id, at, event, account_id, client_id, address, detail) overriding system value
          select * from jsonb_to_recordset($1::jsonb) as e(
            id bigint, at timestamptz, event text, "accountId" text, "clientId" text, address text, detail jsonb)
-         on conflict (id) do nothing`,
+         ${fresh.length === events.length ? '' : 'on conflict (id) do nothing'}`,
         [JSON.stringify(events)],
       );
     } catch (cause) {
