@@ -16,7 +16,7 @@ import { createSeen } from './http/seen.ts';
 import { endUnread } from './http/unread.ts';
 import { watchKeys } from './keys/watch.ts';
 import type { Log } from './lib/log.ts';
-import { cookieKeysOf } from './server_keys.ts';
+import { cookieSignaturesOf } from './server_keys.ts';
 import type { Cache } from './storage/cache.ts';
 import type { Database } from './storage/database.ts';
 import { wireAccount } from './wiring/account.ts';
@@ -98,14 +98,15 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     account,
     forwardAuth,
   ];
-  const koa = new Koa({ proxy: true, keys: cookieKeysOf(keyring) });
+  const koa = new Koa({ proxy: true });
+  koa.keys = cookieSignaturesOf(keyring);
   for (const middleware of order) if (middleware) koa.use(middleware);
   koa.on('error', (error) => log.error({ cause: error }, 'a response could not be completed'));
 
   keyring.follow(() => {
     foundations.useKeys();
     provider.useKeys();
-    koa.keys = cookieKeysOf(keyring);
+    koa.keys = cookieSignaturesOf(keyring);
   });
   const identify = createRequestIdentity(
     config.ISSUER,

@@ -7,6 +7,7 @@ import { signUpSeconds } from './interaction/password.ts';
 import { deviceSeconds } from './interaction/standing.ts';
 import type { KeyKinds, Keyring } from './keys/keyring.ts';
 import type { KeyPolicy } from './keys/states.ts';
+import { type CookieSignatures, createCookieSignatures } from './lib/cookie_signatures.ts';
 import { deriveKey, sha256 } from './lib/crypto.ts';
 import { lifeSeconds } from './oidc/life.ts';
 import { generateOpaqueKeys, type OpaqueKeys, type OpaqueVersion } from './opaque/opaque.ts';
@@ -131,8 +132,8 @@ export const privateJwks = (keyring: Keyring): JWK[] =>
   );
 
 /** What cookies are signed with: the first signs, all verify. */
-export const cookieKeysOf = (keyring: Keyring): string[] =>
-  keyring.of('cookies').map(({ bytes }) => bytes.toString('base64url'));
+export const cookieSignaturesOf = (keyring: Keyring): CookieSignatures =>
+  createCookieSignatures(keyring.of('cookies').map(({ bytes }) => bytes));
 
 /** What proofs of known devices are made with, by the first, and checked with, by any. */
 export const deviceKeysOf = (keyring: Keyring): [Buffer, ...Buffer[]] => [

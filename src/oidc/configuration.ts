@@ -14,6 +14,7 @@ import { errors } from 'oidc-provider';
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Config } from '../config/load.ts';
 import type { Outgoing } from '../http/outgoing.ts';
+import type { CookieSignatures } from '../lib/cookie_signatures.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { accountClient } from './account_client.ts';
 import { richAuthorizationRequests } from './authorization_details.ts';
@@ -71,7 +72,7 @@ export interface ConfigurationDeps {
   accounts: Pick<Accounts, 'byId' | 'parseUsername' | 'idOf'>;
   adapter: Configuration['adapter'];
   jwks: JWK[];
-  cookieKeys: string[];
+  cookieSignatures: CookieSignatures;
   /** 32 bytes from which DPoP nonces are made. */
   dpopNonceKey: Buffer;
   pairwise: Pairwise;
@@ -122,7 +123,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     },
     jwks: { keys: deps.jwks },
     cookies: {
-      keys: deps.cookieKeys,
+      keys: deps.cookieSignatures,
       names: cookieNames(secure),
       // The session's cookie is a PASETO (session_cookie.ts): authenticated by itself.
       long: { ...cookie, signed: false },

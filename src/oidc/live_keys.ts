@@ -8,9 +8,10 @@ import type Provider from 'oidc-provider';
 import type { JWK } from 'oidc-provider';
 // @ts-expect-error: not part of the library's types.
 import initializeKeystore from 'oidc-provider/lib/helpers/initialize_keystore.js';
+import type { CookieSignatures } from '../lib/cookie_signatures.ts';
 
 /** Of each algorithm the first key signs; all are published, and verify. The first cookie key signs, all verify. */
-export function replaceKeys(provider: Provider, jwks: JWK[], cookieKeys: string[]): void {
+export function replaceKeys(provider: Provider, jwks: JWK[], cookieSignatures: CookieSignatures): void {
   initializeKeystore.call(provider, { keys: jwks });
-  provider.keys = cookieKeys;
+  provider.keys = cookieSignatures;
 }

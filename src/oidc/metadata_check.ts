@@ -20,7 +20,7 @@ export function createMetadataCheck(
       accounts: { byId: unused, parseUsername: unused, idOf: unused },
       adapter: unused,
       jwks,
-      cookieKeys: ['unused'],
+      cookieSignatures: { sign: unused, index: unused, verify: unused },
       dpopNonceKey: Buffer.alloc(32),
       pairwise: unused,
       holdPing: unused,

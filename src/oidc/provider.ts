@@ -6,6 +6,7 @@ import type { Middleware } from 'koa';
 import compose from 'koa-compose';
 import Provider, { type errors, type JWK, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Resource } from '../config/schema.ts';
+import type { CookieSignatures } from '../lib/cookie_signatures.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import type { Log } from '../lib/log.ts';
 import type { RefreshStore } from '../refresh/store.ts';
@@ -71,7 +72,7 @@ export interface Oidc {
   middleware: Middleware;
   sendLogout: SendLogout;
   /** From now on these keys for ID tokens, of each algorithm the signing one first, and for cookies. */
-  useKeys(jwks: JWK[], cookieKeys: string[]): void;
+  useKeys(jwks: JWK[], cookieSignatures: CookieSignatures): void;
 }
 
 /** Builds oidc-provider with our stores, tokens and pages. Throws where its configuration is faulty. */
@@ -133,7 +134,7 @@ export function createOidc(deps: OidcDeps): Oidc {
     tellSecretOnce,
     ...provider.middleware,
   ]) as Middleware;
-  const useKeys = (jwks: JWK[], cookieKeys: string[]) => replaceKeys(provider, jwks, cookieKeys);
+  const useKeys: Oidc['useKeys'] = (jwks, cookies) => replaceKeys(provider, jwks, cookies);
   return { provider, sessionCookie, middleware, useKeys, sendLogout };
 }
 

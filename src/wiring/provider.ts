@@ -16,7 +16,7 @@ import { createOidc } from '../oidc/provider.ts';
 import { createReadAhead } from '../oidc/read_ahead.ts';
 import { createSignedIn } from '../oidc/signed_in.ts';
 import { createSignedOut } from '../oidc/signed_out.ts';
-import { cookieKeysOf, privateJwks } from '../server_keys.ts';
+import { cookieSignaturesOf, privateJwks } from '../server_keys.ts';
 import { spend } from '../storage/spent.ts';
 import { createFileClients } from './file_clients.ts';
 import type { Foundations } from './foundations.ts';
@@ -46,7 +46,7 @@ export async function wireProvider(
     adapter: createAdapter({ sessions, records, revocations, ephemeral, registrations, readAhead }),
     clients: { byId: clients.byId, matches: clientSecrets.matches },
     jwks: privateJwks(keyring),
-    cookieKeys: cookieKeysOf(keyring),
+    cookieSignatures: cookieSignaturesOf(keyring),
     dpopNonceKey: keyring.derive('dpop nonces'),
     pairwise: createPairwise(keyring.derive('pairwise subjects')),
     spend: (id, expiresAt) => spend(database.query, id, expiresAt),
@@ -124,6 +124,6 @@ export async function wireProvider(
             now,
           })
         : undefined,
-    useKeys: () => oidc.useKeys(privateJwks(keyring), cookieKeysOf(keyring)),
+    useKeys: () => oidc.useKeys(privateJwks(keyring), cookieSignaturesOf(keyring)),
   };
 }

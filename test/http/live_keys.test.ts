@@ -2,6 +2,7 @@
 import { exportJWK, generateKeyPair } from 'jose';
 import Provider, { type JWK } from 'oidc-provider';
 import { expect, test } from 'vitest';
+import { createCookieSignatures } from '../../src/lib/cookie_signatures.ts';
 import { replaceKeys } from '../../src/oidc/live_keys.ts';
 
 const newKey = async (kid: string) =>
@@ -49,15 +50,16 @@ test('replaced keys sign by their order, verify while they are there, and are pu
 
   const old = await issue();
   expect(old.kid).toBe('first');
-  replaceKeys(provider, [second, first], ['y', 'x']);
-  expect(provider.keys).toEqual(['y', 'x']);
+  const cookies = createCookieSignatures([Buffer.alloc(32, 1)]);
+  replaceKeys(provider, [second, first], cookies);
+  expect(provider.keys).toBe(cookies);
   expect((await issue()).kid).toBe('second');
   await expect(IdToken.validate(old.jwt, client)).resolves.toBeTruthy();
   expect((await published()).map(({ kid }) => kid)).toEqual(['second', 'first']);
   for (const key of await published()) expect(key).not.toMatchObject({ d: expect.anything() });
 
-  replaceKeys(provider, [second], ['y']);
+  replaceKeys(provider, [second], cookies);
   await expect(IdToken.validate(old.jwt, client)).rejects.toThrow();
-  expect(() => replaceKeys(provider, [{ ...second, kty: 'oct' }], ['y'])).toThrow();
+  expect(() => replaceKeys(provider, [{ ...second, kty: 'oct' }], cookies)).toThrow();
   expect((await issue()).kid).toBe('second');
 });
