@@ -108,13 +108,13 @@ export function createSealer(kek: Uint8Array, previous?: Uint8Array): Sealer {
   };
 }
 
-function sealingKey(kek: Uint8Array): { kekId: string; key: Buffer } {
+function sealingKey(kek: Uint8Array): { kekId: string; key: KeyObject } {
   if (kek.length !== 32) throw new Error('the key-encryption key must be 32 bytes');
   const kekId = sha256(`kek ${Buffer.from(deriveKey(kek, 'kek id')).toString('base64url')}`).slice(0, 16);
-  return { kekId, key: deriveKey(kek, 'seal') };
+  return { kekId, key: createSecretKey(deriveKey(kek, 'seal')) };
 }
 
-function unsealWith(key: Buffer, sealed: Buffer, identity: string): Buffer {
+function unsealWith(key: KeyObject, sealed: Buffer, identity: string): Buffer {
   const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, ivBytes), {
     authTagLength: tagBytes,
   })
