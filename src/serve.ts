@@ -8,7 +8,7 @@ import { createAudit } from './audit/audit.ts';
 import { keyEncryptionKey } from './config/key_encryption_key.ts';
 import type { Config } from './config/load.ts';
 import { createMetrics, serveMetrics } from './http/metrics.ts';
-import { shrinkHeapAfterStart } from './lib/heap.ts';
+import { collectRarely, shrinkHeapAfterStart } from './lib/heap.ts';
 import { createLog } from './lib/log.ts';
 import { installNativeGroup } from './opaque/native_group.ts';
 import { createMemoryCache, createRedisCache } from './storage/cache.ts';
@@ -111,6 +111,7 @@ async function start(
     config.METRICS_PORT && (await serveMetrics(metrics, config.METRICS_HOST, config.METRICS_PORT));
   sweeper.start(sweepEveryMs);
   app.start();
+  collectRarely();
   shrinkHeapAfterStart(1000);
   for (const line of announcement(config, kek.path)) log.info(line);
   if (process.stdout.isTTY) process.stdout.write(`\nOpen ${config.ISSUER}\n`);
