@@ -53,3 +53,9 @@ export const minus = (after: Usage, before: Usage): Usage => ({
   postgres: after.postgres - before.postgres,
   redis: after.redis - before.redis,
 });
+
+export function add(to: Usage, more: Usage): void {
+  to.server += more.server;
+  to.postgres += more.postgres;
+  to.redis += more.redis;
+}
