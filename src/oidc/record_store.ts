@@ -119,6 +119,9 @@ const sameInstantMs = 500;
  */
 const lostAnswerMs = 30_000;
 
+/** The id is kept as a hash, the library's `kind` is the model. */
+const besideColumns = ({ jti, kind, ...rest }: RecordPayload) => rest;
+
 /** For how long after its use a presentation of the same passes for a repetition by the same hand. */
 const repetitionMs = (model: string): number => (polledModels.has(model) ? lostAnswerMs : sameInstantMs);
 
@@ -127,7 +130,7 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     consumed_at && now() - consumed_at.getTime() >= repetitionMs(model)
       ? { ...payload, consumed: Math.floor(consumed_at.getTime() / 1000) }
       : payload;
-  const saving: RecordStore['saving'] = (model, id, { jti: _, ...payload }, ttlSeconds, unless = []) => ({
+  const saving: RecordStore['saving'] = (model, id, payload, ttlSeconds, unless = []) => ({
     text: `insert into records as r (model, id_hash, payload, grant_id, account_id, uid, user_code, expires_at)
            values ($1, $2, $3, $4, $5, $6, $7, $8)
            on conflict (model, id_hash) do update set payload = excluded.payload, grant_id = excluded.grant_id,
@@ -137,7 +140,7 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     values: [
       model,
       hashOf(id),
-      jsonb(payload),
+      jsonb(besideColumns(payload)),
       payload.grantId ?? null,
       payload.accountId ?? null,
       payload.uid ?? null,

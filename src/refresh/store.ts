@@ -83,7 +83,7 @@ interface Row {
 
 /** What all tokens of a family have in common is kept once, with the family: each refresh writes less. */
 function ofTokenAlone(payload: object): string {
-  const { grantId, clientId, accountId, sessionUid, ...rest } = payload as Record<string, unknown>;
+  const { kind, grantId, clientId, accountId, sessionUid, ...rest } = payload as Record<string, unknown>;
   return jsonb(rest);
 }
 
