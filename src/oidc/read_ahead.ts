@@ -25,8 +25,7 @@ interface Row {
   account_id: string;
   session_uid: string | null;
   kept_grant: RecordPayload | null;
-  kept_session: object | null;
-  session_account_id: string | null;
+  kept_session: Kept['Session'] | null;
   username: string | null;
   email: string | null;
   signed_out_at: Date | null;
@@ -54,12 +53,11 @@ export function createReadAhead(query: Query, now: () => number): Query {
       {
         // A grant is stored under the base64url of its id's SHA-256. Lateral and limited: of a plain join PostgreSQL keeps
         // a plan, made while a new database had few rows, that reads all grants and sessions.
-        text: `select found.*, g.payload as kept_grant, s.payload as kept_session,
-            s.account_id as session_account_id, a.username, a.email, a.signed_out_at
+        text: `select found.*, g.payload as kept_grant, s.payload as kept_session, a.username, a.email, a.signed_out_at
           from found
           left join lateral (select payload from records where model = 'Grant' and expires_at > $1 and id_hash =
             translate(encode(sha256(convert_to(found.grant_id, 'UTF8')), 'base64'), '+/=', '-_') limit 1) g on true
-          left join lateral (select payload, account_id from sessions
+          left join lateral (select payload from sessions
             where uid = found.session_uid and ended_at is null and expires_at > $1 limit 1) s on true
           left join lateral (select username, email, signed_out_at from accounts
             where id = found.account_id and disabled_at is null limit 1) a on true`,
@@ -80,14 +78,9 @@ function keptOf(row: Row): [string, unknown][] {
     email: email ?? undefined,
     signedOutAt: signed_out_at?.getTime(),
   };
-  const session = row.kept_session && {
-    ...row.kept_session,
-    uid: row.session_uid,
-    accountId: row.session_account_id ?? undefined,
-  };
   return [
     ...(row.kept_grant ? [[`Grant:${row.grant_id}`, row.kept_grant] as [string, unknown]] : []),
-    ...(session ? [[`Session:${session.uid}`, session] as [string, unknown]] : []),
+    ...(row.kept_session ? [[`Session:${row.session_uid}`, row.kept_session] as [string, unknown]] : []),
     ...(holder ? [[`Account:${row.account_id}`, holder] as [string, unknown]] : []),
   ];
 }

@@ -119,8 +119,8 @@ const sameInstantMs = 500;
  */
 const lostAnswerMs = 30_000;
 
-/** The id is kept as a hash, the library's `kind` is the model. */
-const besideColumns = ({ jti, kind, ...rest }: RecordPayload) => rest;
+/** What is stored of a payload: its id is kept as a hash, and the library's `kind` is the model. */
+const stored = ({ jti, kind, ...rest }: RecordPayload) => rest;
 
 /** For how long after its use a presentation of the same passes for a repetition by the same hand. */
 const repetitionMs = (model: string): number => (polledModels.has(model) ? lostAnswerMs : sameInstantMs);
@@ -140,7 +140,7 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     values: [
       model,
       hashOf(id),
-      jsonb(besideColumns(payload)),
+      jsonb(stored(payload)),
       payload.grantId ?? null,
       payload.accountId ?? null,
       payload.uid ?? null,

@@ -69,10 +69,6 @@ export interface RefreshSettings {
 
 interface Row {
   family_id: string;
-  grant_id: string;
-  client_id: string;
-  account_id: string;
-  of_session: string | null;
   payload: Record<string, unknown>;
   expires_at: Date;
   used_at: Date | null;
@@ -81,18 +77,11 @@ interface Row {
   successor_used: boolean;
 }
 
-/** What all tokens of a family have in common is kept once, with the family: each refresh writes less. */
-function ofTokenAlone(payload: object): string {
-  const { kind, grantId, clientId, accountId, sessionUid, ...rest } = payload as Record<string, unknown>;
+/** The library's `kind` goes without saying. */
+function stored(payload: object): string {
+  const { kind, ...rest } = payload as { kind?: string };
   return jsonb(rest);
 }
-
-const payloadOfFamily = (row: Row) => ({
-  grantId: row.grant_id,
-  clientId: row.client_id,
-  accountId: row.account_id,
-  ...(row.of_session !== null && { sessionUid: row.of_session }),
-});
 
 export function createRefreshStore(
   { query }: Database,
@@ -131,7 +120,7 @@ export function createRefreshStore(
           text: `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
             select $1, id, $2, $3, $4 from family
             returning token_hash`,
-          values: [sha256(tokenId), ofTokenAlone(payload), at, new Date(expiresAt)],
+          values: [sha256(tokenId), stored(payload), at, new Date(expiresAt)],
         },
       );
       return (await query(text, values)).length === 1;
@@ -139,8 +128,7 @@ export function createRefreshStore(
     async read(tokenId, { anyTime = false } = {}, on = query) {
       const [row] = await on<Row>(
         `select t.family_id, t.payload, t.expires_at, t.used_at, f.expires_at as family_expires_at, f.ended_at,
-           s.used_at is not null as successor_used, f.grant_id, f.client_id, f.account_id, f.session_uid as of_session,
-           null::text as session_uid
+           s.used_at is not null as successor_used, f.grant_id, f.account_id, null::text as session_uid
          from refresh_tokens t join refresh_families f on f.id = t.family_id
            left join refresh_tokens s on s.token_hash = $2
          where t.token_hash = $1`,
@@ -149,7 +137,7 @@ export function createRefreshStore(
       return (
         row && {
           familyId: row.family_id,
-          payload: { ...row.payload, ...payloadOfFamily(row) },
+          payload: row.payload,
           state: refreshState(factsOf(row), now(), anyTime ? Number.POSITIVE_INFINITY : leewayMs),
         }
       );
@@ -168,7 +156,7 @@ export function createRefreshStore(
           sha256(tokenId),
           new Date(now()),
           sha256(successorOf(tokenId)),
-          ofTokenAlone(payload),
+          stored(payload),
           new Date(expiresAt),
         ],
       );

@@ -91,23 +91,6 @@ export interface SessionStoreDeps {
 
 const longestCopySeconds = 3600;
 
-/** What the library calls a session's payload, as far as it is not in columns of its own. */
-type Beside = Omit<SessionPayload, 'jti' | 'kind' | 'uid' | 'accountId'>;
-
-interface SessionRow {
-  uid: string;
-  account_id: string | null;
-  payload: Beside;
-}
-
-const sessionColumns = 'uid, account_id, payload';
-
-const besideColumns = ({ jti, kind, uid, accountId, ...rest }: SessionPayload): Beside => rest;
-
-/** The session without its id. */
-const sessionFrom = ({ uid, account_id, payload }: SessionRow): SessionPayload =>
-  ({ ...payload, uid, ...(account_id !== null && { accountId: account_id }) }) as SessionPayload;
-
 /**
  * Requests of one session run side by side, and each saves the whole of what it read. What they add is which apps were
  * authorized: that is put together, so that none of them is forgotten at the sign-out. A login is another matter: one
@@ -155,7 +138,7 @@ export function createSessionStore({
   }
 
   return {
-    async save(payload, ttlSeconds, from, also = []) {
+    async save({ jti, kind, ...payload }, ttlSeconds, from, also = []) {
       const save: Statement = {
         text: `insert into sessions as s (id_hash, uid, account_id, payload, address, user_agent, device, created_at,
            last_seen_at, expires_at)
@@ -166,14 +149,13 @@ export function createSessionStore({
            expires_at = excluded.expires_at
          where s.ended_at is null
            and coalesce((s.payload->>'loginTs')::bigint, 0) <= coalesce((excluded.payload->>'loginTs')::bigint, 0)
-           and (s.id_hash <> excluded.id_hash or s.account_id is distinct from excluded.account_id
-           or s.payload - 'exp' <> (${mergedPayload}) - 'exp'
+           and (s.id_hash <> excluded.id_hash or s.payload - 'exp' <> (${mergedPayload}) - 'exp'
            or s.last_seen_at <= excluded.last_seen_at - interval '1 minute')`,
         values: [
-          sha256(payload.jti),
+          sha256(jti),
           payload.uid,
           payload.accountId ?? null,
-          jsonb(besideColumns(payload)),
+          jsonb(payload),
           from.address ?? null,
           from.userAgent?.slice(0, 300) ?? null,
           from.device?.slice(0, 64) ?? null,
@@ -206,34 +188,34 @@ export function createSessionStore({
       ]);
       if (!alive) return undefined;
       if (copy?.version === alive.version) return { ...copy.payload, jti: id };
-      const [row] = await query<SessionRow & { version: number; expires_at: Date }>(
-        `select version, ${sessionColumns}, expires_at from sessions
+      const [row] = await query<Copy & { expires_at: Date }>(
+        `select version, payload, expires_at from sessions
          where id_hash = $1 and ended_at is null and expires_at > $2`,
         [idHash, at],
       );
       if (!row) return undefined;
       const restSeconds = Math.min((row.expires_at.getTime() - now()) / 1000, longestCopySeconds);
-      const fresh: Copy = { version: row.version, payload: sessionFrom(row) };
+      const fresh: Copy = { version: row.version, payload: row.payload };
       await cache.set(copyKey(idHash), JSON.stringify(fresh), restSeconds);
-      return { ...fresh.payload, jti: id };
+      return { ...row.payload, jti: id };
     },
 
     async byUid(uid) {
-      const [row] = await query<SessionRow>(
-        `select ${sessionColumns} from sessions where uid = $1 and ended_at is null and expires_at > $2`,
+      const [row] = await query<{ payload: SessionPayload }>(
+        'select payload from sessions where uid = $1 and ended_at is null and expires_at > $2',
         [uid, new Date(now())],
       );
-      return row && sessionFrom(row);
+      return row?.payload;
     },
 
     async use(uid, { idleSeconds, lifetimeSeconds }) {
       const at = new Date(now());
-      const [row] = await query<SessionRow & { unseen: boolean }>(
-        `select ${sessionColumns}, last_seen_at <= $2::timestamptz - interval '1 minute' as unseen
+      const [row] = await query<{ payload: SessionPayload; unseen: boolean }>(
+        `select payload, last_seen_at <= $2::timestamptz - interval '1 minute' as unseen
          from sessions where uid = $1 and ended_at is null and expires_at > $2`,
         [uid, at],
       );
-      if (!row?.unseen) return row && sessionFrom(row);
+      if (!row?.unseen) return row?.payload;
       await query(
         `with life as (
            select uid, least($2::timestamptz + make_interval(secs => $3),
@@ -244,7 +226,7 @@ export function createSessionStore({
          from life where s.uid = life.uid and s.ended_at is null and s.last_seen_at <= $2::timestamptz - interval '1 minute'`,
         [uid, at, idleSeconds, lifetimeSeconds],
       );
-      return sessionFrom(row);
+      return row.payload;
     },
 
     async end(id) {

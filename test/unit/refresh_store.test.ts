@@ -38,24 +38,6 @@ test('of parallel rotations one is stored; the successor is the same for all', a
   expect(await stateOf(refresh.successorOf(token))).toBe('live');
 });
 
-test('what a family’s tokens have in common is read with each of them, and kept once', async () => {
-  const [id, token] = ['family-common', 'token-common'];
-  const common = { grantId: 'a grant', clientId: 'web', accountId: 'ada', sessionUid: 'session' };
-  const begin = (family: string, first: string, sessionUid: string | undefined) => {
-    const of = { ...common, sessionUid, id: family, offline: true, expiresAt: inSeconds(3000) };
-    return refresh.begin(of, first, { ...common, sessionUid, scope: 'one' }, inSeconds(600));
-  };
-  await Promise.all([begin(id, token, 'session'), begin('family-apart', 'token-apart', undefined)]);
-  await refresh.rotate(token, { ...common, scope: 'two' }, inSeconds(600));
-  const payloadOf = async (of: string) => (await refresh.read(of))?.payload;
-  expect(await payloadOf(token)).toEqual({ ...common, scope: 'one' });
-  expect(await payloadOf(refresh.successorOf(token))).toEqual({ ...common, scope: 'two' });
-  const { sessionUid: _, ...apart } = common;
-  expect(await payloadOf('token-apart')).toEqual({ ...apart, scope: 'one' });
-  const rows = await stores.database.query('select payload from refresh_tokens where family_id = $1', [id]);
-  expect(rows).toEqual([{ payload: { scope: 'one' } }, { payload: { scope: 'two' } }]);
-});
-
 test('what is idle for too long, or of an ended family, does not rotate', async () => {
   const [idle, ended] = [newFamily(), newFamily()];
   await Promise.all([idle.begin(), ended.begin()]);

@@ -103,17 +103,6 @@ test('a request that began before a login does not undo it, whoever was signed i
   expect(await sessions.byId(mine.jti)).toBeUndefined();
 });
 
-test('what a session has in columns is read with it, and a change of it alone is a change', async () => {
-  const mine = { ...session(), loginTs: 100 };
-  await sessions.save({ ...mine, kind: 'Session' }, 60, {});
-  const { jti, ...unidentified } = mine;
-  expect([await sessions.byId(jti), await sessions.byUid(mine.uid)]).toEqual([mine, unidentified]);
-  const rows = await stores.database.query('select payload from sessions where uid = $1', [mine.uid]);
-  expect(rows).toEqual([{ payload: { loginTs: 100 } }]);
-  await sessions.save({ ...mine, accountId: 'bob' }, 60, {});
-  expect(await elsewhere.byId(jti)).toEqual({ ...mine, accountId: 'bob' });
-});
-
 test('another account that signs in does not inherit what the one before it had authorized', async () => {
   const mine = session();
   await sessions.save({ ...mine, loginTs: 100, authorizations: { web: { sid: '1' } } }, 60, {});
