@@ -133,7 +133,7 @@ export const privateJwks = (keyring: Keyring): JWK[] =>
 
 /** What cookies are signed with: the first signs, all verify. */
 export const cookieSignaturesOf = (keyring: Keyring): CookieSignatures =>
-  createCookieSignatures(keyring.of('cookies').map(({ bytes }) => bytes));
+  createCookieSignatures(keyring.of('cookies').map(({ bytes }) => bytes.toString('base64url')));
 
 /** What proofs of known devices are made with, by the first, and checked with, by any. */
 export const deviceKeysOf = (keyring: Keyring): [Buffer, ...Buffer[]] => [

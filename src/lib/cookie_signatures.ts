@@ -1,7 +1,8 @@
 /**
- * The signatures of cookies (`name=value`), in the shape that koa's cookies take: HMAC-SHA-256, made with the first key and
- * taken from any. In the place of their own Keygrip, which uses SHA-1, and hands OpenSSL its keys as bytes: since Node 24
- * that costs three times as much as the MAC itself (two errors are made, with their stacks, and thrown away).
+ * The signatures of cookies (`name=value`), in the shape that koa's cookies take: made with the first key and taken from any.
+ * Byte for byte those of their own Keygrip, so that instances of an earlier build take them: HMAC-SHA-1, which nothing that is
+ * known of SHA-1 weakens (RFC 6194, section 3.3). Keygrip hands OpenSSL its keys as bytes: since Node 24 that costs three times
+ * as much as the MAC itself (two errors are made, with their stacks, and thrown away).
  */
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 
@@ -13,11 +14,11 @@ export interface CookieSignatures {
 }
 
 /** Of at least one key. */
-export function createCookieSignatures(keys: readonly Uint8Array[]): CookieSignatures {
-  const prepared = keys.map((key) => createSecretKey(key));
+export function createCookieSignatures(keys: readonly string[]): CookieSignatures {
+  const prepared = keys.map((key) => createSecretKey(key, 'utf8'));
   const [first] = prepared;
   if (!first) throw new Error('cookies need a key');
-  const signed = (data: string, key: KeyObject) => createHmac('sha256', key).update(data).digest('base64url');
+  const signed = (data: string, key: KeyObject) => createHmac('sha1', key).update(data).digest('base64url');
   const index: CookieSignatures['index'] = (data, signature) => {
     const given = Buffer.from(signature);
     return prepared.findIndex((key) => {
