@@ -50,6 +50,9 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
     max: poolSize,
     connectionTimeoutMillis: storageTimeoutMs,
     idleTimeoutMillis: connectionIdleMs,
+    // Networks forget connections that say nothing, some after four minutes, and tell nobody.
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 60_000,
     // What nobody waits for any more ends there too, or a lock that is held for long would collect connections.
     statement_timeout: 1000,
     // An instance that hangs within a transaction keeps rows locked from the others for no longer than this.
