@@ -167,22 +167,21 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     return { secret, otpauth_uri: otpauthUri };
   });
   step('totp/verify-setup', async (ctx, standing) => {
-    if (!standing.step) throw stepRequired();
+    const { account, step: proof } = standing;
+    if (!account || !proof) throw stepRequired();
     const { code } = await readBody(ctx, bodies.code);
-    const confirmed = await secondFactor.confirm(uidOf(ctx), standing.step, code, standings.device(ctx));
+    const confirmed = await secondFactor.confirm(uidOf(ctx), account, proof, code, standings.device(ctx));
     ctx.state.again = confirmed.again;
     const location = await complete(ctx, confirmed);
     if (isForm(ctx)) pages.showRecoveryCodes(ctx, standing, confirmed.recoveryCodes, location);
     return { recovery_codes: confirmed.recoveryCodes, location };
   });
   step('totp/verify', async (ctx, standing) => {
-    if (!standing.step) throw stepRequired();
+    const { account, step: proof } = standing;
+    if (!account || !proof) throw stepRequired();
     const { code } = await readBody(ctx, bodies.code);
-    const location = await complete(
-      ctx,
-      await secondFactor.verify(standing.step, code, standings.device(ctx)),
-    );
-    return { location };
+    const completed = await secondFactor.verify(account, proof, code, standings.device(ctx));
+    return { location: await complete(ctx, completed) };
   });
   step('consent', async (ctx) => {
     const { decision } = await readBody(ctx, bodies.consent);

@@ -1,6 +1,7 @@
 /**
  * The second factor's part of a login: the authenticator's set-up, its codes and the recovery codes. Everything here is
- * done by somebody who has just proved the password in this browser; an attempt is charged before it is looked at.
+ * done by somebody who has just proved the account's password in this browser, as the step says; an attempt is charged before
+ * it is looked at, and whether the account still is as it was read is decided by what is written.
  */
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import type { Failures } from '../accounts/failures.ts';
@@ -11,7 +12,7 @@ import type { Totp, TotpSetup } from '../totp/totp.ts';
 import type { Devices } from './devices.ts';
 
 export interface SecondFactorDeps {
-  accounts: Pick<Accounts, 'byId' | 'holdsCredential'>;
+  accounts: Pick<Accounts, 'holdsCredential'>;
   totp: Totp;
   failures: Failures;
   devices: Devices;
@@ -42,6 +43,7 @@ export interface SecondFactor {
    */
   confirm(
     uid: string,
+    account: Account,
     step: Step,
     code: string,
     device: string | undefined,
@@ -49,7 +51,7 @@ export interface SecondFactor {
   /** Whether this step has confirmed the authenticator, and nothing has come of it since. */
   hasConfirmed(step: Step): Promise<boolean>;
   /** Takes a code of the authenticator or a recovery code. Throws AppError 401 `invalid_code`. */
-  verify(step: Step, code: string, device: string | undefined): Promise<Completed>;
+  verify(account: Account, step: Step, code: string, device: string | undefined): Promise<Completed>;
 }
 
 const amrOf = { otp: ['pwd', 'otp', 'mfa'], recovery_code: ['pwd', 'mfa'] };
@@ -78,12 +80,6 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
     return made;
   };
 
-  async function accountOf(step: Step): Promise<Account> {
-    const account = await accounts.byId(step.accountId);
-    if (!account) throw stepRequired();
-    return account;
-  }
-
   /** Uses the login step up, and that of the password which the account still has. */
   async function spend(query: Query, { accountId, credentialId, jti }: Step): Promise<void> {
     if (!(await accounts.holdsCredential(query, accountId, credentialId))) throw stepRequired();
@@ -96,8 +92,7 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
   return {
     attempt,
     setup: (uid, account) => totp.setup(uid, account),
-    async confirm(uid, step, code, device) {
-      const account = await accountOf(step);
+    async confirm(uid, account, step, code, device) {
       if (account.totpConfirmed && !(await hasConfirmed(step))) throw wrongStep();
       const shown = await attempt(account, device, async (query) => {
         const given = [query, account, totp.setup(uid, account).secret, code, step.jti] as const;
@@ -107,14 +102,15 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
           return { recoveryCodes, again: false };
         }
         const before = await totp.setBefore(...given);
+        if (before && !(await accounts.holdsCredential(query, account.id, step.credentialId)))
+          throw stepRequired();
         return before && { recoveryCodes: before, again: true };
       });
       return { account, amr: amrOf.otp, ...shown };
     },
     hasConfirmed,
-    async verify(step, code, device) {
-      const use = await totp.against(database.query, step.accountId);
-      const account = await accountOf(step);
+    async verify(account, step, code, device) {
+      const use = await totp.against(database.query, account.id);
       const factor = await attempt(account, device, async (query) => {
         const used = await use(query, code);
         if (used) await spend(query, step);
