@@ -7,7 +7,7 @@ type Collect = (options: { type: 'major'; execution: 'sync'; flavor: 'last-resor
 /**
  * V8 would collect again as soon as the old heap has grown by a tenth, under load every few seconds, for it takes that to be
  * cheap: other cores mark what lives. On a container's one core the marking takes 50 to 100 ms from the requests. Now the old
- * heap doubles first: some 40 MB more under load, nothing at rest.
+ * heap doubles first, by some 40 MB under load; nothing at rest.
  */
 export function collectRarely(): void {
   setFlagsFromString('--heap-growing-percent=100');
