@@ -2,6 +2,9 @@
  * Recovery codes whose making was committed and whose answer was lost: the same proof, or the same login step, shows them again
  * while it lives, on either instance, and to nobody else.
  */
+import { request as httpRequest } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { codesOn, openAccount, postForm, prove, secretOn } from '../support/account_page.ts';
@@ -183,4 +186,32 @@ test('another login step is shown nothing, whoever’s; nor is this one once it 
   server.clock.advance(181);
   const late = await step.post(at, { code: codeAt(server, eve) });
   expect([late.status, codesOn(late.text)]).toEqual([401, []]);
+});
+
+test('a code that is still on its way when the password is changed is shown nothing', async () => {
+  const finn = createPerson(server, 'finn');
+  const uid = await begin(finn);
+  await finn.register(uid);
+  const cookie = cookieHeader(cookiesOf(finn, `/interaction/${uid}`));
+  await finn.setUpTotp(uid);
+  const body = JSON.stringify({ code: codeAt(server, finn) });
+  const slowly = async (meanwhile: () => Promise<unknown>) => {
+    const sent = httpRequest(`${server.url}/interaction/${uid}/totp/verify-setup`, {
+      method: 'POST',
+      headers: { cookie, 'content-type': 'application/json', 'content-length': body.length },
+    });
+    const answered = new Promise<string>((resolve, reject) =>
+      sent.on('error', reject).on('response', (response) => resolve(text(response))),
+    );
+    sent.write(body.slice(0, 5));
+    // Until the account has been read.
+    await sleep(300);
+    await meanwhile();
+    sent.end(body.slice(5));
+    return JSON.parse(await answered);
+  };
+  expect((await slowly(async () => {})).recovery_codes).toHaveLength(10);
+  const changed = () =>
+    server.database.query("update accounts set credential_id = 'another' where username = 'finn'");
+  expect(await slowly(changed)).toMatchObject({ error: 'login_step_required' });
 });
