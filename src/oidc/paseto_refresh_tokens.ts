@@ -56,7 +56,7 @@ interface RefreshTokenModel extends InFamily, Payload {
   consumed: boolean | undefined;
   /** Used by two, for all we know. A token that is merely used may be its app's, which has not received the next one. */
   reused: boolean | undefined;
-  getValueAndPayload(): Promise<{ payload: Payload & { jti?: string } }>;
+  getValueAndPayload(): Promise<{ payload: Payload & { jti?: string; kind?: string } }>;
   emit(event: string): void;
   save(): Promise<string>;
   consume(): Promise<void>;
@@ -110,7 +110,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     const first = polled === undefined ? randomId(32) : refresh.firstOf(polled);
     this.jti = predecessor ? refresh.successorOf(predecessor.jti) : first;
     const { payload } = await this.getValueAndPayload();
-    const { jti: _, ...stored } = payload;
+    const { jti: _, kind: __, ...stored } = payload;
     let kept: Payload = stored;
     if (predecessor) {
       this.familyId = predecessor.familyId;

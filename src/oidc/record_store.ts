@@ -119,9 +119,6 @@ const sameInstantMs = 500;
  */
 const lostAnswerMs = 30_000;
 
-/** What is stored of a payload: its id is kept as a hash, and the library's `kind` is the model. */
-const stored = ({ jti, kind, ...rest }: RecordPayload) => rest;
-
 /** For how long after its use a presentation of the same passes for a repetition by the same hand. */
 const repetitionMs = (model: string): number => (polledModels.has(model) ? lostAnswerMs : sameInstantMs);
 
@@ -130,7 +127,13 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     consumed_at && now() - consumed_at.getTime() >= repetitionMs(model)
       ? { ...payload, consumed: Math.floor(consumed_at.getTime() / 1000) }
       : payload;
-  const saving: RecordStore['saving'] = (model, id, payload, ttlSeconds, unless = []) => ({
+  const saving: RecordStore['saving'] = (
+    model,
+    id,
+    { jti: _, kind: __, ...payload },
+    ttlSeconds,
+    unless = [],
+  ) => ({
     text: `insert into records as r (model, id_hash, payload, grant_id, account_id, uid, user_code, expires_at)
            values ($1, $2, $3, $4, $5, $6, $7, $8)
            on conflict (model, id_hash) do update set payload = excluded.payload, grant_id = excluded.grant_id,
@@ -140,7 +143,7 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     values: [
       model,
       hashOf(id),
-      jsonb(stored(payload)),
+      jsonb(payload),
       payload.grantId ?? null,
       payload.accountId ?? null,
       payload.uid ?? null,

@@ -77,12 +77,6 @@ interface Row {
   successor_used: boolean;
 }
 
-/** The library's `kind` goes without saying. */
-function stored(payload: object): string {
-  const { kind, ...rest } = payload as { kind?: string };
-  return jsonb(rest);
-}
-
 export function createRefreshStore(
   { query }: Database,
   { successorKey, leewayMs, now }: RefreshSettings,
@@ -120,7 +114,7 @@ export function createRefreshStore(
           text: `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
             select $1, id, $2, $3, $4 from family
             returning token_hash`,
-          values: [sha256(tokenId), stored(payload), at, new Date(expiresAt)],
+          values: [sha256(tokenId), jsonb(payload), at, new Date(expiresAt)],
         },
       );
       return (await query(text, values)).length === 1;
@@ -152,13 +146,7 @@ export function createRefreshStore(
          insert into refresh_tokens (token_hash, family_id, refreshed_from, payload, created_at, expires_at)
          select $3, family_id, $1, $4, $2, $5 from used
          returning token_hash`,
-        [
-          sha256(tokenId),
-          new Date(now()),
-          sha256(successorOf(tokenId)),
-          stored(payload),
-          new Date(expiresAt),
-        ],
+        [sha256(tokenId), new Date(now()), sha256(successorOf(tokenId)), jsonb(payload), new Date(expiresAt)],
       );
       return rows.length === 1;
     },

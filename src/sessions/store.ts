@@ -138,7 +138,7 @@ export function createSessionStore({
   }
 
   return {
-    async save({ jti, kind, ...payload }, ttlSeconds, from, also = []) {
+    async save({ jti, kind: _, ...payload }, ttlSeconds, from, also = []) {
       const save: Statement = {
         text: `insert into sessions as s (id_hash, uid, account_id, payload, address, user_agent, device, created_at,
            last_seen_at, expires_at)

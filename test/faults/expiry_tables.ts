@@ -8,7 +8,6 @@ const payload = JSON.stringify({
     accountId: 'x'.repeat(24),
     clientId: 'web',
     scope: 'openid profile offline_access',
-    kind: 'RefreshToken',
   },
   ...{ grantId: 'g'.repeat(43), sessionUid: 's'.repeat(21), gty: 'authorization_code', iat: 1, exp: 2 },
   ...{ claims: {}, rotations: 0, iiat: 1, authTime: 1, acr: 'urn:cypher:mfa', amr: ['pwd', 'otp', 'mfa'] },
