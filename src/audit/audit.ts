@@ -88,11 +88,13 @@ export function createAudit({ query }: Database, log: Log, now: () => number): A
         [fresh.length],
       );
       for (const [index, { id }] of ids.entries()) Object.assign(fresh[index] ?? {}, { id });
+      // Only what was tried before can be there: without the clause an event writes 48 bytes less of the log.
+      const again = fresh.length === events.length ? '' : 'on conflict (id) do nothing';
       await query(
         `insert into audit_log (id, at, event, account_id, client_id, address, detail) overriding system value
          select * from jsonb_to_recordset($1::jsonb) as e(
            id bigint, at timestamptz, event text, "accountId" text, "clientId" text, address text, detail jsonb)
-         ${fresh.length === events.length ? '' : 'on conflict (id) do nothing'}`,
+         ${again}`,
         [JSON.stringify(events)],
       );
     } catch (cause) {

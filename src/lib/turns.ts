@@ -2,7 +2,8 @@
 
 /**
  * Node accepts one new connection in each pass of the loop. With a piece of work in every pass a rush of people would wait
- * in line before anything of theirs is read, even for being refused. Passes are not free either: eight of them took a fifth of a server busy with logins.
+ * in line before anything of theirs is read, even for being refused. Passes are not free either: eight of them took a fifth of
+ * a server that is busy with logins.
  */
 const passesBetween = 2;
 

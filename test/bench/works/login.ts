@@ -20,7 +20,7 @@ export const login: Work = {
     const [own] = figures;
     const perCoreSecond = own?.perCoreSecond ?? Number.NaN;
     told('what it has written');
-    // Enough of them that the pages of indexes which are split just now count as what they are: one in six.
+    // One login in six splits a page of an index, in waves: over fewer of them the figure is chance.
     const disk = await diskUseOf(cypher.databaseUrl, options.quick ? 100 : 300, () => signIn(cypher));
     return {
       title: 'full login (authorize → KE1 → KE3 → TOTP → code → tokens)',
