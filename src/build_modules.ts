@@ -1,6 +1,6 @@
 /**
- * Builds `cypher-idp/resource-server` and `cypher-idp/browser` into dist/, for apps: Node runs no TypeScript in
- * node_modules. dist/ is a package of its own (`npm pack ./dist`) that depends on `paseto` alone, so that an API need not
+ * Builds `cypher-idp/resource-server` and `cypher-idp/browser` into dist/modules, for apps: Node runs no TypeScript in
+ * node_modules. It is a package of its own (`npm pack ./dist/modules`) that depends on `paseto` alone, so that an API need not
  * install a provider. Run by `npm run build`. The browser's module is one minified file; its size is told.
  */
 import { execFileSync } from 'node:child_process';
@@ -8,13 +8,13 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+import { root } from './root.ts';
 
-const root = join(import.meta.dirname, '..');
-const outdir = join(root, 'dist');
+const outdir = join(root, 'dist/modules');
 const shared = { absWorkingDir: root, bundle: true, format: 'esm', outdir, logLevel: 'warning' } as const;
 
 await rm(outdir, { recursive: true, force: true });
-await mkdir(outdir);
+await mkdir(outdir, { recursive: true });
 await Promise.all([
   build({
     ...shared,
@@ -66,4 +66,6 @@ for (const project of ['resource_server', 'browser_client']) {
   );
 }
 const { length } = gzipSync(await readFile(join(outdir, 'browser.js')), { level: 9 });
-console.log(`built cypher-idp/resource-server and cypher-idp/browser (${length} bytes gzipped) into dist`);
+console.log(
+  `built cypher-idp/resource-server and cypher-idp/browser (${length} bytes gzipped) into dist/modules`,
+);

@@ -11,6 +11,7 @@ import { createMetrics, serveMetrics } from './http/metrics.ts';
 import { collectRarely, shrinkHeapAfterStart } from './lib/heap.ts';
 import { createLog } from './lib/log.ts';
 import { installNativeGroup } from './opaque/native_group.ts';
+import { root } from './root.ts';
 import { createMemoryCache, createRedisCache } from './storage/cache.ts';
 import { followDatabaseClock } from './storage/clock.ts';
 import { openDatabase } from './storage/database.ts';
@@ -18,7 +19,6 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from './storage/embedded
 import { migrate } from './storage/migrate.ts';
 import { createSweeper, sweepEveryMs } from './storage/sweeper.ts';
 
-const root = join(import.meta.dirname, '..');
 const stopWithinMs = 10_000;
 
 /** Starts everything and resolves once requests are answered. Rejects with ConfigError, WrongKeyEncryptionKey or a fault. */

@@ -2,7 +2,7 @@
  * The types of authorization details (RFC 9396) that an API takes, as RESOURCES_FILE declares them: which fields a detail
  * has, and the words in which the consent page shows them. Pure.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 export interface DetailField {
   /** Shown to the person who is asked. */

@@ -1,5 +1,5 @@
 /** The `claims` of a client's entry: what its ID tokens and userinfo say beside, or by another name than, the standard. Pure. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What this account says of itself, and can be given by another name. */
 const sources = ['sub', 'preferred_username', 'email', 'email_verified'] as const;

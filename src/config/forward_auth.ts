@@ -1,5 +1,5 @@
 /** FORWARD_AUTH_FILE: the sites behind a proxy that know no OpenID Connect, and who may enter each. Pure. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 const hostname = /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const domain = z

@@ -83,7 +83,7 @@ function startProvider(): ChildProcess {
     RESOURCES_FILE: file('resources.json', resources),
     LOG_LEVEL: process.env.LOG_LEVEL || 'warn',
   };
-  const child = spawn(process.execPath, [join(root, 'src/main.ts')], {
+  const child = spawn(process.execPath, [join(root, 'dist/main.js')], {
     cwd: root,
     env,
     stdio: ['ignore', 'pipe', 'inherit'],

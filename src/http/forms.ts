@@ -3,7 +3,7 @@
  * before anything is parsed, and only the fields that a schema names are ever looked at.
  */
 import type { Context } from 'koa';
-import { z } from 'zod';
+import * as z from 'zod';
 import { AppError, invalidRequest } from '../lib/errors.ts';
 import { requestMemory } from '../lib/request_memory.ts';
 

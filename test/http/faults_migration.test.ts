@@ -1,5 +1,6 @@
 /** Row "Faults", migration with old and new version running. The old one is taken from the history. */
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -52,6 +53,8 @@ test.skipIf(old === undefined)(
     execFileSync('tar', ['-x', '-C', directory], { input: archive });
     await symlink(join(root, 'node_modules'), join(directory, 'node_modules'));
     await symlink(join(root, 'views/assets'), join(directory, 'views/assets'));
+    const build = join(directory, 'src/build_server.ts');
+    if (existsSync(build)) execFileSync(process.execPath, [build]);
 
     const database = await createDatabase();
     drop = database.drop;

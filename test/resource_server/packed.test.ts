@@ -14,7 +14,7 @@ let project: string;
 beforeAll(async () => {
   project = await mkdtemp(join(tmpdir(), 'cypher-packed-'));
   await run(process.execPath, ['src/build_modules.ts'], { cwd: root });
-  const packed = await run('npm', ['pack', './dist', '--silent', '--pack-destination', project], {
+  const packed = await run('npm', ['pack', './dist/modules', '--silent', '--pack-destination', project], {
     cwd: root,
   });
   await writeFile(join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }));

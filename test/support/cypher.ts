@@ -72,7 +72,7 @@ function runCypher(args: string[], settings: Record<string, string>, input = '')
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
-      ['--disable-warning=ExperimentalWarning', 'src/cli.ts', ...args],
+      ['dist/cli.js', ...args],
       { cwd: root, env: { PATH, HOME, ...settings } },
       (error, stdout, stderr) => resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr }),
     );

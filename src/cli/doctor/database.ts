@@ -1,12 +1,13 @@
 /** PostgreSQL: version, tables, privileges, durability, and its clock against this machine's. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { root } from '../../root.ts';
 import type { Database } from '../../storage/database.ts';
 import type { Finding } from './finding.ts';
 
 type Found = Omit<Finding, 'about'>;
 
-const migrations = join(import.meta.dirname, '../../../migrations');
+const migrations = join(root, 'migrations');
 const oldestMajor = 14;
 const mostApartMs = 5000;
 

@@ -1,4 +1,4 @@
-/** Cypher as it is run in production: `node src/main.ts` on PostgreSQL and Redis, with the limits out of the way. */
+/** Cypher as it is run in production: `node dist/main.js` on PostgreSQL and Redis, with the limits out of the way. */
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -63,7 +63,7 @@ export async function startCypher(
     LIMIT_ADDRESS_PER_MINUTE: '1000000',
     LIMIT_ACCOUNT_FAILURES: '1000',
   };
-  const args = [...nodeArgs, join(root, 'src/main.ts')];
+  const args = [...nodeArgs, join(root, 'dist/main.js')];
   const start = async () => {
     const port = await freePort();
     const origin = `http://localhost:${port}`;
