@@ -119,8 +119,9 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));
   }
 
-  async function complete(ctx: Context, { account, amr }: Completed): Promise<string> {
-    const location = await interactions.finishLogin(ctx.req, ctx.res, account.id, amr);
+  async function complete(ctx: Context, { waiting }: Standing, { account, amr }: Completed): Promise<string> {
+    const login = { accountId: account.id, amr };
+    const location = await interactions.finishLogin(ctx.req, ctx.res, waiting, login);
     ctx.state.amr = amr;
     standings.end(ctx, uidOf(ctx), devices.remember(account.usernameKey, standings.device(ctx)));
     return location;
@@ -172,7 +173,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     const { code } = await readBody(ctx, bodies.code);
     const confirmed = await secondFactor.confirm(uidOf(ctx), account, proof, code, standings.device(ctx));
     ctx.state.again = confirmed.again;
-    const location = await complete(ctx, confirmed);
+    const location = await complete(ctx, standing, confirmed);
     if (isForm(ctx)) pages.showRecoveryCodes(ctx, standing, confirmed.recoveryCodes, location);
     return { recovery_codes: confirmed.recoveryCodes, location };
   });
@@ -181,7 +182,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     if (!account || !proof) throw stepRequired();
     const { code } = await readBody(ctx, bodies.code);
     const completed = await secondFactor.verify(account, proof, code, standings.device(ctx));
-    return { location: await complete(ctx, completed) };
+    return { location: await complete(ctx, standing, completed) };
   });
   step('consent', async (ctx) => {
     const { decision } = await readBody(ctx, bodies.consent);

@@ -25,6 +25,8 @@ export interface ClientView {
 export interface WaitingRequest {
   uid: string;
   prompt: 'login' | 'consent';
+  /** What the library calls the prompt, and will find answered. */
+  promptName: string;
   /** True where the app asked for a new account (`prompt=create`). */
   create: boolean;
   client: ClientView;
@@ -47,7 +49,12 @@ export interface Interactions {
   /** The request that waits in this browser under this uid. Throws AppError 400 `interaction_expired`. */
   waiting(req: IncomingMessage, res: ServerResponse, uid: string): Promise<WaitingRequest>;
   /** Hands over a completed login; returns where the browser goes on. `amr` says what really happened. */
-  finishLogin(req: IncomingMessage, res: ServerResponse, accountId: string, amr: string[]): Promise<string>;
+  finishLogin(
+    req: IncomingMessage,
+    res: ServerResponse,
+    { promptName }: Pick<WaitingRequest, 'promptName'>,
+    { accountId, amr }: { accountId: string; amr: string[] },
+  ): Promise<string>;
   /** Hands over the answer to the consent page; returns where the browser goes on. */
   finishConsent(req: IncomingMessage, res: ServerResponse, allowed: boolean): Promise<string>;
 }
@@ -110,6 +117,7 @@ export function createInteractions(provider: Provider, now: () => number): Inter
       return {
         uid,
         prompt: prompt.name === 'consent' ? 'consent' : 'login',
+        promptName: prompt.name,
         create: prompt.name === 'create',
         client,
         redirectUri: String(params.redirect_uri ?? ''),
@@ -127,17 +135,10 @@ export function createInteractions(provider: Provider, now: () => number): Inter
       };
     },
 
-    async finishLogin(req, res, accountId, amr) {
-      const { prompt } = await details(req, res);
+    finishLogin(req, res, { promptName }, { accountId, amr }) {
       const login = { accountId, amr, acr: mfaAcr, ts: Math.floor(now() / 1000) };
       return orExpired(
-        provider.interactionResult(
-          req,
-          res,
-          // Under the prompt's name the library finds that it has been answered.
-          { [prompt.name]: {}, login },
-          { mergeWithLastSubmission: false },
-        ),
+        provider.interactionResult(req, res, { [promptName]: {}, login }, { mergeWithLastSubmission: false }),
       );
     },
 

@@ -17,10 +17,11 @@
  * to the last: the one long computation, the inverse, runs on a random number, and no repeat is the same work. What is
  * left, conversions and the products at both ends, four words each, depends on the values by leading zeros and a
  * division's rare correction step. Scalars meet such arithmetic in two places only: invScalar, where an OPRF key is
- * blinded likewise and so seen by two conversions and two products, and hashToScalar, whose reduction is sjcl's, as in stock.
+ * blinded likewise and so seen by two conversions and two products, and hashToScalar, which adds a random multiple of n first.
  */
 import { createECDH, ECDH, hash, randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
+import { invert, modulo, randomBelow, toBigInt, toHex } from './modular.ts';
 
 /** sjcl's number: limbs of 24 bits, the least first. */
 export interface Num {
@@ -139,13 +140,7 @@ export function nativeFunctions(Group: VoprfGroupClass, stock: GroupFunctions): 
     },
     deserComp(bytes) {
       if (this.id !== 'P-256') return stock.deserComp.call(this, bytes);
-      let point: string;
-      try {
-        point = ECDH.convertKey(bytes, name, undefined, 'hex', 'uncompressed') as string;
-      } catch {
-        throw new Error('point not in curve');
-      }
-      return uncompressed(point);
+      return uncompressed(remembered.get(keyOf(bytes)) ?? decompress(bytes));
     },
     // k may be n or more: voprf-ts adds two scalars without reducing the sum.
     invScalar(k) {
@@ -157,9 +152,41 @@ export function nativeFunctions(Group: VoprfGroupClass, stock: GroupFunctions): 
     },
     async hashToScalar(message, dst) {
       if (this.id !== 'P-256' || dst.length > 255) return stock.hashToScalar.call(this, message, dst);
-      return new order._class(expandMessage(message, dst).toString('hex')).mod(order);
+      const number = toBigInt(expandMessage(message, dst));
+      // With a random multiple of n on top the quotient is random, and so is what the division does.
+      return new order._class(toHex((number + n * toBigInt(randomBytes(48))) % n));
     },
   };
+}
+
+/** Throws where these bytes are not the one encoding of a point. */
+export function checkPoint(bytes: Uint8Array): void {
+  decompress(bytes);
+}
+
+/** The latest points that `rememberPoint` has found good, in either form. */
+const remembered = new Map<string, string>();
+const mostRemembered = 64;
+const keyOf = (bytes: Uint8Array) =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+
+/**
+ * The same, for the points of a message: the protocol decompresses them again, up to three times, and is then given what
+ * was found here. Not for the key of a record, or names that share the fake record would be answered sooner than others.
+ */
+export function rememberPoint(bytes: Uint8Array): void {
+  const point = decompress(bytes);
+  const [oldest] = remembered.keys();
+  if (oldest !== undefined && remembered.size >= mostRemembered) remembered.delete(oldest);
+  remembered.set(keyOf(bytes), point);
+}
+
+function decompress(bytes: Uint8Array): string {
+  try {
+    return ECDH.convertKey(bytes, name, undefined, 'hex', 'uncompressed') as string;
+  } catch {
+    throw new Error('point not in curve');
+  }
 }
 
 /**
@@ -241,26 +268,6 @@ function expandMessage(message: Uint8Array, dst: Uint8Array): Buffer {
   return Buffer.concat([b1, b2]).subarray(0, 48);
 }
 
-/** Extended Euclid: as long as its input makes it. Public or blinded numbers only. */
-function invert(number: bigint, modulus: bigint): bigint {
-  let [r0, r1, t0, t1] = [modulus, number, 0n, 1n];
-  while (r1 !== 0n) {
-    const quotient = r0 / r1;
-    [r0, r1, t0, t1] = [r1, r0 - quotient * r1, t1, t0 - quotient * t1];
-  }
-  return modulo(t0, modulus);
-}
-
-function modulo(number: bigint, modulus: bigint): bigint {
-  const rest = number % modulus;
-  return rest < 0n ? rest + modulus : rest;
-}
-
-/** In [1, modulus), a bias of 2^-32 being nothing to a blinding factor. */
-function randomBelow(modulus: bigint): bigint {
-  return (toBigInt(randomBytes(32)) % (modulus - 1n)) + 1n;
-}
-
 /** k + 1, big-endian, in the same steps whatever k is. k < 2^256 - 1. */
 function increment(k: Buffer): Buffer {
   const sum = Buffer.alloc(k.length);
@@ -278,13 +285,4 @@ function toBytes(number: Num, length: 32 | 33): Buffer {
   const bytes = Buffer.alloc(33);
   for (let i = 0; i < 11; i++) bytes.writeUIntBE(number.limbs[i] ?? 0, 30 - 3 * i, 3);
   return bytes.subarray(33 - length);
-}
-
-function toBigInt(bytes: Uint8Array): bigint {
-  return BigInt(`0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')}`);
-}
-
-/** 32 bytes in hex. */
-function toHex(number: bigint): string {
-  return number.toString(16).padStart(64, '0');
 }

@@ -2,7 +2,6 @@
  * The server's side of OPAQUE (draft 07, suite P-256), over @cloudflare/opaque-ts. Messages come and go in the wire
  * format of wire.ts. It keeps no state, reads no account and never sees a password. Called by the interaction's steps.
  */
-import { ECDH } from 'node:crypto';
 import {
   ExpectedAuthResult,
   getOpaqueConfig,
@@ -16,6 +15,7 @@ import {
 import { keyedHash } from '../lib/crypto.ts';
 import { invalidRequest } from '../lib/errors.ts';
 import { createTurns } from '../lib/turns.ts';
+import { checkPoint, rememberPoint } from './native_group.ts';
 import { withSyncHashes } from './sync_hashes.ts';
 import { fromBase64url, MESSAGE_BYTES, OPAQUE_CONTEXT, toBase64url } from './wire.ts';
 
@@ -133,7 +133,7 @@ export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
     hasVersion: (keyId) => servers.has(keyId),
     async registerInit(request, credentialId) {
       const message = decode(RegistrationRequest, request, 'registrationRequest');
-      assertPoint(message.data);
+      assertPoint(message.data, rememberPoint);
       await turn();
       const keyId = newest;
       const server = servers.get(keyId);
@@ -150,8 +150,8 @@ export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
     },
     async loginInit(ke1, credential, usernameKey) {
       const message = decode(KE1, ke1, 'ke1');
-      assertPoint(message.request.data);
-      assertPoint(message.auth_init.client_keyshare);
+      assertPoint(message.request.data, rememberPoint);
+      assertPoint(message.auth_init.client_keyshare, rememberPoint);
       const unknownId = keyedHash(unknownNameKey, usernameKey).subarray(0, 18).toString('base64url');
       const known = await serverFor(credential?.opaqueKeyId ?? newest);
       const [server, credentialId, bytes] =
@@ -196,9 +196,9 @@ const malformed = () => invalidRequest('The OPAQUE message is not well formed.')
  * One answer for every wrong point: identity, off the curve, out of range, bad prefix. Checked before the protocol runs,
  * so that an error inside it is a fault of ours and is not taken for the client's.
  */
-function assertPoint(compressed: Uint8Array): void {
+function assertPoint(compressed: Uint8Array, check = checkPoint): void {
   try {
-    ECDH.convertKey(compressed, 'prime256v1');
+    check(compressed);
   } catch {
     throw malformed();
   }
