@@ -29,7 +29,7 @@ COPY --from=build /app/dist dist
 # load next is loaded by itself.
 ENV NODE_COMPILE_CACHE=/app/node_modules/.cache/compile
 RUN PORT=none node dist/main.js 2>&1 | grep PORT && node dist/cli.js --help > /dev/null && \
-  node --eval "Promise.all(fs.globSync('./dist/{serve,app}-*.js').map((file) => import('./' + file)))"
+  set -- dist/serve-*.js dist/app-*.js && test $# = 2 && node --eval "import('./$1').then(() => import('./$2'))"
 USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \

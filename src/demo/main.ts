@@ -8,10 +8,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { root } from '../root.ts';
 import { createDemoApps } from './apps.ts';
 import { demoClients } from './clients.ts';
 
-const root = join(import.meta.dirname, '../..');
 /** The provider's port; the apps have the three after it. */
 const port = Number(process.env.PORT || 3000);
 const dataDir = resolve(process.env.DATA_DIR || '.data', 'demo');

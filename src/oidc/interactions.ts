@@ -52,8 +52,8 @@ export interface Interactions {
   finishLogin(
     req: IncomingMessage,
     res: ServerResponse,
-    { promptName }: Pick<WaitingRequest, 'promptName'>,
-    { accountId, amr }: { accountId: string; amr: string[] },
+    waiting: Pick<WaitingRequest, 'promptName'>,
+    login: { accountId: string; amr: string[] },
   ): Promise<string>;
   /** Hands over the answer to the consent page; returns where the browser goes on. */
   finishConsent(req: IncomingMessage, res: ServerResponse, allowed: boolean): Promise<string>;

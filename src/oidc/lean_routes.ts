@@ -39,7 +39,7 @@ export function withLeanRoutes(build: () => Provider): Provider {
   const { get, post } = Router.prototype;
   const lean = (register: typeof post) =>
     function (this: unknown, name: string, path: string, ...steps: Step[]) {
-      const opened = steps.map((step) => (step.name === 'ensureOIDC' ? openContext : step));
+      const opened = steps.map((step) => (nameOf(step) === 'ensureOIDC' ? openContext : step));
       return register.call(this, name, path, ...(hotRoutes.has(name) ? opened.map(leaner) : opened));
     };
   Object.assign(Router.prototype, { get: lean(get), post: lean(post) });
@@ -51,10 +51,13 @@ export function withLeanRoutes(build: () => Provider): Provider {
   }
 }
 
+/** Merged into one file with others of its name, a function has a number behind it: see build_server.ts. */
+const nameOf = (step: Step): string => step.name.replace(/\d+$/, '');
+
 /** The same step, or one in its place that answers plain requests as it would. */
 function leaner(step: Step): Step {
   // The library's own are functions without a name where they are made by another one.
-  const make = replacements[step.name === '' ? 'cors' : step.name];
+  const make = replacements[nameOf(step) || 'cors'];
   return make ? make(step) : step;
 }
 
@@ -92,6 +95,11 @@ const replacements: Record<string, (step: Step) => Step> = {
       client.introspectionEncryptedResponseAlg !== undefined || !plainlyAccepted.has(accept),
   ),
 };
+
+/** The library's functions that are known by their names, for a test. */
+export const stepNames = ['ensureOIDC', ...Object.keys(replacements)]
+  .map((name) => name.replace('bound ', ''))
+  .filter((name) => name !== 'cors');
 
 const plainlyAccepted = new Set(['*/*', 'application/json']);
 

@@ -1,4 +1,7 @@
-/** Arithmetic of BigInts modulo a prime. None of it takes the same time for all numbers: it is for public or blinded ones. */
+/**
+ * Arithmetic of BigInts modulo a prime. None of it takes the same time for all numbers: beside the conversions it is for
+ * public or blinded ones.
+ */
 import { randomBytes } from 'node:crypto';
 
 export function modulo(number: bigint, modulus: bigint): bigint {

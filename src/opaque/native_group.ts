@@ -17,11 +17,13 @@
  * to the last: the one long computation, the inverse, runs on a random number, and no repeat is the same work. What is
  * left, conversions and the products at both ends, four words each, depends on the values by leading zeros and a
  * division's rare correction step. Scalars meet such arithmetic in two places only: invScalar, where an OPRF key is
- * blinded likewise and so seen by two conversions and two products, and hashToScalar, which adds a random multiple of n first.
+ * blinded likewise and so seen by two conversions and two products, and hashToScalar, where a conversion sees it at either
+ * end and a random multiple of n is added before the division.
  */
-import { createECDH, ECDH, hash, randomBytes } from 'node:crypto';
+import { createECDH, hash, randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { invert, modulo, randomBelow, toBigInt, toHex } from './modular.ts';
+import { uncompressedPoint } from './points.ts';
 
 /** sjcl's number: limbs of 24 bits, the least first. */
 export interface Num {
@@ -140,7 +142,7 @@ export function nativeFunctions(Group: VoprfGroupClass, stock: GroupFunctions): 
     },
     deserComp(bytes) {
       if (this.id !== 'P-256') return stock.deserComp.call(this, bytes);
-      return uncompressed(remembered.get(keyOf(bytes)) ?? decompress(bytes));
+      return uncompressed(uncompressedPoint(bytes));
     },
     // k may be n or more: voprf-ts adds two scalars without reducing the sum.
     invScalar(k) {
@@ -157,36 +159,6 @@ export function nativeFunctions(Group: VoprfGroupClass, stock: GroupFunctions): 
       return new order._class(toHex((number + n * toBigInt(randomBytes(48))) % n));
     },
   };
-}
-
-/** Throws where these bytes are not the one encoding of a point. */
-export function checkPoint(bytes: Uint8Array): void {
-  decompress(bytes);
-}
-
-/** The latest points that `rememberPoint` has found good, in either form. */
-const remembered = new Map<string, string>();
-const mostRemembered = 64;
-const keyOf = (bytes: Uint8Array) =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
-
-/**
- * The same, for the points of a message: the protocol decompresses them again, up to three times, and is then given what
- * was found here. Not for the key of a record, or names that share the fake record would be answered sooner than others.
- */
-export function rememberPoint(bytes: Uint8Array): void {
-  const point = decompress(bytes);
-  const [oldest] = remembered.keys();
-  if (oldest !== undefined && remembered.size >= mostRemembered) remembered.delete(oldest);
-  remembered.set(keyOf(bytes), point);
-}
-
-function decompress(bytes: Uint8Array): string {
-  try {
-    return ECDH.convertKey(bytes, name, undefined, 'hex', 'uncompressed') as string;
-  } catch {
-    throw new Error('point not in curve');
-  }
 }
 
 /**

@@ -173,7 +173,7 @@ function ask<Row extends object>(
 ): Promise<Row[]> {
   return new Promise((resolve, reject) => {
     const late = setTimeout(() => reject(new Error('Query read timeout')), storageTimeoutMs);
-    // Made here: of a configuration pg would first make a copy, property by property, which takes longer than all the rest.
+    // Made here: of a configuration pg would first make a copy, property by property, an eighth of what a statement costs.
     const query = new pg.Query<Row>(text, values, (error, result) => {
       clearTimeout(late);
       if (error) reject(error);

@@ -3,9 +3,8 @@
  * works in the order of the list below, and ends with one line a goal. What a work measures is in works/; what is
  * measured, in subjects/; nothing here is imported by the server or its tests.
  */
-import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { buildServer } from '../support/built.ts';
 import { leaveServerCore, placement } from './cores.ts';
 import { createOpaqueClients } from './opaque_clients.ts';
 import { readOptions } from './options.ts';
@@ -51,7 +50,7 @@ const manner = `${options.rounds} rounds of A-B-B-A, ${options.blockSeconds} s a
 print(`${machine}\n${placement}\n${manner}`);
 leaveServerCore();
 installPeers(progress.say);
-execFileSync(process.execPath, [join(import.meta.dirname, '../../src/build_server.ts')]);
+await buildServer();
 const stage = await buildStage();
 const running: { stop(): Promise<void> }[] = [];
 async function takeDown(): Promise<void> {

@@ -1,6 +1,8 @@
 /**
- * `--record`: what was measured, kept for readers. costs.json has the latest result of each work, so that a run may
- * be made in pieces; from all of them come the plot, costs.svg, and the table between the marks in the README.
+ * `--record`: what was measured, kept for readers. costs.json has the latest result of each work on each machine, which goes by
+ * what its CPU calls itself, so that a run may be made in pieces. The plot, costs.svg, and the table between the marks in the
+ * README are those of the machine with the most; the others' are folded below it: figures of two machines say nothing beside
+ * one another.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,18 +21,25 @@ interface Recorded {
 
 /** `order`: the works' names as they are shown. */
 export function record(machine: string, results: Result[], order: string[]): void {
-  const before: Recorded = existsSync(file('costs.json'))
+  const recorded: Recorded[] = existsSync(file('costs.json'))
     ? JSON.parse(readFileSync(file('costs.json'), 'utf8'))
-    : { machine, results: [] };
-  // Figures of two machines say nothing beside one another.
-  const kept = before.machine === machine ? before.results : [];
+    : [];
+  const kept = recorded.find((each) => each.machine === machine)?.results ?? [];
+  const others = recorded.filter((each) => each.machine !== machine);
   const all = order.flatMap((name) => [...results, ...kept].find(({ work }) => work === name) ?? []);
-  writeFileSync(file('costs.json'), `${JSON.stringify({ machine, results: all }, null, 2)}\n`);
-  writeFileSync(file('costs.svg'), plot(all));
+  const machines = [{ machine, results: all }, ...others].sort(
+    (one, other) => other.results.length - one.results.length,
+  );
+  writeFileSync(file('costs.json'), `${JSON.stringify(machines, null, 2)}\n`);
+  const [first, ...rest] = machines;
+  writeFileSync(file('costs.svg'), plot(first?.results ?? []));
   const text = readFileSync(readme, 'utf8');
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];
   if (from < 0 || to < from) throw new Error(`README.md has no ${begin} … ${end}`);
   const image = '![CPU time of an operation, beside its peers](test/bench/costs.svg)';
-  const table = `${begin}\n${image}\n\n${machine}:\n\n${markdownTable(all)}`;
-  writeFileSync(readme, text.slice(0, from) + table + text.slice(to));
+  const table = `${begin}\n${image}\n\n${first?.machine}:\n\n${markdownTable(first?.results ?? [])}`;
+  writeFileSync(readme, text.slice(0, from) + [table, ...rest.map(folded)].join('\n') + text.slice(to));
 }
+
+const folded = ({ machine, results }: Recorded): string =>
+  `<details><summary>${machine}</summary>\n\n${markdownTable(results)}\n</details>\n`;

@@ -7,6 +7,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { apps } from '../support/apps.ts';
+import { built, sources } from '../support/built.ts';
 import { reports, reportsApi, tv } from './apps.ts';
 import { createHistory, type History } from './history.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
@@ -57,9 +58,18 @@ export async function deploy(broken: string | undefined): Promise<Deployment> {
     LIMIT_ACCOUNT_FAILURES: '1000',
     ...(broken ? { FAULTS_BROKEN: broken } : {}),
   };
+  // A broken build is an edit of the sources while they are loaded.
+  const program = broken ? sources : built;
   const providers = await Promise.all(
     ports.map((port, number) =>
-      startProvider({ number, port, env, history, logFile: join(directory, `provider-${number}.log`) }),
+      startProvider({
+        number,
+        port,
+        env,
+        history,
+        server: program.server,
+        logFile: join(directory, `provider-${number}.log`),
+      }),
     ),
   );
   return {
@@ -70,7 +80,7 @@ export async function deploy(broken: string | undefined): Promise<Deployment> {
     issuer,
     directory,
     async cypher(...words) {
-      const command = start(process.execPath, ['--import', preload, join(root, 'src/cli.ts'), ...words], {
+      const command = start(process.execPath, ['--import', preload, program.commands, ...words], {
         cwd: root,
         env: { PATH: process.env.PATH, ...env },
         stdio: 'ignore',

@@ -15,6 +15,7 @@ import pg from 'pg';
 import type { Query } from '../../src/storage/database.ts';
 import { startEmbeddedPostgres } from '../../src/storage/embedded_postgres.ts';
 import { migrate } from '../../src/storage/migrate.ts';
+import { buildServer } from '../support/built.ts';
 import { cpuSecondsOf } from './cpu.ts';
 import { refreshCpuSeconds } from './expiry_refresh.ts';
 import { addTokens, type Size, sizes } from './expiry_tables.ts';
@@ -30,6 +31,7 @@ const { values: flags } = parseArgs({
 const [expired, rate, lifeSeconds] = [Number(flags.expired), Number(flags.rate), Number(flags.life)];
 const goals = { ratio: 1.3, share: 0.03 };
 
+await buildServer();
 const directory = await mkdtemp(join(tmpdir(), 'cypher-expiry-'));
 const cluster = await startEmbeddedPostgres({ dataDir: directory });
 try {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { apps } from '../support/apps.ts';
+import { built } from '../support/built.ts';
 import { createPerson } from '../support/person.ts';
 import { cpuSecondsOf } from './cpu.ts';
 import { freePort, killTree, start, until } from './processes.ts';
@@ -19,7 +20,7 @@ export async function refreshCpuSeconds(databaseUrl: string): Promise<number> {
   await writeFile(clients, JSON.stringify([spa]));
   const port = await freePort();
   const url = `http://localhost:${port}`;
-  const provider = start(process.execPath, [join(root, 'src/main.ts')], {
+  const provider = start(process.execPath, [built.server], {
     cwd: root,
     env: {
       ...{ PATH: process.env.PATH, PORT: String(port), DATABASE_URL: databaseUrl, CLIENTS_FILE: clients },

@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { installNativeGroup } from '../../src/opaque/native_group.ts';
+import { buildServer } from '../support/built.ts';
 import { audit } from './audit.ts';
 import { check } from './checker.ts';
 import { readFacts } from './database_facts.ts';
@@ -40,7 +41,7 @@ if (given.broken && !mutations[given.broken])
 
 const say = (line: string) => process.stderr.write(`${line}\n`);
 // The virtual clients' half of OPAQUE runs in this process: the slow arithmetic would make it late.
-await installNativeGroup();
+await Promise.all([installNativeGroup(), buildServer()]);
 const deployment = await deploy(given.broken);
 const { history } = deployment;
 say(`two providers on PostgreSQL and Redis; history in ${deployment.directory}/history.jsonl`);

@@ -1,4 +1,4 @@
-/** One provider process, src/main.ts as it is, started again whenever it ends, as a service manager would. */
+/** One provider process, started again whenever it ends, as a service manager would. */
 import type { ChildProcess } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { get } from 'node:http';
@@ -22,6 +22,8 @@ export interface ProviderOptions {
   number: number;
   port: number;
   env: Record<string, string>;
+  /** Its main module. */
+  server: string;
   logFile: string;
   history: History;
 }
@@ -44,7 +46,7 @@ export async function startProvider(options: ProviderOptions): Promise<ProviderP
   function launch(): void {
     ready = false;
     expected = false;
-    const launched = start(process.execPath, ['--import', preload, join(root, 'src/main.ts')], {
+    const launched = start(process.execPath, ['--import', preload, options.server], {
       cwd: root,
       env: { PATH: process.env.PATH, PORT: String(port), ...options.env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -1,4 +1,4 @@
-// Loaded by `node --import` before src/main.ts and src/cli.ts, so that the product needs no option for any of this: a clock that the
+// Loaded by `node --import` before the server and the command line, so that the product needs no option for any of this: a clock that the
 // harness can shift, a life that ends with the harness's, and, for broken builds, sources edited as they are loaded.
 import { registerHooks } from 'node:module';
 import { mutated } from './mutations.ts';

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { built } from '../support/built.ts';
 import { createDatabase } from '../support/databases.ts';
 import { freePorts } from '../support/npm_run.ts';
 import { asApp } from '../support/person.ts';
@@ -17,7 +18,6 @@ const machine = {
   response_types: [],
   grant_types: ['client_credentials'],
 };
-const root = new URL('../..', import.meta.url).pathname;
 let directory: string;
 let server: Awaited<ReturnType<typeof start>>;
 beforeAll(async () => {
@@ -37,7 +37,7 @@ async function start() {
   const database = await createDatabase();
   const port = await freePorts();
   const { PATH, HOME } = process.env;
-  const child = spawn(process.execPath, [join(root, 'src/main.ts')], {
+  const child = spawn(process.execPath, [built.server], {
     env: {
       PATH,
       HOME,

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { built } from './built.ts';
 import { createDatabase, createRedisDatabase } from './databases.ts';
 import { kek, type ServerOptions, startServer, type TestServer } from './server.ts';
 
@@ -72,7 +73,7 @@ function runCypher(args: string[], settings: Record<string, string>, input = '')
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
-      ['dist/cli.js', ...args],
+      [built.commands, ...args],
       { cwd: root, env: { PATH, HOME, ...settings } },
       (error, stdout, stderr) => resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr }),
     );

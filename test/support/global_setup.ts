@@ -1,5 +1,5 @@
-// One PostgreSQL and one Redis for the whole run, made here unless DATABASE_URL or REDIS_URL names one. The tests take
-// them through databases.ts.
+// One PostgreSQL and one Redis for the whole run, made here unless DATABASE_URL or REDIS_URL names one; the tests take
+// them through databases.ts. What `npm start` runs is built anew.
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { TestProject } from 'vitest/node';
 import { startEmbeddedPostgres } from '../../src/storage/embedded_postgres.ts';
+import { buildServer } from './built.ts';
 import { findOnPath } from './programs.ts';
 
 declare module 'vitest' {
@@ -26,11 +27,15 @@ interface Server {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const directory = await mkdtemp(join(tmpdir(), 'cypher-test-'));
-  const servers = await Promise.all([startPostgres(directory), startRedis(directory)]);
-  project.provide('postgresUrl', servers[0].url);
-  project.provide('redisUrl', servers[1].url);
+  const [postgres, redis] = await Promise.all([
+    startPostgres(directory),
+    startRedis(directory),
+    buildServer(),
+  ]);
+  project.provide('postgresUrl', postgres.url);
+  project.provide('redisUrl', redis.url);
   return async () => {
-    await Promise.all(servers.map((server) => server.stop()));
+    await Promise.all([postgres.stop(), redis.stop()]);
     await rm(directory, { recursive: true, force: true });
   };
 }

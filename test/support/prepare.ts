@@ -1,5 +1,5 @@
 // Run by `npm test` before the tests: what they need and npm does not carry (a Redis server, a Chromium, an nginx) is found,
-// or installed where this may be done without asking, or named in one line; what `npm start` runs is built.
+// or installed where this may be done without asking, or named in one line.
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { findChromium, findNginx, findOnPath } from './programs.ts';
@@ -55,9 +55,6 @@ if (missing.length > 0) {
     execFileSync('apt-get', [...flags, ...packages], { stdio: 'inherit', env });
   });
 }
-
-// Tests that start the server must not find that of yesterday's sources.
-await import('../../src/build_server.ts');
 
 /** Debian's packages start the services they bring, unless this file says no; the tests start a Redis of their own. */
 function withoutStartingServices(install: () => void): void {

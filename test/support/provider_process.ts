@@ -1,4 +1,4 @@
-/** src/main.ts as a child process on the storage of a test server, under its issuer and keys: another instance, to be killed. */
+/** `npm start` as a child process on the storage of a test server, under its issuer and keys: another instance, to be killed. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

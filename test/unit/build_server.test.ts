@@ -1,13 +1,49 @@
-// What `npm start` runs, src/build_server.ts's output, is the sources merged: where a package has to stay apart from it.
+// What `npm start` runs is the sources and their packages merged by src/build_server.ts: what must not change by that.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { stepNames } from '../../src/oidc/lean_routes.ts';
 
-const dist = new URL('../../dist', import.meta.url).pathname;
+const root = new URL('../..', import.meta.url).pathname;
+
+async function textsIn(directory: string): Promise<string[]> {
+  const names = await readdir(join(root, directory), { recursive: true });
+  const code = names.filter((name) => /\.[jt]s$/.test(name) && !/^modules|\.d\.ts$/.test(name));
+  return Promise.all(code.map((name) => readFile(join(root, directory, name), 'utf8')));
+}
 
 test('opaque-ts is not merged in: a second copy of it would never get the native arithmetic', async () => {
-  const names = (await readdir(dist)).filter((name) => name.endsWith('.js'));
-  const texts = await Promise.all(names.map((name) => readFile(join(dist, name), 'utf8')));
+  const texts = await textsIn('dist');
   expect(texts.filter((text) => /from "@cloudflare\/opaque-ts"/.test(text)).length).toBeGreaterThan(0);
-  expect(texts.filter((text) => text.includes('sjcl'))).toEqual([]);
+  expect(texts.some((text) => text.includes('sjcl'))).toBe(false);
+});
+
+test('classes keep their names: oidc-provider stores them as kinds, and errors go by them', async () => {
+  const dist = await textsIn('dist');
+  const library = dist.filter((text) => text.includes('class RefreshToken '));
+  expect(library).toHaveLength(1);
+  for (const [directory, merged] of [
+    ['node_modules/oidc-provider/lib', library],
+    ['node_modules/jose/dist', library],
+    ['src', dist],
+  ] as const) {
+    const sources = await textsIn(directory);
+    const classes = sources.flatMap((text) =>
+      [...text.matchAll(/\bclass ([A-Z]\w*)/g)].map(([, name]) => name),
+    );
+    const renamed = (name: string | undefined) => {
+      const other = new RegExp(`\\bclass (_${name}|${name}\\d+)\\b|\\b${name}\\d+ = class\\b`);
+      return merged.some((text) => other.test(text));
+    };
+    expect(classes.length, directory).toBeGreaterThan(4);
+    expect([...new Set(classes)].filter(renamed), directory).toEqual([]);
+  }
+});
+
+test('the steps that lean_routes.ts knows by their names are there, with or without a number', async () => {
+  const dist = (await textsIn('dist')).join('\n');
+  const missing = stepNames.filter(
+    (name) => !new RegExp(`\\b(function|var|const) ${name}\\d*\\b`).test(dist),
+  );
+  expect(missing).toEqual([]);
 });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ConfigError, loadConfig } from '../../src/config/load.ts';
+import { built } from '../support/built.ts';
 
 let directory: string;
 beforeAll(() => {
@@ -197,12 +198,11 @@ test('nothing need be set, and an empty setting is none', () => {
 });
 
 describe('the server does not start', () => {
-  const root = new URL('../..', import.meta.url).pathname;
   /** Runs the real program; it ends by itself. */
   const start = (env: Record<string, string>) =>
     new Promise<{ code: unknown; stderr: string }>((resolve) => {
       const options = { cwd: directory, env: { PATH: process.env.PATH, ...given(env) }, timeout: 15_000 };
-      execFile(process.execPath, [join(root, 'src/main.ts')], options, (error, _stdout, stderr) =>
+      execFile(process.execPath, [built.server], options, (error, _stdout, stderr) =>
         resolve({ code: error?.code ?? 0, stderr }),
       );
     });

@@ -12,7 +12,6 @@ import {
   groupFunctions,
   installNativeGroup,
   type Point,
-  rememberPoint,
   replaceGroupFunctions,
   selfCheckOf,
   stockSelfCheck,
@@ -150,22 +149,6 @@ const wrong: [string, Buffer][] = [
   ['empty', Buffer.alloc(0)],
   ['uncompressed, off the curve', Buffer.concat([encoding('04', 5n), bytes(5n)])],
 ];
-
-describe('points that are remembered', () => {
-  test('are what they would have been found to be, more of them than are kept', () => {
-    const points = Array.from({ length: 150 }, () => native.mulBase.call(group, next()));
-    const compressed = points.map((point) => group.serialize(point));
-    compressed.forEach(rememberPoint);
-    const found = compressed.map((each) => pointHex(native.deserComp.call(group, each)));
-    expect(found).toEqual(points.map(pointHex));
-  });
-
-  test('are points: one that is none is refused both times', () => {
-    const none = encoding('02', 1n);
-    expect(() => rememberPoint(none)).toThrow('point not in curve');
-    expect(() => native.deserComp.call(group, none)).toThrow('point not in curve');
-  });
-});
 
 describe('wrong points are refused alike', () => {
   const refusal = (functions: GroupFunctions, point: Buffer) =>

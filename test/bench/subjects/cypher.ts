@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { built } from '../../support/built.ts';
 import { type Running, startServer } from '../child.ts';
 import { createHttp } from '../http.ts';
 import type { OpaqueClients } from '../opaque_clients.ts';
@@ -63,7 +64,7 @@ export async function startCypher(
     LIMIT_ADDRESS_PER_MINUTE: '1000000',
     LIMIT_ACCOUNT_FAILURES: '1000',
   };
-  const args = [...nodeArgs, join(root, 'dist/main.js')];
+  const args = [...nodeArgs, built.server];
   const start = async () => {
     const port = await freePort();
     const origin = `http://localhost:${port}`;
