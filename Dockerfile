@@ -1,4 +1,4 @@
-# Two ways to install: with the tools that build the pages' scripts, and what the server runs on alone. The embedded
+# Two ways to install: with the tools that build the server and the pages' scripts, and without them. The embedded
 # PostgreSQL stays out of the image: give it DATABASE_URL or DATABASE_URL_FILE.
 FROM node:24-slim AS install
 WORKDIR /app

@@ -17,7 +17,7 @@ export function randomBelow(modulus: bigint): bigint {
 /**
  * The inverse of a number in [0, modulus); of 0 it is 0. Euclid's algorithm as D. H. Lehmer has it (Knuth, The Art of
  * Computer Programming, volume 2, 4.5.2, algorithm L): some 25 bits of quotients at a time are found in doubles, from the
- * leading 52 bits of both numbers, and applied to the long ones at once.
+ * leading 50 bits or so of both numbers, and applied to the long ones at once.
  */
 export function invert(number: bigint, modulus: bigint): bigint {
   let [r0, r1, t0, t1] = [modulus, number, 0n, 1n];

@@ -6,8 +6,8 @@ import { type Goal, two, whole } from './work.ts';
 export interface DiskUse {
   /** Bytes of write-ahead log that the server's connections have written. */
   walBytes: number;
-  /** Those of PostgreSQL's own upkeep meanwhile, of all databases: a vacuum comes by chance. */
-  upkeepBytes: number;
+  /** By how many the log has grown: PostgreSQL's upkeep of all databases is in it, and a vacuum comes by chance. */
+  logBytes: number;
   /** Commits that were waited for until they were on the disk. */
   waits: number;
 }
@@ -28,15 +28,15 @@ export async function diskUseOf(
 ): Promise<DiskUse> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
-  async function counted(): Promise<{ syncs: number; batches: number; bytes: number }> {
+  async function counted(): Promise<{ syncs: number; batches: number; bytes: Record<string, number> }> {
     await sleep(toldAfterMs);
     const { rows } = await client.query(
       `select (select sum(fsyncs) from pg_stat_io where object = 'wal' and backend_type = 'client backend') as syncs,
          (select count(distinct xmin::text) from audit_log) as batches,
-         (select sum((pg_stat_get_backend_wal(pid)).wal_bytes) from pg_stat_activity
+         (select json_object_agg(pid, (pg_stat_get_backend_wal(pid)).wal_bytes) from pg_stat_activity
           where datname = current_database() and backend_type = 'client backend') as bytes`,
     );
-    return { syncs: Number(rows[0].syncs), batches: Number(rows[0].batches), bytes: Number(rows[0].bytes) };
+    return { syncs: Number(rows[0].syncs), batches: Number(rows[0].batches), bytes: rows[0].bytes };
   }
   async function written(): Promise<number> {
     const { rows } = await client.query("select pg_current_wal_insert_lsn() - '0/0'::pg_lsn as bytes");
@@ -49,10 +49,9 @@ export async function diskUseOf(
     await sleep(auditedAfterMs);
     const to = await written();
     const after = await counted();
-    const own = after.bytes - before.bytes;
     return {
-      walBytes: own / count,
-      upkeepBytes: (to - from - own) / count,
+      walBytes: grownBy(before.bytes, after.bytes) / count,
+      logBytes: (to - from) / count,
       waits: (after.syncs - before.syncs - (after.batches - before.batches)) / count,
     };
   } finally {
@@ -67,5 +66,12 @@ export const waitsGoal = (most: number, { waits }: DiskUse): Goal => ({
   met: Math.round(waits) <= most,
 });
 
-export const walOf = ({ walBytes, upkeepBytes }: DiskUse): string =>
-  `${whole(walBytes)} bytes of WAL (and ${whole(Math.max(0, upkeepBytes))} of PostgreSQL's upkeep meanwhile)`;
+export const walOf = ({ walBytes, logBytes }: DiskUse): string =>
+  `${whole(walBytes)} bytes of WAL (${whole(logBytes)} with PostgreSQL's upkeep meanwhile)`;
+
+/** By connection, so that one that has gone is not taken for one that has written less. */
+function grownBy(before: Record<string, number>, after: Record<string, number>): number {
+  const gone = Object.keys(before).filter((pid) => after[pid] === undefined);
+  if (gone.length > 0) throw new Error(`connections have ended while they were counted: ${gone.join(', ')}`);
+  return Object.entries(after).reduce((sum, [pid, bytes]) => sum + bytes - (before[pid] ?? 0), 0);
+}

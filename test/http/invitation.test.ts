@@ -78,7 +78,8 @@ test('by the link of `user add` a person makes the account that was named, and s
   expect(link).toMatch(new RegExp(`^${server.url}/invitation/[\\w-]{43}$`));
   const hours = (Date.parse(expiresAt) - server.clock.now()) / 3_600_000;
   expect(hours).toBeGreaterThan(23.9);
-  expect(hours).toBeLessThanOrEqual(24);
+  // Two processes agree on PostgreSQL's time to a few milliseconds.
+  expect(hours).toBeLessThan(24.0001);
   const token = link.slice(-43);
   const stored = JSON.stringify(await server.database.query('select * from invitations'));
   expect(stored).toContain('grace');
