@@ -50,11 +50,11 @@ export function createPages(deps: PageDeps): Pages {
    */
   async function nameToBeginWith({
     loginHint,
-    choose,
+    promptName,
     accountId,
   }: WaitingRequest): Promise<string | undefined> {
     const hinted = loginHint === undefined ? undefined : usernameIn(loginHint);
-    if (hinted !== undefined || choose || accountId === undefined) return hinted;
+    if (hinted !== undefined || promptName === 'select_account' || accountId === undefined) return hinted;
     return (await accounts.byId(accountId))?.username;
   }
 

@@ -57,7 +57,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
 
   router.get('/', async (ctx) => {
     const standing = await standings.of(ctx, uidOf(ctx));
-    const signsUp = standing.waiting.create || (await invited.invitation(ctx)) !== undefined;
+    const signsUp = standing.waiting.promptName === 'create' || (await invited.invitation(ctx)) !== undefined;
     if (signsUp && stepOf(standing.proven) === 'login') await pages.showRegister(ctx, standing);
     else await pages.show(ctx, standing);
   });

@@ -25,16 +25,15 @@ export interface ClientView {
 export interface WaitingRequest {
   uid: string;
   prompt: 'login' | 'consent';
-  /** What the library calls the prompt, and will find answered. */
-  promptName: string;
-  /** True where the app asked for a new account (`prompt=create`). */
-  create: boolean;
+  /**
+   * What the library calls the prompt, and will find answered: `create` where the app asked for a new account,
+   * `select_account` where it lets the person choose another one than the present.
+   */
+  promptName: (typeof promptNames)[number];
   client: ClientView;
   /** Where the answer goes. */
   redirectUri: string;
   loginHint: string | undefined;
-  /** True where the app lets the person choose another account than the present one (`prompt=select_account`). */
-  choose: boolean;
   /** Who is signed in; undefined before the login. */
   accountId: string | undefined;
   /** Scopes that the consent page asks for, those of APIs included, and those of single claims that were asked for. */
@@ -60,7 +59,7 @@ export interface Interactions {
 }
 
 /** The prompts that have pages here. */
-const pagesFor = new Set(['login', 'create', 'select_account', 'consent']);
+const promptNames = ['login', 'create', 'select_account', 'consent'] as const;
 
 interface ConsentDetails {
   missingOIDCScope?: string[];
@@ -105,7 +104,8 @@ export function createInteractions(provider: Provider, now: () => number): Inter
     clientOf,
     async waiting(req, res, uid) {
       const { prompt, params, session, uid: waitingUid } = await details(req, res);
-      if (waitingUid !== uid || !pagesFor.has(prompt.name)) {
+      const promptName = promptNames.find((name) => name === prompt.name);
+      if (waitingUid !== uid || !promptName) {
         throw new AppError(
           'interaction_expired',
           'This sign-in has expired. Go back to the app and sign in again.',
@@ -116,13 +116,11 @@ export function createInteractions(provider: Provider, now: () => number): Inter
       const missing = prompt.details as ConsentDetails;
       return {
         uid,
-        prompt: prompt.name === 'consent' ? 'consent' : 'login',
-        promptName: prompt.name,
-        create: prompt.name === 'create',
+        prompt: promptName === 'consent' ? 'consent' : 'login',
+        promptName,
         client,
         redirectUri: String(params.redirect_uri ?? ''),
         loginHint: typeof params.login_hint === 'string' ? params.login_hint : undefined,
-        choose: prompt.name === 'select_account',
         accountId: session?.accountId,
         scopes: [
           ...new Set([
