@@ -67,7 +67,7 @@ export const waitsGoal = (most: number, { waits }: DiskUse): Goal => ({
 });
 
 export const walOf = ({ walBytes, logBytes }: DiskUse): string =>
-  `${whole(walBytes)} bytes of WAL (${whole(logBytes)} with PostgreSQL's upkeep meanwhile)`;
+  `${whole(walBytes)} bytes of WAL by its connections; the log grew by ${whole(logBytes)}`;
 
 /** By connection, so that one that has gone is not taken for one that has written less. */
 function grownBy(before: Record<string, number>, after: Record<string, number>): number {

@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-
-const root = join(import.meta.dirname, '../..');
+import { root } from '../../src/root.ts';
 
 /** What `npm start` and `npx cypher` run. */
 export const built = { server: join(root, 'dist/main.js'), commands: join(root, 'dist/cli.js') };

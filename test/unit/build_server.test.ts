@@ -3,8 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { stepNames } from '../../src/oidc/lean_routes.ts';
-
-const root = new URL('../..', import.meta.url).pathname;
+import { root } from '../../src/root.ts';
 
 async function textsIn(directory: string): Promise<string[]> {
   // dist/ is flat but for its modules, which another test may be building anew.
