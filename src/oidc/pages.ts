@@ -29,11 +29,15 @@ const problems: Record<string, Problem> = {
   AbortedError: {},
 };
 
-/** Why a device's code is asked for (again): the library's words for it are its errors' names. */
-function problemOf(error: Error | undefined): Problem {
+/** Why a device's code is asked for (again): the library's words for it are its errors' names. `status`: of the answer. */
+function problemOf(error: Error | undefined, status: number): Problem {
   if (!error) return {};
   if (error instanceof AppError) return { message: error.publicMessage };
-  return problems[error.name] ?? { message: 'This page has expired. Enter the code again.' };
+  const message =
+    status >= 500
+      ? 'Something went wrong on our side. Try again in a moment.'
+      : 'This page has expired. Enter the code again.';
+  return problems[error.name] ?? { message };
 }
 
 /** What a person is told of an app after the sign-out, by the state of its delivery. */
@@ -134,7 +138,7 @@ export function createProviderPages({
       page(ctx, views.render('logout_done', { clientName: nameOf(client), apps }));
     },
     async userCode(ctx, xsrf, problem) {
-      const { message, status, wrongGuess = false } = problemOf(problem);
+      const { message, status, wrongGuess = false } = problemOf(problem, ctx.status);
       if (status !== undefined) ctx.status = status;
       ctx.state.wrongGuess = wrongGuess;
       if (problem?.name === 'AbortedError') return page(ctx, views.render('device_done', { denied: true }));

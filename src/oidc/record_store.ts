@@ -39,8 +39,8 @@ export const polledModels: ReadonlySet<string> = new Set(['DeviceCode', 'Backcha
 
 export interface RecordStore {
   /**
-   * Creates or changes a record. Nothing is changed, and false returned, where what is stored has one of the fields
-   * `unless` already: of parallel answers to one question the first counts.
+   * Creates or changes a record. With `unless` a record that is there is changed, and false returned where it is gone or has
+   * one of these fields already: of parallel answers to one question the first counts.
    */
   save(
     model: string,
@@ -133,25 +133,28 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     { jti: _, kind: __, ...payload },
     ttlSeconds,
     unless = [],
-  ) => ({
-    text: `insert into records as r (model, id_hash, payload, grant_id, account_id, uid, user_code, expires_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8)
-           on conflict (model, id_hash) do update set payload = excluded.payload, grant_id = excluded.grant_id,
-             account_id = excluded.account_id, expires_at = excluded.expires_at
-           where not r.payload ?| $9::text[]
-           returning model`,
-    values: [
-      model,
-      hashOf(id),
-      jsonb(payload),
-      payload.grantId ?? null,
-      payload.accountId ?? null,
-      payload.uid ?? null,
-      payload.userCode ?? null,
-      new Date(now() + ttlSeconds * 1000),
-      unless,
-    ],
-  });
+  ) => {
+    const { grantId = null, accountId = null, uid = null, userCode = null } = payload;
+    const expiresAt = new Date(now() + ttlSeconds * 1000);
+    const changed = [model, hashOf(id), jsonb(payload), grantId, accountId, expiresAt];
+    // An answer changes what is there. An upsert would do too, but while another answer changes the row it may miss it, and
+    // fail with a unique violation of the user code's index.
+    if (unless.length > 0)
+      return {
+        text: `update records set payload = $3, grant_id = $4, account_id = $5, expires_at = $6
+               where model = $1 and id_hash = $2 and not payload ?| $7::text[]
+               returning model`,
+        values: [...changed, unless],
+      };
+    return {
+      text: `insert into records (model, id_hash, payload, grant_id, account_id, expires_at, uid, user_code)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)
+             on conflict (model, id_hash) do update set payload = excluded.payload, grant_id = excluded.grant_id,
+               account_id = excluded.account_id, expires_at = excluded.expires_at
+             returning model`,
+      values: [...changed, uid, userCode],
+    };
+  };
   const using: RecordStore['using'] = (model, id) => {
     const at = now();
     return {

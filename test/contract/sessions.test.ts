@@ -47,6 +47,20 @@ onEveryBackend('sessions', (backend) => {
     }
   });
 
+  test('of forty saves at once, each under another id, none fails, and one id is left', async () => {
+    for (let round = 0; round < 10; round++) {
+      let ids = 0;
+      const jtis = Array.from({ length: 40 }, () => `${mine.jti} ${round} ${ids++}`);
+      const left = [...jtis];
+      const saved = await atOnce(backend().instances, (on) =>
+        open(on).save({ ...mine, jti: left.pop() as string }, 60, {}),
+      );
+      expect(saved).not.toContain(false);
+      const found = await Promise.all(jtis.map((jti) => here.byId(jti)));
+      expect(found.filter(Boolean)).toHaveLength(1);
+    }
+  });
+
   test('a save waits for an end that is under way, and says that it came too late', async () => {
     expect(await there.save({ ...mine, acr: 'changed' }, 60, {})).toBe(true);
     const { database } = backend().instances[0] as Instance;

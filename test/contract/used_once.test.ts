@@ -19,6 +19,20 @@ onEveryBackend('records', (backend) => {
     expect((await open(there).byId('AuthorizationCode', 'a code'))?.consumed).toEqual(expect.any(Number));
   });
 
+  test('of forty that answer a device’s code at once one is the first, and the others are told so', async () => {
+    const [here] = backend().instances;
+    for (let code = 0; code < 25; code++) {
+      const asked = { userCode: `user code ${code}` };
+      await open(here).save('DeviceCode', `device code ${code}`, asked, 60);
+      const answered = { ...asked, inFlight: true };
+      let seconds = 60;
+      const saved = await atOnce(backend().instances, (on) =>
+        open(on).save('DeviceCode', `device code ${code}`, answered, seconds++, ['inFlight']),
+      );
+      expect(saved.filter(Boolean)).toEqual([true]);
+    }
+  });
+
   test('of forty that begin a family with a code one does; where that fails the code is as it was', async () => {
     const [here, there] = backend().instances;
     const refreshOn = ({ database }: Instance) =>
