@@ -16,6 +16,7 @@ import { createSeen } from './http/seen.ts';
 import { endUnread } from './http/unread.ts';
 import { watchKeys } from './keys/watch.ts';
 import type { Log } from './lib/log.ts';
+import { assertLifetimes } from './lifetimes.ts';
 import { cookieSignaturesOf } from './server_keys.ts';
 import type { Cache } from './storage/cache.ts';
 import type { Database } from './storage/database.ts';
@@ -66,6 +67,7 @@ const userCodeGuesses = {
 
 /** Builds the server. Throws ConfigError for clients that break the metadata rules. */
 export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
+  assertLifetimes(config);
   const { database, cache, log, now } = deps;
   const foundations = await layFoundations(config, deps);
   const parts = createPageParts(config, deps);

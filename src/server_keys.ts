@@ -3,16 +3,13 @@ import { createECDH, createPrivateKey, generateKeyPair, type KeyObject, randomBy
 import { promisify } from 'node:util';
 import type { JWK } from 'oidc-provider';
 import type { Config } from './config/load.ts';
-import { signUpSeconds } from './interaction/password.ts';
-import { deviceSeconds } from './interaction/standing.ts';
 import type { KeyKinds, Keyring } from './keys/keyring.ts';
 import type { KeyPolicy } from './keys/states.ts';
 import { type CookieSignatures, createCookieSignatures } from './lib/cookie_signatures.ts';
 import { deriveKey, sha256 } from './lib/crypto.ts';
-import { lifeSeconds } from './oidc/life.ts';
+import { keyMarginMs, lifeSeconds } from './lifetimes.ts';
 import { generateOpaqueKeys, type OpaqueKeys, type OpaqueVersion } from './opaque/opaque.ts';
 import { createKeyset, type Keyset } from './tokens/keys.ts';
-import { stepSeconds } from './tokens/steps.ts';
 
 const tokenKinds = ['step', 'session', 'access', 'refresh', 'public'] as const;
 /** OpenID Connect: of one key, one algorithm (RFC 7517, section 4.4). */
@@ -75,8 +72,6 @@ export const keyKinds: KeyKinds = {
   devices: { ...secretKind, first: (signing) => deriveKey(signing('secret'), 'known devices') },
 };
 
-/** For clocks that differ, and for an instance that has not yet seen that another key signs. */
-const marginMs = 60_000;
 /** So that every instance has read a key before one of them signs with it. */
 const instancesAheadMs = 10_000;
 
@@ -85,28 +80,28 @@ export function keyPolicies(
   config: Pick<Config, 'KEY_ROTATION_DAYS' | 'KEY_PUBLISHED_AHEAD_SECONDS' | 'SESSION_LIFETIME_SECONDS'>,
 ): Record<string, KeyPolicy> {
   const rotateAfterMs = config.KEY_ROTATION_DAYS * 86_400_000 || undefined;
-  const inside = (lifeSeconds: number): KeyPolicy => ({
+  const inside = (seconds: number): KeyPolicy => ({
     rotateAfterMs,
     publishAheadMs: instancesAheadMs,
-    lifeMs: lifeSeconds * 1000 + marginMs,
+    lifeMs: seconds * 1000 + keyMarginMs,
   });
-  const published = (lifeSeconds: number): KeyPolicy => ({
-    ...inside(lifeSeconds),
+  const published = (seconds: number): KeyPolicy => ({
+    ...inside(seconds),
     publishAheadMs: config.KEY_PUBLISHED_AHEAD_SECONDS * 1000,
   });
   // An ID token is also the hint of a sign-out, as long as its session lasts.
   const jwk = published(Math.max(lifeSeconds.idToken, config.SESSION_LIFETIME_SECONDS));
   return {
-    'token step': inside(stepSeconds),
+    'token step': inside(lifeSeconds.stepToken),
     'token session': inside(config.SESSION_LIFETIME_SECONDS),
     'token access': inside(lifeSeconds.accessToken),
     'token refresh': inside(lifeSeconds.refreshIdle),
     'token public': published(lifeSeconds.accessToken),
     ...Object.fromEntries(jwkKinds.map((alg) => [`jwk ${alg}`, jwk])),
     cookies: inside(lifeSeconds.interaction),
-    devices: inside(deviceSeconds),
+    devices: inside(lifeSeconds.knownDevice),
     // Accounts stay with the version that they have until their password is changed: a new one only by command.
-    opaque: { ...inside(signUpSeconds), rotateAfterMs: undefined },
+    opaque: { ...inside(lifeSeconds.signUp), rotateAfterMs: undefined },
   };
 }
 

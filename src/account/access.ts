@@ -4,6 +4,7 @@
  */
 import type { Audit } from '../audit/audit.ts';
 import { sha256 } from '../lib/crypto.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { ListedGrant } from '../oidc/record_store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { ListedSession, SessionStore } from '../sessions/store.ts';
@@ -16,8 +17,6 @@ export interface AccessDeps {
   revocations: Pick<Revocations, 'endAccount' | 'endClient' | 'endGrant'>;
   audit: Pick<Audit, 'recordWithin'>;
   database: Database;
-  /** The longest life of an access token. */
-  accessTokenSeconds: number;
   now: () => number;
 }
 
@@ -39,7 +38,7 @@ export interface Access {
 }
 
 export function createAccess(deps: AccessDeps): Access {
-  const { sessions, grants, refresh, revocations, audit, database, accessTokenSeconds, now } = deps;
+  const { sessions, grants, refresh, revocations, audit, database, now } = deps;
   return {
     async of(accountId) {
       const [live, granted, refreshable] = await Promise.all([
@@ -49,7 +48,8 @@ export function createAccess(deps: AccessDeps): Access {
       ]);
       const inUse = new Set([...live.flatMap((session) => session.grants), ...refreshable].map(sha256));
       // A grant outlives what it was for. One that is neither in a session nor refreshed can have tokens of its beginning.
-      const mayHaveTokens = ({ createdAt }: ListedGrant) => now() - createdAt < accessTokenSeconds * 1000;
+      const mayHaveTokens = ({ createdAt }: ListedGrant) =>
+        now() - createdAt < lifeSeconds.accessToken * 1000;
       const alive = granted.filter((grant) => inUse.has(grant.idHash) || mayHaveTokens(grant));
       return { sessions: live, apps: byClient(alive) };
     },

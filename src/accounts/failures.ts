@@ -4,6 +4,7 @@
  * only as many as the limit allows are ever evaluated.
  */
 import { tooManyRequests } from '../lib/errors.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { Database, Query } from '../storage/database.ts';
 
 export interface Failures {
@@ -18,10 +19,6 @@ export interface Failures {
   /** Forgets all failures: the login is complete. */
   clear(bucket: Uint8Array, query?: Query): Promise<void>;
 }
-
-const firstDelaySeconds = 30;
-const longestDelaySeconds = 900;
-const forgottenAfterSeconds = 3600;
 
 /** Of a bucket that is not blocked. No present time: instances' clocks differ, and so do those of parallel requests. */
 const notBlocked = 'to_timestamp(0)';
@@ -48,7 +45,14 @@ export function createFailures({ query }: Database, limit: number, now: () => nu
          where f.blocked_until <= $2
          returning failures`,
         [
-          ...[bucket, new Date(now()), limit, firstDelaySeconds, longestDelaySeconds, forgottenAfterSeconds],
+          ...[
+            bucket,
+            new Date(now()),
+            limit,
+            lifeSeconds.firstDelay,
+            lifeSeconds.longestDelay,
+            lifeSeconds.failuresKept,
+          ],
           on !== query,
         ],
       );

@@ -3,7 +3,6 @@ import { createClientRegistry } from '../clients/registry.ts';
 import { createClientSecrets } from '../clients/secrets.ts';
 import { createClientStore } from '../clients/store.ts';
 import { accountClientId } from '../config/schema.ts';
-import { lifeSeconds } from '../oidc/life.ts';
 import { createRefreshStore } from '../refresh/store.ts';
 import { createRevocations } from '../revocation/revocations.ts';
 import { tokenKeysetOf } from '../server_keys.ts';
@@ -45,7 +44,7 @@ export async function inspectToken(stage: Stage, token: string): Promise<Inspect
     secrets: createClientSecrets(keyring.derive('client secrets'), sealer),
   });
   await registry.useFile(config.clients);
-  const revocations = createRevocations(database, lifeSeconds.revocation, now);
+  const revocations = createRevocations(database, now);
   const refresh = createRefreshStore(database, {
     successorKey: keyring.derive('refresh successors'),
     leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,

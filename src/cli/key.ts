@@ -7,7 +7,6 @@ import { reseal } from '../keys/reseal.ts';
 import { createRotation, type Rotation } from '../keys/rotation.ts';
 import { readKeys, type StoredKey, sealedKeys } from '../keys/store.ts';
 import { createSealer, type Sealer } from '../lib/crypto.ts';
-import { lifeSeconds } from '../oidc/life.ts';
 import { createRevocations } from '../revocation/revocations.ts';
 import { keyKinds, keyPolicies, rotatedTogether } from '../server_keys.ts';
 import { sealedSecrets } from '../totp/store.ts';
@@ -113,7 +112,7 @@ async function dropKey(stage: KeyStage, id: string, accountsLoseAccess: boolean)
     const { kind } = await rotation.drop(id);
     print(`${kind}: ${id} was dropped`);
   }
-  const revocations = createRevocations(database, lifeSeconds.revocation, now);
+  const revocations = createRevocations(database, now);
   let ended = 0;
   for (let batch = some; batch.length > 0; ) {
     for (const accountId of batch) await revocations.endAccount(accountId);

@@ -4,7 +4,7 @@ import { createAccounts, type ListedAccount } from '../accounts/accounts.ts';
 import { type AccountControl, createAccountControl } from '../accounts/control.ts';
 import { createInvitations, type Invitations } from '../accounts/invitations.ts';
 import { emailAddress } from '../http/forms.ts';
-import { lifeSeconds } from '../oidc/life.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import { createRevocations } from '../revocation/revocations.ts';
 import { createSessionStore } from '../sessions/store.ts';
 import { createMemoryCache } from '../storage/cache.ts';
@@ -16,12 +16,11 @@ type Work = (control: AccountControl, invitations: Invitations, issuer: string) 
 const withAccounts = (work: Work): Promise<void> =>
   onStage(({ config, database, audit, now }) => {
     const accounts = createAccounts(database, now);
-    const revocations = createRevocations(database, lifeSeconds.revocation, now);
+    const revocations = createRevocations(database, now);
     // Without a look at Redis: a copy of what is ended here is good for nothing (sessions/store.ts).
     const sessions = createSessionStore({
       database,
       cache: createMemoryCache(now),
-      accessTokenSeconds: lifeSeconds.revocation,
       now,
     });
     const invitations = createInvitations({ database, accounts, audit, now });
@@ -32,12 +31,9 @@ const withAccounts = (work: Work): Promise<void> =>
 const stateOf = ({ disabledAt, totpConfirmed }: ListedAccount): string =>
   disabledAt ? 'disabled' : totpConfirmed ? 'active' : 'authenticator not set up';
 
-/** At most a month: a link lies about in mailboxes. */
-const mostInvitedSeconds = 30 * 86_400;
-
 function invitedSeconds(text: string): number {
   const seconds = secondsOf(text);
-  if (seconds < 60 || seconds > mostInvitedSeconds)
+  if (seconds < 60 || seconds > lifeSeconds.longestInvitation)
     throw new Error('--expires must be from 1m (a minute) to 30d');
   return seconds;
 }

@@ -6,6 +6,7 @@ import { X509Certificate } from 'node:crypto';
 import ipaddr from 'ipaddr.js';
 // As a namespace, here and elsewhere: of `{ z }` the build would have to keep all of zod, with its fifty languages.
 import * as z from 'zod';
+import { lifeSeconds } from '../lifetimes.ts';
 import { detailTypesSchema } from './authorization_details.ts';
 import { clientClaimsSchema } from './client_claims.ts';
 import { forwardAuthClientPrefix } from './forward_auth.ts';
@@ -223,7 +224,11 @@ export const resourceSchema = z.strictObject({
   token_format: z
     .enum(['v4.local', 'v4.public', 'jwt'], { error: 'must be v4.local, v4.public or jwt' })
     .default('v4.public'),
-  token_seconds: wholeNumber(60, 900, 'must be seconds, 60 to 900').default(600),
+  token_seconds: wholeNumber(
+    60,
+    lifeSeconds.accessToken,
+    `must be seconds, 60 to ${lifeSeconds.accessToken}`,
+  ).default(lifeSeconds.resourceToken),
   /** The client id under which the API introspects its tokens. */
   client_id: z.string().min(1).optional(),
   /** What apps may ask for in `authorization_details` (RFC 9396). */

@@ -3,6 +3,7 @@
  * migrations/0005_deliveries.sql), in the same transaction, so that a crash loses none. Taking a row schedules its next
  * attempt: whoever takes it and dies has left it to the others.
  */
+import { lifeSeconds } from '../lifetimes.ts';
 import type { Database, Query } from '../storage/database.ts';
 
 export interface Delivery {
@@ -49,9 +50,6 @@ export interface DeliveryStore {
 
 /** How long after each attempt the next one follows, in seconds: ten minutes in all, longer than an app's restart. */
 const pausesSeconds = [10, 20, 40, 80, 160, 290];
-
-/** As long as the trigger keeps those of sessions. */
-const keptMs = 86_400_000;
 
 export const mostAttempts = pausesSeconds.length + 1;
 
@@ -100,7 +98,7 @@ export function createDeliveryStore({ query }: Database, now: () => number): Del
       await query(
         `insert into deliveries (kind, client_id, account_id, sid, sealed, next_attempt_at, created_at, expires_at)
          values ('ping', $1, $2, $3, $4, 'infinity', $5, $6)`,
-        [clientId, accountId, about, sealed, new Date(at), new Date(at + keptMs)],
+        [clientId, accountId, about, sealed, new Date(at), new Date(at + lifeSeconds.delivery * 1000)],
       );
     },
     async release(within, about) {

@@ -16,6 +16,7 @@ import { forwardedRequest } from '../http/request.ts';
 import type { cookieNames } from '../lib/cookies.ts';
 import { randomId, sha256 } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { Check } from './check.ts';
 import type { Site, Sites } from './sites.ts';
 import type { Holder, Tickets } from './tickets.ts';
@@ -40,7 +41,6 @@ export interface ForwardAuthRouteDeps {
   now: () => number;
 }
 
-const startSeconds = 3600;
 const secretForm = /^[\w-]{24}$/;
 const hashForm = /^[\w-]{43}$/;
 
@@ -92,7 +92,7 @@ export function createForwardAuthRoutes(deps: ForwardAuthRouteDeps): Middleware 
     const [known = ''] = valuesOf(ctx, cookies.forwardAuthStart);
     // The same for all tabs of a browser that begin at the same time.
     const secret = secretForm.test(known) ? known : randomId(18);
-    ctx.cookies.set(cookies.forwardAuthStart, secret, { ...cookie, maxAge: startSeconds * 1000 });
+    ctx.cookies.set(cookies.forwardAuthStart, secret, { ...cookie, maxAge: lifeSeconds.siteVisit * 1000 });
     const query = new URLSearchParams({ rd: url, browser: sha256(secret) });
     const location = `${issuer}/forward-auth/start?${query}`;
     if (ctx.query.redirect === 'off') {

@@ -5,6 +5,7 @@
  * browser that it was made for.
  */
 import { constantTimeEqual, randomId, sha256 } from '../lib/crypto.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 
@@ -22,7 +23,6 @@ interface Passage extends Holder {
   browser: string;
 }
 
-const codeSeconds = 60;
 const codeForm = /^[\w-]{32}$/;
 
 export interface TicketDeps {
@@ -49,7 +49,7 @@ export function createTickets({ tokens, ephemeral, spend, domain, now }: TicketD
 
     async issueCode(passage: Passage): Promise<string> {
       const code = randomId(24);
-      await ephemeral.put(`forward_auth:${sha256(code)}`, JSON.stringify(passage), codeSeconds);
+      await ephemeral.put(`forward_auth:${sha256(code)}`, JSON.stringify(passage), lifeSeconds.siteCode);
       return code;
     },
 
@@ -58,7 +58,7 @@ export function createTickets({ tokens, ephemeral, spend, domain, now }: TicketD
       if (!codeForm.test(code)) return undefined;
       const key = `forward_auth:${sha256(code)}`;
       const text = await ephemeral.take(key);
-      if (text === undefined || !(await spend(key, now() + codeSeconds * 1000))) return undefined;
+      if (text === undefined || !(await spend(key, now() + lifeSeconds.siteCode * 1000))) return undefined;
       const passage = JSON.parse(text) as Passage;
       if (passage.origin !== origin || !constantTimeEqual(passage.browser, sha256(secret))) return undefined;
       return passage;

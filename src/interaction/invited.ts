@@ -7,6 +7,7 @@ import type { Accounts } from '../accounts/accounts.ts';
 import type { Invitation, Invitations } from '../accounts/invitations.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { AppError, invitationEnded } from '../lib/errors.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 
 export interface InvitedDeps {
   invitations: Pick<Invitations, 'byToken'>;
@@ -35,8 +36,6 @@ export interface Invited {
 }
 
 /** Long enough for the sign-up, short enough that the next person at this browser is not taken for the one invited. */
-const keptSeconds = 3600;
-
 export function createInvited({ invitations, accounts, signUpIsOpen, secureCookies }: InvitedDeps): Invited {
   const { invitation: cookie } = cookieNames(secureCookies);
   // Not `overwrite`: it would take the cookie of the same name for the other path out of the answer.
@@ -44,7 +43,7 @@ export function createInvited({ invitations, accounts, signUpIsOpen, secureCooki
 
   const invited: Invited = {
     keep(ctx, path, token) {
-      ctx.cookies.set(cookie, token ?? null, { ...base, path, maxAge: keptSeconds * 1000 });
+      ctx.cookies.set(cookie, token ?? null, { ...base, path, maxAge: lifeSeconds.invitedBrowser * 1000 });
     },
     forget(ctx) {
       invited.keep(ctx, '/invitation', undefined);

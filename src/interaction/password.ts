@@ -8,6 +8,7 @@ import type { Failures } from '../accounts/failures.ts';
 import type { Invitations } from '../accounts/invitations.ts';
 import { type Sealer, sha256 } from '../lib/crypto.ts';
 import { AppError, invalidRequest } from '../lib/errors.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { Opaque } from '../opaque/opaque.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import type { Proved } from '../tokens/steps.ts';
@@ -41,9 +42,6 @@ export interface Passwords {
   ): Promise<Proved>;
 }
 
-const keptSeconds = 60;
-export const signUpSeconds = 300;
-
 interface LoginState {
   expected: string;
   /** 1 where the name is an account's, else 0: of one length, as is what follows. */
@@ -73,7 +71,7 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       ephemeral.put(
         `ke2:${uid}`,
         sealer.seal(Buffer.from(JSON.stringify(state)), `ke2 ${uid}`).toString('base64url'),
-        keptSeconds,
+        lifeSeconds.passwordProof,
       ),
     async take(uid: string): Promise<LoginState | undefined> {
       const sealed = await ephemeral.take(`ke2:${uid}`);
@@ -116,7 +114,7 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       const credentialId = sha256(`sign-up ${uid} ${key}`).slice(0, 24);
       const { response, keyId } = await opaque.registerInit(request, credentialId);
       const state: SignUpState = { usernameKey: key, credentialId, opaqueKeyId: keyId };
-      await ephemeral.put(`sign-up:${uid}`, JSON.stringify(state), signUpSeconds);
+      await ephemeral.put(`sign-up:${uid}`, JSON.stringify(state), lifeSeconds.signUp);
       return { response };
     },
 

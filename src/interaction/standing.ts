@@ -2,6 +2,7 @@
 import type { Context } from 'koa';
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import { cookieNames } from '../lib/cookies.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { Interactions, WaitingRequest } from '../oidc/interactions.ts';
 import type { Proved, Step, Steps } from '../tokens/steps.ts';
 import type { Proven } from './steps.ts';
@@ -32,8 +33,6 @@ export interface Standings {
   device(ctx: Context): string | undefined;
 }
 
-export const deviceSeconds = 365 * 86_400;
-
 export function createStandings(deps: StandingDeps): Standings {
   const { interactions, accounts, steps, secureCookies } = deps;
   const { step: stepCookie, device: deviceCookie } = cookieNames(secureCookies);
@@ -63,7 +62,7 @@ export function createStandings(deps: StandingDeps): Standings {
     },
     end(ctx, uid, device) {
       ctx.cookies.set(stepCookie, null, at(uid));
-      ctx.cookies.set(deviceCookie, device, { ...base, path: '/', maxAge: deviceSeconds * 1000 });
+      ctx.cookies.set(deviceCookie, device, { ...base, path: '/', maxAge: lifeSeconds.knownDevice * 1000 });
     },
     device: (ctx) => ctx.cookies.get(deviceCookie),
   };

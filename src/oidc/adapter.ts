@@ -9,6 +9,7 @@ import Provider, { errors } from 'oidc-provider';
 import { cookieNames } from '../lib/cookies.ts';
 import { sha256 } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { SeenFrom, SessionPayload, SessionStore } from '../sessions/store.ts';
 import type { Query } from '../storage/database.ts';
@@ -151,7 +152,7 @@ function recordAdapter(model: string, { records }: Pick<Stores, 'records'>): Par
   return {
     async upsert(id, payload, expiresIn = 0) {
       const unless = answers(payload);
-      const seconds = expiresIn + (polledModels.has(model) ? expiredKeptSeconds : 0);
+      const seconds = expiresIn + (polledModels.has(model) ? lifeSeconds.polledKept : 0);
       if (await records.save(model, id, withoutPingToken(payload) as RecordPayload, seconds, unless)) return;
       throw new AppError('wrong_step', 'This code was used before. Ask your device for a new one.');
     },
@@ -175,9 +176,6 @@ function recordAdapter(model: string, { records }: Pick<Stores, 'records'>): Par
     },
   };
 }
-
-/** Whoever polls with an expired code is to hear that it has expired, and not that it never was. */
-const expiredKeptSeconds = 300;
 
 /** What a client wants to be told with is kept sealed, with what it is to be told (deliveries/). */
 function withoutPingToken(payload: AdapterPayload): AdapterPayload {

@@ -7,6 +7,7 @@ import type Provider from 'oidc-provider';
 import type { Resource } from '../config/schema.ts';
 import { randomId } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { Query } from '../storage/database.ts';
 import { rememberSession } from './grant_session.ts';
 import { type RecordPayload, type RecordStore, referenceTo } from './record_store.ts';
@@ -76,7 +77,7 @@ export function createApprovals({ provider, records, resources, releasePing, now
 
   async function answer(query: Query, id: string, request: Request, outcome: object): Promise<void> {
     // As long as the app may ask for it.
-    const seconds = secondsUntil(request.exp) + answeredKeptSeconds;
+    const seconds = secondsUntil(request.exp) + lifeSeconds.polledKept;
     const answered = { ...request, ...outcome };
     if (!(await records.save(model, referenceTo(id), answered, seconds, ['grantId', 'error'], query)))
       throw gone();
@@ -135,8 +136,6 @@ export function createApprovals({ provider, records, resources, releasePing, now
     },
   };
 }
-
-const answeredKeptSeconds = 300;
 
 const gone = (): AppError =>
   new AppError(

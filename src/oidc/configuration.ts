@@ -16,6 +16,7 @@ import type { Config } from '../config/load.ts';
 import type { Outgoing } from '../http/outgoing.ts';
 import type { CookieSignatures } from '../lib/cookie_signatures.ts';
 import { cookieNames } from '../lib/cookies.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import { accountClient } from './account_client.ts';
 import { richAuthorizationRequests } from './authorization_details.ts';
 import { type CibaDeps, ciba } from './ciba.ts';
@@ -24,7 +25,6 @@ import { mutualTls } from './client_certificates.ts';
 import { fapiProfile, holdToFapi } from './fapi.ts';
 import { forwardAuthClients } from './forward_auth_clients.ts';
 import { addRevocationClaims, jwtAccessTokenAlg } from './jwt_access_tokens.ts';
-import { lifeSeconds } from './life.ts';
 import type { Pairwise } from './pairwise.ts';
 import {
   corsAllowed,
@@ -217,7 +217,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       clientIdMetadataDocument: {
         enabled: config.CLIENT_ID_METADATA_DOCUMENTS === 'on',
         ack: 'draft-02',
-        cacheDuration: { min: 300, max: 86_400 },
+        cacheDuration: { min: lifeSeconds.shortestDocument, max: lifeSeconds.longestDocument },
       },
       clientCredentials: { enabled: true },
       introspection: { enabled: true, allowedPolicy: mayIntrospect(config.resources) },

@@ -9,6 +9,7 @@ import type { Resource } from '../config/schema.ts';
 import type { CookieSignatures } from '../lib/cookie_signatures.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import type { Log } from '../lib/log.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { RefreshStore } from '../refresh/store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Query } from '../storage/database.ts';
@@ -21,7 +22,6 @@ import { type ClientModelDeps, serveRegisteredClients } from './client_model.ts'
 import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
 import { keepSessionOfGrants } from './grant_session.ts';
 import { withLeanRoutes } from './lean_routes.ts';
-import { lifeSeconds } from './life.ts';
 import { replaceKeys } from './live_keys.ts';
 import { type TokenForm, usePasetoAccessTokens } from './paseto_access_tokens.ts';
 import { type RefreshTokenDeps, usePasetoRefreshTokens } from './paseto_refresh_tokens.ts';

@@ -3,6 +3,7 @@
  * id, so that a dump holds nothing that can be presented. Using a record up is a conditional update: one caller wins.
  */
 import { sha256 } from '../lib/crypto.ts';
+import { lostAnswerMs, sameInstantMs } from '../lifetimes.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
 import type { Statement } from '../storage/statement.ts';
@@ -105,19 +106,6 @@ export const isReference = (id: string): boolean => id.startsWith(referenceMark)
 export const referenceTo = (idHash: string): string => referenceMark + idHash;
 
 const hashOf = (id: string): string => (isReference(id) ? id.slice(referenceMark.length) : sha256(id));
-
-/**
- * Two presentations of a code this close together are one click or one retry: the second is refused by `consume`, as any
- * other, but is not taken for a theft that would end what the first has just received (RFC 6749, section 4.1.2).
- */
-const sameInstantMs = 500;
-
-/**
- * A client that polls is told to come again where no answer came, after twice the interval (RFC 8628, section 3.5): these are
- * some fifteen seconds of waiting for the lost one, the ten of the interval, and some for the way. What it then receives is
- * the first answer again (paseto_refresh_tokens.ts).
- */
-const lostAnswerMs = 30_000;
 
 /** For how long after its use a presentation of the same passes for a repetition by the same hand. */
 const repetitionMs = (model: string): number => (polledModels.has(model) ? lostAnswerMs : sameInstantMs);

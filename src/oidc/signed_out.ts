@@ -4,14 +4,13 @@
  */
 import type Provider from 'oidc-provider';
 import type { KoaContextWithOIDC } from 'oidc-provider';
+import { lifeSeconds } from '../lifetimes.ts';
 
 export interface SignedOut {
   read(ctx: KoaContextWithOIDC): string | undefined;
   /** Leaves the cookie with the answer to every sign-out of this provider. */
   noteAt(provider: Provider): void;
 }
-
-const minutes = 5;
 
 export function createSignedOut(name: string, secure: boolean): SignedOut {
   const options = { httpOnly: true, sameSite: 'lax', secure, signed: true, overwrite: true } as const;
@@ -21,7 +20,11 @@ export function createSignedOut(name: string, secure: boolean): SignedOut {
       provider.on('end_session.success', (ctx) => {
         const { session } = ctx.oidc;
         if (!session?.accountId) return;
-        ctx.cookies.set(name, session.uid, { ...options, path: '/session/end', maxAge: minutes * 60_000 });
+        ctx.cookies.set(name, session.uid, {
+          ...options,
+          path: '/session/end',
+          maxAge: lifeSeconds.signedOut * 1000,
+        });
       });
     },
   };

@@ -5,6 +5,7 @@
  * notification. The looks that come while a query is under way share the next one, so that load makes each of them cheaper.
  */
 import { sha256 } from '../lib/crypto.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { Database, Query } from '../storage/database.ts';
 
 export type Subject = `jti:${string}` | `family:${string}` | `grant:${string}` | `session:${string}`;
@@ -43,8 +44,7 @@ export interface Revocations {
 /** A look waits no longer than this for the query before its own: one that hangs must not hold up the others. */
 const mostHeldMs = 5;
 
-/** `keptSeconds`: the longest life of an access token; older revocations have nothing left to stop. */
-export function createRevocations(database: Database, keptSeconds: number, now: () => number): Revocations {
+export function createRevocations(database: Database, now: () => number): Revocations {
   let waiting: {
     subjects: Subject[];
     resolve: (revoked: boolean) => void;
@@ -78,7 +78,7 @@ export function createRevocations(database: Database, keptSeconds: number, now: 
     askNow();
   }
 
-  const kept = () => new Date(now() + keptSeconds * 1000);
+  const kept = () => new Date(now() + lifeSeconds.revocation * 1000);
   const again = 'on conflict (subject) do update set expires_at = excluded.expires_at';
 
   return {

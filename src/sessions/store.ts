@@ -5,6 +5,7 @@
  * (idle, absolute) are decided there.
  */
 import { sha256 } from '../lib/crypto.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { Cache } from '../storage/cache.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
@@ -84,12 +85,8 @@ const grantsOf = (authorizations: Authorizations, which: (persists: boolean) => 
 export interface SessionStoreDeps {
   database: Database;
   cache: Cache;
-  /** The longest life of an access token. */
-  accessTokenSeconds: number;
   now: () => number;
 }
-
-const longestCopySeconds = 3600;
 
 /**
  * Requests of one session run side by side, and each saves the whole of what it read. What they add is which apps were
@@ -107,12 +104,7 @@ interface Copy {
   payload: SessionPayload;
 }
 
-export function createSessionStore({
-  database,
-  cache,
-  accessTokenSeconds,
-  now,
-}: SessionStoreDeps): SessionStore {
+export function createSessionStore({ database, cache, now }: SessionStoreDeps): SessionStore {
   const { query } = database;
   const copyKey = (idHash: string) => `session:${idHash}`;
 
@@ -133,7 +125,7 @@ export function createSessionStore({
        insert into revocations (subject, expires_at)
          select 'family:' || id, $3::timestamptz from families union all select 'session:' || $1, $3
        on conflict (subject) do update set expires_at = excluded.expires_at`,
-      [uid, new Date(now()), new Date(now() + accessTokenSeconds * 1000)],
+      [uid, new Date(now()), new Date(now() + lifeSeconds.revocation * 1000)],
     );
   }
 
@@ -194,7 +186,7 @@ export function createSessionStore({
         [idHash, at],
       );
       if (!row) return undefined;
-      const restSeconds = Math.min((row.expires_at.getTime() - now()) / 1000, longestCopySeconds);
+      const restSeconds = Math.min((row.expires_at.getTime() - now()) / 1000, lifeSeconds.sessionCopy);
       const fresh: Copy = { version: row.version, payload: row.payload };
       await cache.set(copyKey(idHash), JSON.stringify(fresh), restSeconds);
       return { ...row.payload, jti: id };

@@ -5,6 +5,7 @@
  * ask for proofs.
  */
 import { randomId } from '../lib/crypto.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { Query } from '../storage/database.ts';
 import { spend } from '../storage/spent.ts';
 import type { Tokens } from './tokens.ts';
@@ -35,16 +36,14 @@ export interface Steps {
   spend(query: Query, jti: string): Promise<boolean>;
 }
 
-export const stepSeconds = 180;
-
 export function createSteps(tokens: Pick<Tokens, 'seal' | 'open'>, now: () => number): Steps {
   return {
-    seconds: stepSeconds,
+    seconds: lifeSeconds.stepToken,
     issue: ({ accountId, credentialId }, purpose) =>
       tokens.seal(
         'step',
         { ...purpose, sub: accountId, credential: credentialId, jti: randomId() },
-        { expiresAt: Math.floor(now() / 1000) + stepSeconds },
+        { expiresAt: Math.floor(now() / 1000) + lifeSeconds.stepToken },
       ),
     async open(token, purpose) {
       const claims = token === undefined ? undefined : await tokens.open('step', token);
@@ -55,6 +54,6 @@ export function createSteps(tokens: Pick<Tokens, 'seal' | 'open'>, now: () => nu
         return undefined;
       return { accountId: sub, credentialId: credential, jti };
     },
-    spend: (query, jti) => spend(query, `step:${jti}`, now() + stepSeconds * 1000),
+    spend: (query, jti) => spend(query, `step:${jti}`, now() + lifeSeconds.stepToken * 1000),
   };
 }

@@ -8,7 +8,6 @@ import { createAccountRoutes } from '../account/routes.ts';
 import type { AppDeps } from '../app.ts';
 import type { Config } from '../config/load.ts';
 import { accountSignInPath } from '../oidc/account_client.ts';
-import { lifeSeconds } from '../oidc/life.ts';
 import { describeScope, describeScopes } from '../oidc/scopes.ts';
 import type { Foundations } from './foundations.ts';
 import type { PageParts } from './page_parts.ts';
@@ -32,7 +31,6 @@ export function wireAccount(
     revocations,
     audit,
     database,
-    accessTokenSeconds: lifeSeconds.revocation,
     now,
   });
   const proofs = createProofs({ passwords, secondFactor, totp, steps, accounts, query: database.query });

@@ -16,7 +16,6 @@ import { createDevices } from '../interaction/devices.ts';
 import { openKeyring } from '../keys/keyring.ts';
 import { createRotation } from '../keys/rotation.ts';
 import { createSealer } from '../lib/crypto.ts';
-import { lifeSeconds } from '../oidc/life.ts';
 import { createRecordStore } from '../oidc/record_store.ts';
 import { createOpaque } from '../opaque/opaque.ts';
 import { createRefreshStore } from '../refresh/store.ts';
@@ -97,9 +96,9 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     failures: createFailures(database, config.LIMIT_ACCOUNT_FAILURES, now),
     devices: createDevices(keyring.derive('failure buckets'), () => deviceKeysOf(keyring)),
     ephemeral: createEphemeral(cache, database, now),
-    sessions: createSessionStore({ database, cache, accessTokenSeconds: lifeSeconds.revocation, now }),
+    sessions: createSessionStore({ database, cache, now }),
     records: createRecordStore(database, now),
-    revocations: createRevocations(database, lifeSeconds.revocation, now),
+    revocations: createRevocations(database, now),
     refresh: createRefreshStore(database, {
       successorKey: keyring.derive('refresh successors'),
       leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,

@@ -8,7 +8,7 @@ onEveryBackend('refresh families', (backend) => {
   const { now, pass } = { now: () => backend().now(), pass: (seconds: number) => backend().pass(seconds) };
   const refreshOn = ({ database }: Instance) =>
     createRefreshStore(database, { successorKey: Buffer.alloc(32, 1), leewayMs: 10_000, now });
-  const revocationsOn = ({ database }: Instance) => createRevocations(database, 960, now);
+  const revocationsOn = ({ database }: Instance) => createRevocations(database, now);
   const inSeconds = (seconds: number) => now() + seconds * 1000;
   let count = 0;
 

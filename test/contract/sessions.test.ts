@@ -4,8 +4,7 @@ import { createSessionStore, type SessionPayload, type SessionStore } from '../.
 import { atOnce, type Instance, onEveryBackend } from './backends.ts';
 
 onEveryBackend('sessions', (backend) => {
-  const open = ({ database, cache }: Instance) =>
-    createSessionStore({ database, cache, accessTokenSeconds: 960, now: backend().now });
+  const open = ({ database, cache }: Instance) => createSessionStore({ database, cache, now: backend().now });
   let here: SessionStore;
   let there: SessionStore;
   let mine: SessionPayload;

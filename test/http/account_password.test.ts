@@ -113,7 +113,7 @@ test('nor does an authorization that overlaps the change: nothing of it is answe
   const person = await withAccount('bea');
   const asked = { code_challenge: challengeOf(verifier()), code_challenge_method: 'S256' };
   const start = await person.authorize(web, { ...asked, scope: 'openid offline_access', prompt: 'consent' });
-  const revocations = createRevocations(server.database, 960, server.clock.now);
+  const revocations = createRevocations(server.database, server.clock.now);
   const [{ id } = { id: '' }] = await server.database.query<{ id: string }>(
     "select id from accounts where username_key = 'bea'",
   );

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createAccounts } from '../../src/accounts/accounts.ts';
 import { type AccountControl, createAccountControl } from '../../src/accounts/control.ts';
 import type { Audit } from '../../src/audit/audit.ts';
-import { lifeSeconds } from '../../src/oidc/life.ts';
 import { createRevocations } from '../../src/revocation/revocations.ts';
 import { createSessionStore } from '../../src/sessions/store.ts';
 import { createMemoryCache } from '../../src/storage/cache.ts';
@@ -26,10 +25,9 @@ function controlWith(audit: Pick<Audit, 'recordWithin'>): AccountControl {
     sessions: createSessionStore({
       database,
       cache: createMemoryCache(clock.now),
-      accessTokenSeconds: lifeSeconds.revocation,
       now: clock.now,
     }),
-    revocations: createRevocations(database, lifeSeconds.revocation, clock.now),
+    revocations: createRevocations(database, clock.now),
     audit,
     database,
   });

@@ -6,7 +6,6 @@ import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { createAccounts } from '../../src/accounts/accounts.ts';
 import { createAccountControl } from '../../src/accounts/control.ts';
-import { lifeSeconds } from '../../src/oidc/life.ts';
 import { createRevocations } from '../../src/revocation/revocations.ts';
 import { apps } from '../support/apps.ts';
 import { createPerson, type Person, type TokenAnswer } from '../support/person.ts';
@@ -191,7 +190,7 @@ test('an administrator’s sign-out and disablement tell the apps too, by whiche
   const control = createAccountControl({
     sessions: { ofAccount: async () => [], endOfAccount: async () => undefined },
     accounts: createAccounts(database, clock.now),
-    revocations: createRevocations(database, lifeSeconds.revocation, clock.now),
+    revocations: createRevocations(database, clock.now),
     audit: server.audit,
     database,
   });

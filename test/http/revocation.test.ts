@@ -2,6 +2,8 @@
 import pg from 'pg';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { createLog } from '../../src/lib/log.ts';
+import { createSweeper } from '../../src/storage/sweeper.ts';
 import { apps } from '../support/apps.ts';
 import { type App, asApp, createPerson, type Person } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -47,6 +49,17 @@ test.each(['access_token', 'refresh_token'] as const)(
     expect([repeated.status, repeated.text]).toEqual([200, '']);
   },
 );
+
+test('Clock: a database whose clock is set back half an hour → what was revoked stays inactive', async () => {
+  const { access_token } = await ada.tokensFor(web);
+  expect((await revoke(server, web, access_token)).status).toBe(200);
+  server.clock.advance(1800);
+  await createSweeper(server.database, createLog('silent'), server.clock.now).sweep();
+  server.clock.advance(-1800);
+  expect(await introspected(server, api, access_token)).toEqual({ active: false });
+  expect(await introspected(other, api, access_token)).toEqual({ active: false });
+  expect((await me(access_token)).status).toBe(401);
+});
 
 test('another app’s revocation has no effect, and says nothing', async () => {
   const tokens = await ada.tokensFor(web);

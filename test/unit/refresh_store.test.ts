@@ -1,5 +1,6 @@
 /** Refresh families and their end in PostgreSQL, where requests meet: one begins, one rotates, an end is an end. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { lifeSeconds } from '../../src/lifetimes.ts';
 import { createRefreshStore, type RefreshStore } from '../../src/refresh/store.ts';
 import { createRevocations, type Revocations } from '../../src/revocation/revocations.ts';
 import { createSessionStore } from '../../src/sessions/store.ts';
@@ -12,7 +13,7 @@ beforeAll(async () => {
   stores = await openStores();
   const { database, now } = stores;
   refresh = createRefreshStore(database, { successorKey: Buffer.alloc(32, 1), leewayMs: 10_000, now });
-  revocations = createRevocations(database, 960, now);
+  revocations = createRevocations(database, now);
 });
 afterAll(() => stores.close());
 
@@ -76,7 +77,7 @@ test('the end of a grant is the end of its families, and of no other’s', async
 
 test('a revocation is kept as long as there is a token that it stops', async () => {
   await revocations.endToken('one');
-  stores.pass(959);
+  stores.pass(lifeSeconds.revocation - 1);
   expect(await revocations.anyRevoked(['jti:one'])).toBe(true);
   stores.pass(1);
   expect(await revocations.anyRevoked(['jti:one'])).toBe(false);
@@ -96,7 +97,7 @@ test('looks that come while a query is under way share the next one, which begin
     if (isFirst) await held;
     return rows as never;
   };
-  const looking = createRevocations({ ...database, query }, 960, now);
+  const looking = createRevocations({ ...database, query }, now);
   const before = looking.anyRevoked(['jti:late']);
   await expect.poll(() => queries).toBe(1);
   await revocations.endToken('late');
@@ -111,7 +112,7 @@ test('looks that come while a query is under way share the next one, which begin
 });
 
 test('a family granted for a session waits for a sign-out under way, and does not begin after it', async () => {
-  const sessions = createSessionStore({ ...stores, accessTokenSeconds: 960 });
+  const sessions = createSessionStore({ ...stores });
   await sessions.save({ jti: 'an id', uid: 'ending' }, 600, {});
   const begin = (offline: boolean) =>
     refresh.begin(

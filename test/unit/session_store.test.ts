@@ -10,7 +10,7 @@ let sessions: SessionStore;
 let elsewhere: SessionStore;
 beforeAll(async () => {
   stores = await openStores();
-  const deps = { database: stores.database, accessTokenSeconds: 960, now: stores.now };
+  const deps = { database: stores.database, now: stores.now };
   sessions = createSessionStore({ ...deps, cache: stores.cache });
   elsewhere = createSessionStore({ ...deps, cache: createMemoryCache(stores.now) });
 });

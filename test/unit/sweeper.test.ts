@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createLog } from '../../src/lib/log.ts';
 import { createRefreshStore } from '../../src/refresh/store.ts';
 import { interactionKeys, mostInteractions } from '../../src/storage/ephemeral.ts';
+import { spend } from '../../src/storage/spent.ts';
 import { createSweeper } from '../../src/storage/sweeper.ts';
 import { openStores } from '../support/stores.ts';
 
@@ -35,6 +36,16 @@ test('expired rows of every table go, in batches; live ones stay', async () => {
   ]);
   expect(await sweeper().sweep()).toBe(2401);
   for (const table of ['spent', 'revocations', 'ephemeral']) expect(await count(table)).toBe(1);
+});
+
+test('Clock: what was used once is not good again after the clock was set back', async () => {
+  const { query } = stores.database;
+  expect(await spend(query, 'a proof', stores.now() + 180_000)).toBe(true);
+  stores.pass(300);
+  await sweeper().sweep();
+  stores.pass(-300);
+  expect(await spend(query, 'a proof', stores.now() + 180_000)).toBe(false);
+  await query("delete from spent where id = 'a proof'");
 });
 
 test('a used refresh token stays known while its family lives, and goes with it', async () => {
