@@ -8,8 +8,10 @@ export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
     globalSetup: 'test/support/global_setup.ts',
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    // A test waits for what is to happen. These are for one that would wait for ever, on a machine that is very busy.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
+    expect: { poll: { timeout: 60_000 } },
     projects: [
       {
         extends: true,

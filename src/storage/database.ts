@@ -15,7 +15,7 @@ export interface Database {
   query: Query;
   /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
-  /** Runs `work`, a request for instance, whose statements together are waited for no longer than 900 ms. */
+  /** Runs `work`, a request for instance, whose statements together are waited for no longer than `requestMs`. */
   bounded<T>(work: () => Promise<T>): Promise<T>;
   /** Runs one statement of maintenance, outside any transaction, on a connection of its own, for as long as it takes. */
   maintain(text: string, values?: readonly unknown[]): Promise<void>;
@@ -32,29 +32,42 @@ const poolSize = 20;
  * of a rush ten seconds later, and each next little rush would wait for new ones.
  */
 const connectionIdleMs = 600_000;
-/** For a connection or a statement; and for all of a request, so that it is answered within a second of an outage. */
-const storageTimeoutMs = 800;
-const requestTimeoutMs = 900;
+/** How long PostgreSQL is waited for, in milliseconds. */
+export interface StorageTimeouts {
+  /** For a connection, and for the answer to a statement. */
+  statementMs: number;
+  /** For all statements of one request together. */
+  requestMs: number;
+}
+
+/** A request is answered within a second of an outage. */
+const answerWithinASecond: StorageTimeouts = { statementMs: 800, requestMs: 900 };
 
 export interface DatabaseOptions {
+  /** Default: as a server needs them. A test that is not about outages waits longer, for its machine may be busy. */
+  timeouts?: StorageTimeouts | undefined;
   /** Told of connections that were lost while nothing ran on them. */
   onIdleError(error: Error): void;
   /** Told how long each statement took. */
   observe?(seconds: number, ok: boolean): void;
 }
 
-/** Opens a pool on `url`. Nothing connects until the first query; a wait for a connection or an answer ends after 800 ms. */
-export function openDatabase(url: string, { onIdleError, observe = () => {} }: DatabaseOptions): Database {
+/** Opens a pool on `url`. Nothing connects until the first query. */
+export function openDatabase(
+  url: string,
+  { onIdleError, observe = () => {}, timeouts = answerWithinASecond }: DatabaseOptions,
+): Database {
+  const { statementMs } = timeouts;
   const pool = new pg.Pool({
     connectionString: url,
     max: poolSize,
-    connectionTimeoutMillis: storageTimeoutMs,
+    connectionTimeoutMillis: statementMs,
     idleTimeoutMillis: connectionIdleMs,
     // Networks forget connections that say nothing, some after four minutes, and tell nobody.
     keepAlive: true,
     keepAliveInitialDelayMillis: 60_000,
     // What nobody waits for any more ends there too, or a lock that is held for long would collect connections.
-    statement_timeout: 1000,
+    statement_timeout: statementMs + 200,
     // An instance that hangs within a transaction keeps rows locked from the others for no longer than this.
     idle_in_transaction_session_timeout: 2000,
     application_name: 'cypher',
@@ -63,9 +76,9 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
   // Without a listener either would end the process.
   pool.on('error', onIdleError);
   pool.on('connect', (client) => client.on('error', () => {}));
-  const breaker = createBreaker(() => askPool(pool, { text: 'select 1' }));
-  const patience = createPatience(requestTimeoutMs);
-  const means = { breaker, patience, observe };
+  const breaker = createBreaker(() => askPool(pool, { text: 'select 1' }, statementMs));
+  const patience = createPatience(timeouts.requestMs);
+  const means = { breaker, patience, observe, statementMs };
   const watches: Watch[] = [];
   const query = runner(pool, means);
 
@@ -100,7 +113,7 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
         // A connection that has stopped answering would keep the rollback waiting too: closing it rolls back as well.
         if (isUnavailable(error)) broken = error;
         else
-          await ask(client, { text: 'rollback' }).catch((failure: Error) => {
+          await ask(client, { text: 'rollback' }, statementMs).catch((failure: Error) => {
             broken = failure;
           });
         throw error;
@@ -111,7 +124,7 @@ export function openDatabase(url: string, { onIdleError, observe = () => {} }: D
     async maintain(text, values = []) {
       const client = new pg.Client({
         connectionString: url,
-        connectionTimeoutMillis: storageTimeoutMs,
+        connectionTimeoutMillis: statementMs,
         application_name: 'cypher',
       });
       client.on('error', onIdleError);
@@ -142,6 +155,7 @@ const mostWaiting = 1000;
 interface Means {
   breaker: Breaker;
   patience: Patience;
+  statementMs: number;
   observe(seconds: number, ok: boolean): void;
 }
 
@@ -164,15 +178,16 @@ function runner(on: pg.Pool | pg.PoolClient, means: Means): Query {
 
 /**
  * The rows of a statement. A database that hangs (stopped, partitioned) does not answer its own statement timeout: after
- * 800 ms this rejects, and the connection is of no further use. pg could do that too (`query_timeout`, and promises), but
+ * `timeoutMs` this rejects, and the connection is of no further use. pg could do that too (`query_timeout`, and promises), but
  * by closures that V8 makes in the old heap, where each keeps its whole request until the next full collection.
  */
 function ask<Row extends object>(
   client: pg.PoolClient,
   { name, text, values = [] }: pg.QueryConfig,
+  timeoutMs: number,
 ): Promise<Row[]> {
   return new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error('Query read timeout')), storageTimeoutMs);
+    const late = setTimeout(() => reject(new Error('Query read timeout')), timeoutMs);
     // Made here: of a configuration pg would first make a copy, property by property, an eighth of what a statement costs.
     const query = new pg.Query<Row>(text, values, (error, result) => {
       clearTimeout(late);
@@ -184,11 +199,15 @@ function ask<Row extends object>(
 }
 
 /** The same on any connection of the pool. */
-async function askPool<Row extends object>(pool: pg.Pool, statement: pg.QueryConfig): Promise<Row[]> {
+async function askPool<Row extends object>(
+  pool: pg.Pool,
+  statement: pg.QueryConfig,
+  timeoutMs: number,
+): Promise<Row[]> {
   const client = await pool.connect();
   let broken: Error | undefined;
   try {
-    return await ask<Row>(client, statement);
+    return await ask<Row>(client, statement, timeoutMs);
   } catch (error) {
     broken = error as Error;
     throw error;
@@ -211,13 +230,14 @@ function statementName(text: string): string {
 
 async function run<Row extends object>(
   on: pg.Pool | pg.PoolClient,
-  { breaker, patience }: Means,
+  { breaker, patience, statementMs }: Means,
   text: string,
   values: readonly unknown[],
 ): Promise<Row[]> {
   breaker.check();
   const statement = { name: statementName(text), text, values: [...values] };
-  const answer = on instanceof pg.Pool ? askPool<Row>(on, statement) : ask<Row>(on, statement);
+  const answer =
+    on instanceof pg.Pool ? askPool<Row>(on, statement, statementMs) : ask<Row>(on, statement, statementMs);
   // Told by PostgreSQL's own answer, which comes after ours where a request gave up before.
   answer.catch(breaker.failed);
   try {

@@ -1,13 +1,12 @@
 /** A person's own account in a real browser: signed in to, looked at, changed. SCREENSHOTS=<folder> as in pages.test.ts. */
 import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { launchBrowser } from '../support/browser.ts';
 import { type Demo, startDemo } from '../support/demo.ts';
 import { createLook } from '../support/look.ts';
 import { newVisitor, type Visitor } from '../support/visitor.ts';
 
 // A sign-in stretches the password for about a second, and the machine may be busy.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
 const look = createLook('account');
 let demo: Demo;

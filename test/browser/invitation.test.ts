@@ -1,6 +1,6 @@
 /** Somebody who is invited makes their account in a real browser. SCREENSHOTS=<folder> as in pages.test.ts. */
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createAccounts } from '../../src/accounts/accounts.ts';
 import { createInvitations } from '../../src/accounts/invitations.ts';
 import { launchBrowser } from '../support/browser.ts';
@@ -9,7 +9,6 @@ import { createLook } from '../support/look.ts';
 import { newVisitor } from '../support/visitor.ts';
 
 // A sign-in stretches the password for about a second, and the machine may be busy.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
 const look = createLook('invitation');
 let demo: Demo;

@@ -1,13 +1,12 @@
 /** Every page of a sign-up and a sign-in, looked at (support/look.ts). */
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { launchBrowser } from '../support/browser.ts';
 import { type Demo, startDemo } from '../support/demo.ts';
 import { createLook } from '../support/look.ts';
 import { newVisitor } from '../support/visitor.ts';
 
 // A sign-in stretches the password for about a second, and the machine may be busy.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
 let demo: Demo;
 let browser: Browser;

@@ -63,7 +63,7 @@ beforeAll(async () => {
   server = await startServer({ clients: [client], resources: [bank] });
   demo = { server, app: app.origin, api: app.origin, intranet: app.origin } as Demo;
   browser = await launchBrowser();
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   await server?.close();
@@ -102,7 +102,7 @@ test('a payment is shown in words, allowed by a button, and its answer posted to
   await ada.press('Allow');
   await ada.page.getByText('POST code iss state').waitFor();
   expect(ada.complaints).toEqual([]);
-}, 60_000);
+});
 
 test('form_post: without scripts there is a button', async () => {
   const plain = await launchBrowser({ scripts: false });
@@ -111,4 +111,4 @@ test('form_post: without scripts there is a button', async () => {
   await page.locator('button[type=submit]').click();
   await expect.poll(() => page.content()).toContain('POST error error_description iss state');
   await plain.close();
-}, 60_000);
+});

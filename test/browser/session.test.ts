@@ -54,8 +54,7 @@ const anotherTab = async (): Promise<Page> => {
 };
 /** Both tabs' tokens, as they have them. */
 const tokensOf = (...tabs: Page[]) => Promise.all(tabs.map(tokenOf));
-const changed = (tab: Page, old: string | undefined) =>
-  expect.poll(() => tokenOf(tab), { timeout: 10_000 }).not.toBe(old);
+const changed = (tab: Page, old: string | undefined) => expect.poll(() => tokenOf(tab)).not.toBe(old);
 const refreshes = () => wire.grants.filter((each) => each === 'refresh_token').length;
 const me = async (token: string) =>
   (await fetch(`${app.server.url}/me`, { headers: { authorization: `Bearer ${token}` } })).status;

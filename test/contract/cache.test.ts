@@ -1,6 +1,7 @@
 /** The cache: what it says it keeps it keeps; what it cannot keep it says so at once, and holds nobody up. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { machineMs } from '../support/machine_time.ts';
 import { atOnce, onEveryBackend } from './backends.ts';
 
 onEveryBackend('the cache', (backend) => {
@@ -28,8 +29,8 @@ onEveryBackend('the cache', (backend) => {
   });
 
   test('a hundred commands take no longer than one of them may', async () => {
-    const began = performance.now();
+    const began = machineMs();
     await Promise.all(Array.from({ length: 100 }, (_, index) => here().get(`key ${index}`)));
-    expect(performance.now() - began).toBeLessThan(500);
+    expect(machineMs() - began).toBeLessThan(500);
   });
 });

@@ -8,6 +8,7 @@ import { createAccounts } from '../../src/accounts/accounts.ts';
 import { createAccountControl } from '../../src/accounts/control.ts';
 import { createRevocations } from '../../src/revocation/revocations.ts';
 import { apps } from '../support/apps.ts';
+import { machineMs } from '../support/machine_time.ts';
 import { createPerson, type Person, type TokenAnswer } from '../support/person.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -41,7 +42,7 @@ afterAll(async () => {
 
 let people = 0;
 const somebody = () => createPerson(server, `person-${people++}`);
-const soon = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: 8000, interval: 50 });
+const soon = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 50 });
 
 /** Somebody else's browser for the same person. */
 function elsewhere({ username, totpSecret }: Person): Person {
@@ -120,10 +121,10 @@ test('an app that does not answer is named on the page, told again, and once it 
   await cleo.tokensFor(first);
   await cleo.tokensFor(second);
   one.answers('nothing');
-  const started = performance.now();
+  const started = machineMs();
   await signOut(cleo);
   const page = await pageAfter(cleo);
-  expect(performance.now() - started).toBeLessThan(5000);
+  expect(machineMs() - started).toBeLessThan(5000);
   expect([stateOf(page, 'First'), stateOf(page, 'Second')]).toEqual(['silent', 'signed_out']);
   expect(one.received).toHaveLength(1);
   one.answers({ status: 200 });

@@ -220,10 +220,10 @@ test('ping: told once it is answered and not before, again until it answers; a d
   await new Promise((resolve) => setTimeout(resolve, 1200));
   expect(receiver.received).toEqual([]);
   await answer(fay, 'allow', fay.code());
-  await vi.waitFor(() => expect(receiver.received).toHaveLength(1), { timeout: 5000 });
+  await vi.waitFor(() => expect(receiver.received).toHaveLength(1), { timeout: 60_000 });
   receiver.answers({ status: 204 });
   server.clock.advance(11);
-  await vi.waitFor(() => expect(receiver.received).toHaveLength(2), { timeout: 5000 });
+  await vi.waitFor(() => expect(receiver.received).toHaveLength(2), { timeout: 60_000 });
   const [, told] = receiver.received;
   expect(told?.headers.authorization).toBe(`Bearer ${notification.client_notification_token}`);
   expect(JSON.parse(told?.body ?? '')).toEqual({ auth_req_id });

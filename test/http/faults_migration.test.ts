@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { migrate } from '../../src/storage/migrate.ts';
 import { apps } from '../support/apps.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
@@ -12,7 +12,6 @@ import { freePorts } from '../support/npm_run.ts';
 import { asApp, createPerson } from '../support/person.ts';
 import { startProcess } from '../support/provider_process.ts';
 
-vi.setConfig({ testTimeout: 120_000 });
 const { spa, api } = apps;
 const root = new URL('../..', import.meta.url).pathname;
 const migrations = join(root, 'migrations');

@@ -85,9 +85,7 @@ describe.each([
     await at.postgres.restore();
     await within(
       2000,
-      expect
-        .poll(async () => (await request(at.server.url).get('/health/ready')).status, { timeout: 5000 })
-        .toBe(200),
+      expect.poll(async () => (await request(at.server.url).get('/health/ready')).status).toBe(200),
     );
     // What was refused is not used up, but for KE3, which was taken before the database could be asked.
     for (const [name, send] of Object.entries(needing)) {
@@ -184,5 +182,5 @@ test('Faults: a table locked for seconds: 503 in time, no pile of abandoned stat
   // The whole pools and this test, not one for every request that gave up.
   expect(most).toBeLessThanOrEqual(usual + 50);
   const works = async () => (await must(needing.refresh)()).status;
-  await within(2000, expect.poll(works, { timeout: 5000 }).toBe(200));
+  await within(2000, expect.poll(works).toBe(200));
 });

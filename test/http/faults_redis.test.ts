@@ -70,7 +70,7 @@ describe.each(Object.entries(faults))('Faults: Redis %s', (_name, inject) => {
     };
     await stayEnded();
     await redis.restore();
-    await expect.poll(() => cacheState(server), { timeout: 5000 }).toBe('ok');
+    await expect.poll(() => cacheState(server)).toBe('ok');
     await stayEnded();
     const fresh = await ada.tokensFor(spa);
     expect(await active(other, fresh.access_token)).toBe(true);

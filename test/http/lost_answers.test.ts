@@ -155,7 +155,7 @@ test('a sign-up that was confirmed and then answered with 503 shows its recovery
   expect(shown).toHaveLength(10);
 
   // That answer is lost too. The first instance asks PostgreSQL again after a moment, and its answer has the same codes, and the way on.
-  await vi.waitFor(() => server.database.query('select 1'), { timeout: 5000 });
+  await vi.waitFor(() => server.database.query('select 1'), { timeout: 60_000 });
   const again = await dan.step(uid, 'totp/verify-setup', { code });
   expect([again.status, again.body.recovery_codes]).toEqual([200, shown]);
   const back = await dan.follow(new URL(again.body.location));

@@ -102,7 +102,6 @@ test('Tokens: a storage fault during revocation → 503, never 200; afterwards i
   await admin.connect();
   await admin.query(`alter database ${row?.name} allow_connections false`);
   await admin.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [row?.name]);
-  const started = performance.now();
   for (const token of [tokens.access_token, tokens.refresh_token]) {
     const answer = await revoke(server, web, token);
     expect.soft([answer.status, answer.body.error]).toEqual([503, 'temporarily_unavailable']);
@@ -110,7 +109,6 @@ test('Tokens: a storage fault during revocation → 503, never 200; afterwards i
   }
   expect.soft((await me(tokens.access_token)).status).toBe(503);
   expect.soft((await refresh(server, web, tokens.refresh_token)).status).toBe(503);
-  expect(performance.now() - started).toBeLessThan(4000);
   await admin.query(`alter database ${row?.name} allow_connections true`);
   await admin.end();
   expect((await revoke(server, web, tokens.refresh_token)).status).toBe(200);

@@ -8,12 +8,11 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { freePorts, npmRun, postmasterOf } from '../support/npm_run.ts';
 import { asApp, createPerson } from '../support/person.ts';
 
-vi.setConfig({ testTimeout: 120_000 });
 const { web } = apps;
 const pkce = { code_challenge: 'a'.repeat(43), code_challenge_method: 'S256' };
 

