@@ -3,9 +3,11 @@
  * change is one transaction that uses its proof up: of parallel ones with one proof, one is made. Recovery codes are shown to
  * the same proof again while it lives: a lost answer must not leave a person with codes that nobody has seen.
  */
+
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { SecondFactor } from '../interaction/second_factor.ts';
+import { otherTime, parseTotpCode } from '../lib/typed_code.ts';
 import type { SignedIn } from '../oidc/signed_in.ts';
 import type { Opaque } from '../opaque/opaque.ts';
 import type { Revocations } from '../revocation/revocations.ts';
@@ -42,8 +44,8 @@ export interface Changes {
   passwordFinish(who: SignedIn, proof: Step, record: string, address: string): Promise<void>;
   /** The secret that this proof offers: the same at every look, kept nowhere before it is confirmed. */
   authenticatorSetup(who: SignedIn, proof: Step): TotpSetup;
-  /** Confirms the new authenticator by its first code. Returns new recovery codes. Throws AppError 401 `invalid_code`. */
-  authenticator(who: SignedIn, proof: Step, code: string, device: string | undefined): Promise<NewCodes>;
+  /** Confirms the new authenticator by its first code. Returns new recovery codes. Throws AppError 400 `malformed_code`, 401 `invalid_code`. */
+  authenticator(who: SignedIn, proof: Step, typed: string, device: string | undefined): Promise<NewCodes>;
   /** Makes new recovery codes and returns them. */
   recoveryCodes(who: SignedIn, proof: Step): Promise<NewCodes>;
 }
@@ -78,15 +80,18 @@ export function createChanges(deps: ChangeDeps): Changes {
       });
     },
     authenticatorSetup: setup,
-    authenticator: (who, proof, code, device) =>
-      secondFactor.attempt(who.account, device, async (query) => {
-        const given = [query, who.account, setup(who, proof).secret, code, proof.jti] as const;
-        const before = await totp.setBefore(...given);
+    async authenticator(who, proof, typed, device) {
+      const { secret } = setup(who, proof);
+      const given = { secret, code: parseTotpCode(typed), madeBy: proof.jti };
+      return secondFactor.attempt(who.account, device, async (query) => {
+        const before = await totp.setBefore(query, who.account, given);
         if (before) return { codes: before, again: true };
-        const codes = await totp.replace(...given);
-        if (codes) await proofs.spend(query, proof);
-        return codes && { codes, again: false };
-      }),
+        const codes = await totp.replace(query, who.account, given);
+        if (codes === undefined || codes === otherTime) return codes;
+        await proofs.spend(query, proof);
+        return { codes, again: false };
+      });
+    },
     recoveryCodes: ({ account }, proof) =>
       database.transaction(async (query) => {
         const first = await proofs.use(query, proof);

@@ -3,13 +3,15 @@
  * present factor, both anew, whatever the session proved before. It is a step token (tokens/steps.ts) of this session and
  * of one kind of change. Wrong passwords and codes count to the same failures as those of a login.
  */
+
 import type { Passwords } from '../interaction/password.ts';
 import type { SecondFactor } from '../interaction/second_factor.ts';
 import { AppError } from '../lib/errors.ts';
+import { type Factor, parseCode } from '../lib/typed_code.ts';
 import type { SignedIn } from '../oidc/signed_in.ts';
 import type { Query } from '../storage/database.ts';
 import type { Step, Steps } from '../tokens/steps.ts';
-import type { Factor, Totp } from '../totp/totp.ts';
+import type { Totp } from '../totp/totp.ts';
 
 /** The kinds of change, as in the addresses of their pages. */
 export const changes = ['password', 'authenticator', 'recovery-codes'] as const;
@@ -27,7 +29,7 @@ export interface ProofDeps {
 export interface Proofs {
   readonly seconds: number;
   init(who: SignedIn, change: Change, ke1: string, device: string | undefined): Promise<{ ke2: string }>;
-  /** The proof as a token, and by which factor. Throws AppError 401 `invalid_credentials` or `invalid_code`, 429. */
+  /** The proof as a token, and by which factor. Throws AppError 401 `invalid_credentials` or `invalid_code`, 400 `malformed_code`, 429. */
   finish(
     who: SignedIn,
     change: Change,
@@ -58,8 +60,10 @@ export function createProofs({ passwords, secondFactor, totp, steps, accounts, q
       passwords.loginInit(exchange(who, change), who.account.username, ke1, device),
     async finish(who, change, { ke3, code }, device) {
       const proved = await passwords.loginFinish(exchange(who, change), ke3);
+      // After the password, whose attempt would count as a failed one otherwise.
+      const typed = parseCode(code);
       const use = await totp.against(query, who.account.id);
-      const factor = await secondFactor.attempt(who.account, device, (within) => use(within, code));
+      const factor = await secondFactor.attempt(who.account, device, (within) => use(within, typed));
       return { token: await steps.issue(proved, purpose(who, change)), factor };
     },
     async open(who, change, token) {

@@ -6,6 +6,7 @@ import { bodies, readBody } from '../http/forms.ts';
 import type { Views } from '../http/views.ts';
 import type { SecondFactor } from '../interaction/second_factor.ts';
 import { AppError } from '../lib/errors.ts';
+import { otherTime, parseCode } from '../lib/typed_code.ts';
 import type { Approvals, ApprovingSession } from '../oidc/approvals.ts';
 import type { SignedIn } from '../oidc/signed_in.ts';
 import type { Database } from '../storage/database.ts';
@@ -51,10 +52,11 @@ export function mountRequests(
         const session = await deps.sessionOf(sessionUid);
         if (!session)
           throw new AppError('sign_in_required', 'You are signed out. Reload this page to sign in.');
+        const typed = parseCode(code);
         const use = await totp.against(database.query, account.id);
         await secondFactor.attempt(account, cookies.device(ctx), async (query) => {
-          const factor = await use(query, code);
-          if (!factor) return undefined;
+          const factor = await use(query, typed);
+          if (factor === undefined || factor === otherTime) return factor;
           await approvals.approve(query, account.id, request, { ...session, uid: sessionUid });
           return factor;
         });

@@ -21,6 +21,7 @@ export type AuditEventName =
   | 'login.blocked'
   | 'totp.confirmed'
   | 'totp.replaced'
+  | 'totp.unreadable'
   | 'recovery_codes.replaced'
   | 'proof.given'
   | 'grant.removed'

@@ -3,9 +3,11 @@
  * done by somebody who has just proved the account's password in this browser, as the step says; an attempt is charged before
  * it is looked at, and whether the account still is as it was read is decided by what is written.
  */
+
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import type { Failures } from '../accounts/failures.ts';
 import { AppError } from '../lib/errors.ts';
+import { otherTime, parseCode, parseTotpCode } from '../lib/typed_code.ts';
 import type { Database, Query } from '../storage/database.ts';
 import type { Step, Steps } from '../tokens/steps.ts';
 import type { Totp, TotpSetup } from '../totp/totp.ts';
@@ -29,29 +31,30 @@ export interface Completed {
 export interface SecondFactor {
   /**
    * Charges an attempt, makes it, and forgets the account's failures, in one commit. An attempt that comes to undefined was a
-   * wrong code and has written nothing: the charge stays. Throws AppError 401 `invalid_code`, 429.
+   * wrong code and has written nothing, and so is one that comes to `otherTime`: the charge stays. Throws AppError 401
+   * `invalid_code`, 429.
    */
-  attempt<T>(
+  attempt<T extends object | string>(
     account: Account,
     device: string | undefined,
-    attempt: (query: Query) => Promise<T | undefined>,
+    attempt: (query: Query) => Promise<T | typeof otherTime | undefined>,
   ): Promise<T>;
   setup(uid: string, account: Account): TotpSetup;
   /**
    * Confirms the authenticator by its first code. `again`: this step has confirmed it before, and whoever has it did not receive
-   * the recovery codes. Throws AppError 401 `invalid_code`, 409 `wrong_step` where another one has confirmed it.
+   * the recovery codes. Throws AppError 400 `malformed_code`, 401 `invalid_code`, 409 `wrong_step` where another one has confirmed it.
    */
   confirm(
     uid: string,
     account: Account,
     step: Step,
-    code: string,
+    typed: string,
     device: string | undefined,
   ): Promise<Completed & { recoveryCodes: string[]; again: boolean }>;
   /** Whether this step has confirmed the authenticator, and nothing has come of it since. */
   hasConfirmed(step: Step): Promise<boolean>;
-  /** Takes a code of the authenticator or a recovery code. Throws AppError 401 `invalid_code`. */
-  verify(account: Account, step: Step, code: string, device: string | undefined): Promise<Completed>;
+  /** Takes a code of the authenticator or a recovery code. Throws AppError 400 `malformed_code`, 401 `invalid_code`. */
+  verify(account: Account, step: Step, typed: string, device: string | undefined): Promise<Completed>;
 }
 
 const amrOf = { otp: ['pwd', 'otp', 'mfa'], recovery_code: ['pwd', 'mfa'] };
@@ -68,15 +71,16 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
         await failures.charge(bucket, query);
         charged = true;
         const result = await make(query);
-        if (result !== undefined) await failures.clear(bucket, query);
+        if (result !== undefined && result !== otherTime) await failures.clear(bucket, query);
         return result;
       })
       .catch(async (error) => {
         // What was refused for another reason is undone, and the charge with it: it still counts.
-        if (charged && error instanceof AppError && error.status < 500) await failures.charge(bucket);
+        if (charged && error instanceof AppError && stillCounts(error)) await failures.charge(bucket);
         throw error;
       });
-    if (made === undefined) throw new AppError('invalid_code', 'This code is wrong or was used before.');
+    if (made === undefined) throw wrongCode();
+    if (made === otherTime) throw otherTimesCode();
     return made;
   };
 
@@ -92,16 +96,18 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
   return {
     attempt,
     setup: (uid, account) => totp.setup(uid, account),
-    async confirm(uid, account, step, code, device) {
+    async confirm(uid, account, step, typed, device) {
       if (account.totpConfirmed && !(await hasConfirmed(step))) throw wrongStep();
+      const { secret } = totp.setup(uid, account);
+      const proof = { secret, code: parseTotpCode(typed), madeBy: step.jti };
       const shown = await attempt(account, device, async (query) => {
-        const given = [query, account, totp.setup(uid, account).secret, code, step.jti] as const;
-        const recoveryCodes = await totp.confirm(...given);
+        const recoveryCodes = await totp.confirm(query, account, proof);
+        if (recoveryCodes === otherTime) return otherTime;
         if (recoveryCodes) {
           await spend(query, step);
           return { recoveryCodes, again: false };
         }
-        const before = await totp.setBefore(...given);
+        const before = await totp.setBefore(query, account, proof);
         if (before && !(await accounts.holdsCredential(query, account.id, step.credentialId)))
           throw stepRequired();
         return before && { recoveryCodes: before, again: true };
@@ -109,17 +115,29 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
       return { account, amr: amrOf.otp, ...shown };
     },
     hasConfirmed,
-    async verify(account, step, code, device) {
+    async verify(account, step, typed, device) {
+      const code = parseCode(typed);
       const use = await totp.against(database.query, account.id);
       const factor = await attempt(account, device, async (query) => {
         const used = await use(query, code);
-        if (used) await spend(query, step);
+        if (used && used !== otherTime) await spend(query, step);
         return used;
       });
       return { account, amr: amrOf[factor] };
     },
   };
 }
+
+/** Whether an attempt that ended so is one of those that are limited; where storage has failed, nothing can be counted. */
+const stillCounts = ({ status, code }: AppError): boolean => status < 500 || code === 'factor_unreadable';
+
+const wrongCode = (): AppError => new AppError('invalid_code', 'This code is wrong or was used before.');
+
+const otherTimesCode = (): AppError =>
+  new AppError(
+    'invalid_code',
+    'This code is for another time: the clock of your phone is wrong. Set its date and time to automatic, then enter the next code.',
+  );
 
 /** 409: a step out of turn. */
 export const wrongStep = (): AppError =>

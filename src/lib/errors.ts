@@ -7,6 +7,8 @@ export type ErrorCode =
   | 'invalid_request'
   | 'invalid_credentials'
   | 'invalid_code'
+  | 'malformed_code'
+  | 'factor_unreadable'
   | 'login_step_required'
   | 'sign_in_required'
   | 'proof_required'
@@ -29,6 +31,8 @@ const statuses: Record<ErrorCode, number> = {
   invalid_request: 400,
   invalid_credentials: 401,
   invalid_code: 401,
+  malformed_code: 400,
+  factor_unreadable: 503,
   login_step_required: 401,
   sign_in_required: 401,
   proof_required: 401,

@@ -1,7 +1,6 @@
-/** How a recovery code is written, and how it may be typed. Pure. */
+/** How a recovery code is written. Pure. */
 
-const alphabet = 'abcdefghjkmnpqrstuvwxyz23456789';
-export const recoveryCodeLength = 12;
+import { recoveryAlphabet as alphabet, recoveryCodeLength } from '../lib/typed_code.ts';
 
 /** 12 letters of 31, 59 bits of the 256 of a hash, in three groups that can be read aloud. */
 export function recoveryCodeFrom(hash: Buffer): string {
@@ -13,6 +12,3 @@ export function recoveryCodeFrom(hash: Buffer): string {
     .join('')
     .replace(/(.{4})(?!$)/g, '$1-');
 }
-
-/** Without what a person adds to read or type it. */
-export const normalizeRecoveryCode = (code: string): string => code.toLowerCase().replace(/[\s-]/g, '');

@@ -1,6 +1,7 @@
 /** The SQL of the second factor. Every use is one conditional statement, so that of any number of parallel uses one wins. */
 import type { SealedColumn } from '../keys/reseal.ts';
 import type { Query } from '../storage/database.ts';
+import { spend } from '../storage/spent.ts';
 
 /** What an account's sealed secret is bound to. */
 export const sealedAs = (accountId: string): string => `accounts ${accountId} totp_secret`;
@@ -47,7 +48,23 @@ export async function readSecret(
   return rows[0];
 }
 
-/** Uses a time step of this secret up. False where it or a later one was used before, or the account has another secret. */
+/** What `burnStep` has put among the spent ids. */
+const burntStep = (accountId: string, step: number): string => `totp:${accountId}:${step}`;
+
+/** Makes the code of a step that is still to come worth nothing. `expiresAt`: when it would be worth nothing in any case. */
+export async function burnStep(
+  query: Query,
+  accountId: string,
+  step: number,
+  expiresAt: number,
+): Promise<void> {
+  await spend(query, burntStep(accountId, step), expiresAt);
+}
+
+/**
+ * Uses a time step of this secret up. False where it or a later one was used before, where it was burnt, or where the account
+ * has another secret.
+ */
 export async function useStep(
   query: Query,
   accountId: string,
@@ -57,8 +74,8 @@ export async function useStep(
   const rows = await query(
     `update accounts set totp_last_step = $2
      where id = $1 and (totp_last_step is null or totp_last_step < $2) and disabled_at is null
-       and totp_secret = $3 returning id`,
-    [accountId, step, sealed],
+       and totp_secret = $3 and not exists (select from spent where spent.id = $4) returning id`,
+    [accountId, step, sealed, burntStep(accountId, step)],
   );
   return rows.length === 1;
 }

@@ -6,8 +6,10 @@
 import { generateURI, ScureBase32Plugin, verifySync } from 'otplib';
 import { toString as qrToString } from 'qrcode';
 import { keyedHash, type Sealer } from '../lib/crypto.ts';
+import { AppError } from '../lib/errors.ts';
+import { type Factor, otherTime, parseCode, type TypedCode } from '../lib/typed_code.ts';
 import type { Query } from '../storage/database.ts';
-import { normalizeRecoveryCode, recoveryCodeFrom, recoveryCodeLength } from './recovery_code.ts';
+import { recoveryCodeFrom } from './recovery_code.ts';
 import * as store from './store.ts';
 
 export interface TotpSetup {
@@ -16,17 +18,21 @@ export interface TotpSetup {
   otpauthUri: string;
 }
 
-export type Factor = 'otp' | 'recovery_code';
-export type UseCode = (query: Query, code: string) => Promise<Factor | undefined>;
+export type UseCode = (query: Query, code: TypedCode) => Promise<Factor | typeof otherTime | undefined>;
 
-/** By a code of the secret; comes to recovery codes. `madeBy`: see `renewRecoveryCodes`. */
+/** What a secret is set by; `madeBy`: see `renewRecoveryCodes`. */
+export interface SecretProof {
+  secret: string;
+  /** A code of it. */
+  code: TypedCode;
+  madeBy: string;
+}
+
 type SetSecret = (
   query: Query,
   account: { id: string },
-  secret: string,
-  code: string,
-  madeBy: string,
-) => Promise<string[] | undefined>;
+  proof: SecretProof,
+) => Promise<string[] | typeof otherTime | undefined>;
 
 export interface Totp {
   /**
@@ -50,7 +56,7 @@ export interface Totp {
    * What `confirm` or `replace` returned before, for whoever did not receive it and gives a code of the secret again; undefined
    * where the code is wrong or `madeRecoveryCodes` is.
    */
-  setBefore: SetSecret;
+  setBefore(query: Query, account: { id: string }, proof: SecretProof): Promise<string[] | undefined>;
   /**
    * Makes ten new recovery codes; the old ones are worth nothing from then on. They are derived from `madeBy`, the id of
    * the proof or login step that makes them, so that its holder can be shown them again, and kept nowhere.
@@ -63,7 +69,8 @@ export interface Totp {
   /**
    * Reads what the account's codes are held against, and returns the function that holds one against it: it uses up a time
    * step or a recovery code, and comes to undefined where the code is wrong or was used before. In two parts, so that a
-   * transaction that others wait for is spared the reading.
+   * transaction that others wait for is spared the reading. The function throws AppError 503 `factor_unreadable` where the
+   * secret cannot be unsealed.
    */
   against(query: Query, accountId: string): Promise<UseCode>;
 }
@@ -75,30 +82,55 @@ export interface TotpDeps {
   recoveryKey: Uint8Array;
   /** What recovery codes are derived with; `recoveryKey` is what their hashes are keyed with. */
   recoveryCodesKey: Uint8Array;
+  /** Told of a secret that cannot be unsealed. */
+  onUnreadable(accountId: string, cause: unknown): void;
   now: () => number;
 }
 
 const stepSeconds = 30;
+/** How far a clock may be off for a person to be told so: phones without a network drift by minutes, not by hours. */
+const clockHintSeconds = 600;
 const secretBytes = 20;
 const recoveryCodeCount = 10;
 const base32 = new ScureBase32Plugin();
 
 export function createTotp(deps: TotpDeps): Totp {
-  const { issuer, sealer, setupKey, recoveryKey, recoveryCodesKey, now } = deps;
+  const { issuer, sealer, setupKey, recoveryKey, recoveryCodesKey, onUnreadable, now } = deps;
   const label = new URL(issuer).host;
 
-  /** The step that `code` is right for, later than `afterStep`; undefined where there is none. */
-  function matchingStep(secret: string, code: string, afterStep: number | null): number | undefined {
+  /**
+   * The step after `afterStep` that the code is right for, and whether that is now; undefined where there is none. Steps
+   * further off are looked at only for a code that is refused.
+   */
+  function matchingStep(
+    secret: string,
+    { text: token }: TypedCode,
+    afterStep: number | null,
+  ): { step: number; isNow: boolean } | undefined {
     const epoch = Math.floor(now() / 1000);
     const after = afterStep === null ? {} : { afterTimeStep: afterStep };
     // A clock that was set back must refuse, not fail: otplib throws where the last used step lies in the future.
     if (afterStep !== null && afterStep > Math.floor(epoch / stepSeconds)) return undefined;
-    const result = verifySync({ secret, token: code, epoch, epochTolerance: stepSeconds, ...after });
-    return result.valid && 'timeStep' in result ? result.timeStep : undefined;
+    for (const epochTolerance of [stepSeconds, clockHintSeconds]) {
+      const result = verifySync({ secret, token, epoch, epochTolerance, ...after });
+      if (result.valid && 'timeStep' in result)
+        return { step: result.timeStep, isNow: epochTolerance === stepSeconds };
+    }
+    return undefined;
   }
 
-  const unsealed = (accountId: string, { sealed, kekId }: { sealed: Buffer; kekId: string }): string =>
-    sealer.unseal(sealed, store.sealedAs(accountId), kekId).toString();
+  function unsealed(accountId: string, { sealed, kekId }: { sealed: Buffer; kekId: string }): string {
+    try {
+      return sealer.unseal(sealed, store.sealedAs(accountId), kekId).toString();
+    } catch (cause) {
+      onUnreadable(accountId, cause);
+      throw new AppError(
+        'factor_unreadable',
+        'Your authenticator cannot be checked now. Use a recovery code, or tell the people who run this service.',
+        { cause },
+      );
+    }
+  }
 
   const recoveryHash = (accountId: string, code: string) => keyedHash(recoveryKey, accountId, code);
 
@@ -106,7 +138,7 @@ export function createTotp(deps: TotpDeps): Totp {
     const codes = Array.from({ length: recoveryCodeCount }, (_, index) =>
       recoveryCodeFrom(keyedHash(recoveryCodesKey, accountId, madeBy, String(index))),
     );
-    return { codes, hashes: codes.map((code) => recoveryHash(accountId, normalizeRecoveryCode(code))) };
+    return { codes, hashes: codes.map((code) => recoveryHash(accountId, parseCode(code).text)) };
   }
 
   async function renewRecoveryCodes(query: Query, accountId: string, madeBy: string): Promise<string[]> {
@@ -123,15 +155,16 @@ export function createTotp(deps: TotpDeps): Totp {
   /** Sets a secret that its first code confirms, with new recovery codes. */
   const confirmedBy =
     (change: store.SecretChange): SetSecret =>
-    async (query, account, secret, code, madeBy) => {
-      if (!isTotpCode(code)) return undefined;
-      const step = matchingStep(secret, code, null);
-      if (step === undefined) return undefined;
+    async (query, account, { secret, code, madeBy }) => {
+      const match = matchingStep(secret, code, null);
+      if (!match) return undefined;
+      // The secret is on the person's screen: there is nothing that this could tell a guesser.
+      if (!match.isNow) return otherTime;
       const sealed = {
         sealed: sealer.seal(Buffer.from(secret), store.sealedAs(account.id)),
         kekId: sealer.kekId,
       };
-      const set = await store.setSecret(query, account.id, change, sealed, step);
+      const set = await store.setSecret(query, account.id, change, sealed, match.step);
       return set ? renewRecoveryCodes(query, account.id, madeBy) : undefined;
     };
 
@@ -144,8 +177,8 @@ export function createTotp(deps: TotpDeps): Totp {
     qrCode: (otpauthUri) => qrToString(otpauthUri, { type: 'svg', margin: 0 }),
     confirm: confirmedBy('first'),
     replace: confirmedBy('replacement'),
-    async setBefore(query, account, secret, code, madeBy) {
-      const right = isTotpCode(code) && matchingStep(secret, code, null) !== undefined;
+    async setBefore(query, account, { secret, code, madeBy }) {
+      const right = matchingStep(secret, code, null)?.isNow === true;
       return right ? madeRecoveryCodes(query, account.id, madeBy) : undefined;
     },
     renewRecoveryCodes,
@@ -154,24 +187,26 @@ export function createTotp(deps: TotpDeps): Totp {
     async against(read, accountId) {
       const totp = await store.readSecret(read, accountId);
       return async (query, code) => {
-        if (isTotpCode(code)) {
-          if (!totp) return undefined;
-          const secret = unsealed(accountId, totp);
-          const step = matchingStep(secret, code, totp.lastStep);
-          if (step === undefined) return undefined;
-          if (await store.useStep(query, accountId, step, totp.sealed)) return 'otp';
-          // The same secret may have been sealed anew since it was read, under the next key-encryption key.
-          const now = await store.readSecret(query, accountId);
-          if (!now || now.sealed.equals(totp.sealed) || unsealed(accountId, now) !== secret) return undefined;
-          return (await store.useStep(query, accountId, step, now.sealed)) ? 'otp' : undefined;
+        if (code.factor === 'recovery_code') {
+          const hash = recoveryHash(accountId, code.text);
+          return (await store.useRecoveryCode(query, accountId, hash, now())) ? 'recovery_code' : undefined;
         }
-        const recoveryCode = normalizeRecoveryCode(code);
-        if (recoveryCode.length !== recoveryCodeLength) return undefined;
-        const hash = recoveryHash(accountId, recoveryCode);
-        return (await store.useRecoveryCode(query, accountId, hash, now())) ? 'recovery_code' : undefined;
+        if (!totp) return undefined;
+        const secret = unsealed(accountId, totp);
+        const match = matchingStep(secret, code, totp.lastStep);
+        if (!match) return undefined;
+        const { step, isNow } = match;
+        if (!isNow) {
+          await store.burnStep(query, accountId, step, now() + 2 * clockHintSeconds * 1000);
+          return otherTime;
+        }
+        if (await store.useStep(query, accountId, step, totp.sealed)) return 'otp';
+        // The same secret may have been sealed anew since it was read, under the next key-encryption key.
+        const present = await store.readSecret(query, accountId);
+        if (!present || present.sealed.equals(totp.sealed) || unsealed(accountId, present) !== secret)
+          return undefined;
+        return (await store.useStep(query, accountId, step, present.sealed)) ? 'otp' : undefined;
       };
     },
   };
 }
-
-const isTotpCode = (code: string): boolean => /^[0-9]{6}$/.test(code);

@@ -75,6 +75,10 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     setupKey: keyring.derive('totp set-up'),
     recoveryKey: keyring.derive('recovery codes'),
     recoveryCodesKey: keyring.derive('new recovery codes'),
+    onUnreadable(accountId, cause) {
+      log.error({ account: accountId, cause }, 'the secret of an authenticator cannot be read');
+      audit.record({ event: 'totp.unreadable', accountId });
+    },
     now,
   });
 

@@ -147,7 +147,12 @@ test('no approval without a code of now: none, a wrong one, one used before; nor
   const first = (await ask(cleo.username)).body.auth_req_id;
   await answer(cleo, 'allow', used);
   const open = (await errorOf(id)) === 'authorization_pending' ? id : first;
-  for (const code of ['', '000000', used]) expect((await answer(cleo, 'allow', code)).status).toBe(401);
+  for (const [code, status] of [
+    ['', 400],
+    ['000000', 401],
+    [used, 401],
+  ] as const)
+    expect((await answer(cleo, 'allow', code)).status).toBe(status);
   expect((await answer(cleo, 'allow', eve.code(), eve)).status).toBe(409);
   expect((await answer(cleo, 'deny', '', eve)).status).toBe(409);
   const stranger = createPerson(server, 'stranger');

@@ -1,6 +1,7 @@
 /** Codes by RFC 6238, appendix B (SHA-1, cut to six digits), through the whole of createTotp on a store in memory. */
 import { describe, expect, test } from 'vitest';
 import { createSealer } from '../../src/lib/crypto.ts';
+import { parseCode, parseTotpCode } from '../../src/lib/typed_code.ts';
 import type { Query } from '../../src/storage/database.ts';
 import { createTotp } from '../../src/totp/totp.ts';
 
@@ -40,12 +41,16 @@ function at(seconds: number) {
     setupKey: Buffer.alloc(32, 2),
     recoveryKey: Buffer.alloc(32, 3),
     recoveryCodesKey: Buffer.alloc(32, 4),
+    onUnreadable: () => {},
     now: () => clock.seconds * 1000,
   });
   const store = oneAccount();
   const use = async (accountId: string, code: string) =>
-    (await totp.against(store.query, accountId))(store.query, code);
-  return { clock, totp, use, ...store };
+    (await totp.against(store.query, accountId))(store.query, parseCode(code));
+  /** By a code that somebody types at the set-up. */
+  const confirm = (code: string) =>
+    totp.confirm(store.query, account, { secret: rfcSecret, code: parseTotpCode(code), madeBy: 'a step' });
+  return { clock, totp, use, confirm, ...store };
 }
 
 describe('RFC 6238, appendix B', () => {
@@ -57,12 +62,12 @@ describe('RFC 6238, appendix B', () => {
     [2000000000, '279037'],
     [20000000000, '353130'],
   ])('at %d the code is %s', async (seconds, code) => {
-    const { totp, query, row } = at(seconds);
-    expect(await totp.confirm(query, account, rfcSecret, code, 'a step')).toHaveLength(10);
+    const { confirm, row } = at(seconds);
+    expect(await confirm(code)).toHaveLength(10);
     expect(row.lastStep).toBe(Math.floor(seconds / 30));
     const wrong = at(seconds);
     const next = String((Number(code) + 1) % 1_000_000).padStart(6, '0');
-    expect(await wrong.totp.confirm(wrong.query, account, rfcSecret, next, 'a step')).toBeUndefined();
+    expect(await wrong.confirm(next)).toBeUndefined();
   });
 });
 
@@ -76,17 +81,16 @@ test('a code is good for its own step and one on either side', async () => {
     1111111110 + 29,
     1111111110 + 30,
   ]) {
-    const { totp, query } = at(seconds);
-    outcomes[seconds - 1111111110] =
-      (await totp.confirm(query, account, rfcSecret, '081804', 'a step')) !== undefined;
+    const { confirm } = at(seconds);
+    outcomes[seconds - 1111111110] = Array.isArray(await confirm('081804'));
   }
   // The code of the step that ends before 1111111110: from 30 s before its begin to 30 s after its end.
   expect(outcomes).toEqual({ '-61': false, '-60': true, '-31': true, '-1': true, '29': true, '30': false });
 });
 
 test('a step is used once, a step before it never, and a clock set back refuses', async () => {
-  const { totp, query, clock, use } = at(59);
-  expect(await totp.confirm(query, account, rfcSecret, '287082', 'a step')).toBeDefined();
+  const { confirm, clock, use } = at(59);
+  expect(await confirm('287082')).toBeDefined();
   expect(await use(account.id, '287082')).toBeUndefined();
   clock.seconds = 1111111109;
   expect(await use(account.id, '050471')).toBe('otp');
@@ -105,30 +109,31 @@ test('a secret that is sealed anew while a code is checked is the same one; anot
     [rfcSecret, 'otp'],
     [rfcSecret.replace('GEZ', 'GEY'), undefined],
   ] as const) {
-    const { totp, query, row, clock } = at(59);
-    await totp.confirm(query, account, rfcSecret, '287082', 'a step');
+    const { totp, query, confirm, row, clock } = at(59);
+    await confirm('287082');
     clock.seconds = 1111111109;
     const use = await totp.against(query, account.id);
     row.sealed = sealedAnew(secret);
-    expect(await use(query, '081804')).toBe(outcome);
-    expect(await use(query, '081804')).toBeUndefined();
+    const code = parseCode('081804');
+    expect(await use(query, code)).toBe(outcome);
+    expect(await use(query, code)).toBeUndefined();
   }
 });
 
-test('what is no six digits is no code', async () => {
-  const { totp, query } = at(59);
-  for (const code of ['', '28708', '2870820', '287 082', '287082 ', '٢٨٧٠٨٢', '2870.2', '-87082', '0x1234']) {
-    expect([code, await totp.confirm(query, account, rfcSecret, code, 'a step')]).toEqual([code, undefined]);
-  }
+test('what is no six digits is no code, and spaces, dashes and full-width digits change nothing', async () => {
+  for (const code of ['', '28708', '2870820', '٢٨٧٠٨٢', '2870.2', '0x1234', 'abcd-efgh-jkmn'])
+    expect(() => parseTotpCode(code), code).toThrow('malformed_code');
+  for (const code of ['287 082', '287082 ', '287-082', '287\u2013082', '\u200b287082', '２８７０８２'])
+    expect(parseTotpCode(code), code).toEqual({ factor: 'otp', text: '287082' });
 });
 
 test('a confirmed secret is not confirmed again, and is sealed for its account', async () => {
-  const { totp, query, row, clock, use } = at(59);
-  await totp.confirm(query, account, rfcSecret, '287082', 'a step');
+  const { confirm, row, clock, use } = at(59);
+  await confirm('287082');
   const sealed = row.sealed;
   expect(sealed?.includes(rfcSecret)).toBe(false);
   clock.seconds = 1111111109;
-  expect(await totp.confirm(query, account, rfcSecret, '081804', 'a step')).toBeUndefined();
+  expect(await confirm('081804')).toBeUndefined();
   expect(row.sealed).toBe(sealed);
   await expect(use('another account', '081804')).rejects.toThrow();
 });

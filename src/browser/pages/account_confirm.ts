@@ -33,6 +33,7 @@ async function confirm(form: PageForm): Promise<void> {
 function fail(failure: Failure): void {
   if (failure.error === 'sign_in_required') form.close(explain(failure));
   else if (failure.error === 'invalid_credentials') form.fieldError('password', WRONG);
-  else if (failure.error === 'invalid_code') form.fieldError('code', explain(failure));
+  else if (['invalid_code', 'malformed_code', 'factor_unreadable'].includes(failure.error))
+    form.fieldError('code', explain(failure));
   else form.formError(explain(failure));
 }

@@ -51,7 +51,8 @@ export function explain(failure: Failure): string {
   if (failure.status === 0) return 'The server could not be reached. Check your connection and try again.';
   if (isExpired(failure)) return 'This page has expired. Go back to the app you came from and start again.';
   if (failure.status === 429) return `Too many attempts. Try again ${again}.`;
-  if (failure.status === 503) return `The service is not available right now. Try again ${again}.`;
+  if (failure.status === 503 && failure.error !== 'factor_unreadable')
+    return `The service is not available right now. Try again ${again}.`;
   if (failure.message) return failure.message;
   return `Something went wrong. Try again.${failure.id ? ` If it keeps happening, report ${failure.id}.` : ''}`;
 }
