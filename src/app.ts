@@ -14,6 +14,7 @@ import { createAddressLimit, createGuessLimit, limitBeginnings, limitPosts } fro
 import { createRequestIdentity } from './http/request.ts';
 import { createSeen } from './http/seen.ts';
 import { endUnread } from './http/unread.ts';
+import { createUntrustedProxies } from './http/untrusted_proxies.ts';
 import { watchKeys } from './keys/watch.ts';
 import type { Log } from './lib/log.ts';
 import { assertLifetimes } from './lifetimes.ts';
@@ -79,6 +80,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
 
   const perMinute = config.LIMIT_ADDRESS_PER_MINUTE;
   const { keyring } = foundations;
+  const untrustedProxies = createUntrustedProxies(log);
   const personOf = async (ctx: Context) => (await provider.signedIn(ctx))?.account.id;
   /** What a request goes through, from the outside in. */
   const order: (Middleware | undefined)[] = [
@@ -93,7 +95,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     // Apps and APIs ask a hundred times as often as people: their endpoints are looked for first.
     provider.middleware,
     parts.assets.middleware,
-    createSeen(keyring.derive('doctor'), now),
+    createSeen(keyring.derive('doctor'), untrustedProxies.found, now),
     site,
     signIn.routes,
     signIn.invitationRoutes,
@@ -110,11 +112,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     provider.useKeys();
     koa.keys = cookieSignaturesOf(keyring);
   });
-  const identify = createRequestIdentity(
-    config.ISSUER,
-    config.TRUSTED_PROXIES,
-    config.CLIENT_CERTIFICATE_HEADER,
-  );
+  const identify = createRequestIdentity({
+    issuer: config.ISSUER,
+    trustedProxies: config.TRUSTED_PROXIES,
+    certificateHeader: config.CLIENT_CERTIFICATE_HEADER,
+    onUntrustedProxy: untrustedProxies.note,
+  });
   const handle = koa.callback();
   let endWatch: (() => void) | undefined;
   return {

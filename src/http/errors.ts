@@ -69,10 +69,23 @@ export const mayWorkAgain = ({ method, status }: Context): boolean => method ===
 function logError(log: Log, id: string, ctx: Context, error: AppError): void {
   // Of a flood each line would cost as much as the refusal: wiring/sign_in.ts counts them together.
   if (error.code === 'overloaded') return;
-  const line = { id, error: error.code, method: ctx.method, path: ctx.path, status: error.status };
+  const line = {
+    id,
+    error: error.code,
+    method: ctx.method,
+    path: loggedPath(ctx.path),
+    status: error.status,
+  };
   if (error.status >= 500) log.error({ ...line, cause: error.cause }, error.publicMessage);
   else log.info(line, error.publicMessage);
 }
+
+/**
+ * The path without what may be a secret. Links that are good once carry their token in it, and are asked for by other methods
+ * and with more behind them, too: a part of a path that is long enough to be a token is left out, as is all behind a link's name.
+ */
+const loggedPath = (path: string): string =>
+  path.replace(/^(\/+invitation\b).+/i, '$1/[redacted]').replace(/[^/]{25,}/g, '[redacted]');
 
 /** People's browsers say that they take HTML first; scripts say JSON or nothing. */
 const wantsPage = (ctx: Context): boolean =>

@@ -22,15 +22,23 @@ const forwarded = requestMemory<ForwardedRequest>('forwarded request');
 /** Undefined unless a trusted proxy has sent the request, and says it in full and once. For forward-auth alone. */
 export const forwardedRequest = (req: IncomingMessage): ForwardedRequest | undefined => forwarded.get(req);
 
-/**
- * Rewrites the forwarding headers of a request in place, for Koa (and oidc-provider's own contexts) to read.
- * `certificateHeader`, in lower case, is the one in which a proxy passes a client's certificate on.
- */
-export function createRequestIdentity(
-  issuer: string,
-  trustedProxies: string[],
-  certificateHeader?: string,
-): (req: IncomingMessage) => void {
+export interface RequestIdentityOptions {
+  issuer: string;
+  /** Addresses and CIDRs. */
+  trustedProxies: string[];
+  /** In lower case: the header in which a proxy passes a client's certificate on. */
+  certificateHeader?: string | undefined;
+  /** Told of each request that came by a proxy which is not trusted. */
+  onUntrustedProxy(address: string): void;
+}
+
+/** Rewrites the forwarding headers of a request in place, for Koa (and oidc-provider's own contexts) to read. */
+export function createRequestIdentity({
+  issuer,
+  trustedProxies,
+  certificateHeader,
+  onUntrustedProxy,
+}: RequestIdentityOptions): (req: IncomingMessage) => void {
   const { host, protocol } = new URL(issuer);
   const trusted = trustedProxies.map((entry) =>
     entry.includes('/')
@@ -48,11 +56,21 @@ export function createRequestIdentity(
     const forwarded = String(req.headers['x-forwarded-for'] ?? '').split(',');
     // From the right: each hop was written by the proxy after it, and is worth as much as that proxy is trusted.
     while (isTrusted(address) && forwarded.length > 0) {
-      const hop = forwarded.pop()?.trim() ?? '';
-      if (!ipaddr.isValid(hop)) break;
+      const hop = addressOfHop(forwarded.pop()?.trim() ?? '');
+      if (hop === undefined) break;
       address = hop;
     }
-    return ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;
+    address = ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;
+    // Somebody was forwarded by an address that no client from elsewhere has.
+    if (trusted.length > 0 && forwarded.some((hop) => hop.trim() !== '') && isInside(address))
+      onUntrustedProxy(address);
+    return address;
+  }
+
+  /** A proxy in front says so in a header. One that ends TLS must be there, for this server speaks plain HTTP. */
+  function isProxied({ headers, url = '' }: IncomingMessage): boolean {
+    if (url.startsWith('/health/')) return false;
+    return protocol === 'https:' || 'x-forwarded-for' in headers || 'forwarded' in headers;
   }
 
   // Without proxies the address is the socket's, whatever a request says, and many requests come by one socket.
@@ -65,10 +83,12 @@ export function createRequestIdentity(
   }
 
   return (req) => {
+    const peer = req.socket.remoteAddress ?? '';
+    if (!isTrusted(peer) && isProxied(req) && ipaddr.isValid(peer))
+      onUntrustedProxy(ipaddr.process(peer).toString());
     // What is said of a client's certificate is believed of the proxy that this connection comes from, and of nobody else.
-    if (certificateHeader && !isTrusted(req.socket.remoteAddress ?? ''))
-      delete req.headers[certificateHeader];
-    if (isTrusted(req.socket.remoteAddress ?? '')) {
+    if (certificateHeader && !isTrusted(peer)) delete req.headers[certificateHeader];
+    if (isTrusted(peer)) {
       const [method = '', scheme = '', host = '', uri = ''] = ['method', 'proto', 'host', 'uri'].map((name) =>
         String(req.headers[`x-forwarded-${name}`] ?? ''),
       );
@@ -89,3 +109,22 @@ export function createRequestIdentity(
     delete req.headers.forwarded;
   };
 }
+
+/**
+ * The address of one hop of X-Forwarded-For, which some proxies write with a port: `192.0.2.1:4711`, `[2001:db8::1]:4711`.
+ * Undefined for what is no address.
+ */
+function addressOfHop(hop: string): string | undefined {
+  const [, v6, v4] = /^(?:\[([^\]]+)\]|(\d+\.\d+\.\d+\.\d+))(?::\d{1,5})?$/.exec(hop) ?? [];
+  const address = v6 ?? v4 ?? hop;
+  // Of one number, or of hexadecimal ones, the library would make an address too.
+  if (ipaddr.IPv4.isValidFourPartDecimal(address)) return address;
+  return address.includes(':') && ipaddr.IPv6.isValid(address) ? address : undefined;
+}
+
+/** Whether an address is of a private network or of this machine: a client from elsewhere has none of these. */
+const isInside = (address: string): boolean =>
+  ipaddr.isValid(address) &&
+  ['private', 'loopback', 'linkLocal', 'uniqueLocal', 'carrierGradeNat'].includes(
+    ipaddr.parse(address).range(),
+  );

@@ -13,6 +13,8 @@ export interface Seen {
   /** `X-Forwarded-For` and `X-Forwarded-Proto` as they came. */
   forwardedFor: string | undefined;
   forwardedProto: string | undefined;
+  /** Proxies that sent requests to this process and are not trusted. */
+  untrustedProxies: string[];
 }
 
 export const seenPath = '/health/seen';
@@ -22,7 +24,7 @@ const goodForMs = 60_000;
 export const seenProof = (key: Uint8Array, nowMs: number): string =>
   `Doctor ${nowMs}.${keyedHash(key, String(nowMs)).toString('base64url')}`;
 
-export function createSeen(key: Uint8Array, now: () => number): Middleware {
+export function createSeen(key: Uint8Array, untrustedProxies: () => string[], now: () => number): Middleware {
   const isProof = (given: string): boolean => {
     const [, at] = /^Doctor (\d{1,15})\.[\w-]{43}$/.exec(given) ?? [];
     return (
@@ -38,6 +40,7 @@ export function createSeen(key: Uint8Array, now: () => number): Middleware {
       peer: ctx.req.socket.remoteAddress?.replace(/^::ffff:/, '') ?? '',
       forwardedFor: asItCame(ctx, 'x-forwarded-for'),
       forwardedProto: asItCame(ctx, 'x-forwarded-proto'),
+      untrustedProxies: untrustedProxies(),
     };
     ctx.set('Cache-Control', 'no-store');
     ctx.body = seen;

@@ -239,3 +239,25 @@ test('SIGN_UP=invitation: no page, no step and no prompt leads to an account wit
   await quinn.signUp(await accept(quinn, pathOf(token)));
   await expect(quinn.codeFor(intranet)).resolves.toMatch(/.+/);
 });
+
+test("an invitation's token reaches the log by no method, spelling or path behind it", async () => {
+  const token = 'k'.repeat(43);
+  const paths = [
+    pathOf(token),
+    `${pathOf(token)}/`,
+    `${pathOf(token)}/more`,
+    `/Invitation/${token}`,
+    `//invitation/${token}`,
+  ];
+  paths.push(
+    `/invitation/${token.slice(0, 20)}/x`,
+    `/invitation%2F${token}`,
+    `/elsewhere/${token}`,
+    `/invitation/x/${token}`,
+  );
+  for (const method of ['get', 'head', 'post', 'put', 'delete', 'patch', 'options'] as const) {
+    for (const path of paths) await request(server.url)[method](path).set('origin', 'https://evil.example');
+  }
+  expect(server.logged()).toContain('/invitation/[redacted]');
+  expect(server.logged()).not.toContain(token.slice(0, 12));
+});

@@ -57,11 +57,25 @@ export async function checkProxy(issuer: string, proofKey: Uint8Array, nowMs: nu
       },
     ];
   }
-  return [judge((await answer.json()) as Seen, issuer)];
+  const seen = (await answer.json()) as Seen;
+  const found = judge(seen, issuer);
+  const others = (seen.untrustedProxies ?? []).filter((address) => address !== seen.peer);
+  if (others.length === 0) return [found];
+  return [
+    found,
+    {
+      level: 'warning',
+      found: `requests came by ${others.join(', ')}, which TRUSTED_PROXIES does not name: everybody behind such a proxy counts as one address`,
+      change: `if they are yours, TRUSTED_PROXIES=${others.join(',')}; if not, let nobody reach the server past your proxy`,
+    },
+  ];
 }
 
 /** What the arrival of a request that claims `madeUpAddress` says of the proxies. Pure. */
-export function judge({ address, peer, forwardedFor, forwardedProto }: Seen, issuer: string): Found {
+export function judge(
+  { address, peer, forwardedFor, forwardedProto }: Omit<Seen, 'untrustedProxies'>,
+  issuer: string,
+): Found {
   if (address === madeUpAddress) {
     return {
       level: 'fault',
@@ -78,6 +92,14 @@ export function judge({ address, peer, forwardedFor, forwardedProto }: Seen, iss
       change: `TRUSTED_PROXIES=${peer}`,
     };
   }
+  const behind = hopBefore(address, forwardedFor);
+  if (proxied && behind !== undefined) {
+    return {
+      level: 'fault',
+      found: `a proxy at ${address} is not trusted: it forwarded a request of ${behind}, and everybody behind it counts as one address`,
+      change: `TRUSTED_PROXIES=${peer},${address}`,
+    };
+  }
   if (!proxied && issuer.startsWith('https:')) {
     return {
       level: 'warning',
@@ -89,4 +111,12 @@ export function judge({ address, peer, forwardedFor, forwardedProto }: Seen, iss
     level: 'ok',
     found: proxied ? `a request comes by ${peer} and counts as ${address}` : 'no proxy between',
   };
+}
+
+/** Who was forwarded by the hop that counts as the sender; undefined where only the made-up address stands before it. */
+function hopBefore(address: string, forwardedFor = ''): string | undefined {
+  const hops = forwardedFor.split(',').map((hop) => hop.trim());
+  const counted = hops.findLastIndex((hop) => hop.replace(/[[\]]|:\d+$/g, '') === address || hop === address);
+  const before = hops[counted - 1];
+  return before === undefined || before === madeUpAddress ? undefined : before;
 }
