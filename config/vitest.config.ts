@@ -4,18 +4,24 @@ import { defineConfig } from 'vitest/config';
 /** Tests of what happens in time when something is stopped or killed: nothing else may take the machine meanwhile. */
 const faults = ['test/faults/**/*.test.ts', 'test/http/faults_*.test.ts'];
 
+const root = fileURLToPath(new URL('..', import.meta.url));
+const ofEach = {
+  // A test waits for what is to happen. These are for one that would wait for ever, on a machine that is very busy.
+  testTimeout: 180_000,
+  hookTimeout: 180_000,
+  expect: { poll: { timeout: 60_000 } },
+};
+
 export default defineConfig({
-  root: fileURLToPath(new URL('..', import.meta.url)),
+  root,
   test: {
+    // Of the whole run: a project that extended this would start servers of its own.
     globalSetup: 'test/support/global_setup.ts',
-    // A test waits for what is to happen. These are for one that would wait for ever, on a machine that is very busy.
-    testTimeout: 180_000,
-    hookTimeout: 180_000,
-    expect: { poll: { timeout: 60_000 } },
     projects: [
       {
-        extends: true,
+        root,
         test: {
+          ...ofEach,
           name: 'all',
           include: ['test/**/*.test.ts'],
           // The bench installs its peers below test/, with their tests.
@@ -25,8 +31,8 @@ export default defineConfig({
         },
       },
       {
-        extends: true,
-        test: { name: 'faults', include: faults, maxWorkers: 1, sequence: { groupOrder: 1 } },
+        root,
+        test: { ...ofEach, name: 'faults', include: faults, maxWorkers: 1, sequence: { groupOrder: 1 } },
       },
     ],
   },
