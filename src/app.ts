@@ -10,6 +10,7 @@ import type { Config } from './config/load.ts';
 import { renderErrors } from './http/errors.ts';
 import { securityHeaders } from './http/headers.ts';
 import type { Metrics } from './http/metrics.ts';
+import type { Outgoing } from './http/outgoing.ts';
 import { createAddressLimit, createGuessLimit, limitBeginnings, limitPosts } from './http/rate_limit.ts';
 import { createRequestIdentity } from './http/request.ts';
 import { createSeen } from './http/seen.ts';
@@ -42,6 +43,8 @@ export interface AppDeps {
   /** Milliseconds since the epoch. */
   now: () => number;
   stopping: () => boolean;
+  /** How apps' addresses are asked, if not as a server on the internet does it. */
+  outgoing?: Outgoing;
 }
 
 export interface App {

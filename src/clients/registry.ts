@@ -5,7 +5,6 @@
  */
 import type { ClientMetadata, FileClient } from '../config/schema.ts';
 import type { Database } from '../storage/database.ts';
-import { addressesOf } from './addresses.ts';
 import type { ClientSecret, ClientSecrets } from './secrets.ts';
 import type { ClientStore, StoredClient, StoredSource } from './store.ts';
 
@@ -26,8 +25,6 @@ export interface ClientRegistry {
   forget(id: string): void;
   /** All of them but those that registered themselves. */
   list(): Promise<RegisteredClient[]>;
-  /** Whether exactly this address is in the metadata of a client that the operator wrote down: it may be on the inside. */
-  isOperatorsAddress(url: string): Promise<boolean>;
   /** Takes these for the file's from now on. Returns the ids that are in the database too, where they do not count. */
   useFile(clients: FileClient[]): Promise<string[]>;
 }
@@ -86,10 +83,6 @@ export function createClientRegistry({ database, store, secrets }: ClientRegistr
       return kept.get(id) ?? readAndKeep(id);
     },
     forget: (id) => void kept.delete(id),
-    async isOperatorsAddress(url) {
-      const includes = ({ metadata }: RegisteredClient) => addressesOf(metadata).includes(url);
-      return [...ofFile.values()].some(includes) || (await list()).some(includes);
-    },
     async useFile(clients) {
       const clashes = await store.present(clients.map(({ client_id }) => client_id));
       ofFile = new Map(clients.map((client) => [client.client_id, fromFile(client, secrets)]));

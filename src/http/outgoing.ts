@@ -1,25 +1,29 @@
 /**
- * Every request that this server makes goes out here: to addresses that apps were registered with. An address that the
- * operator wrote down may be anywhere; all others reach the public internet alone, whatever their name resolves to at
- * the moment of connecting (server-side request forgery). No redirect is followed, time and size are bounded.
+ * Every request that this server makes goes out here: to addresses that apps were registered with. One that the operator
+ * has chosen may be anywhere, and its caller says so; all others reach the public internet alone, whatever their name
+ * resolves to at the moment of connecting (server-side request forgery). No redirect is followed; time, size and number
+ * are bounded.
  */
-import { lookup as resolveName } from 'node:dns';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
-import ipaddr from 'ipaddr.js';
+import { createSlots } from '../lib/slots.ts';
+import { isPublic } from './public_addresses.ts';
+import { resolveHost } from './resolve.ts';
 
 export interface OutgoingRequest {
   method?: string | undefined;
   headers?: ConstructorParameters<typeof Headers>[0] | undefined;
   body?: unknown;
   signal?: AbortSignal | null | undefined;
+  /** Whether the operator has chosen this address: then it may be plain http and on an inner network. */
+  anywhere?: boolean | undefined;
 }
 
 export interface OutgoingDeps {
-  /** True for an address that the operator has registered: exactly this one, not its neighbours. */
-  mayBePrivate(url: string): boolean | Promise<boolean>;
   timeoutMs?: number;
+  /** Which addresses strangers' requests may reach. */
+  mayReach?(address: string): boolean;
 }
 
 /** Has the form of `fetch`, as far as it is used. Rejects with an Error that names no more than the host. */
@@ -28,27 +32,34 @@ export type Outgoing = (url: string | URL, options?: OutgoingRequest) => Promise
 const mostBytes = 256 * 1024;
 const mostMs = 2500;
 
-export function createOutgoing({ mayBePrivate, timeoutMs = mostMs }: OutgoingDeps): Outgoing {
-  return async (address, options = {}) => {
+/** At once: strangers' requests keep none of the operator's waiting. */
+const mostUnderWay = 64;
+const mostWaiting = 256;
+
+export function createOutgoing({ timeoutMs = mostMs, mayReach = isPublic }: OutgoingDeps = {}): Outgoing {
+  const ofOperator = createSlots(mostUnderWay, mostWaiting);
+  const ofStrangers = createSlots(mostUnderWay, mostWaiting);
+  return async (address, { anywhere = false, ...options } = {}) => {
     const url = new URL(address);
-    const anywhere = await mayBePrivate(url.href);
     if (url.protocol !== 'https:' && !(anywhere && url.protocol === 'http:'))
       throw new Error(`${url.host}: only https goes out`);
     const literal = url.hostname.replace(/^\[|\]$/g, '');
     // A name is looked at when it is resolved; an address never is.
-    if (!anywhere && isIP(literal) && !isPublic(literal)) throw notPublic(url.hostname);
-    return send(url, options, anywhere ? undefined : publicLookup, timeoutMs);
+    if (!anywhere && isIP(literal) && !mayReach(literal)) throw notPublic(url.hostname);
+    const limits = [AbortSignal.timeout(timeoutMs), ...(options.signal ? [options.signal] : [])];
+    const signal = AbortSignal.any(limits);
+    const lookup = lookupWith(signal, anywhere ? undefined : mayReach);
+    const slots = anywhere ? ofOperator : ofStrangers;
+    return slots(signal, () => send(url, { ...options, signal }, lookup));
   };
 }
 
 function send(
   url: URL,
-  { method = 'GET', headers, body, signal }: OutgoingRequest,
-  lookup: LookupFunction | undefined,
-  timeoutMs: number,
+  { method = 'GET', headers, body, signal }: OutgoingRequest & { signal: AbortSignal },
+  lookup: LookupFunction,
 ): Promise<Response> {
   const content = body === undefined || body === null ? undefined : Buffer.from(String(body));
-  const limits = [AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])];
   return new Promise((resolve, reject) => {
     const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(
       url,
@@ -62,8 +73,8 @@ function send(
         },
         // A connection of its own: one that is kept was checked for another request.
         agent: false,
-        signal: AbortSignal.any(limits),
-        ...(lookup ? { lookup } : {}),
+        signal,
+        lookup,
       },
       async (answer) => {
         try {
@@ -99,21 +110,23 @@ function asResponse(
   return new Response(empty ? null : new Uint8Array(body), { status, headers });
 }
 
-/** Resolves a name, and fails where any of its addresses is not public: of a mixed answer nobody knows which is taken. */
-const publicLookup: LookupFunction = (hostname, options, callback) => {
-  resolveName(hostname, { ...options, all: true }, (error, addresses) => {
-    if (error) return callback(error, '', 0);
-    const [first] = addresses;
-    if (!first || !addresses.every(({ address }) => isPublic(address)))
-      return callback(notPublic(hostname), '', 0);
-    if (options.all) return callback(null, addresses);
-    callback(null, first.address, first.family);
-  });
-};
+/**
+ * Resolves a name for one request. With `mayReach` it fails where any of its addresses may not be reached: of a mixed
+ * answer nobody knows which is taken.
+ */
+const lookupWith =
+  (signal: AbortSignal, mayReach: ((address: string) => boolean) | undefined): LookupFunction =>
+  (hostname, options, callback) => {
+    resolveHost(hostname, { bySystem: mayReach === undefined, signal }).then(
+      (addresses) => {
+        const [first] = addresses;
+        if (!first || (mayReach && !addresses.every(({ address }) => mayReach(address))))
+          return callback(notPublic(hostname), '', 0);
+        if (options.all) return callback(null, addresses);
+        callback(null, first.address, first.family);
+      },
+      (error: Error) => callback(error, '', 0),
+    );
+  };
 
 const notPublic = (host: string): Error => new Error(`${host}: not an address of the public internet`);
-
-/** Ranges by IANA's special-purpose registries (RFC 6890); IPv4 within IPv6 counts as what it is. */
-function isPublic(address: string): boolean {
-  return ipaddr.isValid(address) && ipaddr.process(address).range() === 'unicast';
-}

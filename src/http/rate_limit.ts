@@ -5,7 +5,7 @@
 import ipaddr from 'ipaddr.js';
 import type { Context, Middleware } from 'koa';
 import { RateLimiterMemory, RateLimiterRedis, type RateLimiterRes } from 'rate-limiter-flexible';
-import { signInFirst, tooManyRequests } from '../lib/errors.ts';
+import { type AppError, signInFirst, tooManyRequests } from '../lib/errors.ts';
 import type { Cache } from '../storage/cache.ts';
 
 /**
@@ -22,6 +22,19 @@ export function createAddressLimit(cache: Cache, perMinute: number, what = 'addr
     ctx.set('RateLimit', `"address";r=${result.remainingPoints};t=${resetSeconds}`);
     if (result.consumedPoints > perMinute) throw tooManyRequests(resetSeconds);
     await next();
+  };
+}
+
+/** Counts what an address causes, at most `perMinute` a minute. Returns the refusal of what is past that. */
+export function createAddressCount(
+  cache: Cache,
+  perMinute: number,
+  what: string,
+): (ip: string) => Promise<AppError | undefined> {
+  const limiter = createLimiter(cache, what, perMinute, 60);
+  return async (ip) => {
+    const { consumedPoints, msBeforeNext } = await limiter.consume(addressKey(ip));
+    return consumedPoints > perMinute ? tooManyRequests(Math.ceil(msBeforeNext / 1000)) : undefined;
   };
 }
 

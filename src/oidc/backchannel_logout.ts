@@ -5,6 +5,7 @@
  * test/http/provider_internals.test.ts breaks where a release makes or sends them otherwise.
  */
 import type Provider from 'oidc-provider';
+import { askFor } from './client_model.ts';
 
 interface ClientModel {
   backchannelLogoutUri?: string | undefined;
@@ -22,7 +23,7 @@ export function takeOverBackchannelLogout(provider: Provider): SendLogout {
   return async (clientId, accountId, sid) => {
     const client = (await provider.Client.find(clientId)) as unknown as ClientModel | undefined;
     if (!client?.backchannelLogoutUri) return false;
-    await send.call(client, accountId, sid);
+    await askFor(client, client.backchannelLogoutUri, () => send.call(client, accountId, sid));
     return true;
   };
 }

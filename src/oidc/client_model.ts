@@ -7,6 +7,8 @@ import type Provider from 'oidc-provider';
 import ProviderClass, { errors } from 'oidc-provider';
 import { isRedirectUri } from '../config/schema.ts';
 import { randomId } from '../lib/crypto.ts';
+import { byOperatorsChoice, fetchKeysAgain, type KeyHolder } from './client_fetches.ts';
+import { createDocumentClients, isAddress } from './document_clients.ts';
 import { mayBeStrangers } from './policy.ts';
 
 /** A client of the registry, as far as it matters here. */
@@ -33,7 +35,7 @@ export interface ClientModelDeps {
 }
 
 /** What the library's own code calls, and its key store for MACs. */
-interface Model {
+interface Model extends KeyHolder {
   clientId: string;
   clientSecret: string | undefined;
   symmetricKeyStore: Iterable<object> & { add(key: object): void };
@@ -57,18 +59,32 @@ export const withSecret = (metadata: object, secret?: string) => ({
   client_secret: secret ?? unknownSecret,
 });
 
+const isOperators = ({ source }: KnownClient): boolean => source !== 'registration';
+
+/** Clients that the operator has registered, by file or command. */
+const operators = new WeakSet<object>();
+
+/** Runs `work`, which asks `uri` for this client: on an inner network too, where the operator has registered both. */
+export const askFor = <T>(client: object, uri: string, work: () => T): T =>
+  operators.has(client) ? byOperatorsChoice(uri, work) : work();
+
 /** Serves the clients of the registry from this provider instance. */
 export function serveRegisteredClients(provider: Provider, { byId, matches, now }: ClientModelDeps): void {
   const Model = provider.Client as unknown as ModelClass;
   const findStatic = Model.find.bind(Model);
   const built = new WeakMap<KnownClient, { model: Model; goodUntil: number }>();
   const known = new WeakMap<Model, KnownClient>();
+  const documents = createDocumentClients(async (id) => {
+    const model = disarm(await findStatic(id));
+    if (model) fetchKeysAgain(model, false, now);
+    return model;
+  }, now);
 
   async function build(client: KnownClient): Promise<Model> {
     const live = client.secrets.filter(({ expiresAt }) => expiresAt === undefined || now() < expiresAt);
     const [first, ...others] = live.map(({ text }) => withSecret(client.metadata, text));
     const metadata = first ?? withSecret(client.metadata);
-    await Model.validate(metadata);
+    // Its sector identifier was looked at when it was registered: no request waits for that again.
     const model = new Model(metadata);
     // A MAC by the secret that is being replaced is as good as one by the new secret.
     for (const other of others) {
@@ -79,6 +95,8 @@ export function serveRegisteredClients(provider: Provider, { byId, matches, now 
     if (client.source === 'registration' && first?.client_secret === unknownSecret) {
       recogniseSecret(model, (given) => matches(given, client.secrets, now()));
     }
+    if (isOperators(client)) operators.add(model);
+    fetchKeysAgain(model, isOperators(client), now);
     known.set(model, client);
     const goodUntil = Math.min(
       Number.POSITIVE_INFINITY,
@@ -94,7 +112,7 @@ export function serveRegisteredClients(provider: Provider, { byId, matches, now 
     if (!client) {
       // As long as a wrong secret takes.
       matches(id, [], now());
-      return disarm(await findStatic(id));
+      return isAddress(id) ? documents(id) : findStatic(id);
     }
     const ready = built.get(client);
     return ready && now() < ready.goodUntil ? ready.model : build(client);
@@ -139,7 +157,7 @@ function recogniseSecret(model: Model, matches: (given: string) => boolean): voi
   });
 }
 
-/** One sentence for each client that breaks the library's metadata rules, by the client's id. */
+/** One sentence for each of the operator's clients that breaks the library's metadata rules, by the client's id. */
 export async function metadataFaults(
   provider: Provider,
   clients: readonly { client_id: string }[],
@@ -147,11 +165,14 @@ export async function metadataFaults(
   const Model = provider.Client as unknown as ModelClass;
   const faults = new Map<string, string>();
   await Promise.all(
-    clients.map((client) =>
-      Model.validate(withSecret(client)).catch((error: Error & { error_description?: string }) => {
-        faults.set(client.client_id, error.error_description ?? error.message);
-      }),
-    ),
+    clients.map(async (client) => {
+      try {
+        await byOperatorsChoice('', () => Model.validate(withSecret(client)));
+      } catch (error) {
+        const { message, error_description = message } = error as Error & { error_description?: string };
+        faults.set(client.client_id, error_description);
+      }
+    }),
   );
   return faults;
 }

@@ -13,7 +13,7 @@ import type {
 import { errors } from 'oidc-provider';
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Config } from '../config/load.ts';
-import type { Outgoing } from '../http/outgoing.ts';
+import type { OutgoingRequest } from '../http/outgoing.ts';
 import type { CookieSignatures } from '../lib/cookie_signatures.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { lifeSeconds } from '../lifetimes.ts';
@@ -22,6 +22,7 @@ import { richAuthorizationRequests } from './authorization_details.ts';
 import { type CibaDeps, ciba } from './ciba.ts';
 import { accountClaims, checkClaimsParameter, claimsByScope, mfaAcr } from './claims.ts';
 import { mutualTls } from './client_certificates.ts';
+import { type ClientFetch, isOperatorsWord } from './client_fetches.ts';
 import { fapiProfile, holdToFapi } from './fapi.ts';
 import { forwardAuthClients } from './forward_auth_clients.ts';
 import { addRevocationClaims, jwtAccessTokenAlg } from './jwt_access_tokens.ts';
@@ -80,7 +81,7 @@ export interface ConfigurationDeps {
   /** Keeps what a client is to be sent once a person has answered its request. */
   holdPing: CibaDeps['holdPing'];
   /** What the provider asks of apps' addresses: keys, sector identifiers, metadata documents, logout. */
-  outgoing: Outgoing;
+  fetch: ClientFetch;
   now: () => number;
 }
 
@@ -111,7 +112,9 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       // A logout without `sid` would end all of a person's sessions at the app, also those of other browsers.
       backchannel_logout_session_required: true,
     },
-    fetch: deps.outgoing as NonNullable<Configuration['fetch']>,
+    fetch: ((url: string | URL, options?: OutgoingRequest) => deps.fetch(url, options)) as NonNullable<
+      Configuration['fetch']
+    >,
     extraClientMetadata: {
       properties: ['first_party', 'require_pkce', 'fapi', 'claims', 'request_uris'],
       validator(ctx, name, value, metadata) {
@@ -146,6 +149,9 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     responseTypes,
     allowOmittingSingleRegisteredRedirectUri: false,
     subjectTypes: ['public', 'pairwise'],
+    // A stranger must show that a sector is theirs, when they register. The operator's word needs no look at another server,
+    // and no start of this one waits for that.
+    sectorIdentifierUriValidate: () => !isOperatorsWord(),
     pairwiseIdentifier: async (_ctx, accountId, client) => deps.pairwise(accountId, client),
     clientAuthMethods: [
       ...([

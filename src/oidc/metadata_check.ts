@@ -2,6 +2,7 @@
 import Provider, { type JWK } from 'oidc-provider';
 import type { Config } from '../config/load.ts';
 import { createOutgoing } from '../http/outgoing.ts';
+import { createClientFetch } from './client_fetches.ts';
 import { metadataFaults } from './client_model.ts';
 import { providerConfiguration } from './configuration.ts';
 
@@ -24,8 +25,7 @@ export function createMetadataCheck(
       dpopNonceKey: Buffer.alloc(32),
       pairwise: unused,
       holdPing: unused,
-      // Whoever gives a command may name addresses on the inside.
-      outgoing: createOutgoing({ mayBePrivate: () => true }),
+      fetch: createClientFetch({ outgoing: createOutgoing(), count: async () => undefined }),
       pages: {
         error: unused,
         formPost: unused,

@@ -5,6 +5,7 @@
 import type Provider from 'oidc-provider';
 import { type Sealer, sha256 } from '../lib/crypto.ts';
 import type { Ping } from './ciba.ts';
+import { askFor } from './client_model.ts';
 
 export interface PingDeps {
   sealer: Pick<Sealer, 'seal' | 'unseal'>;
@@ -36,13 +37,15 @@ export function createPings({ sealer, hold }: PingDeps) {
     /** False where the client is gone or has no address for it; rejects unless it answers 200 or 204. */
     async send(provider: Provider, { clientId, about, sealed }: HeldPing): Promise<boolean> {
       const client = (await provider.Client.find(clientId)) as unknown as ClientModel | undefined;
-      if (!client?.backchannelClientNotificationEndpoint || !about || !sealed) return false;
+      const address = client?.backchannelClientNotificationEndpoint;
+      if (!client || !address || !about || !sealed) return false;
       const { requestId, token } = JSON.parse(sealer.unseal(sealed, identityOf(about)).toString('utf8'));
-      await client.backchannelPing({
+      const request = {
         jti: requestId,
         kind: 'BackchannelAuthenticationRequest',
         params: { client_notification_token: token },
-      });
+      };
+      await askFor(client, address, () => client.backchannelPing(request));
       return true;
     },
   };

@@ -6,6 +6,7 @@ import type { Middleware } from 'koa';
 import compose from 'koa-compose';
 import Provider, { type errors, type JWK, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Resource } from '../config/schema.ts';
+import type { Outgoing } from '../http/outgoing.ts';
 import type { CookieSignatures } from '../lib/cookie_signatures.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import type { Log } from '../lib/log.ts';
@@ -18,6 +19,7 @@ import type { Tokens } from '../tokens/tokens.ts';
 import { completeAnswers } from './answers.ts';
 import { type SendLogout, takeOverBackchannelLogout } from './backchannel_logout.ts';
 import { addClientClaims } from './client_claims.ts';
+import { createClientFetch, type FetchDeps, refusedToAsk } from './client_fetches.ts';
 import { type ClientModelDeps, serveRegisteredClients } from './client_model.ts';
 import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
 import { keepSessionOfGrants } from './grant_session.ts';
@@ -35,7 +37,11 @@ import { createSessionCookie } from './session_cookie.ts';
 import { keepSessionIdentifier } from './session_identifier.ts';
 import { persistStoredSessionsOnly } from './session_persist.ts';
 
-export interface OidcDeps extends ConfigurationDeps {
+export interface OidcDeps extends Omit<ConfigurationDeps, 'fetch'> {
+  /** How apps' addresses are asked: for keys, sector identifiers, metadata documents, and to tell them something. */
+  outgoing: Outgoing;
+  /** Counts an outgoing request that this address has caused. Returns the refusal where it is one too many. */
+  countOutgoing: FetchDeps['count'];
   clients: Omit<ClientModelDeps, 'now'>;
   tokens: Tokens;
   refresh: RefreshStore;
@@ -79,7 +85,10 @@ export interface Oidc {
 export function createOidc(deps: OidcDeps): Oidc {
   const { config, tokens, revocations, refresh, now } = deps;
   const OurProvider = providerWithFormPost(deps.pages.formPost);
-  const provider = withLeanRoutes(() => new OurProvider(config.ISSUER, providerConfiguration(deps)));
+  const fetch = createClientFetch({ outgoing: deps.outgoing, count: deps.countOutgoing });
+  const provider = withLeanRoutes(
+    () => new OurProvider(config.ISSUER, providerConfiguration({ ...deps, fetch })),
+  );
   logErrors(provider, deps);
   tellEnds(provider, deps);
   // http/request.ts has already settled who the client is and under which name it reached us.
@@ -129,7 +138,8 @@ export function createOidc(deps: OidcDeps): Oidc {
   });
   const middleware = compose([
     takePostedRequests,
-    takeRequestUris(provider, deps.outgoing),
+    refuseToAsk,
+    takeRequestUris(provider, fetch),
     completeAnswers(provider, deps.write),
     tellSecretOnce,
     ...provider.middleware,
@@ -137,6 +147,13 @@ export function createOidc(deps: OidcDeps): Oidc {
   const useKeys: Oidc['useKeys'] = (jwks, cookies) => replaceKeys(provider, jwks, cookies);
   return { provider, sessionCookie, middleware, useKeys, sendLogout };
 }
+
+/** The library hides a refusal of ours behind an error of its own. */
+const refuseToAsk: Middleware = async (ctx, next) => {
+  await next();
+  const refusal = refusedToAsk(ctx);
+  if (refusal && ctx.status >= 400) throw refusal;
+};
 
 const formOf: Record<Resource['token_format'], TokenForm> = {
   'v4.local': 'access',

@@ -3,11 +3,12 @@
  * ones alone: the object is fetched from where the app has registered it, and taken as if it had come by value. No other
  * address is asked, and outgoing.ts keeps strangers' addresses to the public internet.
  */
-import type { Middleware } from 'koa';
+import type { Context, Middleware } from 'koa';
 import type Provider from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import { isRedirectUri } from '../config/schema.ts';
-import type { Outgoing } from '../http/outgoing.ts';
+import type { ClientFetch } from './client_fetches.ts';
+import { askFor } from './client_model.ts';
 
 const mostUris = 20;
 const mostBytes = 16 * 1024;
@@ -26,15 +27,15 @@ export function checkRequestUris(name: string, uris: unknown): void {
 const withoutHash = (uri: string): string => uri.replace(/#.*$/, '');
 const isRequestUri = (uri: string): boolean => /^https?:/.test(uri) && isRedirectUri(withoutHash(uri));
 
-export function takeRequestUris(provider: Provider, outgoing: Outgoing): Middleware {
+export function takeRequestUris(provider: Provider, fetch: ClientFetch): Middleware {
   /** The object; undefined where the address is not this client's, or there is nothing to be had. */
-  async function fetchObject(clientId: string, uri: string): Promise<string | undefined> {
+  async function fetchObject(ctx: Context, clientId: string, uri: string): Promise<string | undefined> {
     const client = await provider.Client.find(clientId);
     const registered = client?.request_uris as string[] | undefined;
-    if (!registered?.includes(uri)) return undefined;
-    const answer = await outgoing(withoutHash(uri), {
-      headers: { accept: 'application/oauth-authz-req+jwt' },
-    });
+    if (!client || !registered?.includes(uri)) return undefined;
+    const address = withoutHash(uri);
+    const headers = { accept: 'application/oauth-authz-req+jwt' };
+    const answer = await askFor(client, address, () => fetch(address, { headers }, ctx));
     if (answer.status !== 200) return undefined;
     const object = (await answer.text()).trim();
     return object.length <= mostBytes ? object : undefined;
@@ -46,7 +47,7 @@ export function takeRequestUris(provider: Provider, outgoing: Outgoing): Middlew
       const [uris, clientIds] = [query.getAll('request_uri'), query.getAll('client_id')];
       const [[uri], [clientId]] = [uris, clientIds];
       if (uris.length === 1 && clientIds.length === 1 && uri && clientId && isRequestUri(uri)) {
-        const object = await fetchObject(clientId, uri).catch(() => undefined);
+        const object = await fetchObject(ctx, clientId, uri).catch(() => undefined);
         if (object !== undefined) {
           query.delete('request_uri');
           query.append('request', object);

@@ -1,6 +1,5 @@
 /** Takes what CLIENTS_FILE and RESOURCES_FILE hold, at the start and on SIGHUP: all of it or nothing. */
 import type Provider from 'oidc-provider';
-import { addressesOf } from '../clients/addresses.ts';
 import type { ClientRegistry } from '../clients/registry.ts';
 import { type Config, ConfigError, type Files, loadFiles } from '../config/load.ts';
 import type { Log } from '../lib/log.ts';
@@ -14,13 +13,9 @@ interface FileClientsDeps {
 }
 
 export function createFileClients({ config, provider, clients: registry, log }: FileClientsDeps) {
-  let proposed = new Set<string>();
-
   /** Rejects with ConfigError, and takes nothing, where clients break the metadata rules. */
   const use = async ({ clients, resources }: Files) => {
-    proposed = new Set(clients.flatMap(addressesOf));
     const faults = await metadataFaults(provider, clients);
-    proposed.clear();
     if (faults.size > 0) {
       throw new ConfigError(
         [...faults].map(([id, fault]) => {
@@ -37,8 +32,6 @@ export function createFileClients({ config, provider, clients: registry, log }: 
   };
 
   return {
-    /** Whether an address is of a file that is being checked: the check may have to ask there. */
-    isProposed: (url: string) => proposed.has(url),
     use: ({ clients, resources }: Files) => use({ clients, resources: [...resources] }),
     /** Reads both files anew. Where they have a fault it is logged, and all stays as it was. */
     async reload() {

@@ -3,7 +3,7 @@ import type { AppDeps } from '../app.ts';
 import type { Config } from '../config/load.ts';
 import { createDeliveries } from '../deliveries/deliveries.ts';
 import { createOutgoing } from '../http/outgoing.ts';
-import { createPace } from '../http/rate_limit.ts';
+import { createAddressCount, createPace } from '../http/rate_limit.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { createAdapter } from '../oidc/adapter.ts';
 import { createApprovals } from '../oidc/approvals.ts';
@@ -22,6 +22,8 @@ import { createFileClients } from './file_clients.ts';
 import type { Foundations } from './foundations.ts';
 import type { PageParts } from './page_parts.ts';
 
+/** How many outgoing requests an address may cause for each attempt of a person that it may make. */
+const outgoingPerAttempt = 6;
 /** How long the page after a sign-out waits for the apps' first answers. */
 const signOutWaitMs = 2500;
 
@@ -65,9 +67,12 @@ export async function wireProvider(
     }),
     holdPing: pings.hold,
     pollsTooSoon: createPace(cache, leastPollSeconds, 'poll'),
-    outgoing: createOutgoing({
-      mayBePrivate: async (url) => files.isProposed(url) || clients.isOperatorsAddress(url),
-    }),
+    outgoing: deps.outgoing ?? createOutgoing(),
+    countOutgoing: createAddressCount(
+      cache,
+      outgoingPerAttempt * config.LIMIT_ADDRESS_PER_MINUTE,
+      'outgoing',
+    ),
     tokens,
     refresh,
     readAhead,

@@ -2,6 +2,7 @@
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { createOutgoing } from '../../src/http/outgoing.ts';
 import { type Administered, startAdministered } from '../support/cypher.ts';
 import { asApp, createPerson, type Person } from '../support/person.ts';
 import { jwksOf, makeClientKey, register, registered, signedBy } from './dynamic_party.ts';
@@ -18,19 +19,13 @@ let ada: Person;
 let token: string;
 beforeAll(async () => {
   published = await startPublished();
-  const at = (path: string) => `${published.url}${path}`;
-  // Clients' addresses must be public; these are on this machine, and the operator says that they may be.
-  const operators = {
-    client_id: 'operators',
-    client_secret: 'a-secret-of-the-operators-0123456789abcdef',
-    redirect_uris: ['https://operators.example/callback'],
-    request_uris: ['/jwks', '/sector', '/bad_sector', '/request', '/unsigned', '/gone'].map(at),
-  };
   const settings = {
     REGISTRATION: 'token',
     KEY_PUBLISHED_AHEAD_SECONDS: '60',
   };
-  server = await startAdministered({ clients: [operators], settings });
+  // Strangers' addresses must be public; these are on this machine.
+  const outgoing = createOutgoing({ mayReach: () => true });
+  server = await startAdministered({ settings, outgoing });
   const made = await server.cypher(['client', 'registration-token', '--no-pkce', '--json']);
   token = JSON.parse(made.stdout).registration_token;
   ada = createPerson(server, 'ada');

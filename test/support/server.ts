@@ -7,6 +7,7 @@ import { forwardAuthSchema } from '../../src/config/forward_auth.ts';
 import type { Config } from '../../src/config/load.ts';
 import { fileClientSchema, resourceSchema, settingsSchema } from '../../src/config/schema.ts';
 import { createMetrics, type Metrics } from '../../src/http/metrics.ts';
+import type { Outgoing } from '../../src/http/outgoing.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { installNativeGroup } from '../../src/opaque/native_group.ts';
 import { createRedisCache } from '../../src/storage/cache.ts';
@@ -45,6 +46,8 @@ export interface ServerOptions {
   issuer?: string;
   /** Gives up on PostgreSQL as soon as a real server does. Others wait: a busy machine is no outage. */
   answersWithinASecond?: boolean;
+  /** How apps' addresses are asked: for strangers' apps that are on this machine. */
+  outgoing?: Outgoing;
 }
 
 const root = new URL('../..', import.meta.url).pathname;
@@ -110,6 +113,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     metrics,
     now: clock.now,
     stopping: () => false,
+    ...(options.outgoing && { outgoing: options.outgoing }),
   });
   server.on('request', app.handle);
   app.start();
