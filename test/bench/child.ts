@@ -4,6 +4,7 @@ import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onServerCore } from './cores.ts';
+import type { Stage } from './stage.ts';
 
 export interface Running {
   pid: number;
@@ -14,16 +15,23 @@ export interface Running {
 
 const startWithinMs = 30_000;
 
-/** Runs `node ...args`; resolves once `path` at `origin` answers 200. Its output goes to `<name>.log` in `directory`. */
+export interface ServerToStart {
+  /** Its output goes to `<name>.log` in the stage's directory. */
+  name: string;
+  /** Of `node`. */
+  args: string[];
+  env: Record<string, string>;
+  origin: string;
+  /** What answers 200 once it is up. */
+  path: string;
+}
+
+/** Starts it, and has the stage end it at the latest. Rejects with the end of its log where it does not come up. */
 export async function startServer(
-  name: string,
-  directory: string,
-  args: string[],
-  env: Record<string, string>,
-  origin: string,
-  path: string,
+  stage: Pick<Stage, 'directory' | 'onClose'>,
+  { name, args, env, origin, path }: ServerToStart,
 ): Promise<Running> {
-  const log = join(directory, `${name}.log`);
+  const log = join(stage.directory, `${name}.log`);
   const output = openSync(log, 'a');
   const begun = performance.now();
   const [command, commandArgs] = onServerCore(args);
@@ -31,6 +39,7 @@ export async function startServer(
     env: { PATH: process.env.PATH ?? '', NODE_ENV: 'production', ...env },
     stdio: ['ignore', output, output],
   });
+  stage.onClose(() => stop(child));
   while (performance.now() < begun + startWithinMs && child.exitCode === null) {
     const answers = await fetch(origin + path).then(
       ({ ok }) => ok,
@@ -41,7 +50,7 @@ export async function startServer(
     }
     await sleep(5);
   }
-  child.kill('SIGKILL');
+  await stop(child);
   throw new Error(`${name} did not come up:\n${readFileSync(log, 'utf8').slice(-2000)}`);
 }
 

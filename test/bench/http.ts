@@ -75,5 +75,10 @@ export const basic = ({ id, secret }: { id: string; secret: string }): string =>
 /** The answer, or an error that shows it where its status is another one. */
 export function expectStatus(answer: Answer, ...statuses: number[]): Answer {
   if (statuses.includes(answer.status)) return answer;
-  throw new Error(`the server answered ${answer.status}: ${answer.text.replace(/\s+/g, ' ').slice(0, 300)}`);
+  throw new Error(
+    `the server answered with status ${answer.status}: ${answer.text.replace(/\s+/g, ' ').slice(0, 300)}`,
+  );
 }
+
+/** Whether a failure says that the server could not serve just then, which says nothing about what it costs. */
+export const wasUnavailable = (failure: string | undefined): boolean => /status 503/.test(failure ?? '');

@@ -2,6 +2,9 @@
  * Blocks of work at several subjects in turn, A-B-B-A: what else goes on at the machine, and what drifts, hits all of them.
  * From the blocks come each subject's figures and the ratio of every round.
  */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { wasUnavailable } from './http.ts';
 import type { Load } from './load.ts';
 import { paused } from './pause.ts';
 import { median, quantile, sum } from './statistics.ts';
@@ -57,7 +60,7 @@ export async function inTurns(
 ): Promise<{ figures: Figures[]; ratios: Ratio[] }> {
   for (const subject of subjects) {
     told(`${subject.name}: warming up`);
-    await (await block(subject))();
+    await measure(subject, block, told);
   }
   const all: Map<string, Measured>[][] = [];
   for (let round = 1; round <= rounds; round += 1) {
@@ -67,7 +70,7 @@ export async function inTurns(
       for (const subject of order) {
         told(`${subject.name}: round ${round} of ${rounds}`);
         const others = subjects.filter((other) => other !== subject);
-        const measured = await paused(others, async () => measure(subject, await block(subject)));
+        const measured = await paused(others, () => measure(subject, block, told));
         half.set(subject.name, measured);
       }
       halves.push(half);
@@ -82,10 +85,23 @@ export async function inTurns(
   };
 }
 
-async function measure(subject: Subject, work: () => Promise<Load>): Promise<Measured> {
-  const before = subject.usage();
-  const load = await work();
-  return { load, used: minus(subject.usage(), before) };
+const mostTries = 3;
+
+/** One block. It is done anew where a 503 met it: something else had the machine. Rejects with what failed the last time. */
+async function measure(subject: Subject, block: Block, told: RoundOptions['told']): Promise<Measured> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      const work = await block(subject);
+      const before = subject.usage();
+      const load = await work();
+      if (tries === mostTries || !wasUnavailable(load.failure))
+        return { load, used: minus(subject.usage(), before) };
+    } catch (error) {
+      if (tries === mostTries || !wasUnavailable((error as Error).message)) throw error;
+    }
+    told(`${subject.name}: a request was answered 503; the block is done anew`);
+    await sleep(1000);
+  }
 }
 
 const done = (blocks: Measured[]) => sum(blocks.map(({ load }) => load.done));

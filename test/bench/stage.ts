@@ -24,17 +24,42 @@ export interface Stage {
   /** CPU seconds used so far. */
   postgresSeconds(): number;
   redisSeconds(): number;
+  /** Has `close` call this first; of several the last one that was added. */
+  onClose(stop: () => Promise<unknown>): void;
+  /** Ends all that was started here, whether its start was finished or not. */
   close(): Promise<void>;
 }
 
 export async function buildStage(): Promise<Stage> {
   const directory = await mkdtemp(join(tmpdir(), 'cypher-bench-'));
+  // A server that has just ended may still have been writing.
+  const stops: (() => Promise<unknown>)[] = [
+    () => rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }),
+  ];
+  const close = async () => {
+    for (let stop = stops.pop(); stop; stop = stops.pop()) await stop();
+  };
+  try {
+    return await startStorage(directory, stops, close);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function startStorage(
+  directory: string,
+  stops: (() => Promise<unknown>)[],
+  close: () => Promise<void>,
+): Promise<Stage> {
   const postgres = await startEmbeddedPostgres({ dataDir: directory, settings: { max_connections: '200' } });
+  stops.push(postgres.stop);
   const postmaster = Number.parseInt(
     readFileSync(join(directory, 'postgres/data/postmaster.pid'), 'utf8'),
     10,
   );
   const redis = await startRedis(directory);
+  stops.push(redis.stop);
   return {
     directory,
     redisUrl: redis.url,
@@ -49,12 +74,8 @@ export async function buildStage(): Promise<Stage> {
     },
     postgresSeconds: () => ofFamily(postmaster),
     redisSeconds: () => ofProcess(redis.pid),
-    async close() {
-      await redis.stop();
-      await postgres.stop();
-      // A server that has just ended may still have been writing.
-      await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
-    },
+    onClose: (stop) => void stops.push(stop),
+    close,
   };
 }
 

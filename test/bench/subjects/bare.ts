@@ -26,7 +26,7 @@ export async function startBare(stage: Stage): Promise<Subject> {
   const env = { ORIGIN: origin, CLIENTS: JSON.stringify(clients) };
   const args = [join(import.meta.dirname, '../peers/bare_server.ts')];
   const path = '/.well-known/openid-configuration';
-  const running = await startServer('bare', stage.directory, args, env, origin, path);
+  const running = await startServer(stage, { name: 'bare', args, env, origin, path });
   const subject: Subject = {
     name: 'oidc-provider, bare, in memory',
     origin,

@@ -21,7 +21,7 @@ export async function startBetterAuth(stage: Stage): Promise<BetterAuth> {
   const origin = `http://localhost:${port}`;
   const env = { ORIGIN: origin, DATABASE_URL: await stage.createDatabase() };
   const args = [join(import.meta.dirname, '../peers/better_auth_server.ts')];
-  const running = await startServer('better_auth', stage.directory, args, env, origin, '/bench');
+  const running = await startServer(stage, { name: 'better_auth', args, env, origin, path: '/bench' });
   const http = createHttp(origin);
   const { client, person } = JSON.parse((await http({ path: '/bench' })).text) as Made;
   const app = { id: client.client_id, secret: client.client_secret };

@@ -70,7 +70,8 @@ export async function startCypher(
     const origin = `http://localhost:${port}`;
     const ofItsOwn = { ...env, PORT: String(port), ISSUER: origin };
     const path = '/.well-known/openid-configuration';
-    return { origin, ...(await startServer('cypher', directory, args, ofItsOwn, origin, path)) };
+    const server = { name: 'cypher', args, env: ofItsOwn, origin, path };
+    return { origin, ...(await startServer(stage, server)) };
   };
   const { origin, ...running } = await start();
   const cypher: Cypher = {

@@ -31,7 +31,11 @@ export async function createMix(cypher: Cypher, families: number) {
     const tokens = resting.shift();
     if (!tokens) throw new Error('no family rests');
     const begun = performance.now();
-    const next = await refresh(cypher, tokens.refresh_token);
+    // What was refused is as good as before.
+    const next = await refresh(cypher, tokens.refresh_token).catch((error: Error) => {
+      resting.push(tokens);
+      throw error;
+    });
     heard('token', performance.now() - begun);
     resting.push(next);
   }
