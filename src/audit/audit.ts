@@ -41,6 +41,7 @@ export type AuditEventName =
   | 'client.secret_rotated'
   | 'client.removed'
   | 'key.changed'
+  | 'copy.refused'
   | 'registration_token.made';
 
 export interface AuditEvent {

@@ -7,7 +7,7 @@ import { emailAddress } from '../http/forms.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import { createRevocations } from '../revocation/revocations.ts';
 import { createSessionStore } from '../sessions/store.ts';
-import { createMemoryCache } from '../storage/cache.ts';
+import { noCopies } from '../storage/copies.ts';
 import { secondsOf } from './duration.ts';
 import { onStage, print, printJson, printTable } from './stage.ts';
 
@@ -17,10 +17,9 @@ const withAccounts = (work: Work): Promise<void> =>
   onStage(({ config, database, audit, now }) => {
     const accounts = createAccounts(database, now);
     const revocations = createRevocations(database, now);
-    // Without a look at Redis: a copy of what is ended here is good for nothing (sessions/store.ts).
     const sessions = createSessionStore({
       database,
-      cache: createMemoryCache(now),
+      copies: noCopies,
       now,
     });
     const invitations = createInvitations({ database, accounts, audit, now });

@@ -1,12 +1,12 @@
 /**
- * Sign-on sessions: PostgreSQL is the truth, the cache holds copies under the same id. A copy is good only where
- * PostgreSQL confirms its version, so that nothing that was ended or changed revives from a cache that missed it. Ids
+ * Sign-on sessions: PostgreSQL is the truth, the cache holds sealed copies. A copy is named after the version that
+ * PostgreSQL has just confirmed, so that nothing that was ended or changed revives from a cache that missed it. Ids
  * are kept as hashes: a dump holds nothing that can be put into a cookie. Called by oidc-provider's adapter; the lives
  * (idle, absolute) are decided there.
  */
 import { sha256 } from '../lib/crypto.ts';
 import { lifeSeconds } from '../lifetimes.ts';
-import type { Cache } from '../storage/cache.ts';
+import type { Copies } from '../storage/copies.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
 import { type Statement, unnamed, withQueries } from '../storage/statement.ts';
@@ -84,7 +84,7 @@ const grantsOf = (authorizations: Authorizations, which: (persists: boolean) => 
 
 export interface SessionStoreDeps {
   database: Database;
-  cache: Cache;
+  copies: Copies;
   now: () => number;
 }
 
@@ -99,19 +99,22 @@ const mergedPayload = `excluded.payload || case when s.account_id is not distinc
     || coalesce(excluded.payload->'authorizations', '{}'))
   else '{}' end`;
 
-interface Copy {
+/** What tells one state of a session's row from every other. */
+interface RowVersion {
   version: number;
-  payload: SessionPayload;
+  last_seen_at: Date;
+  account_id: string | null;
 }
 
-export function createSessionStore({ database, cache, now }: SessionStoreDeps): SessionStore {
-  const { query } = database;
-  const copyKey = (idHash: string) => `session:${idHash}`;
+/**
+ * A version's number comes again where PostgreSQL has lost its last writes, to a failover or a restored backup. The time
+ * of the write does not.
+ */
+const copyName = (idHash: string, { version, last_seen_at }: RowVersion): string =>
+  `session:${idHash}:${version}:${last_seen_at.getTime()}`;
 
-  async function readCopy(idHash: string): Promise<Copy | undefined> {
-    const text = await cache.get(copyKey(idHash));
-    return text === undefined ? undefined : (JSON.parse(text) as Copy);
-  }
+export function createSessionStore({ database, copies, now }: SessionStoreDeps): SessionStore {
+  const { query } = database;
 
   /**
    * Ends the families that were granted for the duration of a session that has just ended, and their access tokens. A
@@ -171,24 +174,22 @@ export function createSessionStore({ database, cache, now }: SessionStoreDeps): 
     async byId(id) {
       const idHash = sha256(id);
       const at = new Date(now());
-      const [copy, [alive]] = await Promise.all([
-        readCopy(idHash),
-        query<{ version: number }>(
-          'select version from sessions where id_hash = $1 and ended_at is null and expires_at > $2',
-          [idHash, at],
-        ),
-      ]);
+      const [alive] = await query<RowVersion>(
+        `select version, last_seen_at, account_id from sessions
+         where id_hash = $1 and ended_at is null and expires_at > $2`,
+        [idHash, at],
+      );
       if (!alive) return undefined;
-      if (copy?.version === alive.version) return { ...copy.payload, jti: id };
-      const [row] = await query<Copy & { expires_at: Date }>(
-        `select version, payload, expires_at from sessions
+      const copy = await copies.get(copyName(idHash, alive), alive.account_id ?? undefined);
+      if (copy) return { ...(copy as SessionPayload), jti: id };
+      const [row] = await query<RowVersion & { payload: SessionPayload; expires_at: Date }>(
+        `select version, last_seen_at, account_id, payload, expires_at from sessions
          where id_hash = $1 and ended_at is null and expires_at > $2`,
         [idHash, at],
       );
       if (!row) return undefined;
       const restSeconds = Math.min((row.expires_at.getTime() - now()) / 1000, lifeSeconds.sessionCopy);
-      const fresh: Copy = { version: row.version, payload: row.payload };
-      await cache.set(copyKey(idHash), JSON.stringify(fresh), restSeconds);
+      await copies.put(copyName(idHash, row), row.payload, restSeconds);
       return { ...row.payload, jti: id };
     },
 
@@ -230,7 +231,6 @@ export function createSessionStore({ database, cache, now }: SessionStoreDeps): 
         );
         if (ended) await endGranted(within, ended.uid);
       });
-      await cache.delete(copyKey(idHash));
     },
 
     async ofAccount(accountId) {

@@ -10,7 +10,6 @@ export interface Cache {
   set(key: string, value: string, ttlSeconds: number): Promise<boolean>;
   /** Gets and deletes in one atomic step: of any number of parallel callers one receives the value. */
   take(key: string): Promise<string | undefined>;
-  delete(key: string): Promise<void>;
   /** `degraded` while Redis is configured but cannot be reached. */
   state(): 'ok' | 'degraded';
   /** The connection, for rate limits, whose commands go through `attempt`. Undefined for the in-process cache. */
@@ -81,16 +80,13 @@ export function createRedisCache(
     redis,
     attempt,
     state: () => state,
-    get: async (key) => (await attempt(() => redis.get(key), nothing)) ?? undefined,
+    get: async (key) => (await attempt(() => redis.get(key).catch(foreign), nothing)) ?? undefined,
     set: async (key, value, ttlSeconds) =>
       (await attempt<string | null>(
         () => redis.set(key, value, 'EX', Math.max(1, Math.ceil(ttlSeconds))),
         nothing,
       )) === 'OK',
     take: async (key) => (await attempt(() => redis.getdel(key), nothing)) ?? undefined,
-    async delete(key) {
-      await attempt<unknown>(() => redis.del(key), nothing);
-    },
     async close() {
       closing = true;
       clearInterval(probe);
@@ -100,6 +96,12 @@ export function createRedisCache(
 }
 
 const nothing = () => null;
+
+/** Redis is there, and holds something of a type that is never set here: a value that is none of ours, not an outage. */
+function foreign(error: Error): string {
+  if (error.message.startsWith('WRONGTYPE')) return '';
+  throw error;
+}
 
 /** Of all entries together: their number alone bounds nothing, for strangers choose how large a request of theirs is. */
 const mostCharacters = 64 * 1024 * 1024;
@@ -139,7 +141,6 @@ export function createMemoryCache(now: () => number): Cache {
       remove(key);
       return value;
     },
-    delete: async (key) => remove(key),
     close: async () => entries.clear(),
   };
 }

@@ -1,7 +1,7 @@
 // v4.local: the encryption of the PASETO v4 specification, sections 5.3 (Encrypt) and 5.4 (Decrypt), and the text that
 // it is put into. Own code instead of the `paseto` package, whose framing takes longer than the encryption; the package
 // opens these tokens, and these functions its, in test/unit/v4_local.test.ts. It knows nothing of kinds, claims or
-// issuers: tokens.ts decides those and is its only caller.
+// issuers: whoever seals decides those.
 
 import { timingSafeEqual } from 'node:crypto';
 import { xchacha20 } from '@noble/ciphers/chacha.js';

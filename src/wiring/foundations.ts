@@ -33,6 +33,7 @@ import { createEphemeral } from '../storage/ephemeral.ts';
 import { createSteps } from '../tokens/steps.ts';
 import { createTokens } from '../tokens/tokens.ts';
 import { createTotp } from '../totp/totp.ts';
+import { wireCopies } from './copies.ts';
 
 export type Foundations = Awaited<ReturnType<typeof layFoundations>>;
 
@@ -100,7 +101,7 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     failures: createFailures(database, config.LIMIT_ACCOUNT_FAILURES, now),
     devices: createDevices(keyring.derive('failure buckets'), () => deviceKeysOf(keyring)),
     ephemeral: createEphemeral(cache, database, now),
-    sessions: createSessionStore({ database, cache, now }),
+    sessions: createSessionStore({ database, copies: wireCopies(keyring, deps), now }),
     records: createRecordStore(database, now),
     revocations: createRevocations(database, now),
     refresh: createRefreshStore(database, {

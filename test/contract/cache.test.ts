@@ -7,11 +7,11 @@ import { atOnce, onEveryBackend } from './backends.ts';
 onEveryBackend('the cache', (backend) => {
   const [here, there] = [() => backend().instances[0].cache, () => backend().instances[1].cache];
 
-  test('a value that was kept is found by both, and by nobody after its deletion', async () => {
+  test('a value that was kept is found by both, and by nobody after it was taken', async () => {
     const kept = await here().set('a', 'value', 60);
     expect(kept).toBe(here().state() === 'ok');
     expect(await there().get('a')).toBe(kept ? 'value' : undefined);
-    await there().delete('a');
+    await there().take('a');
     expect(await here().get('a')).toBeUndefined();
   });
 

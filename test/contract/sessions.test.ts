@@ -1,10 +1,12 @@
 /** Sessions: one truth for both instances, whatever their caches hold; an end that holds. */
 import { beforeEach, expect, test } from 'vitest';
 import { createSessionStore, type SessionPayload, type SessionStore } from '../../src/sessions/store.ts';
+import { copiesIn } from '../support/stores.ts';
 import { atOnce, type Instance, onEveryBackend } from './backends.ts';
 
 onEveryBackend('sessions', (backend) => {
-  const open = ({ database, cache }: Instance) => createSessionStore({ database, cache, now: backend().now });
+  const open = ({ database, cache }: Instance) =>
+    createSessionStore({ database, copies: copiesIn(cache), now: backend().now });
   let here: SessionStore;
   let there: SessionStore;
   let mine: SessionPayload;

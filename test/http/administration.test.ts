@@ -5,7 +5,7 @@ import { type AccountControl, createAccountControl } from '../../src/accounts/co
 import type { Audit } from '../../src/audit/audit.ts';
 import { createRevocations } from '../../src/revocation/revocations.ts';
 import { createSessionStore } from '../../src/sessions/store.ts';
-import { createMemoryCache } from '../../src/storage/cache.ts';
+import { noCopies } from '../../src/storage/copies.ts';
 import { apps } from '../support/apps.ts';
 import { asApp, createPerson, interactionOf } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -24,7 +24,7 @@ function controlWith(audit: Pick<Audit, 'recordWithin'>): AccountControl {
     accounts: createAccounts(database, clock.now),
     sessions: createSessionStore({
       database,
-      cache: createMemoryCache(clock.now),
+      copies: noCopies,
       now: clock.now,
     }),
     revocations: createRevocations(database, clock.now),

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createSessionStore, type SessionPayload, type SessionStore } from '../../src/sessions/store.ts';
 import { createMemoryCache } from '../../src/storage/cache.ts';
-import { openStores } from '../support/stores.ts';
+import { copiesIn, openStores } from '../support/stores.ts';
 
 let stores: Awaited<ReturnType<typeof openStores>>;
 let sessions: SessionStore;
@@ -11,8 +11,8 @@ let elsewhere: SessionStore;
 beforeAll(async () => {
   stores = await openStores();
   const deps = { database: stores.database, now: stores.now };
-  sessions = createSessionStore({ ...deps, cache: stores.cache });
-  elsewhere = createSessionStore({ ...deps, cache: createMemoryCache(stores.now) });
+  sessions = createSessionStore({ ...deps, copies: copiesIn(stores.cache) });
+  elsewhere = createSessionStore({ ...deps, copies: copiesIn(createMemoryCache(stores.now)) });
 });
 afterAll(() => stores.close());
 
