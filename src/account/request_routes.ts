@@ -22,6 +22,8 @@ export interface RequestRouteDeps {
   secondFactor: Pick<SecondFactor, 'attempt'>;
   totp: Pick<Totp, 'against'>;
   database: Pick<Database, 'query' | 'transaction'>;
+  /** Where somebody who is signed in signs in anew. */
+  signInAgainPath: string;
 }
 
 export function mountRequests(
@@ -31,7 +33,7 @@ export function mountRequests(
 ): void {
   const { approvals, secondFactor, totp, database } = deps;
 
-  async function view({ account }: SignedIn, error?: string): Promise<Views['account_requests']> {
+  async function view({ account }: SignedIn, error?: AppError): Promise<Views['account_requests']> {
     const waiting = await approvals.waiting(account.id);
     const requests = waiting.map(async ({ id, clientId, message, scopes }) => ({
       id,
@@ -39,7 +41,8 @@ export function mountRequests(
       message,
       scopes: deps.describeScopes(scopes),
     }));
-    return { requests: await Promise.all(requests), error };
+    const signInPath = error?.code === 'sign_in_required' ? deps.signInAgainPath : undefined;
+    return { requests: await Promise.all(requests), error: error?.publicMessage, signInPath };
   }
 
   page('/requests', async (ctx, who) => show(ctx, 'account_requests', await view(who)));
@@ -67,7 +70,7 @@ export function mountRequests(
       return { detail: { decision } };
     },
     async again(ctx, who, error) {
-      show(ctx, 'account_requests', await view(who, error.publicMessage));
+      show(ctx, 'account_requests', await view(who, error));
       return true;
     },
   });

@@ -83,7 +83,7 @@ export interface Views {
   account_confirm: { change: 'password' | 'authenticator' | 'recovery-codes'; username: string };
   account_password: { username: string };
   account_recovery_codes: { left: number };
-  /** Requests that wait for an answer; `error`: why the last one was not taken. */
+  /** Requests that wait for an answer; `error`: why the last one was not taken. `signInPath`: where to mend that. */
   account_requests: {
     requests: {
       id: string;
@@ -92,6 +92,7 @@ export interface Views {
       scopes: { name: string; description: string }[];
     }[];
     error?: string | undefined;
+    signInPath?: string | undefined;
   };
   account_signed_out: Record<string, never>;
   /** `action` and `xsrf` as oidc-provider hands them to its logout page. */

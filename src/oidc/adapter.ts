@@ -20,6 +20,7 @@ import { familyInQuestion } from './family.ts';
 import { takeKept } from './read_ahead.ts';
 import { isReference, polledModels, type RecordPayload, type RecordStore } from './record_store.ts';
 import { type Registrations, registrationAdapter } from './registration.ts';
+import { withholdSessionCookie } from './session_cookie.ts';
 
 export interface Stores {
   sessions: SessionStore;
@@ -61,9 +62,13 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
 function sessionAdapter(sessions: SessionStore): Partial<Adapter> {
   return {
     async upsert(_id, payload, expiresIn = 0) {
-      const lives = await sessions.save(payload as SessionPayload, expiresIn, seenFrom(), takeGathered());
+      const outcome = await sessions.save(payload as SessionPayload, expiresIn, seenFrom(), takeGathered());
+      if (outcome === 'saved') return;
+      const { ctx } = Provider;
+      // It would name a session that is not stored, in place of the one that the browser may have by now.
+      if (ctx) withholdSessionCookie(ctx);
       // Whoever was signed out while an app was being authorized must not receive what was made for it.
-      if (!lives && isAuthorization()) throw signedOut();
+      if (outcome === 'refused' && isAuthorization()) throw signedOut();
     },
     find: async (id) => (await sessions.byId(id)) as AdapterPayload | undefined,
     findByUid: async (uid) =>

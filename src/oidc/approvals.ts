@@ -35,7 +35,10 @@ export interface ApprovingSession {
 
 export interface Approvals {
   waiting(accountId: string): Promise<WaitingApproval[]>;
-  /** Throws AppError 409 where it was answered before or is no request to this account. */
+  /**
+   * Throws AppError 409 where it was answered before or is no request to this account, 401 `sign_in_required` where the app asks
+   * for a newer sign-in (`max_age`).
+   */
   approve(query: Query, accountId: string, id: string, session: ApprovingSession): Promise<void>;
   deny(query: Query, accountId: string, id: string): Promise<void>;
 }
@@ -56,7 +59,8 @@ interface Request extends RecordPayload {
   scope: string;
   resource?: string | string[];
   claims?: object;
-  params?: { binding_message?: string };
+  iat: number;
+  params?: { binding_message?: string; max_age?: string };
 }
 
 interface GrantModel {
@@ -105,6 +109,12 @@ export function createApprovals({ provider, records, resources, releasePing, now
     return grant.jti;
   }
 
+  /** Somebody who signed in after the request was made has been asked to (OpenID Connect Core, section 3.1.2.1). */
+  function isTooOld({ iat, params }: Request, { loginTs = 0 }: ApprovingSession): boolean {
+    const maxAge = params?.max_age;
+    return maxAge !== undefined && loginTs < iat && now() / 1000 - loginTs > Number(maxAge);
+  }
+
   return {
     async waiting(accountId) {
       const found = await records.unanswered(model, accountId, ['grantId', 'error']);
@@ -120,6 +130,7 @@ export function createApprovals({ provider, records, resources, releasePing, now
     },
     async approve(query, accountId, id, session) {
       const request = await open(query, accountId, id);
+      if (isTooOld(request, session)) throw newerSignInRequired();
       await answer(query, id, request, {
         grantId: await grantFor(query, request, session.uid),
         acr: session.acr,
@@ -136,6 +147,12 @@ export function createApprovals({ provider, records, resources, releasePing, now
     },
   };
 }
+
+const newerSignInRequired = (): AppError =>
+  new AppError(
+    'sign_in_required',
+    'This app asks for a newer sign-in than yours. Sign in again, then answer the request.',
+  );
 
 const gone = (): AppError =>
   new AppError(

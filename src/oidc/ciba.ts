@@ -5,10 +5,14 @@
 import type { CIBAConfiguration, KoaContextWithOIDC } from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import type { Accounts } from '../accounts/accounts.ts';
+import { mfaAcr } from './claims.ts';
+import type { Pairwise } from './pairwise.ts';
 import { pollSeconds } from './polling.ts';
+import { refuseUnmeetable } from './requirements.ts';
 
 export interface CibaDeps {
   accounts: Pick<Accounts, 'parseUsername' | 'idOf'>;
+  pairwise: Pairwise;
   /** Keeps what a client in ping mode is to be sent once its request is answered. */
   holdPing(ping: Ping): Promise<void>;
 }
@@ -23,7 +27,7 @@ export interface Ping {
 
 const longestMessage = 64;
 
-export function ciba({ accounts, holdPing }: CibaDeps): CIBAConfiguration {
+export function ciba({ accounts, pairwise, holdPing }: CibaDeps): CIBAConfiguration {
   return {
     enabled: true,
     deliveryModes: ['poll', 'ping'],
@@ -49,7 +53,10 @@ export function ciba({ accounts, holdPing }: CibaDeps): CIBAConfiguration {
       if (ctx.oidc.params?.authorization_details !== undefined)
         throw new errors.InvalidRequest('authorization_details are not taken here');
     },
-    async verifyUserCode() {},
+    // The first of the library's questions that knows the account.
+    async verifyUserCode(ctx, { accountId }) {
+      refuseUnmeetable(ctx, pairwise, accountId, [mfaAcr]);
+    },
     async triggerAuthenticationDevice(
       ctx,
       request,

@@ -132,7 +132,10 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       long: { ...cookie, signed: false },
       short: { ...cookie, signed: true },
     },
-    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}`, policy: prompts(config) },
+    interactions: {
+      url: (_ctx, interaction) => `/interaction/${interaction.uid}`,
+      policy: prompts(config, deps.pairwise),
+    },
     async findAccount(ctx, id, token) {
       const account = takeKept('Account', id) ?? (await accounts.byId(id));
       if (!account) return undefined;

@@ -6,6 +6,8 @@ import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import { interactionPolicy } from 'oidc-provider';
 import type { Resource, Settings } from '../config/schema.ts';
 import { rememberSession } from './grant_session.ts';
+import type { Pairwise } from './pairwise.ts';
+import { checkRequirements } from './requirements.ts';
 
 interface Issued {
   clientId?: string | undefined;
@@ -110,11 +112,11 @@ const ownPrompts = ({ SIGN_UP }: Pick<Settings, 'SIGN_UP'>): string[] =>
   SIGN_UP === 'open' ? ['select_account', 'create'] : ['select_account'];
 
 /**
- * The library's prompts, and these differences: `create` opens the sign-up page and `select_account` the sign-in page,
+ * The library's prompts, and these differences: what an app demands of the sign-in is checked to the end (requirements.ts); `create` opens the sign-up page and `select_account` the sign-in page,
  * where another account than the present one may be used; a session whose account is gone leads to a login; and a
  * first-party native app is not asked for consent again and again.
  */
-export function prompts(config: Pick<Settings, 'SIGN_UP'>) {
+export function prompts(config: Pick<Settings, 'SIGN_UP'>, pairwise: Pairwise) {
   const policy = interactionPolicy.base();
   for (const name of ownPrompts(config)) {
     policy.add(new interactionPolicy.Prompt({ name, requestable: true }), 0);
@@ -125,9 +127,11 @@ export function prompts(config: Pick<Settings, 'SIGN_UP'>) {
     new interactionPolicy.Check(
       'account_gone',
       'the account was disabled, or signed out everywhere, after this login',
+      'login_required',
       (ctx) => ctx.oidc.session?.accountId !== undefined && ctx.oidc.account === undefined,
     ),
   );
+  checkRequirements(login, pairwise);
   const consent = policy.get('consent');
   const native = consent?.checks.get('native_client_prompt');
   if (!consent || !native) throw new Error('oidc-provider has no native_client_prompt check any more');

@@ -23,6 +23,7 @@ import { createClientFetch, type FetchDeps, refusedToAsk } from './client_fetche
 import { type ClientModelDeps, serveRegisteredClients } from './client_model.ts';
 import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
 import { keepSessionOfGrants } from './grant_session.ts';
+import { resumeWithPresentSession } from './interaction_resume.ts';
 import { withLeanRoutes } from './lean_routes.ts';
 import { replaceKeys } from './live_keys.ts';
 import { type TokenForm, usePasetoAccessTokens } from './paseto_access_tokens.ts';
@@ -95,6 +96,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   provider.proxy = true;
   serveRegisteredClients(provider, { ...deps.clients, now });
   keepSessionIdentifier(provider);
+  resumeWithPresentSession(provider);
   keepSessionOfGrants(provider);
   persistStoredSessionsOnly(provider);
   const sendLogout = takeOverBackchannelLogout(provider);

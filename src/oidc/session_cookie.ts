@@ -4,6 +4,7 @@
  * is replaced. The cookie is authenticated by the token itself, so it carries no second signature.
  */
 import type { Middleware } from 'koa';
+import { requestMemory } from '../lib/request_memory.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 
 export interface SessionCookieDeps {
@@ -16,6 +17,11 @@ export interface SessionCookieDeps {
   subjectOf(ctx: object): { accountId?: string | undefined; uid?: string | undefined };
   now: () => number;
 }
+
+const withheld = requestMemory<true>('session cookie withheld');
+
+/** Keeps the session's cookie out of the answer to this request: what it names was not stored. */
+export const withholdSessionCookie = (ctx: object): void => withheld.set(ctx, true);
 
 export function createSessionCookie({
   tokens,
@@ -55,6 +61,7 @@ export function createSessionCookie({
       const [pair = '', ...attributes] = line.split(';');
       const id = pair.startsWith(`${name}=`) ? pair.slice(name.length + 1) : '';
       if (!id) return [line];
+      if (withheld.get(ctx)) return [];
       // Its key may have been dropped since: what that one had opened is not carried over to the key that follows it.
       if (id === opened?.id && !(await tokens.open('session', opened.token))) return [];
       return [[`${name}=${await seal(id, ctx)}`, ...attributes].join(';')];

@@ -40,18 +40,23 @@ export interface ListedSession {
   grants: string[];
 }
 
+/**
+ * `saved`: the session is stored under its id. `older`: a later login of the same account stands in it, which keeps its id; the
+ * apps that were authorized were added. `refused`: it has ended, or a later login of another account stands in it.
+ */
+export type SaveOutcome = 'saved' | 'older' | 'refused';
+
 export interface SessionStore {
   /**
    * Creates or changes a session, or moves it to another id. One that has ended stays ended, whatever a request still in
    * flight wants to save; one that did not change is written at most once a minute. `also` is written in the same commit.
-   * False where it has ended.
    */
   save(
     payload: SessionPayload,
     ttlSeconds: number,
     from: SeenFrom,
     also?: readonly Statement[],
-  ): Promise<boolean>;
+  ): Promise<SaveOutcome>;
   byId(id: string): Promise<SessionPayload | undefined>;
   /** The session without its id. */
   byUid(uid: string): Promise<SessionPayload | undefined>;
@@ -88,12 +93,16 @@ export interface SessionStoreDeps {
   now: () => number;
 }
 
+const loginOf = (row: 's' | 'excluded') => `coalesce((${row}.payload->>'loginTs')::bigint, 0)`;
+const isOlder = `${loginOf('s')} > ${loginOf('excluded')}`;
+const sameAccount = 's.account_id is not distinct from excluded.account_id';
+
 /**
  * Requests of one session run side by side, and each saves the whole of what it read. What they add is which apps were
- * authorized: that is put together, so that none of them is forgotten at the sign-out. A login is another matter: one
- * that was saved is not undone by a request that began before it (see the `where` below).
+ * authorized: that is put together, so that none of them is forgotten at the sign-out. A login that was saved is not undone by a
+ * request that began before it: that one adds its apps and changes nothing else.
  */
-const mergedPayload = `excluded.payload || case when s.account_id is not distinct from excluded.account_id
+const mergedPayload = `case when ${isOlder} then s.payload else excluded.payload end || case when ${sameAccount}
     and (s.payload ? 'authorizations' or excluded.payload ? 'authorizations')
   then jsonb_build_object('authorizations', coalesce(s.payload->'authorizations', '{}')
     || coalesce(excluded.payload->'authorizations', '{}'))
@@ -138,12 +147,13 @@ export function createSessionStore({ database, copies, now }: SessionStoreDeps):
         text: `insert into sessions as s (id_hash, uid, account_id, payload, address, user_agent, device, created_at,
            last_seen_at, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
-         on conflict (uid) do update set id_hash = excluded.id_hash, account_id = excluded.account_id,
-           payload = ${mergedPayload}, version = s.version + 1, address = excluded.address,
-           user_agent = excluded.user_agent, device = excluded.device, last_seen_at = excluded.last_seen_at,
-           expires_at = excluded.expires_at
-         where s.ended_at is null
-           and coalesce((s.payload->>'loginTs')::bigint, 0) <= coalesce((excluded.payload->>'loginTs')::bigint, 0)
+         on conflict (uid) do update set
+           id_hash = case when ${isOlder} then s.id_hash else excluded.id_hash end,
+           account_id = excluded.account_id, payload = ${mergedPayload}, version = s.version + 1,
+           address = excluded.address, user_agent = excluded.user_agent, device = excluded.device,
+           last_seen_at = excluded.last_seen_at,
+           expires_at = case when ${isOlder} then s.expires_at else excluded.expires_at end
+         where s.ended_at is null and (${sameAccount} or not ${isOlder})
            and (s.id_hash <> excluded.id_hash or s.payload - 'exp' <> (${mergedPayload}) - 'exp'
            or s.last_seen_at <= excluded.last_seen_at - interval '1 minute')`,
         values: [
@@ -158,17 +168,24 @@ export function createSessionStore({ database, copies, now }: SessionStoreDeps):
           new Date(now() + ttlSeconds * 1000),
         ],
       };
-      // Locked, so that an end which is under way is waited for, and seen.
-      const live: Statement = {
-        text: 'select ended_at from sessions where uid = $1 for no key update',
+      // Locked, so that an end or a login which is under way is waited for, and seen.
+      const standing: Statement = {
+        text: 'select account_id, payload, ended_at from sessions where uid = $1 for no key update',
         values: [payload.uid],
       };
       const { text, values } = withQueries(
-        { live, ...unnamed([save, ...also]) },
-        { text: 'select ended_at is null as lives from live', values: [] },
+        { standing, ...unnamed([save, ...also]) },
+        {
+          text: `select case
+             when ended_at is not null then 'refused'
+             when coalesce((payload->>'loginTs')::bigint, 0) <= $1 then 'saved'
+             when account_id is not distinct from $2 then 'older' else 'refused' end as outcome
+           from standing`,
+          values: [payload.loginTs ?? 0, payload.accountId ?? null],
+        },
       );
-      const [was] = await query<{ lives: boolean }>(text, values);
-      return was?.lives ?? true;
+      const [was] = await query<{ outcome: SaveOutcome }>(text, values);
+      return was?.outcome ?? 'saved';
     },
 
     async byId(id) {

@@ -69,6 +69,7 @@ export function wireAccount(
       secondFactor,
       totp,
       database,
+      signInAgainPath: accountSignInPath(config.ISSUER, 'login'),
     },
     secureCookies,
     sameOriginOnly,

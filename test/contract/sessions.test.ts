@@ -1,6 +1,11 @@
 /** Sessions: one truth for both instances, whatever their caches hold; an end that holds. */
 import { beforeEach, expect, test } from 'vitest';
-import { createSessionStore, type SessionPayload, type SessionStore } from '../../src/sessions/store.ts';
+import {
+  createSessionStore,
+  type SaveOutcome,
+  type SessionPayload,
+  type SessionStore,
+} from '../../src/sessions/store.ts';
 import { copiesIn } from '../support/stores.ts';
 import { atOnce, type Instance, onEveryBackend } from './backends.ts';
 
@@ -41,7 +46,7 @@ onEveryBackend('sessions', (backend) => {
     const racing = atOnce(backend().instances, (on) => open(on).save(mine, 60, {}));
     await here.end(mine.jti);
     await racing;
-    expect(await there.save(mine, 60, {})).toBe(false);
+    expect(await there.save(mine, 60, {})).toBe('refused');
     for (const store of [here, there]) {
       expect(await store.byId(mine.jti)).toBeUndefined();
       expect(await store.byUid(mine.uid)).toBeUndefined();
@@ -63,14 +68,14 @@ onEveryBackend('sessions', (backend) => {
   });
 
   test('a save waits for an end that is under way, and says that it came too late', async () => {
-    expect(await there.save({ ...mine, acr: 'changed' }, 60, {})).toBe(true);
+    expect(await there.save({ ...mine, acr: 'changed' }, 60, {})).toBe('saved');
     const { database } = backend().instances[0] as Instance;
-    let saving: Promise<boolean> | undefined;
+    let saving: Promise<SaveOutcome> | undefined;
     await database.transaction(async (query) => {
       expect(await here.endOfAccount(query, 'ada', mine.uid)).toEqual([]);
       saving = there.save({ ...mine, acr: 'changed again' }, 60, {});
       await new Promise((resolve) => setTimeout(resolve, 100));
     });
-    expect(await saving).toBe(false);
+    expect(await saving).toBe('refused');
   });
 });

@@ -242,9 +242,11 @@ test('Session.persist refuses what was never stored, which our override leaves a
 test('the consent prompt has the check that first-party native apps are excused from', () => {
   const library = interactionPolicy.base().get('consent')?.checks.get('native_client_prompt');
   expect(library?.check).toBeTypeOf('function');
-  expect(prompts({ SIGN_UP: 'open' }).get('consent')?.checks.get('native_client_prompt')?.check).not.toBe(
-    library?.check,
-  );
+  expect(
+    prompts({ SIGN_UP: 'open' }, () => '')
+      .get('consent')
+      ?.checks.get('native_client_prompt')?.check,
+  ).not.toBe(library?.check);
 });
 
 test('the words and fields that are matched are still the library’s', async () => {

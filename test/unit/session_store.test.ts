@@ -103,6 +103,20 @@ test('a request that began before a login does not undo it, whoever was signed i
   expect(await sessions.byId(mine.jti)).toBeUndefined();
 });
 
+test('an older login of the same account adds its apps, and neither moves the session nor changes anything else', async () => {
+  const mine = session();
+  const signedIn = { ...mine, jti: `${mine.jti}-after`, loginTs: 200, authorizations: { web: { sid: '1' } } };
+  expect(await sessions.save(signedIn, 60, {})).toBe('saved');
+  const older = { ...mine, loginTs: 100, acr: 'less', authorizations: { spa: { sid: '2' } } };
+  expect(await elsewhere.save(older, 600, {})).toBe('older');
+  const both = { web: { sid: '1' }, spa: { sid: '2' } };
+  expect(await sessions.byId(signedIn.jti)).toEqual({ ...signedIn, authorizations: both });
+  expect(await sessions.byId(mine.jti)).toBeUndefined();
+  expect(await elsewhere.save({ ...older, accountId: 'bob' }, 60, {})).toBe('refused');
+  stores.pass(60);
+  expect(await sessions.byId(signedIn.jti)).toBeUndefined();
+});
+
 test('another account that signs in does not inherit what the one before it had authorized', async () => {
   const mine = session();
   await sessions.save({ ...mine, loginTs: 100, authorizations: { web: { sid: '1' } } }, 60, {});
