@@ -13,6 +13,7 @@ import type { Metrics } from './http/metrics.ts';
 import type { Outgoing } from './http/outgoing.ts';
 import { createAddressLimit, createGuessLimit, limitBeginnings, limitPosts } from './http/rate_limit.ts';
 import { createRequestIdentity } from './http/request.ts';
+import { refuseWhileBehind } from './http/restore_gate.ts';
 import { createSeen } from './http/seen.ts';
 import { endUnread } from './http/unread.ts';
 import { createUntrustedProxies } from './http/untrusted_proxies.ts';
@@ -35,6 +36,8 @@ export interface AppDeps {
   /** The 32-byte key-encryption key, and the one before it where some rows are still sealed under that. */
   kek: Uint8Array;
   previousKek?: Uint8Array | undefined;
+  /** Where this machine keeps how far the database's history goes, to notice that a backup was restored. */
+  markFile?: string | undefined;
   /** Where views/ and the built assets are. */
   root: string;
   log: Log;
@@ -89,6 +92,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const order: (Middleware | undefined)[] = [
     securityHeaders(config.ISSUER),
     renderErrors(parts.views, log),
+    refuseWhileBehind(foundations.restoreGuard),
     signIn.admit,
     provider.sessionCookie,
     limitPosts('/device', createAddressLimit(cache, perMinute, 'user code')),
@@ -131,10 +135,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     },
     start() {
       provider.deliveries.start();
+      foundations.restoreGuard.start();
       endWatch = watchKeys({ keyring, rotation: foundations.rotation, log });
     },
     async stop() {
       endWatch?.();
+      foundations.restoreGuard.stop();
       await provider.deliveries.stop();
     },
     reloadFiles: provider.reloadFiles,

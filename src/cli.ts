@@ -5,6 +5,7 @@ import { addClientCommands } from './cli/client.ts';
 import { addDoctorCommand } from './cli/doctor/command.ts';
 import { idsLast } from './cli/ids_last.ts';
 import { addKeyCommands } from './cli/key.ts';
+import { addRestoredCommand } from './cli/restored.ts';
 import { addTokenCommands } from './cli/token.ts';
 import { addUserCommands } from './cli/user.ts';
 import { AppError } from './lib/errors.ts';
@@ -14,6 +15,7 @@ addClientCommands(program);
 addTokenCommands(program);
 addUserCommands(program);
 addKeyCommands(program);
+addRestoredCommand(program);
 addDoctorCommand(program);
 
 program.parseAsync(idsLast(process.argv)).catch((error: Error) => {

@@ -73,6 +73,9 @@ export const lifeSeconds = {
   longestDelay: 15 * minute,
   failuresKept: hour,
 
+  /** How far the database's history went, kept in Redis: longer than anybody stops a server before a backup is restored. */
+  restoreMark: 400 * day,
+
   /** A message to an app, with its outcome. */
   delivery: day,
 } as const;

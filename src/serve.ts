@@ -17,6 +17,7 @@ import { followDatabaseClock } from './storage/clock.ts';
 import { openDatabase } from './storage/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './storage/embedded_postgres.ts';
 import { migrate } from './storage/migrate.ts';
+import { markFileIn } from './storage/restore_marks.ts';
 import { createSweeper, sweepEveryMs } from './storage/sweeper.ts';
 
 const stopWithinMs = 10_000;
@@ -91,6 +92,7 @@ async function start(
     cache,
     kek: kek.key,
     previousKek: config.KEY_ENCRYPTION_KEY_PREVIOUS,
+    markFile: markFileIn(config.DATA_DIR),
     root,
     log,
     audit,

@@ -40,6 +40,10 @@ export type AuditEventName =
   | 'client.added'
   | 'client.secret_rotated'
   | 'client.removed'
+  | 'client.resumed'
+  | 'backup.made'
+  | 'restore.ended_all'
+  | 'restore.accepted'
   | 'key.changed'
   | 'copy.refused'
   | 'registration_token.made';

@@ -83,10 +83,14 @@ export function addClientCommands(program: Command): void {
         const clients = await control.list();
         if (json) return printJson(clients.map(shown));
         printTable(
-          clients.map(({ metadata, source, hidden }) => [
+          clients.map(({ metadata, source, hidden, suspended }) => [
             metadata.client_id,
             metadata.client_name ?? '-',
-            hidden ? `${source}, hidden by CLIENTS_FILE` : source,
+            hidden
+              ? `${source}, hidden by CLIENTS_FILE`
+              : suspended
+                ? `${source}, suspended since a restore`
+                : source,
             metadata.token_endpoint_auth_method,
           ]),
         );
@@ -147,6 +151,17 @@ export function addClientCommands(program: Command): void {
     );
 
   client
+    .command('resume [client-id]')
+    .description('after a restore: confirm an app of the backup, which is suspended until then')
+    .option('--all', 'confirm all of them')
+    .action((id: string | undefined, { all }: { all?: true }) =>
+      withClients(async (control) => {
+        if ((id === undefined) === (all === undefined)) throw new Error('name one app, or say --all');
+        for (const resumed of await control.resume(id)) print(`${resumed}: resumed`);
+      }),
+    );
+
+  client
     .command('remove <client-id>')
     .description('remove it; its tokens are worth nothing from then on')
     .action((id: string) =>
@@ -190,10 +205,11 @@ function readMetadata(path: string): object {
   return value;
 }
 
-const shown = ({ source, metadata, hidden, secrets }: ListedClient) => ({
+const shown = ({ source, metadata, hidden, suspended, secrets }: ListedClient) => ({
   ...metadata,
   source,
   hidden,
+  suspended,
   secrets: secrets.map(({ id, createdAt, expiresAt }) => ({
     id,
     created_at: createdAt,

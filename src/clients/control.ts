@@ -13,6 +13,8 @@ export interface ListedClient {
   secrets: { id: string; createdAt: Date; expiresAt: Date | null }[];
   /** True for one of the database that does not count, because CLIENTS_FILE has the same id. */
   hidden: boolean;
+  /** True for one that came back with a backup and does not count before it is resumed. */
+  suspended: boolean;
 }
 
 export interface ClientControl {
@@ -22,6 +24,8 @@ export interface ClientControl {
   show(id: string): Promise<ListedClient>;
   /** Makes a new secret; those before it are good for `overlapSeconds` more. */
   rotateSecret(id: string, overlapSeconds: number): Promise<{ secret: string; othersEndAt: Date }>;
+  /** Has clients count again that came back with a backup: this one, or without an id all. Returns which. */
+  resume(id?: string): Promise<string[]>;
   /** Removes a client; nothing of it is refreshed any more, and its tokens are worth nothing. */
   remove(id: string): Promise<void>;
 }
@@ -56,10 +60,15 @@ export function createClientControl(deps: ClientControlDeps): ClientControl {
       metadata,
       secrets: [],
       hidden: false,
+      suspended: false,
     }));
     return [
       ...written,
-      ...(await store.list()).map((client) => ({ ...client, hidden: isOfFile(client.id) })),
+      ...(await store.list()).map((client) => ({
+        ...client,
+        hidden: isOfFile(client.id),
+        suspended: client.suspendedAt !== null,
+      })),
     ];
   }
 
@@ -102,6 +111,12 @@ export function createClientControl(deps: ClientControlDeps): ClientControl {
       await store.replaceSecret(id, secrets.store(id, secret, needsSecretItself(metadata)), othersEndAt);
       audit.record({ event: 'client.secret_rotated', clientId: id, detail: { overlapSeconds } });
       return { secret, othersEndAt };
+    },
+    async resume(id) {
+      if (id !== undefined && !(await stored(id)).suspendedAt) throw new Error(`"${id}" is not suspended`);
+      const resumed = await store.resume(id);
+      for (const clientId of resumed) audit.record({ event: 'client.resumed', clientId });
+      return resumed;
     },
     async remove(id) {
       await stored(id);

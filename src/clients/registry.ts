@@ -23,6 +23,8 @@ export interface ClientRegistry {
   byId(id: string): Promise<RegisteredClient | undefined>;
   /** Reads the client anew at the next look; for whoever has just changed it, before the notice comes back. */
   forget(id: string): void;
+  /** The same for all clients. */
+  forgetAll(): void;
   /** All of them but those that registered themselves. */
   list(): Promise<RegisteredClient[]>;
   /** Takes these for the file's from now on. Returns the ids that are in the database too, where they do not count. */
@@ -50,7 +52,7 @@ export function createClientRegistry({ database, store, secrets }: ClientRegistr
 
   const read = async (id: string) => {
     const stored = await store.byId(id);
-    return stored && fromStore(stored, secrets);
+    return stored && !stored.suspendedAt ? fromStore(stored, secrets) : undefined;
   };
 
   function readAndKeep(id: string): Promise<RegisteredClient | undefined> {
@@ -68,7 +70,7 @@ export function createClientRegistry({ database, store, secrets }: ClientRegistr
 
   async function list(): Promise<RegisteredClient[]> {
     const stored = (await store.list()).filter(
-      ({ id, source }) => source !== 'registration' && !ofFile.has(id),
+      ({ id, source, suspendedAt }) => source !== 'registration' && !suspendedAt && !ofFile.has(id),
     );
     return [...ofFile.values(), ...stored.map((client) => fromStore(client, secrets))];
   }
@@ -83,6 +85,7 @@ export function createClientRegistry({ database, store, secrets }: ClientRegistr
       return kept.get(id) ?? readAndKeep(id);
     },
     forget: (id) => void kept.delete(id),
+    forgetAll: () => kept.clear(),
     async useFile(clients) {
       const clashes = await store.present(clients.map(({ client_id }) => client_id));
       ofFile = new Map(clients.map((client) => [client.client_id, fromFile(client, secrets)]));

@@ -11,6 +11,8 @@ export interface StoredClient {
   source: StoredSource;
   metadata: ClientMetadata;
   createdAt: Date;
+  /** It came back with a backup, and does not count before the operator has confirmed it. */
+  suspendedAt: Date | null;
   /** Those that have not expired, the newest first. */
   secrets: (StoredSecret & { createdAt: Date; expiresAt: Date | null })[];
 }
@@ -26,6 +28,8 @@ export interface ClientStore {
   change(metadata: ClientMetadata, secret?: StoredSecret): Promise<boolean>;
   /** Adds a secret; all others end at `othersEndAt`, those that end earlier do so. */
   replaceSecret(id: string, secret: StoredSecret, othersEndAt: Date): Promise<void>;
+  /** Has suspended clients count again: this one, or without an id all. Returns which. */
+  resume(id?: string): Promise<string[]>;
   /** Removes the client, its refresh families, grants and codes. False where there was no such client. */
   remove(id: string): Promise<boolean>;
 }
@@ -38,6 +42,7 @@ interface Row {
   source: StoredSource;
   metadata: ClientMetadata;
   created_at: Date;
+  suspended_at: Date | null;
   secret_id: string | null;
   hash: Buffer | null;
   sealed: Buffer | null;
@@ -46,7 +51,7 @@ interface Row {
   expires_at: Date | null;
 }
 
-const select = `select c.id, c.source, c.metadata, c.created_at, s.id as secret_id, s.hash, s.sealed, s.kek_id,
+const select = `select c.id, c.source, c.metadata, c.created_at, c.suspended_at, s.id as secret_id, s.hash, s.sealed, s.kek_id,
     s.created_at as secret_created_at, s.expires_at
   from clients c left join client_secrets s on s.client_id = c.id and (s.expires_at is null or s.expires_at > $1)`;
 const order = 'order by c.id, s.created_at desc, s.id';
@@ -109,6 +114,14 @@ export function createClientStore(database: Database, now: () => number): Client
         await addSecret(on, id, secret);
       });
     },
+    async resume(id) {
+      const rows = await query<{ id: string }>(
+        `update clients set suspended_at = null
+         where suspended_at is not null and ($1::text is null or id = $1) returning id`,
+        [id ?? null],
+      );
+      return rows.map((row) => row.id).sort();
+    },
     async remove(id) {
       const rows = await query('delete from clients where id = $1 returning id', [id]);
       // From here on nothing of it is taken. What it leaves goes too, or an app that is given its id would inherit people's
@@ -129,8 +142,8 @@ export function createClientStore(database: Database, now: () => number): Client
 function together(rows: Row[]): StoredClient[] {
   const clients = new Map<string, StoredClient>();
   for (const row of rows) {
-    const { id, source, metadata, created_at: createdAt } = row;
-    const client = clients.get(id) ?? { id, source, metadata, createdAt, secrets: [] };
+    const { id, source, metadata, created_at: createdAt, suspended_at: suspendedAt } = row;
+    const client = clients.get(id) ?? { id, source, metadata, createdAt, suspendedAt, secrets: [] };
     clients.set(id, client);
     if (row.secret_id === null) continue;
     client.secrets.push({

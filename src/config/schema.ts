@@ -99,6 +99,8 @@ export const settingsSchema = z.object({
   SESSION_IDLE_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(3600),
   SESSION_LIFETIME_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(43_200),
   REFRESH_LEEWAY_SECONDS: wholeNumber(0, 60, 'must be seconds, 0 (off) to 60').default(10),
+  /** How much of its latest history the database may lose in a failover; where more is missing, a backup was restored. */
+  FAILOVER_LOSS_SECONDS: wholeNumber(0, 86_400, 'must be seconds, 0 to 86400').default(60),
   KEY_ROTATION_DAYS: wholeNumber(0, 3650, 'must be days, 0 (only by command) to 3650').default(90),
   KEY_PUBLISHED_AHEAD_SECONDS: wholeNumber(60, 604_800, 'must be seconds, 60 to 604800').default(3600),
   LOG_LEVEL: z

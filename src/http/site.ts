@@ -17,6 +17,8 @@ export interface SiteDeps {
   /** Rejects while PostgreSQL cannot serve. */
   pingDatabase(): Promise<unknown>;
   cacheState(): 'ok' | 'degraded';
+  /** How much of its history the database lacks, in milliseconds; undefined where none is known to be missing. */
+  behindMs(): number | undefined;
   /** True from the moment the process was told to stop. */
   stopping(): boolean;
 }
@@ -46,12 +48,19 @@ export function createSite(deps: SiteDeps): Middleware {
       () => 'ok',
       () => 'down',
     );
-    const ready = database === 'ok' && !deps.stopping();
+    const behindMs = deps.behindMs();
+    const ready = database === 'ok' && behindMs === undefined && !deps.stopping();
     const cache = deps.cacheState();
     ctx.status = ready ? 200 : 503;
     if (!ready) ctx.set('Retry-After', '2');
     const status = !ready ? 'unavailable' : cache === 'ok' ? 'ok' : 'degraded';
-    ctx.body = { status, database, cache, stopping: deps.stopping() };
+    ctx.body = {
+      status,
+      database: database === 'ok' && behindMs !== undefined ? 'behind' : database,
+      cache,
+      stopping: deps.stopping(),
+      ...(behindMs !== undefined && { reason: behindReason(behindMs) }),
+    };
   });
 
   // Answered from memory, so also while PostgreSQL is away, as is promised of keys and discovery. An instance that is cut off
@@ -66,3 +75,6 @@ export function createSite(deps: SiteDeps): Middleware {
 
   return router.routes() as Middleware;
 }
+
+const behindReason = (missingMs: number): string =>
+  `The database has returned to an older state: it lacks at least ${Math.round(missingMs / 1000)} s of what was seen of it. Run \`npx cypher restored\`, or \`npx cypher restored --accept\` to keep everything as it is there.`;

@@ -88,9 +88,28 @@ function unseal(
 /** Runs `work` while no other instance or command changes keys. */
 export const whileLocked = <T>(database: Database, work: (query: Query) => Promise<T>): Promise<T> =>
   database.transaction(async (query) => {
-    await query("select pg_advisory_xact_lock(hashtext('cypher keys'))");
+    await lockKeys(query);
     return work(query);
   });
+
+async function lockKeys(query: Query): Promise<void> {
+  await query("select pg_advisory_xact_lock(hashtext('cypher keys'))");
+}
+
+/**
+ * Erases all keys of these kinds and has new ones sign at once, in the transaction of `query`: of what was made with the
+ * ones before nothing is valid any more. `fresh`: the new key of each kind.
+ */
+export async function replaceKeys(
+  query: Query,
+  sealer: Pick<Sealer, 'seal' | 'kekId'>,
+  fresh: ReadonlyMap<string, Uint8Array>,
+  now: number,
+): Promise<void> {
+  await lockKeys(query);
+  await query('delete from keys where kind = any($1)', [[...fresh.keys()]]);
+  for (const [kind, bytes] of fresh) await insertKey(query, sealer, { kind, state: 'signing', bytes, now });
+}
 
 /** Stores a new key; returns its id. */
 export async function insertKey(

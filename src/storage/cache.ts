@@ -10,6 +10,8 @@ export interface Cache {
   set(key: string, value: string, ttlSeconds: number): Promise<boolean>;
   /** Gets and deletes in one atomic step: of any number of parallel callers one receives the value. */
   take(key: string): Promise<string | undefined>;
+  /** Drops what is kept in this process. What Redis holds is checked against PostgreSQL, and stays. */
+  clear(): void;
   /** `degraded` while Redis is configured but cannot be reached. */
   state(): 'ok' | 'degraded';
   /** The connection, for rate limits, whose commands go through `attempt`. Undefined for the in-process cache. */
@@ -19,6 +21,8 @@ export interface Cache {
   close(): Promise<void>;
 }
 
+/** Of all keys in Redis. */
+export const redisPrefix = 'cypher:';
 const commandTimeoutMs = 250;
 const probeEveryMs = 500;
 
@@ -32,7 +36,7 @@ export function createRedisCache(
   observe: (seconds: number, ok: boolean) => void = () => {},
 ): Cache {
   const redis = new Redis(url, {
-    keyPrefix: 'cypher:',
+    keyPrefix: redisPrefix,
     commandTimeout: commandTimeoutMs,
     connectTimeout: 1000,
     maxRetriesPerRequest: 0,
@@ -87,6 +91,7 @@ export function createRedisCache(
         nothing,
       )) === 'OK',
     take: async (key) => (await attempt(() => redis.getdel(key), nothing)) ?? undefined,
+    clear() {},
     async close() {
       closing = true;
       clearInterval(probe);
@@ -140,6 +145,10 @@ export function createMemoryCache(now: () => number): Cache {
       const value = live(key);
       remove(key);
       return value;
+    },
+    clear() {
+      entries.clear();
+      characters = 0;
     },
     close: async () => entries.clear(),
   };

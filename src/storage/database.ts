@@ -21,6 +21,10 @@ export interface Database {
   maintain(text: string, values?: readonly unknown[]): Promise<void>;
   /** Tells of changes that any instance makes; until `close`. */
   watch(channel: string, onChange: (what: string | undefined) => void): Pick<Watch, 'reliable'>;
+  /** As `transaction`, on a connection of its own and for as long as it takes. */
+  longTransaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
+  /** Called whenever a connection of the pool was cut: what answers next may be another server. */
+  onConnectionLost(listener: () => void): void;
   /** How the pool's connections are used. */
   pool(): { total: number; idle: number; waiting: number };
   close(): Promise<void>;
@@ -75,7 +79,12 @@ export function openDatabase(
   // A connection cut while it idles is replaced by the pool; one that is lent is known to be cut by its next statement.
   // Without a listener either would end the process.
   pool.on('error', onIdleError);
-  pool.on('connect', (client) => client.on('error', () => {}));
+  const lossListeners: (() => void)[] = [];
+  pool.on('connect', (client) =>
+    client.on('error', () => {
+      for (const listener of lossListeners) listener();
+    }),
+  );
   const breaker = createBreaker(() => askPool(pool, { text: 'select 1' }, statementMs));
   const patience = createPatience(timeouts.requestMs);
   const means = { breaker, patience, observe, statementMs };
@@ -135,6 +144,23 @@ export function openDatabase(
         await client.end();
       }
     },
+    async longTransaction(work) {
+      const client = new pg.Client({
+        connectionString: url,
+        connectionTimeoutMillis: statementMs,
+        application_name: 'cypher',
+      });
+      client.on('error', onIdleError);
+      try {
+        await client.connect();
+        return await inLongTransaction(client, '', () =>
+          work(async (text, values = []) => (await client.query(text, [...values])).rows),
+        );
+      } finally {
+        await client.end();
+      }
+    },
+    onConnectionLost: (listener) => void lossListeners.push(listener),
     watch(channel, onChange) {
       const watch = watchChanges(url, channel, onChange);
       watches.push(watch);
@@ -147,6 +173,28 @@ export function openDatabase(
       await pool.end();
     },
   };
+}
+
+/**
+ * Runs `work` in one transaction of `client`, without limits of time: none but the database's own, for a lock. `mode`:
+ * what follows `begin`.
+ */
+export async function inLongTransaction<T>(
+  client: pg.Client,
+  mode: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  await client.query(`begin ${mode}`);
+  try {
+    // Local, so that a pooler in transaction mode hands them to nobody else.
+    await client.query('set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0');
+    const result = await work();
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback').catch(() => {});
+    throw error;
+  }
 }
 
 /** More than this many requests that wait for a connection are answered 503 at once: a queue that long helps nobody. */

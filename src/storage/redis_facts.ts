@@ -1,5 +1,6 @@
-/** What a Redis says of itself, for `npx cypher doctor`. */
+/** Single questions to a Redis, for commands: what it says of itself, and one value. */
 import { Redis } from 'ioredis';
+import { redisPrefix } from './cache.ts';
 
 export interface RedisFacts {
   version: string;
@@ -9,7 +10,26 @@ export interface RedisFacts {
 }
 
 /** Rejects within two seconds where it cannot be asked. By INFO, which managed services allow, unlike CONFIG. */
-export async function readRedisFacts(url: string): Promise<RedisFacts> {
+export const readRedisFacts = (url: string): Promise<RedisFacts> =>
+  askRedis(url, async (redis) => {
+    const info = new Map(
+      (await redis.info()).split('\r\n').map((line): [string, string] => {
+        const [name = '', value = ''] = line.split(':', 2);
+        return [name, value];
+      }),
+    );
+    return {
+      version: info.get('redis_version') ?? '',
+      maxMemory: Number(info.get('maxmemory') ?? 0),
+      evictionPolicy: info.get('maxmemory_policy') ?? '',
+    };
+  });
+
+/** One value of the cache. Rejects within two seconds where Redis cannot be asked. */
+export const readRedisValue = (url: string, key: string): Promise<string | undefined> =>
+  askRedis(url, async (redis) => (await redis.get(redisPrefix + key)) ?? undefined);
+
+async function askRedis<T>(url: string, ask: (redis: Redis) => Promise<T>): Promise<T> {
   const redis = new Redis(url, {
     connectTimeout: 2000,
     commandTimeout: 2000,
@@ -23,17 +43,7 @@ export async function readRedisFacts(url: string): Promise<RedisFacts> {
   });
   try {
     await redis.connect();
-    const info = new Map(
-      (await redis.info()).split('\r\n').map((line): [string, string] => {
-        const [name = '', value = ''] = line.split(':', 2);
-        return [name, value];
-      }),
-    );
-    return {
-      version: info.get('redis_version') ?? '',
-      maxMemory: Number(info.get('maxmemory') ?? 0),
-      evictionPolicy: info.get('maxmemory_policy') ?? '',
-    };
+    return await ask(redis);
   } catch (error) {
     throw failed ?? error;
   } finally {

@@ -4,6 +4,7 @@
 // features that issue or accept tokens (interaction, sessions, oidc) are handed its functions.
 
 import { PasetoError } from 'paseto';
+import { type Mark, parseMark } from '../storage/restore_marks.ts';
 import type {
   KeyState,
   Keyset,
@@ -61,6 +62,12 @@ export interface TokensDeps {
    * have been handed to `useKeys`.
    */
   lookForKeys?: () => Promise<void>;
+  /** How far the database's history goes. Tokens say it, so that a database that has lost a part of it is noticed. */
+  history?: {
+    mark(): Mark;
+    /** Rejects where the database turns out to be behind the mark. */
+    claim(mark: Mark): Promise<void>;
+  };
   /** Milliseconds since the epoch. */
   now: () => number;
 }
@@ -136,7 +143,7 @@ function publicCodec(key: PublicTokenKey, footer: Uint8Array, implicitAssertion:
 }
 
 /** `seal` and `open` of every kind of token, for one issuer and, at a time, one set of keys. */
-export function createTokens({ issuer, keyset: first, lookForKeys, now }: TokensDeps) {
+export function createTokens({ issuer, keyset: first, lookForKeys, history, now }: TokensDeps) {
   let keyset: Keyset;
   let forms: Record<TokenKind, TokenForm>;
   useKeys(first);
@@ -165,7 +172,8 @@ export function createTokens({ issuer, keyset: first, lookForKeys, now }: Tokens
     { expiresAt, issuedAt = Math.floor(now() / 1000) }: { expiresAt: number; issuedAt?: number },
   ): Promise<string> {
     const times = { iat: rfc3339(issuedAt), exp: rfc3339(expiresAt) };
-    const token = await forms[kind].signing.seal({ ...claims, iss: issuer, type: kind, ...times });
+    const marked = history && markedKinds.has(kind) ? { mark: markClaim(history.mark()) } : {};
+    const token = await forms[kind].signing.seal({ ...claims, ...marked, iss: issuer, type: kind, ...times });
     if (token.length > MAX_TOKEN_LENGTH) throw new RangeError(`claims too large for a ${kind} token`);
     return token;
   }
@@ -197,7 +205,14 @@ export function createTokens({ issuer, keyset: first, lookForKeys, now }: Tokens
     // Written so that NaN, a time that is missing, refuses.
     if (!(iat <= seconds + MAX_CLOCK_SKEW_SECONDS) || Number.isNaN(exp)) return undefined;
     if (seconds >= exp && !ignoreExpiration) return undefined;
-    return { ...claims, iss: issuer, type: kind, iat, exp };
+    const { mark, ...others } = claims;
+    await claimMark(mark);
+    return { ...others, iss: issuer, type: kind, iat, exp };
+  }
+
+  async function claimMark(claim: unknown): Promise<void> {
+    const mark = history && Array.isArray(claim) && parseMark(claim[0], claim[1]);
+    if (mark) await history.claim(mark);
   }
 
   async function codecFoundFor(kind: TokenKind, footer: string): Promise<Codec | undefined> {
@@ -228,6 +243,10 @@ export function createTokens({ issuer, keyset: first, lookForKeys, now }: Tokens
 
   return { seal, open, publicKeys, useKeys };
 }
+
+/** Not refresh tokens, which a repeated request must receive unchanged, and not what others read. */
+const markedKinds: ReadonlySet<TokenKind> = new Set(['step', 'session', 'access']);
+const markClaim = ({ epoch, servedMs }: Mark): number[] => [epoch, servedMs];
 
 /** Unix seconds as PASETO writes a time. The tokens of one second say the same: the last few texts are kept. */
 function rfc3339(seconds: number): string {

@@ -30,6 +30,8 @@ import {
 } from '../server_keys.ts';
 import { createSessionStore } from '../sessions/store.ts';
 import { createEphemeral } from '../storage/ephemeral.ts';
+import { createRestoreGuard } from '../storage/restore_guard.ts';
+import { createMarkCopies, markPurpose } from '../storage/restore_marks.ts';
 import { createSteps } from '../tokens/steps.ts';
 import { createTokens } from '../tokens/tokens.ts';
 import { createTotp } from '../totp/totp.ts';
@@ -58,10 +60,17 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     },
     now,
   });
+  const restoreGuard = createRestoreGuard({
+    database,
+    copies: createMarkCopies(keyring.derive(markPurpose), cache, deps.markFile),
+    toleranceMs: config.FAILOVER_LOSS_SECONDS * 1000,
+    log,
+  });
   const tokens = createTokens({
     issuer: config.ISSUER,
     keyset: tokenKeysetOf(keyring, policies),
     lookForKeys: keyring.look,
+    history: restoreGuard,
     now,
   });
   const opaque = await createOpaque({
@@ -86,11 +95,18 @@ export async function layFoundations(config: Config, deps: AppDeps) {
   const clientStore = createClientStore(database, now);
   const clientSecrets = createClientSecrets(keyring.derive('client secrets'), sealer);
   const clients = createClientRegistry({ database, store: clientStore, secrets: clientSecrets });
+  restoreGuard.follow(async () => {
+    await keyring.refresh();
+    clients.forgetAll();
+    cache.clear();
+  });
+  await restoreGuard.look();
 
   return {
     sealer,
     keyring,
     rotation,
+    restoreGuard,
     tokens,
     steps: createSteps(tokens, now),
     opaque,

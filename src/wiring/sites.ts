@@ -15,7 +15,7 @@ import type { WiredProvider } from './provider.ts';
 export const wireSite = (
   config: Config,
   { database, cache, stopping }: AppDeps,
-  { clients, tokens }: Foundations,
+  { clients, restoreGuard, tokens }: Foundations,
   { views }: PageParts,
   { signedIn }: WiredProvider,
 ) =>
@@ -33,6 +33,7 @@ export const wireSite = (
     pasetoKeysSeconds: Math.min(300, config.KEY_PUBLISHED_AHEAD_SECONDS),
     pingDatabase: () => database.query('select 1'),
     cacheState: cache.state,
+    behindMs: restoreGuard.behindMs,
     stopping,
   });
 

@@ -123,6 +123,7 @@ test('the doctor finds nothing at a sound installation, but that the PostgreSQL 
     'database',
     'clock',
     'key-encryption key',
+    'history',
     'proxy',
     'redis',
     'issuer',

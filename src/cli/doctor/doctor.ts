@@ -10,6 +10,7 @@ import { runningPostgresUrl } from '../../storage/embedded_postgres.ts';
 import { openKeys } from '../keyring.ts';
 import { checkClock, checkDatabase } from './database.ts';
 import { examine, type Finding } from './finding.ts';
+import { checkHistory } from './history.ts';
 import { checkIssuer, checkProxy } from './issuer.ts';
 import { checkRedis } from './redis.ts';
 
@@ -74,6 +75,9 @@ async function examineStorage(config: Config): Promise<Finding[]> {
           },
         ];
       })),
+      ...(await examine('history', 'see "database"', async () =>
+        keyring ? checkHistory(database.query, config, keyring.all()) : [],
+      )),
       ...(await examine('proxy', 'see "issuer"', async () =>
         keyring ? checkProxy(config.ISSUER, keyring.derive('doctor'), now()) : [],
       )),

@@ -1,0 +1,63 @@
+/** An older state of a database: taken aside within it, and put back under running servers as a restored backup would. */
+import pg from 'pg';
+
+export interface Snapshot {
+  putBack(): Promise<void>;
+}
+
+const tablesOf = async (client: pg.Client): Promise<string[]> => {
+  const { rows } = await client.query<{ name: string }>(
+    "select tablename as name from pg_tables where schemaname = 'public' order by 1",
+  );
+  return rows.map(({ name }) => pg.escapeIdentifier(name));
+};
+
+async function connected<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  return work(client).finally(() => client.end());
+}
+
+/** The state of all tables as it is now. */
+export async function takeSnapshot(url: string, name = 'snapshot'): Promise<Snapshot> {
+  await connected(url, async (client) => {
+    await client.query(`begin isolation level repeatable read; create schema ${name}`);
+    for (const table of await tablesOf(client)) {
+      await client.query(`create table ${name}.${table} as select * from public.${table}`);
+    }
+    await client.query('commit');
+  });
+  return {
+    putBack: () =>
+      connected(url, async (client) => {
+        await client.query('begin');
+        const tables = await tablesOf(client);
+        // The audit log refuses to be emptied, and ended sessions would notify apps again.
+        for (const table of tables) await client.query(`alter table public.${table} disable trigger user`);
+        await client.query(`truncate ${tables.map((table) => `public.${table}`).join(', ')}`);
+        const waiting = new Set(tables);
+        // What others refer to goes first.
+        for (const table of [...tables, ...tables]) {
+          if (!waiting.has(table)) continue;
+          await client.query('savepoint one');
+          const done = await client
+            .query(`insert into public.${table} overriding system value select * from ${name}.${table}`)
+            .then(
+              () => true,
+              () => false,
+            );
+          if (done) waiting.delete(table);
+          else await client.query('rollback to one');
+        }
+        if (waiting.size > 0) throw new Error(`not put back: ${[...waiting].join(', ')}`);
+        for (const table of tables) await client.query(`alter table public.${table} enable trigger user`);
+        await client.query('commit');
+      }),
+  };
+}
+
+/** Servers have run for so much longer: what they have seen of the history is further on than a failover may lose. */
+export const serveFor = (url: string, seconds: number): Promise<void> =>
+  connected(url, async (client) => {
+    await client.query('update restore_guard set served_ms = served_ms + $1::bigint * 1000', [seconds]);
+  });
