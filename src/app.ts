@@ -105,7 +105,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     createSeen(keyring.derive('doctor'), untrustedProxies.found, now),
     site,
     signIn.routes,
-    signIn.invitationRoutes,
+    ...signIn.linkRoutes,
     account,
     forwardAuth,
   ];

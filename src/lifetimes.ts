@@ -48,7 +48,7 @@ export const lifeSeconds = {
   /** The token that says which password was just proved. */
   stepToken: 3 * minute,
   /** A browser that was invited, on its way to the sign-up. */
-  invitedBrowser: hour,
+  openedLink: hour,
   longestInvitation: 30 * day,
   /** A browser that has signed in to an account before. */
   knownDevice: 365 * day,

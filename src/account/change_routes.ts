@@ -36,7 +36,7 @@ export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRoute
     const setup = changes.authenticatorSetup(who, proof);
     const qrSvg = await deps.totp.qrCode(setup.otpauthUri);
     const { username } = who.account;
-    const form = { action: '/account/authenticator', replacing: true };
+    const form = { action: '/account/authenticator', replacing: true, cancel: '/account' };
     show(ctx, 'totp_setup', { ...form, username, ...setup, qrSvg, error });
   }
 

@@ -62,8 +62,6 @@ export interface Accounts {
   idOf(usernameKey: string): Promise<string | undefined>;
   /** Disables or enables. False where there is no such account. Disabling is part of the transaction that ends all. */
   setDisabled(id: string, disabled: boolean, query: Query): Promise<boolean>;
-  /** Takes the authenticator and recovery codes away: the next login sets up new ones, after the password. */
-  resetTotp(id: string, query: Query): Promise<void>;
 }
 
 export interface ListedAccount {
@@ -148,10 +146,6 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
         disabled ? new Date(now()) : null,
       ]);
       return rows.length === 1;
-    },
-    async resetTotp(id, on) {
-      await on('update accounts set totp_secret = null, totp_last_step = null where id = $1', [id]);
-      await on('delete from recovery_codes where account_id = $1', [id]);
     },
     async create({ username, email, ...credential }, on = query) {
       const rows = await on<AccountRow>(

@@ -16,8 +16,6 @@ export interface AccountControl {
   sessions(username: string): Promise<ListedSession[]>;
   /** Ends one session, by its `uid`, and what was granted for its duration; or everything. */
   signOut(username: string, session?: string): Promise<void>;
-  /** Takes the authenticator away and signs the account out; for somebody who has lost it. */
-  resetTotp(username: string): Promise<void>;
 }
 
 export interface AccountControlDeps {
@@ -72,10 +70,5 @@ export function createAccountControl({
             if (!ended) throw new Error(`"${username}" has no session "${session}"`);
             for (const grantId of ended) await revocations.endGrant(grantId, 'signed_out', query);
           }),
-    resetTotp: (username) =>
-      on(username, 'totp.reset', async (query, id) => {
-        await accounts.resetTotp(id, query);
-        await revocations.endAccount(id, query);
-      }),
   };
 }

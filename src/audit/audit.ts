@@ -9,7 +9,12 @@ import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
 
 /** A person would want to know why they, or the apps of theirs, are signed out, although a process was killed just then. */
-type EndEventName = 'refresh.reused' | 'password.changed' | 'account.disabled' | 'account.signed_out';
+type EndEventName =
+  | 'refresh.reused'
+  | 'password.changed'
+  | 'account.disabled'
+  | 'account.signed_out'
+  | 'totp.reset';
 
 export type AuditEventName =
   | EndEventName
@@ -36,7 +41,7 @@ export type AuditEventName =
   | 'ping.delivered'
   | 'ping.given_up'
   | 'account.enabled'
-  | 'totp.reset'
+  | 'totp.reset_issued'
   | 'client.added'
   | 'client.secret_rotated'
   | 'client.removed'

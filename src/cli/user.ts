@@ -1,6 +1,7 @@
 /** `npx cypher user …`: accounts. */
 import type { Command } from 'commander';
 import { createAccounts, type ListedAccount } from '../accounts/accounts.ts';
+import { type AuthenticatorResets, createAuthenticatorResets } from '../accounts/authenticator_resets.ts';
 import { type AccountControl, createAccountControl } from '../accounts/control.ts';
 import { createInvitations, type Invitations } from '../accounts/invitations.ts';
 import { emailAddress } from '../http/forms.ts';
@@ -11,7 +12,14 @@ import { noCopies } from '../storage/copies.ts';
 import { secondsOf } from './duration.ts';
 import { onStage, print, printJson, printTable } from './stage.ts';
 
-type Work = (control: AccountControl, invitations: Invitations, issuer: string) => Promise<void>;
+interface People {
+  control: AccountControl;
+  invitations: Invitations;
+  resets: AuthenticatorResets;
+  issuer: string;
+}
+
+type Work = (people: People) => Promise<void>;
 
 const withAccounts = (work: Work): Promise<void> =>
   onStage(({ config, database, audit, now }) => {
@@ -24,13 +32,14 @@ const withAccounts = (work: Work): Promise<void> =>
     });
     const invitations = createInvitations({ database, accounts, audit, now });
     const control = createAccountControl({ accounts, sessions, revocations, audit, database });
-    return work(control, invitations, config.ISSUER);
+    const resets = createAuthenticatorResets({ database, accounts, revocations, audit, now });
+    return work({ control, invitations, resets, issuer: config.ISSUER });
   });
 
 const stateOf = ({ disabledAt, totpConfirmed }: ListedAccount): string =>
   disabledAt ? 'disabled' : totpConfirmed ? 'active' : 'authenticator not set up';
 
-function invitedSeconds(text: string): number {
+function linkSeconds(text: string): number {
   const seconds = secondsOf(text);
   if (seconds < 60 || seconds > lifeSeconds.longestInvitation)
     throw new Error('--expires must be from 1m (a minute) to 30d');
@@ -52,7 +61,7 @@ export function addUserCommands(program: Command): void {
     .description('all accounts, and those that somebody is invited to')
     .option('--json', 'print JSON')
     .action(({ json }: { json?: true }) =>
-      withAccounts(async (control, invitations) => {
+      withAccounts(async ({ control, invitations }) => {
         const accounts = (await control.list()).map((account) => ({ ...account, state: stateOf(account) }));
         const invited = (await invitations.list()).map((each) => ({ ...each, state: 'invited' }));
         if (json) return printJson([...accounts, ...invited]);
@@ -71,8 +80,8 @@ export function addUserCommands(program: Command): void {
     .option('--json', 'print JSON')
     .action((username: string, options: { email?: string; expires: string; json?: true }) => {
       const email = options.email === undefined ? undefined : emailOf(options.email);
-      const seconds = invitedSeconds(options.expires);
-      return withAccounts(async (_control, invitations, issuer) => {
+      const seconds = linkSeconds(options.expires);
+      return withAccounts(async ({ invitations, issuer }) => {
         const { token, ...invitation } = await invitations.invite(username, email, seconds);
         const link = `${issuer}/invitation/${token}`;
         if (options.json) return printJson({ ...invitation, state: 'invited', link });
@@ -94,7 +103,7 @@ export function addUserCommands(program: Command): void {
       .command(`${name} <username>`)
       .description(description)
       .action((username: string) =>
-        withAccounts(async (control) => {
+        withAccounts(async ({ control }) => {
           await work(control, username);
           print(`${username}: ${done}`);
         }),
@@ -108,19 +117,31 @@ export function addUserCommands(program: Command): void {
     (c, n) => c.disable(n),
   );
   change('enable', 'let it sign in again', 'enabled', (c, n) => c.enable(n));
-  change(
-    'reset-totp',
-    'take its authenticator away; the next login sets up a new one',
-    'its authenticator was taken away',
-    (c, n) => c.resetTotp(n),
-  );
+
+  user
+    .command('reset-totp <username>')
+    .description('for a lost authenticator: a link, good once, by which its owner sets up a new one')
+    .option('--expires <time>', 'how long the link is good, such as 2h', '24h')
+    .option('--json', 'print JSON')
+    .action((username: string, { expires, json }: { expires: string; json?: true }) => {
+      const seconds = linkSeconds(expires);
+      return withAccounts(async ({ resets, issuer }) => {
+        const { token, ...reset } = await resets.issue(username, seconds);
+        const link = `${issuer}/authenticator-reset/${token}`;
+        if (json) return printJson({ ...reset, link });
+        print(
+          `The present authenticator of ${reset.username} stays in use until this link is used. It is good until ${reset.expiresAt.toISOString()}, for them alone, and is shown once:`,
+        );
+        print(link);
+      });
+    });
 
   user
     .command('sessions <username>')
     .description('where it is signed in')
     .option('--json', 'print JSON')
     .action((username: string, { json }: { json?: true }) =>
-      withAccounts(async (control) => {
+      withAccounts(async ({ control }) => {
         const sessions = await control.sessions(username);
         const listed = sessions.map(({ grants: _, ...session }) => session);
         if (json) return printJson(listed);
@@ -141,7 +162,7 @@ export function addUserCommands(program: Command): void {
     .command('sign-out <username> [session]')
     .description('end one of its sessions, or all of its sessions, grants and tokens')
     .action((username: string, session: string | undefined) =>
-      withAccounts(async (control) => {
+      withAccounts(async ({ control }) => {
         await control.signOut(username, session);
         print(`${username}: ${session === undefined ? 'signed out everywhere' : `session ${session} ended`}`);
       }),

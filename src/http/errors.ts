@@ -15,6 +15,7 @@ const titles: Partial<Record<AppError['code'], string>> = {
   sign_in_first: 'Sign in first',
   invitation_required: 'By invitation only',
   invitation_ended: 'This invitation has ended',
+  reset_ended: 'This link has ended',
   not_found: 'There is nothing here',
   cross_origin: 'Refused',
   temporarily_unavailable: 'Back in a moment',
@@ -85,7 +86,9 @@ function logError(log: Log, id: string, ctx: Context, error: AppError): void {
  * and with more behind them, too: a part of a path that is long enough to be a token is left out, as is all behind a link's name.
  */
 const loggedPath = (path: string): string =>
-  path.replace(/^(\/+invitation\b).+/i, '$1/[redacted]').replace(/[^/]{25,}/g, '[redacted]');
+  path
+    .replace(/^(\/+(invitation|authenticator-reset)\b).+/i, '$1/[redacted]')
+    .replace(/[^/]{25,}/g, '[redacted]');
 
 /** People's browsers say that they take HTML first; scripts say JSON or nothing. */
 const wantsPage = (ctx: Context): boolean =>

@@ -25,15 +25,17 @@ export interface Views {
   };
   /** `expires`: ISO 8601. */
   invitation: { username: string; expires: string };
+  authenticator_reset: { username: string; expires: string };
   /** `recovery`: asks for a recovery code. `error`: what was wrong with the last code, beside the field. */
   totp: { uid: string; recovery: boolean; error?: string | undefined };
   /**
-   * `action`: where the code is posted. `replacing`: another authenticator is in use until then. `secret`: base32 without
+   * `action`: where the code is posted. `replacing`: another authenticator is in use until then. `cancel`: the way back. `secret`: base32 without
    * spaces. `qrSvg`: SVG markup of `otpauthUri`, made by the server.
    */
   totp_setup: {
     action: string;
     replacing: boolean;
+    cancel?: string | undefined;
     username: string;
     secret: string;
     otpauthUri: string;
@@ -151,6 +153,7 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
   login: { title: () => 'Sign in', script: 'login.js' },
   register: { title: () => 'Create account', script: 'register.js' },
   invitation: { title: () => 'You are invited' },
+  authenticator_reset: { title: () => 'Set up a new authenticator' },
   totp: { title: ({ recovery }) => (recovery ? 'Recovery code' : 'Enter your code'), script: 'page.js' },
   totp_setup: {
     title: ({ replacing }) => (replacing ? 'Replace your authenticator' : 'Set up your authenticator'),

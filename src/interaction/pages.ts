@@ -65,7 +65,7 @@ export function createPages(deps: PageDeps): Pages {
     const qrSvg = await totp.qrCode(setup.otpauthUri);
     send(ctx, standing, 'totp_setup', {
       action: `/interaction/${waiting.uid}/totp/verify-setup`,
-      replacing: false,
+      replacing: standing.reset !== undefined,
       username: account.username,
       ...setup,
       qrSvg,
@@ -126,7 +126,7 @@ export function createPages(deps: PageDeps): Pages {
       });
     },
     showRecoveryCodes(ctx, standing, codes, location) {
-      send(ctx, standing, 'recovery_codes', { codes, location, replacing: false });
+      send(ctx, standing, 'recovery_codes', { codes, location, replacing: standing.reset !== undefined });
     },
   };
 }

@@ -21,7 +21,7 @@ export interface RouteDeps {
   pages: Pages;
   passwords: Passwords;
   secondFactor: SecondFactor;
-  invited: Pick<Invited, 'invitation' | 'admit' | 'forget'>;
+  invited: Pick<Invited, 'invitation' | 'admit' | 'cookie'>;
   interactions: Pick<Interactions, 'finishLogin' | 'finishConsent'>;
   devices: Pick<Devices, 'remember'>;
   sameOriginOnly: Middleware;
@@ -119,8 +119,9 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));
   }
 
-  async function complete(ctx: Context, { waiting }: Standing, { account, amr }: Completed): Promise<string> {
-    const login = { accountId: account.id, amr };
+  async function complete(ctx: Context, { waiting }: Standing, completed: Completed): Promise<string> {
+    const { account, amr, endedOthersAt } = completed;
+    const login = { accountId: account.id, amr, endedOthersAt };
     const location = await interactions.finishLogin(ctx.req, ctx.res, waiting, login);
     ctx.state.amr = amr;
     standings.end(ctx, uidOf(ctx), devices.remember(account.usernameKey, standings.device(ctx)));
@@ -159,7 +160,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     const invitation = await invited.admit(ctx, username);
     const proved = await passwords.registerFinish(uidOf(ctx), username, record, email, invitation?.token);
     ctx.state.invited = invitation !== undefined;
-    if (invitation) invited.forget(ctx);
+    if (invitation) invited.cookie.forget(ctx);
     return begun(ctx, proved);
   });
   step('totp/setup', async (ctx, standing) => {
@@ -171,7 +172,17 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     const { account, step: proof } = standing;
     if (!account || !proof) throw stepRequired();
     const { code } = await readBody(ctx, bodies.code);
-    const confirmed = await secondFactor.confirm(uidOf(ctx), account, proof, code, standings.device(ctx));
+    const confirmed = await secondFactor.confirm({
+      ...{
+        uid: uidOf(ctx),
+        account,
+        step: proof,
+        code,
+        device: standings.device(ctx),
+        reset: standing.reset,
+      },
+      address: ctx.ip,
+    });
     ctx.state.again = confirmed.again;
     const location = await complete(ctx, standing, confirmed);
     if (isForm(ctx)) pages.showRecoveryCodes(ctx, standing, confirmed.recoveryCodes, location);

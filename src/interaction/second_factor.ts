@@ -5,6 +5,7 @@
  */
 
 import type { Account, Accounts } from '../accounts/accounts.ts';
+import type { AuthenticatorResets } from '../accounts/authenticator_resets.ts';
 import type { Failures } from '../accounts/failures.ts';
 import { AppError } from '../lib/errors.ts';
 import { otherTime, parseCode, parseTotpCode } from '../lib/typed_code.ts';
@@ -19,6 +20,7 @@ export interface SecondFactorDeps {
   failures: Failures;
   devices: Devices;
   steps: Pick<Steps, 'spend'>;
+  resets: Pick<AuthenticatorResets, 'use'>;
   database: Database;
 }
 
@@ -26,6 +28,21 @@ export interface SecondFactorDeps {
 export interface Completed {
   account: Account;
   amr: string[];
+  /** When this sign-in has ended everything else of the account, in milliseconds since the epoch. */
+  endedOthersAt?: number | undefined;
+}
+
+/** What somebody sets up an authenticator with, in which browser. */
+export interface SetUp {
+  uid: string;
+  account: Account;
+  step: Step;
+  /** The code as it was typed. */
+  code: string;
+  device: string | undefined;
+  /** The opened link by which a lost authenticator is replaced. */
+  reset?: { token: string } | undefined;
+  address: string;
 }
 
 export interface SecondFactor {
@@ -41,16 +58,12 @@ export interface SecondFactor {
   ): Promise<T>;
   setup(uid: string, account: Account): TotpSetup;
   /**
-   * Confirms the authenticator by its first code. `again`: this step has confirmed it before, and whoever has it did not receive
-   * the recovery codes. Throws AppError 400 `malformed_code`, 401 `invalid_code`, 409 `wrong_step` where another one has confirmed it.
+   * Confirms the authenticator by its first code. With `reset` it takes the place of a lost one, the link is used up, and
+   * everything else of the account ends. `again`: this step has confirmed it before, and whoever has it did not receive
+   * the recovery codes. Throws AppError 400 `malformed_code`, 401 `invalid_code`, 409 `wrong_step` where another one has confirmed it,
+   * 403 `reset_ended`.
    */
-  confirm(
-    uid: string,
-    account: Account,
-    step: Step,
-    typed: string,
-    device: string | undefined,
-  ): Promise<Completed & { recoveryCodes: string[]; again: boolean }>;
+  confirm(given: SetUp): Promise<Completed & { recoveryCodes: string[]; again: boolean }>;
   /** Whether this step has confirmed the authenticator, and nothing has come of it since. */
   hasConfirmed(step: Step): Promise<boolean>;
   /** Takes a code of the authenticator or a recovery code. Throws AppError 400 `malformed_code`, 401 `invalid_code`. */
@@ -60,7 +73,7 @@ export interface SecondFactor {
 const amrOf = { otp: ['pwd', 'otp', 'mfa'], recovery_code: ['pwd', 'mfa'] };
 
 export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
-  const { accounts, totp, failures, devices, steps, database } = deps;
+  const { accounts, totp, failures, devices, steps, resets, database } = deps;
 
   const attempt: SecondFactor['attempt'] = async (account, device, make) => {
     const bucket = devices.bucket(account.usernameKey, device);
@@ -96,16 +109,18 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
   return {
     attempt,
     setup: (uid, account) => totp.setup(uid, account),
-    async confirm(uid, account, step, typed, device) {
-      if (account.totpConfirmed && !(await hasConfirmed(step))) throw wrongStep();
+    async confirm({ uid, account, step, code, device, reset, address }) {
+      if (account.totpConfirmed && !reset && !(await hasConfirmed(step))) throw wrongStep();
       const { secret } = totp.setup(uid, account);
-      const proof = { secret, code: parseTotpCode(typed), madeBy: step.jti };
+      const proof = { secret, code: parseTotpCode(code), madeBy: step.jti };
+      const set = reset ? totp.replace : totp.confirm;
       const shown = await attempt(account, device, async (query) => {
-        const recoveryCodes = await totp.confirm(query, account, proof);
+        const recoveryCodes = await set(query, account, proof);
         if (recoveryCodes === otherTime) return otherTime;
         if (recoveryCodes) {
           await spend(query, step);
-          return { recoveryCodes, again: false };
+          const endedOthersAt = reset && (await resets.use(query, account.id, reset.token, address));
+          return { recoveryCodes, again: false, endedOthersAt };
         }
         const before = await totp.setBefore(query, account, proof);
         if (before && !(await accounts.holdsCredential(query, account.id, step.credentialId)))

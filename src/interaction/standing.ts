@@ -5,6 +5,7 @@ import { cookieNames } from '../lib/cookies.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import type { Interactions, WaitingRequest } from '../oidc/interactions.ts';
 import type { Proved, Step, Steps } from '../tokens/steps.ts';
+import type { OpenedReset, ResetLinks } from './reset_links.ts';
 import type { Proven } from './steps.ts';
 
 /** What is known of the browser behind a request. */
@@ -14,12 +15,15 @@ export interface Standing {
   /** The account whose password was proved, or that is signed in where consent is asked for. */
   account: Account | undefined;
   proven: Proven;
+  /** The opened link by which the account's lost authenticator is replaced. */
+  reset: OpenedReset | undefined;
 }
 
 export interface StandingDeps {
   interactions: Pick<Interactions, 'waiting'>;
   accounts: Pick<Accounts, 'byId'>;
   steps: Pick<Steps, 'issue' | 'open' | 'seconds'>;
+  resetLinks: Pick<ResetLinks, 'opened' | 'cookie'>;
   secureCookies: boolean;
 }
 
@@ -34,7 +38,7 @@ export interface Standings {
 }
 
 export function createStandings(deps: StandingDeps): Standings {
-  const { interactions, accounts, steps, secureCookies } = deps;
+  const { interactions, accounts, steps, resetLinks, secureCookies } = deps;
   const { step: stepCookie, device: deviceCookie } = cookieNames(secureCookies);
   const base = {
     httpOnly: true,
@@ -54,7 +58,16 @@ export function createStandings(deps: StandingDeps): Standings {
       const account = id === undefined ? undefined : await accounts.byId(id);
       const current = account !== undefined && account.credentialId === step?.credentialId;
       const passwordOf = waiting.prompt === 'login' && current ? account : undefined;
-      return { waiting, step, account, proven: { prompt: waiting.prompt, passwordOf } };
+      const opened = passwordOf?.totpConfirmed ? await resetLinks.opened(ctx) : undefined;
+      const reset = opened?.accountId === passwordOf?.id ? opened : undefined;
+      const replacesAuthenticator = reset !== undefined;
+      return {
+        waiting,
+        step,
+        account,
+        reset,
+        proven: { prompt: waiting.prompt, passwordOf, replacesAuthenticator },
+      };
     },
     async begin(ctx, uid, proved) {
       const token = await steps.issue(proved, purpose(uid));
@@ -62,6 +75,7 @@ export function createStandings(deps: StandingDeps): Standings {
     },
     end(ctx, uid, device) {
       ctx.cookies.set(stepCookie, null, at(uid));
+      if (resetLinks.cookie.read(ctx) !== undefined) resetLinks.cookie.forget(ctx);
       ctx.cookies.set(deviceCookie, device, { ...base, path: '/', maxAge: lifeSeconds.knownDevice * 1000 });
     },
     device: (ctx) => ctx.cookies.get(deviceCookie),

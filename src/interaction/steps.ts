@@ -20,6 +20,8 @@ export interface Proven {
   prompt: 'login' | 'consent';
   /** The account whose password this browser has proved for this interaction; undefined without a valid token. */
   passwordOf: { totpConfirmed: boolean } | undefined;
+  /** Whether this browser has opened the link by which that account's lost authenticator is replaced. */
+  replacesAuthenticator?: boolean;
 }
 
 interface Row {
@@ -36,7 +38,8 @@ export const steps: readonly Row[] = [
   { step: 'login', when: ({ passwordOf }) => passwordOf === undefined, takes: password },
   {
     step: 'totp_setup',
-    when: ({ passwordOf }) => passwordOf?.totpConfirmed === false,
+    when: ({ passwordOf, replacesAuthenticator = false }) =>
+      passwordOf?.totpConfirmed === false || replacesAuthenticator,
     takes: [...password, 'totp/setup', 'totp/verify-setup'],
   },
   // The set-up's code once more, from whoever has just confirmed it and did not receive the answer (second_factor.ts).

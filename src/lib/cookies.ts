@@ -12,6 +12,7 @@ export function cookieNames(secure: boolean) {
     signedOut: `${path}cypher_signed_out`,
     proof: `${path}cypher_proof`,
     invitation: `${path}cypher_invitation`,
+    authenticatorReset: `${path}cypher_authenticator_reset`,
     /** Of the parent domain of the sites behind forward-auth, and of each of these sites. */
     forwardAuth: `${path}cypher_forward_auth`,
     forwardAuthStart: `${host}cypher_forward_auth_start`,

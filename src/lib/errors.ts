@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'username_taken'
   | 'invitation_required'
   | 'invitation_ended'
+  | 'reset_ended'
   | 'too_many_requests'
   | 'sign_in_first'
   | 'not_found'
@@ -43,6 +44,7 @@ const statuses: Record<ErrorCode, number> = {
   username_taken: 409,
   invitation_required: 403,
   invitation_ended: 403,
+  reset_ended: 403,
   too_many_requests: 429,
   sign_in_first: 429,
   not_found: 404,
@@ -90,6 +92,13 @@ export const invitationEnded = (): AppError =>
   new AppError(
     'invitation_ended',
     'This invitation is not good any more. If you have chosen your password already, sign in. If not, ask whoever invited you for a new link.',
+  );
+
+/** 403: the link was used, replaced, is too old or was never one; which of these is not told. */
+export const resetEnded = (): AppError =>
+  new AppError(
+    'reset_ended',
+    'This link is not good any more. If you have set up your new authenticator already, sign in. If not, ask whoever sent it for a new one.',
   );
 
 /** 503: storage cannot serve now. The cause goes to the log alone. */

@@ -21,13 +21,16 @@ export const accountClient = (issuer: string): ClientMetadata & { first_party: b
 });
 
 /** Where a browser is sent to sign in to it; with `prompt`, whoever is signed in there already. */
-export function accountSignInPath(issuer: string, prompt?: 'login'): string {
+export function accountSignInPath(
+  issuer: string,
+  more: { prompt?: 'login'; login_hint?: string } = {},
+): string {
   const query = new URLSearchParams({
     client_id: accountClientId,
     redirect_uri: redirectUri(issuer),
     response_type: 'none',
     scope: 'openid',
-    ...(prompt ? { prompt } : {}),
+    ...more,
   });
   return `/auth?${query}`;
 }

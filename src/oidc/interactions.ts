@@ -47,12 +47,15 @@ export interface Interactions {
   clientOf(clientId: string): Promise<ClientView | undefined>;
   /** The request that waits in this browser under this uid. Throws AppError 400 `interaction_expired`. */
   waiting(req: IncomingMessage, res: ServerResponse, uid: string): Promise<WaitingRequest>;
-  /** Hands over a completed login; returns where the browser goes on. `amr` says what really happened. */
+  /**
+   * Hands over a completed login; returns where the browser goes on. `amr` says what really happened. `endedOthersAt`: when it
+   * has ended everything else of the account, in milliseconds since the epoch.
+   */
   finishLogin(
     req: IncomingMessage,
     res: ServerResponse,
     waiting: Pick<WaitingRequest, 'promptName'>,
-    login: { accountId: string; amr: string[] },
+    login: { accountId: string; amr: string[]; endedOthersAt?: number | undefined },
   ): Promise<string>;
   /** Hands over the answer to the consent page; returns where the browser goes on. */
   finishConsent(req: IncomingMessage, res: ServerResponse, allowed: boolean): Promise<string>;
@@ -133,8 +136,10 @@ export function createInteractions(provider: Provider, now: () => number): Inter
       };
     },
 
-    finishLogin(req, res, { promptName }, { accountId, amr }) {
-      const login = { accountId, amr, acr: mfaAcr, ts: Math.floor(now() / 1000) };
+    finishLogin(req, res, { promptName }, { accountId, amr, endedOthersAt }) {
+      // No login of the second in which everything was ended counts: this one is of the next.
+      const seconds = endedOthersAt === undefined ? now() / 1000 : endedOthersAt / 1000 + 1;
+      const login = { accountId, amr, acr: mfaAcr, ts: Math.floor(seconds) };
       return orExpired(
         provider.interactionResult(req, res, { [promptName]: {}, login }, { mergeWithLastSubmission: false }),
       );

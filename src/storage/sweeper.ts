@@ -20,6 +20,7 @@ const tables = [
   'sessions',
   'deliveries',
   'invitations',
+  'authenticator_resets',
 ] as const;
 
 const batchRows = 1000;

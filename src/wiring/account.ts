@@ -69,7 +69,7 @@ export function wireAccount(
       secondFactor,
       totp,
       database,
-      signInAgainPath: accountSignInPath(config.ISSUER, 'login'),
+      signInAgainPath: accountSignInPath(config.ISSUER, { prompt: 'login' }),
     },
     secureCookies,
     sameOriginOnly,

@@ -3,6 +3,7 @@
  * knows of HTTP, of a page or of oidc-provider.
  */
 import { createAccounts } from '../accounts/accounts.ts';
+import { createAuthenticatorResets } from '../accounts/authenticator_resets.ts';
 import { createFailures } from '../accounts/failures.ts';
 import { createInvitations } from '../accounts/invitations.ts';
 import type { AppDeps } from '../app.ts';
@@ -102,6 +103,8 @@ export async function layFoundations(config: Config, deps: AppDeps) {
   });
   await restoreGuard.look();
 
+  const revocations = createRevocations(database, now);
+
   return {
     sealer,
     keyring,
@@ -114,12 +117,13 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     recoveryCodesLeft: (accountId: string) => totp.recoveryCodesLeft(database.query, accountId),
     accounts,
     invitations: createInvitations({ database, accounts, audit, now }),
+    resets: createAuthenticatorResets({ database, accounts, revocations, audit, now }),
     failures: createFailures(database, config.LIMIT_ACCOUNT_FAILURES, now),
     devices: createDevices(keyring.derive('failure buckets'), () => deviceKeysOf(keyring)),
     ephemeral: createEphemeral(cache, database, now),
     sessions: createSessionStore({ database, copies: wireCopies(keyring, deps), now }),
     records: createRecordStore(database, now),
-    revocations: createRevocations(database, now),
+    revocations,
     refresh: createRefreshStore(database, {
       successorKey: keyring.derive('refresh successors'),
       leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,

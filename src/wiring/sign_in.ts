@@ -4,15 +4,19 @@ import type { AppDeps } from '../app.ts';
 import type { Config } from '../config/load.ts';
 import { receiveBody } from '../http/forms.ts';
 import { pathOf } from '../http/rate_limit.ts';
-import { createInvitationRoutes } from '../interaction/invitation_routes.ts';
 import { createInvited } from '../interaction/invited.ts';
+import { createLinkCookie } from '../interaction/link_cookie.ts';
+import { createLinkRoutes } from '../interaction/link_routes.ts';
 import { auditEventOf } from '../interaction/outcomes.ts';
 import { createPages } from '../interaction/pages.ts';
 import { createPasswords } from '../interaction/password.ts';
+import { createResetLinks } from '../interaction/reset_links.ts';
 import { createInteractionRoutes } from '../interaction/routes.ts';
 import { createSecondFactor } from '../interaction/second_factor.ts';
 import { createStandings } from '../interaction/standing.ts';
 import { createAdmission } from '../lib/admission.ts';
+import { cookieNames } from '../lib/cookies.ts';
+import { type AppError, invitationEnded, resetEnded } from '../lib/errors.ts';
 import { countTogether } from '../lib/log.ts';
 import { accountSignInPath } from '../oidc/account_client.ts';
 import { describeDetails } from '../oidc/authorization_details.ts';
@@ -28,9 +32,10 @@ export function wireSignIn(
   { database, audit, metrics, log }: AppDeps,
   foundations: Foundations,
   { views, secureCookies, sameOriginOnly, addressLimit }: PageParts,
-  { interactions }: Pick<WiredProvider, 'interactions'>,
+  { interactions, signedIn }: Pick<WiredProvider, 'interactions' | 'signedIn'>,
 ) {
-  const { accounts, devices, ephemeral, failures, invitations, opaque, sealer, steps, totp } = foundations;
+  const { accounts, devices, ephemeral, failures, invitations, opaque } = foundations;
+  const { resets, sealer, steps, totp } = foundations;
   const tellRefused = countTogether((count) =>
     log.warn({ count }, 'starts of sign-ins were refused: more people came than this server can serve'),
   );
@@ -39,6 +44,8 @@ export function wireSignIn(
     metrics.overloaded.inc();
     tellRefused();
   });
+  const names = cookieNames(secureCookies);
+  const dropped = { httpOnly: true, sameSite: 'lax', secure: secureCookies, signed: false } as const;
   const passwords = createPasswords({
     accounts,
     invitations,
@@ -48,13 +55,17 @@ export function wireSignIn(
     ephemeral,
     sealer,
   });
-  const secondFactor = createSecondFactor({ accounts, totp, failures, devices, steps, database });
+  const secondFactor = createSecondFactor({ accounts, totp, failures, devices, steps, resets, database });
   const invited = createInvited({
     invitations,
     accounts,
     signUpIsOpen: config.SIGN_UP === 'open',
-    secureCookies,
+    cookie: createLinkCookie(names.invitation, '/invitation', secureCookies),
   });
+  const resetLinks = createResetLinks(
+    resets,
+    createLinkCookie(names.authenticatorReset, '/authenticator-reset', secureCookies),
+  );
   /** Before any work is done for what will be refused, and after its body has come: who sends slowly takes no place. */
   const admit: Middleware = (ctx, next) => {
     if (ctx.method !== 'POST' || !pathOf(ctx).endsWith('/init')) return next();
@@ -68,7 +79,7 @@ export function wireSignIn(
     routes: createInteractionRoutes({
       interactions,
       invited,
-      standings: createStandings({ interactions, accounts, steps, secureCookies }),
+      standings: createStandings({ interactions, accounts, steps, resetLinks, secureCookies }),
       pages: createPages({
         render: views.render,
         accounts,
@@ -90,11 +101,38 @@ export function wireSignIn(
         if (event) audit.record(event);
       },
     }),
-    invitationRoutes: createInvitationRoutes({
-      invited,
-      render: views.render,
-      signUpPath: accountSignInPath(config.ISSUER, 'login'),
-      sameOriginOnly,
-    }),
+    linkRoutes: [
+      createLinkRoutes(
+        {
+          path: '/invitation',
+          cookie: invited.cookie,
+          opened: async (ctx) => (await invited.invitation(ctx)) ?? ended(invitationEnded()),
+          page: ({ username, expiresAt }) =>
+            views.render('invitation', { username, expires: expiresAt.toISOString() }),
+          next: async () => accountSignInPath(config.ISSUER, { prompt: 'login' }),
+        },
+        sameOriginOnly,
+      ),
+      createLinkRoutes(
+        {
+          path: '/authenticator-reset',
+          cookie: resetLinks.cookie,
+          opened: async (ctx) => (await resetLinks.opened(ctx)) ?? ended(resetEnded()),
+          page: ({ username, expiresAt }) =>
+            views.render('authenticator_reset', { username, expires: expiresAt.toISOString() }),
+          async next(ctx, { accountId, username }) {
+            // Its session ends with the old authenticator, and a sign-in that began in it could not be completed then.
+            if ((await signedIn(ctx))?.account.id === accountId)
+              ctx.cookies.set(names.session, null, dropped);
+            return accountSignInPath(config.ISSUER, { prompt: 'login', login_hint: username });
+          },
+        },
+        sameOriginOnly,
+      ),
+    ],
   };
+}
+
+function ended(error: AppError): never {
+  throw error;
 }

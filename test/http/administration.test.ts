@@ -85,24 +85,9 @@ test('an end and its event in the audit log are one commit: both are there after
   expect(events).toEqual([{ event: 'account.signed_out' }, { event: 'account.disabled' }]);
 });
 
-test('a lost authenticator: after the reset the password leads to a new set-up, and the old codes are worth nothing', async () => {
-  const person = createPerson(server, 'lost-one');
-  const tokens = await person.tokensFor(web);
-  const [oldRecoveryCode] = person.recoveryCodes;
-  const oldSecret = person.totpSecret;
-  await control.resetTotp('lost-one');
-  expect(await isActive(tokens.access_token)).toBe(false);
-  const uid = interactionOf(await person.authorize(intranet)) ?? '';
-  expect((await person.provePassword(uid)).status).toBe(200);
-  expect((await person.step(uid, 'totp/verify', { code: oldRecoveryCode })).status).toBe(409);
-  expect((await person.setUpTotp(uid)).status).toBe(200);
-  expect(person.totpSecret).not.toBe(oldSecret);
-});
-
 test('a login that waits for its redirect while everything is ended leads to no code, but to a new login', async () => {
   for (const [name, end] of [
     ['waiting-out', () => control.signOut('waiting-out')],
-    ['waiting-reset', () => control.resetTotp('waiting-reset')],
     ['waiting-disabled', () => control.disable('waiting-disabled')],
   ] as const) {
     const elsewhere = createPerson(server, name);

@@ -16,6 +16,7 @@ const hostile: { [K in keyof Views]: Views[K] } = {
   login: { uid: HOSTILE, clientName: HOSTILE, maySignUp: true, username: HOSTILE, notice: HOSTILE },
   register: { uid: HOSTILE, clientName: HOSTILE, invitation: { username: HOSTILE, email: HOSTILE } },
   invitation: { username: HOSTILE, expires: HOSTILE },
+  authenticator_reset: { username: HOSTILE, expires: HOSTILE },
   totp: { uid: HOSTILE, recovery: false, error: HOSTILE },
   totp_setup: {
     action: HOSTILE,

@@ -1,8 +1,10 @@
-/** Somebody who is invited makes their account in a real browser. SCREENSHOTS=<folder> as in pages.test.ts. */
+/** Links that people are sent, in a real browser: an invitation, and a new authenticator. SCREENSHOTS=<folder> as in pages.test.ts. */
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createAccounts } from '../../src/accounts/accounts.ts';
+import { createAuthenticatorResets } from '../../src/accounts/authenticator_resets.ts';
 import { createInvitations } from '../../src/accounts/invitations.ts';
+import { createRevocations } from '../../src/revocation/revocations.ts';
 import { launchBrowser } from '../support/browser.ts';
 import { type Demo, startDemo } from '../support/demo.ts';
 import { createLook } from '../support/look.ts';
@@ -55,4 +57,37 @@ test('the link leads to an account of the name that was given; the token is in n
   await look(grace, 'ended');
   expect(grace.complaints).toEqual([]);
   await grace.context.close();
+});
+
+test('a lost authenticator is replaced by the link, and the person is at their account page', async () => {
+  const { database, clock, audit, url } = demo.server;
+  const accounts = createAccounts(database, clock.now);
+  const revocations = createRevocations(database, clock.now);
+  const resets = createAuthenticatorResets({ database, accounts, revocations, audit, now: clock.now });
+  const hedy = await newVisitor(browser, demo, 'hedy');
+  await hedy.createAccount();
+  const { token } = await resets.issue('hedy', 3600);
+  const { page } = hedy;
+
+  await page.goto(`${url}/authenticator-reset/${token}`);
+  await hedy.heading('Set up a new authenticator');
+  expect(page.url()).toBe(`${url}/authenticator-reset`);
+  await look(hedy, 'reset');
+  await hedy.press('Continue');
+  await hedy.heading('Sign in');
+  expect(await page.getByLabel('Username').inputValue()).toBe('hedy');
+  await page.getByLabel('Password', { exact: true }).fill(hedy.password);
+  await hedy.press('Sign in');
+  await hedy.heading('Replace your authenticator');
+  await look(hedy, 'reset-set-up');
+  await hedy.readTotpSecret();
+  await hedy.confirmTotp();
+  await hedy.press('Continue');
+  await hedy.heading('Your account');
+
+  await page.goto(`${url}/authenticator-reset/${token}`);
+  await hedy.heading('This link has ended');
+  await look(hedy, 'reset-ended');
+  expect(hedy.complaints).toEqual([]);
+  await hedy.context.close();
 });
