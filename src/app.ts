@@ -23,6 +23,7 @@ import { assertLifetimes } from './lifetimes.ts';
 import { cookieSignaturesOf } from './server_keys.ts';
 import type { Cache } from './storage/cache.ts';
 import type { Database } from './storage/database.ts';
+import { createGuesses } from './storage/guesses.ts';
 import { wireAccount } from './wiring/account.ts';
 import { layFoundations } from './wiring/foundations.ts';
 import { createPageParts } from './wiring/page_parts.ts';
@@ -96,7 +97,10 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     signIn.admit,
     provider.sessionCookie,
     limitPosts('/device', createAddressLimit(cache, perMinute, 'user code')),
-    limitPosts('/device', createGuessLimit(cache, 'user codes', userCodeGuesses, personOf)),
+    limitPosts(
+      '/device',
+      createGuessLimit(createGuesses(database, now), 'user codes', userCodeGuesses, personOf),
+    ),
     limitPosts('/reg', parts.addressLimit),
     limitBeginnings(createAddressLimit(cache, beginningsPerAttempt * perMinute, 'begun')),
     // Apps and APIs ask a hundred times as often as people: their endpoints are looked for first.

@@ -1,12 +1,14 @@
 /**
  * Attempts per client address, counted in Redis where there is one, so that a fleet shares the count, and in this
- * process otherwise or while Redis is away: never without a limit.
+ * process otherwise or while Redis is away: never without a limit. These counts protect the service alone, for whoever can
+ * write to Redis can take them back: what protects an account or a secret is counted in PostgreSQL.
  */
 import ipaddr from 'ipaddr.js';
 import type { Context, Middleware } from 'koa';
 import { RateLimiterMemory, RateLimiterRedis, type RateLimiterRes } from 'rate-limiter-flexible';
 import { type AppError, signInFirst, tooManyRequests } from '../lib/errors.ts';
 import type { Cache } from '../storage/cache.ts';
+import type { Guesses } from '../storage/guesses.ts';
 
 /**
  * At most `perMinute` requests a minute and address through the returned middleware. Answers 429 past that. `what`: limits
@@ -67,24 +69,21 @@ export interface GuessBudget {
  * `ctx.state.wrongGuess`; past a budget each one is answered 429, the right one too. `personOf`: who is signed in.
  */
 export function createGuessLimit(
-  cache: Cache,
+  guesses: Guesses,
   what: string,
   budgets: { perPerson: GuessBudget; allStrangers: GuessBudget },
   personOf: (ctx: Context) => Promise<string | undefined>,
 ): Middleware {
-  const { perPerson, allStrangers } = budgets;
-  const ofPerson = createLimiter(cache, `${what} of`, perPerson.guesses, perPerson.seconds);
-  const ofStrangers = createLimiter(cache, what, allStrangers.guesses, allStrangers.seconds);
   return async (ctx, next) => {
     const person = await personOf(ctx);
-    const [limiter, key] = person === undefined ? [ofStrangers, 'all'] : [ofPerson, person];
-    const known = await limiter.get(key);
-    if (known && known.consumedPoints >= limiter.points) {
-      const retryAfterSeconds = Math.ceil(known.msBeforeNext / 1000);
-      throw person === undefined ? signInFirst(retryAfterSeconds) : tooManyRequests(retryAfterSeconds);
+    const budget = person === undefined ? budgets.allStrangers : budgets.perPerson;
+    const bucket = person === undefined ? what : `${what} of ${person}`;
+    const known = await guesses.of(bucket);
+    if (known && known.guesses >= budget.guesses) {
+      throw person === undefined ? signInFirst(known.secondsLeft) : tooManyRequests(known.secondsLeft);
     }
     await next();
-    if (ctx.state.wrongGuess) await limiter.consume(key);
+    if (ctx.state.wrongGuess) await guesses.count(bucket, budget.seconds);
   };
 }
 
@@ -108,8 +107,6 @@ function createLimiter({ redis, attempt }: Cache, what: string, points: number, 
       () => counted(memory),
     );
   return {
-    points,
-    get: (key: string) => count((limiter) => limiter.get(key)),
     consume: (key: string) => count((limiter) => limiter.consume(key).catch(whereOverLimit)),
   };
 }

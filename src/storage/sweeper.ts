@@ -14,6 +14,7 @@ export const sweepEveryMs = 3_000;
 const tables = [
   'ephemeral',
   'spent',
+  'guesses',
   'revocations',
   'login_failures',
   'records',
