@@ -15,12 +15,13 @@ import type { SeenFrom, SessionPayload, SessionStore } from '../sessions/store.t
 import type { Query } from '../storage/database.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import { gather, isAuthorization, takeGathered } from './authorization_writes.ts';
-import { isDenied, useWithFamily } from './code_use.ts';
-import { familyInQuestion } from './family.ts';
+import { familyInQuestion, familyOf } from './family.ts';
+import { refuseSecondAnswer } from './pushed_requests.ts';
 import { takeKept } from './read_ahead.ts';
 import { isReference, polledModels, type RecordPayload, type RecordStore } from './record_store.ts';
 import { type Registrations, registrationAdapter } from './registration.ts';
 import { withholdSessionCookie } from './session_cookie.ts';
+import { holdCode, holdUsedCode, isTokenRequest } from './token_commit.ts';
 
 export interface Stores {
   sessions: SessionStore;
@@ -49,11 +50,17 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
     case 'Client':
       return registrationAdapter(stores.registrations);
     case 'Interaction':
-    case 'PushedAuthorizationRequest':
       return ephemeralAdapter(model, stores.ephemeral);
+    case 'PushedAuthorizationRequest':
+      // Used up by the commit of its answer (pushed_requests.ts).
+      return { ...ephemeralAdapter(model, stores.ephemeral), consume: async () => {} };
     case 'Grant':
-    case 'AuthorizationCode':
       return authorizationAdapter(model, stores);
+    case 'AuthorizationCode':
+      return { ...authorizationAdapter(model, stores), ...codeAdapter(model, stores, stores.readAhead) };
+    case 'DeviceCode':
+    case 'BackchannelAuthenticationRequest':
+      return { ...recordAdapter(model, stores), ...codeAdapter(model, stores) };
     default:
       return recordAdapter(model, stores);
   }
@@ -62,7 +69,8 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
 function sessionAdapter(sessions: SessionStore): Partial<Adapter> {
   return {
     async upsert(_id, payload, expiresIn = 0) {
-      const outcome = await sessions.save(payload as SessionPayload, expiresIn, seenFrom(), takeGathered());
+      const saving = sessions.save(payload as SessionPayload, expiresIn, seenFrom(), takeGathered());
+      const outcome = await saving.catch(refuseSecondAnswer);
       if (outcome === 'saved') return;
       const { ctx } = Provider;
       // It would name a session that is not stored, in place of the one that the browser may have by now.
@@ -117,10 +125,6 @@ function ephemeralAdapter(model: string, ephemeral: Ephemeral): Partial<Adapter>
       const text = await ephemeral.get(key(id));
       return text === undefined ? undefined : { ...(JSON.parse(text) as AdapterPayload), jti: id };
     },
-    async consume(id) {
-      if ((await ephemeral.take(key(id))) === undefined)
-        throw new errors.InvalidRequestObject('request_uri was used before');
-    },
     // The one that is destroyed is a sign-in on its way back to the app: of parallel requests one goes on.
     async destroy(id) {
       if ((await ephemeral.take(key(id))) === undefined) throw new errors.SessionNotFound('used before');
@@ -136,14 +140,11 @@ function withoutSessionId(payload: AdapterPayload): AdapterPayload {
 
 /** What an authorization makes is written with its session, and read with its code. */
 function authorizationAdapter(model: string, stores: Stores): Partial<Adapter> {
-  const { records, readAhead } = stores;
+  const { records } = stores;
   return {
     ...recordAdapter(model, stores),
     async find(id) {
-      const found =
-        model === 'Grant'
-          ? (takeKept(model, id) ?? (await records.byId(model, id)))
-          : await records.byId(model, id, readAhead);
+      const found = takeKept('Grant', id) ?? (await records.byId(model, id));
       return found && ({ ...found, jti: id } as AdapterPayload);
     },
     async upsert(id, payload, expiresIn = 0) {
@@ -161,23 +162,40 @@ function recordAdapter(model: string, { records }: Pick<Stores, 'records'>): Par
       if (await records.save(model, id, withoutPingToken(payload) as RecordPayload, seconds, unless)) return;
       throw new AppError('wrong_step', 'This code was used before. Ask your device for a new one.');
     },
-    async find(id) {
-      if (isReference(id) && !userCodeRoutes.has(Provider.ctx?.oidc?.route ?? '')) return undefined;
-      return (await records.byId(model, id)) as AdapterPayload | undefined;
-    },
+    find: async (id) => (await records.byId(model, id)) as AdapterPayload | undefined,
     findByUserCode: async (code) => (await records.byUserCode(model, code)) as AdapterPayload | undefined,
-    // The library reads `consumed` and only later calls this: of parallel users all but one must fail here.
-    async consume(id) {
-      const use = records.using(model, id);
-      if (useWithFamily(model, use) || (await records.consume(model, id))) return;
-      // What was denied may be told again. Tokens may not: without a refresh token nothing is kept of whose key they went to.
-      if (!isDenied(model) || (await use.whyNot()) !== 'repetition')
-        throw new errors.InvalidGrant('it was used before');
-    },
     destroy: (id) => records.remove(model, id),
     // Where one family ends, the grant's other codes live on; and a used one must be known when it is presented again.
     async revokeByGrantId(grantId) {
       if (familyInQuestion() === undefined) await records.removeOfGrant(model, grantId);
+    },
+  };
+}
+
+/**
+ * What tokens are first issued for. It is used up by the commit of the whole request (token_commit.ts), which a request that
+ * is refused never reaches: what was denied is therefore told at every poll. `query` reads it at the token endpoint.
+ */
+function codeAdapter(
+  model: string,
+  { records, revocations }: Stores,
+  query?: Query,
+): Pick<Adapter, 'find' | 'consume'> {
+  return {
+    async find(id) {
+      if (isReference(id) && !userCodeRoutes.has(Provider.ctx?.oidc?.route ?? '')) return undefined;
+      const found = await records.byId(model, id, query);
+      if (isTokenRequest()) {
+        if (!found) holdUsedCode(() => revocations.endBegunFamily(familyOf(id), 'revoked'));
+        else if (found.used) holdUsedCode(() => revocations.endFamily(familyOf(id), 'revoked'));
+      }
+      return found as AdapterPayload | undefined;
+    },
+    async consume(id) {
+      holdCode({
+        use: (hand) => records.using(model, id, hand),
+        endTokens: () => revocations.endFamily(familyOf(id), 'revoked'),
+      });
     },
   };
 }

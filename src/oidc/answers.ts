@@ -7,7 +7,8 @@ import type Provider from 'oidc-provider';
 import type { errors, KoaContextWithOIDC } from 'oidc-provider';
 import { type Statement, together } from '../storage/statement.ts';
 import { takeGathered } from './authorization_writes.ts';
-import { takeCodeUse } from './code_use.ts';
+import { refuseSecondAnswer, takeAnswered } from './pushed_requests.ts';
+import { isUnsettled } from './token_commit.ts';
 
 /** The middleware that goes around those of `provider`. `write` runs one statement. */
 export function completeAnswers(
@@ -20,15 +21,20 @@ export function completeAnswers(
       await next();
       const statements = takeGathered(ctx);
       const last = statements.pop();
-      if (last) await write(together(statements, last));
-      if (takeCodeUse(ctx) && ctx.status < 400)
-        throw new Error('tokens were made of a code that is still unused');
+      if (last) await write(together(statements, last)).catch(refuseSecondAnswer);
+      const pushed = takeAnswered(ctx);
+      // It is marked as used; without the rest of it a repetition is refused before anybody is asked to sign in.
+      if (pushed !== undefined && ctx.status < 400)
+        await provider.PushedAuthorizationRequest.adapter.destroy(pushed).catch(() => {});
+      if (ctx.status < 400 && isUnsettled(ctx)) throw new Error('tokens were made of what is still unused');
     } catch (error) {
       ctx.remove('Set-Cookie');
       throw error;
     }
     // The cookie may name a session that was never stored, and would replace one that still is.
     if (ctx.status >= 500) ctx.remove('Set-Cookie');
+    // A redirect that was ready when the commit failed leads to a code that was never stored.
+    if (ctx.status >= 400) ctx.remove('Location');
     if (ctx.status === 503) ctx.set('Retry-After', '2');
   };
 }

@@ -19,6 +19,9 @@ interface Entities {
   BackchannelAuthenticationRequest?: { jti: string };
 }
 
+/** The family of all that comes of this code. */
+export const familyOf = (code: string): string => sha256(`family ${code}`);
+
 const routesOfOneFamily = new Set(['token', 'revocation']);
 
 /** The family in question, or undefined where the request is about something wider, such as a sign-out. */
@@ -30,7 +33,7 @@ export function familyInQuestion(): string | undefined {
     entities.AuthorizationCode ?? entities.DeviceCode ?? entities.BackchannelAuthenticationRequest;
   return (
     entities.RefreshToken?.familyId ??
-    (source ? sha256(`family ${source.jti}`) : undefined) ??
+    (source ? familyOf(source.jti) : undefined) ??
     entities.AccessToken?.familyId
   );
 }

@@ -14,6 +14,8 @@ import als from 'oidc-provider/lib/helpers/als.js';
 import Params from 'oidc-provider/lib/helpers/params.js';
 // @ts-expect-error: not part of the library's types.
 import Router from 'oidc-provider/lib/helpers/router.js';
+import { settlePushedRequest } from './pushed_requests.ts';
+import { settleTokenRequest } from './token_commit.ts';
 
 type Parameters = Record<string, unknown>;
 
@@ -39,7 +41,7 @@ export function withLeanRoutes(build: () => Provider): Provider {
   const { get, post } = Router.prototype;
   const lean = (register: typeof post) =>
     function (this: unknown, name: string, path: string, ...steps: Step[]) {
-      const opened = steps.map((step) => (nameOf(step) === 'ensureOIDC' ? openContext : step));
+      const opened = steps.map((step) => (nameOf(step) === 'ensureOIDC' ? openContext : settled(step)));
       return register.call(this, name, path, ...(hotRoutes.has(name) ? opened.map(leaner) : opened));
     };
   Object.assign(Router.prototype, { get: lean(get), post: lean(post) });
@@ -53,6 +55,14 @@ export function withLeanRoutes(build: () => Provider): Provider {
 
 /** Merged into one file with others of its name, a function has a number behind it: see build_server.ts. */
 const nameOf = (step: Step): string => step.name.replace(/\d+$/, '');
+
+/** The last steps of requests that use something up, with what they then write. */
+const settling: Record<string, (step: never) => Step> = {
+  callTokenHandler: settleTokenRequest as never,
+  respond: settlePushedRequest as never,
+};
+
+const settled = (step: Step): Step => settling[nameOf(step)]?.(step as never) ?? step;
 
 /** The same step, or one in its place that answers plain requests as it would. */
 function leaner(step: Step): Step {
@@ -97,7 +107,7 @@ const replacements: Record<string, (step: Step) => Step> = {
 };
 
 /** The library's functions that are known by their names, for a test. */
-export const stepNames = ['ensureOIDC', ...Object.keys(replacements)]
+export const stepNames = ['ensureOIDC', ...Object.keys(settling), ...Object.keys(replacements)]
   .map((name) => name.replace('bound ', ''))
   .filter((name) => name !== 'cors');
 

@@ -1,7 +1,8 @@
 /**
  * Overrides of oidc-provider's RefreshToken model: the token leaves as PASETO, the store has a hash, and rotation is
  * race-proof. The library reads `consumed`, calls consume(), makes a successor and saves it; here reading tells the
- * state of the family (refresh/states.ts), consume() does nothing, and saving the successor is the one atomic rotation.
+ * state of the family (refresh/states.ts), consume() does nothing, and the request's commit
+ * (token_commit.ts) is the one atomic rotation.
  * test/http/provider_internals.test.ts breaks where a release calls these methods otherwise.
  */
 import type Provider from 'oidc-provider';
@@ -11,9 +12,9 @@ import type { RefreshStore } from '../refresh/store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Query } from '../storage/database.ts';
 import type { Tokens } from '../tokens/tokens.ts';
-import { takeCodeUse } from './code_use.ts';
 import { familyInQuestion, type InFamily, polledCode } from './family.ts';
 import type { Use } from './record_store.ts';
+import { holdRefreshToken, usedBefore } from './token_commit.ts';
 
 export interface RefreshTokenDeps {
   tokens: Pick<Tokens, 'seal' | 'open'>;
@@ -76,6 +77,13 @@ interface RefreshTokenClass {
  */
 const repetitions = () => ({ anyTime: ProviderClass.ctx?.oidc?.client?.fapi !== undefined });
 
+/** FAPI-CIBA has a redeemed request refused, whoever presents it (its suite: `fapi-ciba-id1`). */
+const mayRepeatPoll = (): boolean => {
+  const { client, entities } = ProviderClass.ctx?.oidc ?? {};
+  const isRequest = entities !== undefined && 'BackchannelAuthenticationRequest' in entities;
+  return polledCode() !== undefined && !(isRequest && client?.fapi !== undefined);
+};
+
 /** Another key, or another certificate, is in another hand. */
 const isBoundAlike = (one: Payload, other: Payload): boolean =>
   one.jkt === other.jkt && one['x5t#S256'] === other['x5t#S256'];
@@ -102,6 +110,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     return token;
   };
 
+  /** Only prepares: the token is written, and its text made, once nothing can refuse the request any more. */
   Model.prototype.save = async function () {
     const predecessor = ProviderClass.ctx?.oidc?.entities.RotatedRefreshToken as
       | RefreshTokenModel
@@ -109,46 +118,51 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     const polled = polledCode();
     const first = polled === undefined ? randomId(32) : refresh.firstOf(polled);
     this.jti = predecessor ? refresh.successorOf(predecessor.jti) : first;
+    this.familyId = predecessor ? predecessor.familyId : (familyInQuestion() ?? randomId());
     const { payload } = await this.getValueAndPayload();
     const { jti: _, kind: __, ...stored } = payload;
-    let kept: Payload = stored;
-    if (predecessor) {
-      this.familyId = predecessor.familyId;
-      const rotated = await refresh.rotate(predecessor.jti, stored, stored.exp * 1000);
-      if (!rotated) kept = await successorOf(predecessor);
-      deps.onRefresh(rotated ? 'rotated' : 'repeated');
-    } else {
-      this.familyId = familyInQuestion() ?? randomId();
-      const use = takeCodeUse();
-      const begun = await refresh.begin(
-        {
-          id: this.familyId,
-          grantId: stored.grantId,
-          clientId: stored.clientId,
-          accountId: stored.accountId,
-          sessionUid: stored.sessionUid,
-          offline: !stored.expiresWithSession,
-          expiresAt: (this.iiat + familySeconds) * 1000,
-        },
-        this.jti,
-        stored,
-        stored.exp * 1000,
-        use?.statement,
-      );
-      if (!begun) kept = await firstOf(this, stored, use);
-    }
+    holdRefreshToken(async (use) =>
+      sealed(this, await (predecessor ? rotate(predecessor, stored) : begin(this, stored, use))),
+    );
     this.emit('saved');
-    // Made of what is stored and nothing else, so that a repeated request receives the very same text.
-    const sealed = {
+    return '';
+  };
+
+  /** Made of what is stored and nothing else, so that a repeated request receives the very same text. */
+  function sealed({ jti, familyId }: RefreshTokenModel, kept: Payload): Promise<string> {
+    const claims = {
       sub: kept.accountId,
       client_id: kept.clientId,
       sid: kept.sid,
       grant: kept.grantId,
-      token_id: this.jti,
-      family: this.familyId,
+      token_id: jti,
+      family: familyId,
     };
-    return tokens.seal('refresh', sealed, { issuedAt: kept.iat, expiresAt: kept.exp });
-  };
+    return tokens.seal('refresh', claims, { issuedAt: kept.iat, expiresAt: kept.exp });
+  }
+
+  /** Resolves with what is stored of the successor: this payload, or that of a request that came before. */
+  async function rotate(predecessor: RefreshTokenModel, stored: Payload): Promise<Payload> {
+    const rotated = await refresh.rotate(predecessor.jti, stored, stored.exp * 1000);
+    const kept = rotated ? stored : await successorOf(predecessor);
+    deps.onRefresh(rotated ? 'rotated' : 'repeated');
+    return kept;
+  }
+
+  /** Resolves with what is stored of the family's first token: this payload, or that of a request that came before. */
+  async function begin(token: RefreshTokenModel, stored: Payload, use: Use | undefined): Promise<Payload> {
+    const family = {
+      id: token.familyId ?? '',
+      grantId: stored.grantId,
+      clientId: stored.clientId,
+      accountId: stored.accountId,
+      sessionUid: stored.sessionUid,
+      offline: !stored.expiresWithSession,
+      expiresAt: (token.iiat + familySeconds) * 1000,
+    };
+    const begun = await refresh.begin(family, token.jti, stored, stored.exp * 1000, use?.statement);
+    return begun ? stored : firstOf(token, stored, use);
+  }
 
   /** Somebody else has rotated the token in between: what that amounts to is decided by the same table. */
   async function successorOf(predecessor: RefreshTokenModel): Promise<Payload> {
@@ -166,8 +180,8 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
    * used it. Whoever has used it was answered, so that one who still polls is somebody else; and so is one with another key.
    */
   async function firstOf(token: RefreshTokenModel, asked: Payload, use: Use | undefined): Promise<Payload> {
-    const whyNot = await use?.whyNot();
-    const repeated = whyNot === 'repetition' && polledCode() !== undefined;
+    const whyNot = (await use?.whyNot()) ?? 'gone';
+    const repeated = whyNot === 'repetition' && mayRepeatPoll();
     const first = repeated ? await refresh.read(token.jti) : undefined;
     const payload = first?.payload as unknown as Payload | undefined;
     const alike = payload !== undefined && isBoundAlike(payload, asked);
@@ -177,10 +191,10 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
       deps.onPollRepeated({ clientId, accountId, address: ProviderClass.ctx?.ip });
       return payload;
     }
-    const used = first?.state === 'retry' || first?.state === 'reuse';
-    if (token.familyId && (whyNot === 'replay' || used || (payload && !alike)))
+    const used = first?.state === 'retry' || first?.state === 'reuse' || (payload && !alike);
+    if (token.familyId && (whyNot === 'replay' || used))
       await revocations.endFamily(token.familyId, 'revoked');
-    throw new errors.InvalidGrant('the code was presented twice, or its session has ended');
+    throw usedBefore(used ? 'replay' : whyNot);
   }
 
   async function endReused(token: RefreshTokenModel): Promise<void> {

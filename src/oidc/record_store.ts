@@ -3,7 +3,7 @@
  * id, so that a dump holds nothing that can be presented. Using a record up is a conditional update: one caller wins.
  */
 import { sha256 } from '../lib/crypto.ts';
-import { lostAnswerMs, sameInstantMs } from '../lifetimes.ts';
+import { lifeSeconds, lostAnswerMs, sameInstantMs } from '../lifetimes.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
 import type { Statement } from '../storage/statement.ts';
@@ -31,7 +31,12 @@ export interface ListedGrant {
 export interface Use {
   /** Uses it up; returns a row where nobody else has. */
   statement: Statement;
-  /** What this presentation is, where the statement returned no row. */
+  /** Runs the statement by itself. False where somebody else has used it up. */
+  run(): Promise<boolean>;
+  /**
+   * What this presentation is, where the statement returned no row: a repetition by the same hand a moment later, a replay,
+   * or one of a record that is not there any more.
+   */
   whyNot(): Promise<'repetition' | 'replay' | 'gone'>;
 }
 
@@ -60,8 +65,8 @@ export interface RecordStore {
     unless?: readonly string[],
   ): Statement;
   /**
-   * The payload, with `consumed` (unix seconds) where it has been used up. `query` is given `grant_id`, `account_id` and
-   * `session_uid` too.
+   * The payload, with `used` where it has been used up, and with `consumed` (unix seconds) where that is so long ago that
+   * this is no repetition. `query` is given `grant_id`, `account_id` and `session_uid` too.
    */
   byId(model: string, id: string, query?: Query): Promise<RecordPayload | undefined>;
   /** With a reference in the place of its id, which nobody but the device knows. */
@@ -72,10 +77,11 @@ export interface RecordStore {
     accountId: string,
     answers: readonly string[],
   ): Promise<{ idHash: string; payload: RecordPayload }[]>;
-  /** False where somebody else has used it up. */
-  consume(model: string, id: string): Promise<boolean>;
-  /** The same, as of now, for whoever does it together with other writes. */
-  using(model: string, id: string): Use;
+  /**
+   * A use, as of now. `hand` says by what a repetition is known to come from whoever used it first; where it is undefined
+   * there are no repetitions. What was used up is kept for as long as the tokens that came of it.
+   */
+  using(model: string, id: string, hand: string | undefined): Use;
   remove(model: string, id: string): Promise<void>;
   /** The live grants of an account. */
   grantsOf(accountId: string): Promise<ListedGrant[]>;
@@ -95,6 +101,12 @@ interface Row {
   consumed_at: Date | null;
 }
 
+/** Of a record that was used up. `used_by` is null where nothing tells by whom. */
+interface UsedRow {
+  consumed_at: Date | null;
+  used_by: string | null;
+}
+
 const referenceMark = '#';
 
 /**
@@ -107,13 +119,19 @@ export const referenceTo = (idHash: string): string => referenceMark + idHash;
 
 const hashOf = (id: string): string => (isReference(id) ? id.slice(referenceMark.length) : sha256(id));
 
-/** For how long after its use a presentation of the same passes for a repetition by the same hand. */
+/** For how long after its use a presentation by the same hand passes for a repetition. */
 const repetitionMs = (model: string): number => (polledModels.has(model) ? lostAnswerMs : sameInstantMs);
 
 export function createRecordStore({ query }: Database, now: () => number): RecordStore {
   const fromRow = (model: string, { payload, consumed_at }: Row): RecordPayload =>
-    consumed_at && now() - consumed_at.getTime() >= repetitionMs(model)
-      ? { ...payload, consumed: Math.floor(consumed_at.getTime() / 1000) }
+    consumed_at
+      ? {
+          ...payload,
+          used: true,
+          ...(now() - consumed_at.getTime() >= repetitionMs(model) && {
+            consumed: Math.floor(consumed_at.getTime() / 1000),
+          }),
+        }
       : payload;
   const saving: RecordStore['saving'] = (
     model,
@@ -143,21 +161,30 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
       values: [...changed, uid, userCode],
     };
   };
-  const using: RecordStore['using'] = (model, id) => {
+  const using: RecordStore['using'] = (model, id, hand) => {
     const at = now();
+    const statement = {
+      text: `update records set consumed_at = $3, expires_at = greatest(expires_at, $4),
+               payload = payload || jsonb_build_object('usedBy', $5::text)
+             where model = $1 and id_hash = $2 and consumed_at is null
+             returning model`,
+      values: [
+        ...[model, hashOf(id), new Date(at), new Date(at + lifeSeconds.accessToken * 1000)],
+        hand ?? null,
+      ],
+    };
     return {
-      statement: {
-        text: `update records set consumed_at = $3 where model = $1 and id_hash = $2 and consumed_at is null
-               returning model`,
-        values: [model, hashOf(id), new Date(at)],
-      },
+      statement,
+      run: async () => (await query(statement.text, statement.values)).length === 1,
       async whyNot() {
-        const [row] = await query<Pick<Row, 'consumed_at'>>(
-          'select consumed_at from records where model = $1 and id_hash = $2',
+        const [row] = await query<UsedRow>(
+          `select consumed_at, payload->>'usedBy' as used_by from records where model = $1 and id_hash = $2`,
           [model, hashOf(id)],
         );
         if (!row?.consumed_at) return 'gone';
-        return Math.abs(row.consumed_at.getTime() - at) < repetitionMs(model) ? 'repetition' : 'replay';
+        const isSameHand = hand !== undefined && row.used_by === hand;
+        const isSoon = Math.abs(row.consumed_at.getTime() - at) < repetitionMs(model);
+        return isSameHand && isSoon ? 'repetition' : 'replay';
       },
     };
   };
@@ -190,10 +217,6 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
         [model, accountId, new Date(now()), answers],
       );
       return rows.map(({ id_hash: idHash, payload }) => ({ idHash, payload }));
-    },
-    async consume(model, id) {
-      const { text, values } = using(model, id).statement;
-      return (await query(text, values)).length === 1;
     },
     async remove(model, id) {
       await query('delete from records where model = $1 and id_hash = $2', [model, hashOf(id)]);

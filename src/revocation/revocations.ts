@@ -29,6 +29,8 @@ export interface Revocations {
   endToken(jti: string): Promise<void>;
   /** Ends a refresh family and its access tokens. `family` may have no refresh token at all. */
   endFamily(familyId: string, because: EndReason, query?: Query): Promise<void>;
+  /** The same where a family of this name has begun, and lives. Otherwise nothing is stored. */
+  endBegunFamily(familyId: string, because: EndReason): Promise<void>;
   /** Ends all families of a grant and all its access tokens. */
   endGrant(grantId: string, because: EndReason, query?: Query): Promise<void>;
   /** Ends all grants, codes and families that an account has given to one client. False where there was nothing. */
@@ -98,6 +100,15 @@ export function createRevocations(database: Database, now: () => number): Revoca
            values ($1, '', '', '', false, $3, $2, $3, $4)
            on conflict (id) do update set ended_at = $3, ended_because = $4 where f.ended_at is null)
          insert into revocations (subject, expires_at) values ('family:' || $1, $2) ${again}`,
+        [familyId, kept(), new Date(now()), because],
+      );
+    },
+    async endBegunFamily(familyId, because) {
+      await database.query(
+        `with ended as (
+           update refresh_families set ended_at = $3, ended_because = $4
+           where id = $1 and ended_at is null returning id)
+         insert into revocations (subject, expires_at) select 'family:' || id, $2::timestamptz from ended ${again}`,
         [familyId, kept(), new Date(now()), because],
       );
     },

@@ -70,8 +70,9 @@ export function openDatabase(
     // Networks forget connections that say nothing, some after four minutes, and tell nobody.
     keepAlive: true,
     keepAliveInitialDelayMillis: 60_000,
-    // What nobody waits for any more ends there too, or a lock that is held for long would collect connections.
-    statement_timeout: statementMs + 200,
+    // Shorter than the wait here: a statement that waits for a lock is given up by PostgreSQL first. Were it given up here
+    // first, it could still be done, and would use up what a request was refused with.
+    statement_timeout: statementMs - 50,
     // An instance that hangs within a transaction keeps rows locked from the others for no longer than this.
     idle_in_transaction_session_timeout: 2000,
     application_name: 'cypher',

@@ -1,6 +1,7 @@
 /** What may be used once and has been: the one gate in front of whatever is issued on the strength of it. */
 import { lifeSeconds } from '../lifetimes.ts';
 import type { Query } from './database.ts';
+import type { Statement } from './statement.ts';
 
 /**
  * Marks `id` as used up, in the transaction of `query`. False where it was before: of any number of parallel uses one goes
@@ -14,3 +15,16 @@ export async function spend(query: Query, id: string, expiresAt: number): Promis
   );
   return rows.length === 1;
 }
+
+/**
+ * The same as a statement, for whoever commits it with other writes: all of them fail where `id` was used before, with an
+ * error that `isSpentBefore` knows. Kept for `seconds` from now, and the margin.
+ */
+export const spending = (id: string, seconds: number): Statement => ({
+  text: 'insert into spent (id, expires_at) values ($1, clock_timestamp() + make_interval(secs => $2)) returning id',
+  values: [id, seconds + lifeSeconds.clockMargin],
+});
+
+/** Whether a write failed because what it would have used up was used before. */
+export const isSpentBefore = (error: unknown): boolean =>
+  error instanceof Error && 'constraint' in error && error.constraint === 'spent_pkey';

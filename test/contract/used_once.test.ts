@@ -6,13 +6,17 @@ import { createRefreshStore } from '../../src/refresh/store.ts';
 import type { Query } from '../../src/storage/database.ts';
 import { atOnce, type Instance, onEveryBackend } from './backends.ts';
 
+const hand = 'the key of the one who used it';
+
 onEveryBackend('records', (backend) => {
   const open = ({ database }: Instance) => createRecordStore(database, backend().now);
 
   test('of forty that use a code up at once one succeeds, and both instances know', async () => {
     const [here, there] = backend().instances;
     await open(here).save('AuthorizationCode', 'a code', { grantId: 'g' }, 60);
-    const used = await atOnce(backend().instances, (on) => open(on).consume('AuthorizationCode', 'a code'));
+    const used = await atOnce(backend().instances, (on) =>
+      open(on).using('AuthorizationCode', 'a code', hand).run(),
+    );
     expect(used.filter(Boolean)).toEqual([true]);
     // At the same instant it is a repetition; later on it is known for a replay.
     backend().pass(1);
@@ -49,7 +53,7 @@ onEveryBackend('records', (backend) => {
         token,
         {},
         inAMinute,
-        open(on).using('AuthorizationCode', 'f').statement,
+        open(on).using('AuthorizationCode', 'f', hand).statement,
       );
     await open(here).save('AuthorizationCode', 'f', { grantId: 'g' }, 60);
     await refreshOn(here).begin({ ...family, id: 'before', expiresAt: inAMinute }, 'taken', {}, inAMinute);
@@ -62,7 +66,7 @@ onEveryBackend('records', (backend) => {
     expect(begun.filter(Boolean)).toEqual([true]);
     const rows = await there.database.query("select from refresh_families where id like 'of-%'");
     expect(rows).toHaveLength(1);
-    expect(await open(there).consume('AuthorizationCode', 'f')).toBe(false);
+    expect(await open(there).using('AuthorizationCode', 'f', hand).run()).toBe(false);
   });
 
   test.each([
@@ -72,24 +76,29 @@ onEveryBackend('records', (backend) => {
   ])('a %s that is presented again passes for a repetition for %d seconds', async (model, seconds) => {
     const [here, there] = backend().instances;
     await open(here).save(model, 'r', { grantId: 'g' }, 600);
-    expect(await open(there).using(model, 'r').whyNot()).toBe('gone');
-    await open(here).consume(model, 'r');
+    expect(await open(there).using(model, 'r', hand).whyNot()).toBe('gone');
+    await open(here).using(model, 'r', hand).run();
     backend().pass(seconds - 0.2);
-    expect(await open(there).using(model, 'r').whyNot()).toBe('repetition');
+    expect(await open(there).using(model, 'r', hand).whyNot()).toBe('repetition');
+    for (const another of ['another key', undefined])
+      expect(await open(there).using(model, 'r', another).whyNot()).toBe('replay');
     expect(await open(there).byId(model, 'r')).not.toHaveProperty('consumed');
     backend().pass(0.2);
-    expect(await open(there).using(model, 'r').whyNot()).toBe('replay');
+    expect(await open(there).using(model, 'r', hand).whyNot()).toBe('replay');
     expect(await open(there).byId(model, 'r')).toHaveProperty('consumed');
+    // For as long as the tokens that came of it, however short its own life was.
+    backend().pass(600);
+    expect(await open(there).byId(model, 'r')).toMatchObject({ used: true });
     await open(here).remove(model, 'r');
-    expect(await open(there).using(model, 'r').whyNot()).toBe('gone');
+    expect(await open(there).using(model, 'r', hand).whyNot()).toBe('gone');
   });
 
   test('saving it once more does not make it unused', async () => {
     const [here, there] = backend().instances;
     await open(here).save('AuthorizationCode', 'b', { grantId: 'g' }, 60);
-    await open(here).consume('AuthorizationCode', 'b');
+    await open(here).using('AuthorizationCode', 'b', hand).run();
     await open(there).save('AuthorizationCode', 'b', { grantId: 'g' }, 60);
-    expect(await open(there).consume('AuthorizationCode', 'b')).toBe(false);
+    expect(await open(there).using('AuthorizationCode', 'b', hand).run()).toBe(false);
   });
 
   test('a record goes with its grant, by its removal, and with time', async () => {

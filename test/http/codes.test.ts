@@ -1,4 +1,5 @@
 /** PKCE, authorization codes and pushed requests: what is used once, and by whom. */
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
@@ -30,6 +31,7 @@ async function code(app: App = web) {
   const value = await ada.codeFor(app, challenge);
   return { grant_type: 'authorization_code', code: value, redirect_uri: app.redirect_uri, code_verifier };
 }
+type Form = Awaited<ReturnType<typeof code>>;
 const refusedAs = (answer: request.Response) => [answer.status, answer.body.error];
 const invalidGrant = [400, 'invalid_grant'];
 const active = async (at: TestServer, token: string) =>
@@ -100,6 +102,78 @@ test('PKCE and codes: a second click sends the code twice: it is refused once, a
   expect(refusedAs(await asApp(other, web, form))).toEqual(invalidGrant);
   expect(await active(server, first.access_token)).toBe(true);
 });
+
+/** What the app itself hears of its token. */
+const lives = async (app: App, token: string) =>
+  (await asApp(other, app, { token }, '/token/introspection')).body.active;
+
+test.each<[string, App, (form: Form) => [App, { [name in keyof Form]?: string | undefined }]]>([
+  ['without its verifier', web, () => [web, { code_verifier: undefined }]],
+  ['with another verifier', web, () => [web, { code_verifier: verifier() }]],
+  ['with another redirect_uri', web, () => [web, { redirect_uri: 'https://web.example/other' }]],
+  ['by another app', web, () => [spa, {}]],
+  ['without a challenge, so that nobody knows whose it is', intranet, () => [intranet, {}]],
+])(
+  'PKCE and codes: a code that is used and presented again %s ends its tokens at once',
+  async (_, app, change) => {
+    const form = await code(app);
+    if (app === intranet) form.code = await ada.codeFor(intranet);
+    const { code_verifier: __, ...bare } = form;
+    const { body: first } = await asApp(server, app, app === intranet ? bare : form);
+    expect(await lives(app, first.access_token)).toBe(true);
+    const [by, changed] = change(form);
+    const { code_verifier, ...again } = { ...form, ...changed };
+    const sent = app === intranet || code_verifier === undefined ? again : { ...again, code_verifier };
+    expect(refusedAs(await asApp(other, by, sent as Form))).toEqual(invalidGrant);
+    expect(await lives(app, first.access_token)).toBe(false);
+    const refresh = { grant_type: 'refresh_token', refresh_token: first.refresh_token };
+    expect(refusedAs(await asApp(server, app, refresh))).toEqual(invalidGrant);
+  },
+);
+
+test('PKCE and codes: the second click of a key-bound app has the same key; with another key, or none, the tokens end', async () => {
+  const proofBy = async ({ privateKey, publicKey }: Awaited<ReturnType<typeof generateKeyPair>>) =>
+    new SignJWT({ htm: 'POST', htu: `${server.url}/token`, jti: crypto.randomUUID() })
+      .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: await exportJWK(publicKey) })
+      .setIssuedAt()
+      .sign(privateKey);
+  const [own, theirs] = [await generateKeyPair('ES256'), await generateKeyPair('ES256')];
+  for (const [again, living] of [
+    [own, true],
+    [theirs, false],
+    [undefined, false],
+  ] as const) {
+    const form = await code();
+    const first = await asApp(server, web, form).set('dpop', await proofBy(own));
+    const second = asApp(other, web, form);
+    expect(refusedAs(await (again ? second.set('dpop', await proofBy(again)) : second))).toEqual(
+      invalidGrant,
+    );
+    expect(await lives(web, first.body.access_token)).toBe(living);
+  }
+});
+
+test.each([120, 86_400])(
+  'PKCE and codes: a code that is presented again after %i s, when it has long expired, ends its tokens',
+  async (seconds) => {
+    const form = await code();
+    const { body } = await asApp(server, web, form);
+    const unused = await code();
+    server.clock.advance(seconds);
+    const { body: next } = await asApp(server, web, {
+      grant_type: 'refresh_token',
+      refresh_token: body.refresh_token,
+    });
+    expect(refusedAs(await asApp(other, web, form))).toEqual(invalidGrant);
+    expect(await lives(web, next.access_token)).toBe(false);
+    const refresh = { grant_type: 'refresh_token', refresh_token: next.refresh_token };
+    expect(refusedAs(await asApp(server, web, refresh))).toEqual(invalidGrant);
+    const [before] = await server.database.query('select count(*) from revocations');
+    expect(refusedAs(await asApp(server, web, unused))).toEqual(invalidGrant);
+    expect(refusedAs(await asApp(server, web, { ...unused, code: 'never-a-code' }))).toEqual(invalidGrant);
+    expect(await server.database.query('select count(*) from revocations')).toEqual([before]);
+  },
+);
 
 test('a code is used up by the commit that begins its family, and by no request that ends before it', async () => {
   const form = await code();
