@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import Koa, { type Context, type Middleware } from 'koa';
 import type { Audit } from './audit/audit.ts';
 import type { Config } from './config/load.ts';
+import { openCors } from './http/cors.ts';
 import { renderErrors } from './http/errors.ts';
 import { securityHeaders } from './http/headers.ts';
 import type { Metrics } from './http/metrics.ts';
@@ -92,6 +93,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   /** What a request goes through, from the outside in. */
   const order: (Middleware | undefined)[] = [
     securityHeaders(config.ISSUER),
+    openCors,
     renderErrors(parts.views, log),
     refuseWhileBehind(foundations.restoreGuard),
     signIn.admit,

@@ -55,7 +55,10 @@ export function addClientCommands(program: Command): void {
     .option('--post-logout-redirect-uri <uri...>', 'where a sign-out comes back to')
     .option('--backchannel-logout-uri <uri>', 'where the app is told that a session of it has ended')
     .option('--login-uri <uri>', 'where the app begins a sign-in; makes it a link on the home page')
-    .option('--public', 'an app without a server of its own: no secret')
+    .option(
+      '--public',
+      'an app without a server of its own: no secret; http redirects to this machine with any port',
+    )
     .option('--auth-method <method>', 'token_endpoint_auth_method, if not client_secret_basic')
     .option('--grant-type <type...>', 'if not authorization_code and refresh_token')
     .option('--api', 'an API that only introspects tokens')
@@ -69,6 +72,10 @@ export function addClientCommands(program: Command): void {
         const shown = { ...metadata, ...(secret === undefined ? {} : { client_secret: secret }) };
         if (options.json) return printJson(shown);
         print(`client_id:     ${id}`);
+        if (metadata.token_endpoint_auth_method === 'none')
+          print(
+            'A public app: no secret. Redirects to http://127.0.0.1, [::1] and localhost are taken with any port.',
+          );
         if (secret !== undefined)
           print(`client_secret: ${secret}\nKeep the secret now: it is not shown again.`);
       }),

@@ -54,16 +54,17 @@ export function createClientControl(deps: ClientControlDeps): ClientControl {
     return client;
   }
 
+  const listedFile: ListedClient[] = ofFile.map(({ client_secret: _, client_secrets: __, ...metadata }) => ({
+    source: 'file',
+    metadata,
+    secrets: [],
+    hidden: false,
+    suspended: false,
+  }));
+
   async function list(): Promise<ListedClient[]> {
-    const written = ofFile.map(({ client_secret: _, client_secrets: __, ...metadata }) => ({
-      source: 'file' as const,
-      metadata,
-      secrets: [],
-      hidden: false,
-      suspended: false,
-    }));
     return [
-      ...written,
+      ...listedFile,
       ...(await store.list()).map((client) => ({
         ...client,
         hidden: isOfFile(client.id),
@@ -75,9 +76,10 @@ export function createClientControl(deps: ClientControlDeps): ClientControl {
   return {
     list,
     async show(id) {
-      const client = (await list()).find(({ metadata, hidden }) => metadata.client_id === id && !hidden);
-      if (!client) throw unknown(id);
-      return client;
+      const written = listedFile.find(({ metadata }) => metadata.client_id === id);
+      if (written) return written;
+      const client = await stored(id);
+      return { ...client, hidden: false, suspended: client.suspendedAt !== null };
     },
     async add(given) {
       if ('client_secret' in given || 'client_secrets' in given) {

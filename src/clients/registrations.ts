@@ -9,7 +9,7 @@ import type { ClientStore } from './store.ts';
 
 export interface RegistrationsDeps {
   store: Pick<ClientStore, 'byId' | 'add' | 'change' | 'remove'>;
-  registry: Pick<ClientRegistry, 'byId' | 'forget'>;
+  registry: Pick<ClientRegistry, 'byId' | 'forget' | 'looksLike'>;
   secrets: ClientSecrets;
   now: () => number;
 }
@@ -45,6 +45,7 @@ export function createRegistrations({ store, registry, secrets, now }: Registrat
       if (!done)
         throw new AppError('too_many_requests', 'There are as many registered clients as there may be.');
     },
+    looksTaken: (name: string): Promise<boolean> => registry.looksLike(name),
     async remove(id: string): Promise<void> {
       await store.remove(id);
       registry.forget(id);

@@ -5,6 +5,7 @@
  */
 import type { ClientMetadata, FileClient } from '../config/schema.ts';
 import type { Database } from '../storage/database.ts';
+import { nameKey } from './names.ts';
 import type { ClientSecret, ClientSecrets } from './secrets.ts';
 import type { ClientStore, StoredClient, StoredSource } from './store.ts';
 
@@ -25,24 +26,29 @@ export interface ClientRegistry {
   forget(id: string): void;
   /** The same for all clients. */
   forgetAll(): void;
-  /** All of them but those that registered themselves. */
-  list(): Promise<RegisteredClient[]>;
+  /** The operator's clients that people can begin a sign-in at: not more than a page shows. */
+  linked(): Promise<Pick<RegisteredClient, 'id' | 'metadata'>[]>;
+  /** Whether a client of the operator's has a name that looks like this one. */
+  looksLike(name: string): Promise<boolean>;
   /** Takes these for the file's from now on. Returns the ids that are in the database too, where they do not count. */
   useFile(clients: FileClient[]): Promise<string[]>;
 }
 
 export interface ClientRegistryDeps {
   database: Pick<Database, 'watch'>;
-  store: Pick<ClientStore, 'byId' | 'list' | 'present'>;
+  store: Pick<ClientStore, 'byId' | 'linked' | 'hasName' | 'present'>;
   secrets: ClientSecrets;
 }
 
 /** So that made-up ids fill no memory. */
 const mostKept = 10_000;
+/** On the home page. */
+const mostLinked = 200;
 const possibleId = /^[\x20-\x7E]{1,255}$/;
 
 export function createClientRegistry({ database, store, secrets }: ClientRegistryDeps): ClientRegistry {
   let ofFile = new Map<string, RegisteredClient>();
+  let namesOfFile = new Set<string>();
   // Promises, kept from before the query on: a change that is told of meanwhile takes them away.
   const kept = new Map<string, Promise<RegisteredClient | undefined>>();
   const watch = database.watch('cypher_clients', (id) => {
@@ -68,15 +74,17 @@ export function createClientRegistry({ database, store, secrets }: ClientRegistr
     return reading;
   }
 
-  async function list(): Promise<RegisteredClient[]> {
-    const stored = (await store.list()).filter(
-      ({ id, source, suspendedAt }) => source !== 'registration' && !suspendedAt && !ofFile.has(id),
-    );
-    return [...ofFile.values(), ...stored.map((client) => fromStore(client, secrets))];
-  }
-
   return {
-    list,
+    async linked() {
+      const stored = (await store.linked(mostLinked)).filter(({ id }) => !ofFile.has(id));
+      return [...ofFile.values(), ...stored]
+        .filter(({ metadata }) => typeof metadata.initiate_login_uri === 'string')
+        .slice(0, mostLinked);
+    },
+    async looksLike(name) {
+      const key = nameKey(name);
+      return namesOfFile.has(key) || store.hasName(key);
+    },
     async byId(id) {
       const written = ofFile.get(id);
       if (written) return written;
@@ -89,6 +97,7 @@ export function createClientRegistry({ database, store, secrets }: ClientRegistr
     async useFile(clients) {
       const clashes = await store.present(clients.map(({ client_id }) => client_id));
       ofFile = new Map(clients.map((client) => [client.client_id, fromFile(client, secrets)]));
+      namesOfFile = new Set(clients.map(({ client_name, client_id }) => nameKey(client_name ?? client_id)));
       return clashes;
     },
   };

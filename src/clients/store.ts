@@ -2,6 +2,7 @@
 import type { ClientMetadata } from '../config/schema.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
+import { nameKey } from './names.ts';
 import type { StoredSecret } from './secrets.ts';
 
 export type StoredSource = 'command' | 'registration';
@@ -20,6 +21,10 @@ export interface StoredClient {
 export interface ClientStore {
   byId(id: string): Promise<StoredClient | undefined>;
   list(): Promise<StoredClient[]>;
+  /** The operator's clients that people can begin a sign-in at; at most `most`, by id. */
+  linked(most: number): Promise<Pick<StoredClient, 'id' | 'metadata'>[]>;
+  /** Whether a client of the operator's has a name that looks like this, by its key (names.ts). */
+  hasName(key: string): Promise<boolean>;
   /** Which of these ids are taken here. */
   present(ids: string[]): Promise<string[]>;
   /** False where the id is taken, or registration has made as many as it may. */
@@ -74,6 +79,18 @@ export function createClientStore(database: Database, now: () => number): Client
     async list() {
       return together(await query<Row>(`${select} ${order}`, [at()]));
     },
+    linked: (most) =>
+      query<Pick<StoredClient, 'id' | 'metadata'>>(
+        `select id, metadata from clients where source = 'command' and metadata ? 'initiate_login_uri' and suspended_at is null
+         order by id limit $1`,
+        [most],
+      ),
+    async hasName(key) {
+      const rows = await query("select from clients where source = 'command' and name_key = $1 limit 1", [
+        key,
+      ]);
+      return rows.length > 0;
+    },
     async present(ids) {
       const rows = await query<{ id: string }>('select id from clients where id = any($1) order by id', [
         ids,
@@ -83,11 +100,11 @@ export function createClientStore(database: Database, now: () => number): Client
     add: ({ source, metadata }, secret) =>
       database.transaction(async (on) => {
         const rows = await on(
-          `insert into clients (id, source, metadata, created_at, changed_at)
-           select $1, $2, $3, $4, $4
+          `insert into clients (id, source, metadata, name_key, created_at, changed_at)
+           select $1, $2, $3, $6, $4, $4
            where $2 <> 'registration' or (select count(*) from clients where source = 'registration') < $5
            on conflict (id) do nothing returning id`,
-          [metadata.client_id, source, jsonb(metadata), at(), mostRegistered],
+          [metadata.client_id, source, jsonb(metadata), at(), mostRegistered, keyOf(metadata)],
         );
         if (rows.length === 0) return false;
         if (secret) await addSecret(on, metadata.client_id, secret);
@@ -123,7 +140,12 @@ export function createClientStore(database: Database, now: () => number): Client
       return rows.map((row) => row.id).sort();
     },
     async remove(id) {
-      const rows = await query('delete from clients where id = $1 returning id', [id]);
+      const [gone] = await query<{ source: StoredSource }>(
+        'delete from clients where id = $1 returning source',
+        [id],
+      );
+      // The id of one that registered itself was drawn by lot and is never given again: what it leaves is of no use.
+      if (gone?.source === 'registration') return true;
       // From here on nothing of it is taken. What it leaves goes too, or an app that is given its id would inherit people's
       // consent; for that whole tables are read, which takes its time and, once interrupted, another removal.
       await database.maintain(
@@ -133,10 +155,12 @@ export function createClientStore(database: Database, now: () => number): Client
          delete from records where payload->>'clientId' = $1`,
         [id, at()],
       );
-      return rows.length === 1;
+      return gone !== undefined;
     },
   };
 }
+
+const keyOf = ({ client_name, client_id }: ClientMetadata): string => nameKey(client_name ?? client_id);
 
 /** Rows of a join, one object a client. */
 function together(rows: Row[]): StoredClient[] {

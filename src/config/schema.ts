@@ -131,7 +131,10 @@ function isIssuer(url: URL): boolean {
 /** https, http on this machine alone, or a native app's scheme; without a fragment. */
 export function isRedirectUri(value: string): boolean {
   const url = URL.parse(value);
-  if (!url || url.hash) return false;
+  // It becomes a header as it is: RFC 3986 knows no other characters.
+  if (!url || url.hash || !/^[\x21-\x7E]+$/.test(value)) return false;
+  // Nor has a host characters that end a directive of the content security policy in which it will stand.
+  if (!/^(\[[\da-f:.]+\]|[\w.-]*)$/.test(url.hostname)) return false;
   if (url.protocol === 'http:' || url.protocol === 'https:') return isSecureUrl(value);
   // A native app's own scheme is a reverse domain name (RFC 8252, section 7.1): that leaves javascript: and data: out.
   return url.protocol.includes('.');
@@ -156,9 +159,9 @@ const clientMetadata = {
       (id) => !id.startsWith(forwardAuthClientPrefix),
       'must be another one: this is a site of forward-auth',
     ),
-  client_name: z.string().max(200).optional(),
-  redirect_uris: z.array(redirectUri).optional(),
-  post_logout_redirect_uris: z.array(redirectUri).optional(),
+  client_name: z.string('must be text').max(200, 'must be 200 characters at most').optional(),
+  redirect_uris: z.array(redirectUri, 'must be an array').optional(),
+  post_logout_redirect_uris: z.array(redirectUri, 'must be an array').optional(),
   first_party: z.boolean('must be true or false').default(false),
   require_pkce: z.boolean('must be true or false').default(true),
   /** Held to FAPI 2.0: the security profile, or message signing on top of it. */

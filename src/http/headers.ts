@@ -2,15 +2,20 @@
 
 import type { Context, Middleware, Next } from 'koa';
 import helmet from 'koa-helmet';
+import { pathOf } from './rate_limit.ts';
 
 /** Everything that an answer carries; pages that need another policy set theirs by `contentSecurityPolicy`. */
 export function securityHeaders(issuer: string): Middleware {
   const others = helmetHeaders(issuer);
   return (ctx, next) => {
     for (const [name, value] of others) ctx.res.setHeader(name, value);
+    if (mayBePopup(ctx)) ctx.res.removeHeader('Cross-Origin-Opener-Policy');
     return withPolicy(ctx, next);
   };
 }
+
+/** Apps open sign-in and sign-out in a popup and wait for its answer: the policy would part it from its opener for good. */
+const mayBePopup = (ctx: Context): boolean => /^\/(auth|interaction|session\/end)(\/|$)/.test(pathOf(ctx));
 
 /** What helmet sets on every answer; it is asked once, for it would say the same each time. */
 function helmetHeaders(issuer: string): [name: string, value: string][] {

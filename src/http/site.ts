@@ -68,8 +68,6 @@ export function createSite(deps: SiteDeps): Middleware {
   // PostgreSQL is back and this answer has aged. To publish nothing in place of it would end every offline check.
   router.get('/.well-known/paseto-keys', (ctx) => {
     ctx.set('Cache-Control', `public, max-age=${deps.pasetoKeysSeconds}`);
-    ctx.set('Access-Control-Allow-Origin', '*');
-    ctx.set('Cross-Origin-Resource-Policy', 'cross-origin');
     ctx.body = { issuer: deps.issuer, keys: deps.pasetoKeys() };
   });
 

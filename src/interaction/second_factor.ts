@@ -8,7 +8,6 @@ import type { Account, Accounts } from '../accounts/accounts.ts';
 import type { AuthenticatorResets } from '../accounts/authenticator_resets.ts';
 import type { Failures } from '../accounts/failures.ts';
 import { AppError } from '../lib/errors.ts';
-import { createFewAtOnce } from '../lib/few_at_once.ts';
 import { otherTime, parseCode, parseTotpCode } from '../lib/typed_code.ts';
 import type { Database, Query } from '../storage/database.ts';
 import type { Step, Steps } from '../tokens/steps.ts';
@@ -76,12 +75,7 @@ const amrOf = { otp: ['pwd', 'otp', 'mfa'], recovery_code: ['pwd', 'mfa'] };
 export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
   const { accounts, totp, failures, devices, steps, resets, database } = deps;
 
-  const fewAtOnce = createFewAtOnce();
-
-  const attempt: SecondFactor['attempt'] = (account, device, make) =>
-    fewAtOnce(account.id, () => attemptAlone(account, device, make));
-
-  const attemptAlone: SecondFactor['attempt'] = async (account, device, make) => {
+  const attempt: SecondFactor['attempt'] = async (account, device, make) => {
     const bucket = devices.bucket(account.usernameKey, device);
     let charged = false;
     const made = await database

@@ -31,20 +31,29 @@ export interface ClientModelDeps {
   byId(id: string): Promise<KnownClient | undefined>;
   /** Whether it is one of them; its time depends on neither. */
   matches(given: string, secrets: readonly KnownSecret[], nowMs: number): boolean;
+  /** Whether a stranger's app must not go by this name. */
+  misleads(name: string): Promise<boolean>;
   now: () => number;
 }
 
 /** What the library's own code calls, and its key store for MACs. */
 interface Model extends KeyHolder {
   clientId: string;
+  clientName?: string | undefined;
   clientSecret: string | undefined;
   symmetricKeyStore: Iterable<object> & { add(key: object): void };
   compareClientSecret(given: string): boolean;
+  applicationType: string;
+  redirectUris: string[];
+  postLogoutRedirectUris?: string[];
+  redirectUriAllowed(uri: string): boolean;
+  postLogoutRedirectUriAllowed(uri: string): boolean;
 }
 
 interface ModelClass {
   new (metadata: object): Model;
   prototype: Model;
+  needsSecret(metadata: object): boolean;
   find(id: string): Promise<Model | undefined>;
   validate(metadata: object): Promise<void>;
 }
@@ -69,21 +78,33 @@ export const askFor = <T>(client: object, uri: string, work: () => T): T =>
   operators.has(client) ? byOperatorsChoice(uri, work) : work();
 
 /** Serves the clients of the registry from this provider instance. */
-export function serveRegisteredClients(provider: Provider, { byId, matches, now }: ClientModelDeps): void {
+export function serveRegisteredClients(
+  provider: Provider,
+  { byId, matches, misleads, now }: ClientModelDeps,
+): void {
   const Model = provider.Client as unknown as ModelClass;
   const findStatic = Model.find.bind(Model);
   const built = new WeakMap<KnownClient, { model: Model; goodUntil: number }>();
   const known = new WeakMap<Model, KnownClient>();
   const documents = createDocumentClients(async (id) => {
     const model = disarm(await findStatic(id));
-    if (model) fetchKeysAgain(model, false, now);
+    if (!model) return undefined;
+    fetchKeysAgain(model, false, now);
+    await clearName(model);
     return model;
   }, now);
+
+  /** A name that misleads is not shown: the host is what people have. */
+  async function clearName(model: Model): Promise<void> {
+    if (model.clientName !== undefined && (await misleads(model.clientName))) model.clientName = undefined;
+  }
 
   async function build(client: KnownClient): Promise<Model> {
     const live = client.secrets.filter(({ expiresAt }) => expiresAt === undefined || now() < expiresAt);
     const [first, ...others] = live.map(({ text }) => withSecret(client.metadata, text));
-    const metadata = first ?? withSecret(client.metadata);
+    // One without a secret has none in the library either: so it is given one when it changes to a method that needs it.
+    const metadata =
+      first ?? (Model.needsSecret(client.metadata) ? withSecret(client.metadata) : client.metadata);
     // Its sector identifier was looked at when it was registered: no request waits for that again.
     const model = new Model(metadata);
     // A MAC by the secret that is being replaced is as good as one by the new secret.
@@ -96,6 +117,7 @@ export function serveRegisteredClients(provider: Provider, { byId, matches, now 
       recogniseSecret(model, (given) => matches(given, client.secrets, now()));
     }
     if (isOperators(client)) operators.add(model);
+    else await clearName(model);
     fetchKeysAgain(model, isOperators(client), now);
     known.set(model, client);
     const goodUntil = Math.min(
@@ -118,9 +140,41 @@ export function serveRegisteredClients(provider: Provider, { byId, matches, now 
     return ready && now() < ready.goodUntil ? ready.model : build(client);
   };
 
+  Model.prototype.redirectUriAllowed = function (uri) {
+    return isAmong(this.redirectUris, uri, listensOnThisMachine(this));
+  };
+  Model.prototype.postLogoutRedirectUriAllowed = function (uri) {
+    return isAmong(this.postLogoutRedirectUris ?? [], uri, listensOnThisMachine(this));
+  };
+
   Model.prototype.compareClientSecret = function (given) {
     return matches(given, known.get(this)?.secrets ?? [], now());
   };
+}
+
+/**
+ * A registration's `scope` may name what APIs have, of which the library's check knows nothing; it is a list of what the app
+ * may ask for, and what is unknown in it is given to nobody.
+ */
+export function keepScopes(provider: Provider): void {
+  const { Schema } = provider.Client as unknown as { Schema: { prototype: { scopes(): void } } };
+  Schema.prototype.scopes = function (this: { scope?: string }) {
+    if (this.scope) this.scope = [...new Set(this.scope.split(' '))].join(' ');
+  };
+}
+
+/** An app on the person's own machine waits for the answer at whichever port is free (RFC 8252, section 7.3). */
+const listensOnThisMachine = ({ applicationType, clientAuthMethod }: Model): boolean =>
+  clientAuthMethod === 'none' || applicationType === 'native';
+
+const loopback = /^(http:\/\/(?:127\.0\.0\.1|\[::1\]|localhost))(?::\d{1,5})?(?=[/?]|$)/;
+
+/** Byte for byte; with `anyPort` an http address of this machine may have another port. */
+function isAmong(registered: readonly string[], uri: string, anyPort: boolean): boolean {
+  if (registered.includes(uri)) return true;
+  if (!anyPort || !loopback.test(uri) || !URL.canParse(uri)) return false;
+  const withoutPort = (each: string) => each.replace(loopback, '$1');
+  return registered.some((each) => withoutPort(each) === withoutPort(uri));
 }
 
 /** A client by its metadata document (the draft's `client_id` is its address) is a stranger's. */

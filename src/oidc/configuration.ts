@@ -23,6 +23,7 @@ import { type CibaDeps, ciba } from './ciba.ts';
 import { accountClaims, checkClaimsParameter, claimsByScope, mfaAcr } from './claims.ts';
 import { mutualTls } from './client_certificates.ts';
 import { type ClientFetch, isOperatorsWord } from './client_fetches.ts';
+import { ownNames } from './client_names.ts';
 import { fapiProfile, holdToFapi } from './fapi.ts';
 import { forwardAuthClients } from './forward_auth_clients.ts';
 import { addRevocationClaims, jwtAccessTokenAlg } from './jwt_access_tokens.ts';
@@ -107,7 +108,6 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       ...(config.forwardAuth ? forwardAuthClients(config.ISSUER, config.forwardAuth) : []),
     ] as NonNullable<Configuration['clients']>,
     clientDefaults: {
-      require_auth_time: true,
       grant_types: ['authorization_code'],
       // A logout without `sid` would end all of a person's sessions at the app, also those of other browsers.
       backchannel_logout_session_required: true,
@@ -119,7 +119,12 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       properties: ['first_party', 'require_pkce', 'fapi', 'claims', 'request_uris'],
       validator(ctx, name, value, metadata) {
         // There is a request where a client registers itself, and none where the operator's are read.
-        if (ctx && name === 'first_party') checkStranger(metadata, mayOmitPkce(ctx));
+        if (ctx && name === 'first_party')
+          checkStranger(metadata, {
+            withoutPkce: mayOmitPkce(ctx),
+            resources: config.resources,
+            ownNames: ownNames(config.ISSUER),
+          });
         checkRequestUris(name, value);
         holdToFapi(ctx, name, value, metadata);
       },

@@ -4,11 +4,11 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Provider from 'oidc-provider';
-import type { Client } from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import { AppError } from '../lib/errors.ts';
 import { type Detail, requestedDetails } from './authorization_details.ts';
 import { mfaAcr, scopeOfClaim } from './claims.ts';
+import { displayNameOf } from './client_names.ts';
 import { rememberSession } from './grant_session.ts';
 
 export interface ClientView {
@@ -93,7 +93,7 @@ export function createInteractions(provider: Provider, now: () => number): Inter
     return (
       client && {
         id: client.clientId,
-        name: nameOf(client),
+        name: displayNameOf(client),
         firstParty: client.first_party === true,
         uri: client.clientUri,
         logoUri: client.logoUri,
@@ -184,11 +184,4 @@ export function createInteractions(provider: Provider, now: () => number): Inter
       );
     },
   };
-}
-
-/** One that nobody registered goes by what it says of itself: then the host that says so is named too. */
-function nameOf(client: Client): string {
-  const name = client.clientName ?? client.clientId;
-  const isDocument = (client as { clientIdMetadataDocument?: boolean }).clientIdMetadataDocument === true;
-  return isDocument ? `${name} (${new URL(client.clientId).host})` : name;
 }

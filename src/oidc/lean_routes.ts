@@ -14,6 +14,7 @@ import als from 'oidc-provider/lib/helpers/als.js';
 import Params from 'oidc-provider/lib/helpers/params.js';
 // @ts-expect-error: not part of the library's types.
 import Router from 'oidc-provider/lib/helpers/router.js';
+import type { ChangedSteps } from './changed_steps.ts';
 import { settlePushedRequest } from './pushed_requests.ts';
 import { settleTokenRequest } from './token_commit.ts';
 
@@ -28,8 +29,8 @@ type Step = (ctx: RouteContext, next: Next) => unknown;
 /** The endpoints that apps and APIs call at every turn. */
 const hotRoutes = new Set(['token', 'introspection', 'revocation']);
 
-/** Builds a provider whose routes are these. */
-export function withLeanRoutes(build: () => Provider): Provider {
+/** Builds a provider whose routes are these, with the steps that are `changed`. */
+export function withLeanRoutes(build: () => Provider, changed: ChangedSteps = {}): Provider {
   let provider: Provider | undefined;
   const openContext: Step = (ctx, next) => {
     // The library defines a getter on each context, by which V8 keeps every request until the next full collection.
@@ -42,7 +43,10 @@ export function withLeanRoutes(build: () => Provider): Provider {
   const lean = (register: typeof post) =>
     function (this: unknown, name: string, path: string, ...steps: Step[]) {
       const opened = steps.map((step) => (nameOf(step) === 'ensureOIDC' ? openContext : settled(step)));
-      return register.call(this, name, path, ...(hotRoutes.has(name) ? opened.map(leaner) : opened));
+      const lean = hotRoutes.has(name) ? opened.map(leaner) : opened;
+      // By the names that the library has given them.
+      const own = lean.map((step, index) => changed[nameOf(steps[index] ?? step)]?.(step as never) ?? step);
+      return register.call(this, name, path, ...(own as Step[]));
     };
   Object.assign(Router.prototype, { get: lean(get), post: lean(post) });
   try {

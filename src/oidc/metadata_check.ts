@@ -3,7 +3,7 @@ import Provider, { type JWK } from 'oidc-provider';
 import type { Config } from '../config/load.ts';
 import { createOutgoing } from '../http/outgoing.ts';
 import { createClientFetch } from './client_fetches.ts';
-import { metadataFaults } from './client_model.ts';
+import { keepScopes, metadataFaults } from './client_model.ts';
 import { providerConfiguration } from './configuration.ts';
 
 /** A function that tells what is wrong with a client's metadata; undefined where nothing is. */
@@ -38,5 +38,6 @@ export function createMetadataCheck(
       now: Date.now,
     }),
   );
+  keepScopes(provider);
   return async (metadata) => (await metadataFaults(provider, [metadata])).get(metadata.client_id);
 }

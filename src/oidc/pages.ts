@@ -6,12 +6,12 @@ import { mayWorkAgain } from '../http/errors.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import type { PageViews, SignedOutApp } from '../http/views.ts';
 import { AppError } from '../lib/errors.ts';
+import { displayNameOf } from './client_names.ts';
 import type { Pages } from './configuration.ts';
 import { describeScopes } from './scopes.ts';
 import type { SignedOut } from './signed_out.ts';
 
-const nameOf = (client: Client | undefined): string | undefined =>
-  client ? (client.clientName ?? client.clientId) : undefined;
+const nameOf = (client: Client | undefined): string | undefined => client && displayNameOf(client);
 
 interface Problem {
   message?: string;
@@ -119,8 +119,7 @@ export function createProviderPages({
       page(ctx, html, [typeof target === 'string' ? target : undefined]);
     },
     formPost(ctx, action, fields) {
-      const { client } = ctx.oidc;
-      const clientName = client ? (client.clientName ?? client.clientId) : undefined;
+      const clientName = nameOf(ctx.oidc.client);
       page(ctx, views.render('form_post', { action, fields, clientName }), [action]);
     },
     async loggedOut(ctx) {

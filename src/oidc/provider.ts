@@ -18,9 +18,10 @@ import type { Statement } from '../storage/statement.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { completeAnswers } from './answers.ts';
 import { type SendLogout, takeOverBackchannelLogout } from './backchannel_logout.ts';
+import { changedSteps } from './changed_steps.ts';
 import { addClientClaims } from './client_claims.ts';
 import { createClientFetch, type FetchDeps, refusedToAsk } from './client_fetches.ts';
-import { type ClientModelDeps, serveRegisteredClients } from './client_model.ts';
+import { type ClientModelDeps, keepScopes, serveRegisteredClients } from './client_model.ts';
 import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
 import { keepSessionOfGrants } from './grant_session.ts';
 import { resumeWithPresentSession } from './interaction_resume.ts';
@@ -89,11 +90,13 @@ export function createOidc(deps: OidcDeps): Oidc {
   const fetch = createClientFetch({ outgoing: deps.outgoing, count: deps.countOutgoing });
   const provider = withLeanRoutes(
     () => new OurProvider(config.ISSUER, providerConfiguration({ ...deps, fetch })),
+    changedSteps(config.resources),
   );
   logErrors(provider, deps);
   tellEnds(provider, deps);
   // http/request.ts has already settled who the client is and under which name it reached us.
   provider.proxy = true;
+  keepScopes(provider);
   serveRegisteredClients(provider, { ...deps.clients, now });
   keepSessionIdentifier(provider);
   resumeWithPresentSession(provider);

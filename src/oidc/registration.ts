@@ -5,17 +5,21 @@
 import type { Middleware } from 'koa';
 import type { AdapterPayload, Configuration, KoaContextWithOIDC } from 'oidc-provider';
 import { errors } from 'oidc-provider';
+import { nameFault } from '../clients/names.ts';
 import type { Config } from '../config/load.ts';
-import { isRedirectUri } from '../config/schema.ts';
+import { clientSchema, type Resource } from '../config/schema.ts';
 import { randomId } from '../lib/crypto.ts';
 import { isUnknownSecret } from './client_model.ts';
 import { mayBeStrangers } from './policy.ts';
+import { isIdentityScope } from './scopes.ts';
 
 /** Where self-registered clients are kept. */
 export interface Registrations {
   /** Adds or changes one. `secret`: the one it has from now on; undefined where that is as before, or none. */
   save(metadata: { client_id: string }, secret: string | undefined): Promise<void>;
   remove(id: string): Promise<void>;
+  /** Whether an app of the operator's has a name that looks like this one. */
+  looksTaken(name: string): Promise<boolean>;
 }
 
 type Features = NonNullable<Configuration['features']>;
@@ -62,8 +66,22 @@ interface Entities {
   Client?: { require_pkce?: boolean };
 }
 
-/** Refuses what a stranger's client may not be. Throws InvalidRedirectUri or InvalidClientMetadata. */
-export function checkStranger(metadata: Record<string, unknown>, withoutPkce: boolean): void {
+/** Optional values that are empty say nothing: some clients send all that they have a field for. */
+export const withoutEmpty = (metadata: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== '' && value !== null));
+
+/** `ownNames`: what no stranger's name may look like. */
+export interface StrangersLimits {
+  withoutPkce: boolean;
+  resources: readonly Resource[];
+  ownNames: readonly string[];
+}
+
+/** Refuses what a stranger's client may not be. Throws InvalidClientMetadata. */
+export function checkStranger(
+  metadata: Record<string, unknown>,
+  { withoutPkce, resources, ownNames }: StrangersLimits,
+): void {
   for (const name of operatorsOwn) delete metadata[name];
   metadata.require_pkce = !withoutPkce;
   if (JSON.stringify(metadata).length > mostBytes)
@@ -74,16 +92,20 @@ export function checkStranger(metadata: Record<string, unknown>, withoutPkce: bo
     if (values.some((each) => typeof each === 'string' && each.length > longestText))
       throw new errors.InvalidClientMetadata(`${name} is too long`);
   }
-  const { grant_types: grants } = metadata;
+  const parsed = clientSchema.safeParse(metadata);
+  const [issue] = parsed.error?.issues ?? [];
+  if (issue) throw new errors.InvalidClientMetadata(`${issue.path.join('.')} ${issue.message}`);
+  const misleading = parsed.data?.client_name && nameFault(parsed.data.client_name, ownNames);
+  if (misleading) throw new errors.InvalidClientMetadata(`client_name ${misleading}`);
+  const { grant_types: grants, scope = '' } = metadata;
+  const known = new Set(resources.flatMap(({ scopes }) => scopes));
+  const unknown = String(scope)
+    .split(' ')
+    .filter((each) => each && !isIdentityScope(each) && !known.has(each));
+  if (unknown.length > 0)
+    throw new errors.InvalidClientMetadata(`scope names what is not known here: ${unknown.join(' ')}`);
   if (Array.isArray(grants) && !mayBeStrangers(grants))
     throw new errors.InvalidClientMetadata('grant_types must be ones by which a person is asked');
-  for (const name of ['redirect_uris', 'post_logout_redirect_uris']) {
-    const uris = metadata[name];
-    if (Array.isArray(uris) && !uris.every((uri) => typeof uri === 'string' && isRedirectUri(uri)))
-      throw new errors.InvalidRedirectUri(
-        `${name} must be https, http on localhost, or an app scheme such as com.example.app:/callback`,
-      );
-  }
 }
 
 /** The adapter's part: what the endpoints store. */
@@ -99,6 +121,9 @@ export const registrationAdapter = (registrations: Registrations) => ({
       client_id: string;
       client_secret?: string;
     };
+    const { client_name: name } = metadata as { client_name?: string };
+    if (name !== undefined && (await registrations.looksTaken(name)))
+      throw new errors.InvalidClientMetadata('client_name must not look like that of another app here');
     await registrations.save(metadata, isUnknownSecret(secret) ? undefined : secret);
   },
   destroy: (id: string) => registrations.remove(id),

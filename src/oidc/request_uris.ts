@@ -7,6 +7,7 @@ import type { Context, Middleware } from 'koa';
 import type Provider from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import { isRedirectUri } from '../config/schema.ts';
+import { pathOf } from '../http/rate_limit.ts';
 import type { ClientFetch } from './client_fetches.ts';
 import { askFor } from './client_model.ts';
 
@@ -42,7 +43,7 @@ export function takeRequestUris(provider: Provider, fetch: ClientFetch): Middlew
   }
 
   return async (ctx, next) => {
-    if (ctx.method === 'GET' && ctx.path === '/auth') {
+    if (ctx.method === 'GET' && pathOf(ctx) === '/auth') {
       const query = new URLSearchParams(ctx.querystring);
       const [uris, clientIds] = [query.getAll('request_uri'), query.getAll('client_id')];
       const [[uri], [clientId]] = [uris, clientIds];
@@ -59,10 +60,5 @@ export function takeRequestUris(provider: Provider, fetch: ClientFetch): Middlew
       }
     }
     await next();
-    if (ctx.path === '/.well-known/openid-configuration' && ctx.status === 200)
-      Object.assign(ctx.body as object, {
-        request_uri_parameter_supported: true,
-        require_request_uri_registration: true,
-      });
   };
 }

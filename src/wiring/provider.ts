@@ -1,5 +1,6 @@
 /** oidc-provider on our stores, tokens and pages, what it sends to apps, and what the pages need to know of it. */
 import type { AppDeps } from '../app.ts';
+import { nameFault } from '../clients/names.ts';
 import type { Config } from '../config/load.ts';
 import { createDeliveries } from '../deliveries/deliveries.ts';
 import { createOutgoing } from '../http/outgoing.ts';
@@ -7,6 +8,7 @@ import { createAddressCount, createPace } from '../http/rate_limit.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { createAdapter } from '../oidc/adapter.ts';
 import { createApprovals } from '../oidc/approvals.ts';
+import { ownNames } from '../oidc/client_names.ts';
 import { createInteractions } from '../oidc/interactions.ts';
 import { createProviderPages } from '../oidc/pages.ts';
 import { createPairwise } from '../oidc/pairwise.ts';
@@ -46,7 +48,12 @@ export async function wireProvider(
     config,
     accounts,
     adapter: createAdapter({ sessions, records, revocations, ephemeral, registrations, readAhead }),
-    clients: { byId: clients.byId, matches: clientSecrets.matches },
+    clients: {
+      byId: clients.byId,
+      matches: clientSecrets.matches,
+      misleads: async (name) =>
+        nameFault(name, ownNames(config.ISSUER)) !== undefined || clients.looksLike(name),
+    },
     jwks: privateJwks(keyring),
     cookieSignatures: cookieSignaturesOf(keyring),
     dpopNonceKey: keyring.derive('dpop nonces'),

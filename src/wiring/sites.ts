@@ -24,11 +24,10 @@ export const wireSite = (
     views,
     signedInAs: async (ctx) => (await signedIn(ctx))?.account.username,
     apps: async () =>
-      (await clients.list()).flatMap(({ id, metadata }) =>
-        typeof metadata.initiate_login_uri === 'string'
-          ? [{ name: metadata.client_name ?? id, uri: metadata.initiate_login_uri }]
-          : [],
-      ),
+      (await clients.linked()).map(({ id, metadata }) => ({
+        name: metadata.client_name ?? id,
+        uri: String(metadata.initiate_login_uri),
+      })),
     pasetoKeys: tokens.publicKeys,
     pasetoKeysSeconds: Math.min(300, config.KEY_PUBLISHED_AHEAD_SECONDS),
     pingDatabase: () => database.query('select 1'),

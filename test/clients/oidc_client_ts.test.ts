@@ -17,10 +17,12 @@ const script = (issuer: string, clientId: string) => `
 import { UserManager } from '/browser.js';
 window.manager = new UserManager({
   authority: '${issuer}', client_id: '${clientId}', redirect_uri: location.origin + '/callback',
-  post_logout_redirect_uri: location.origin + '/', scope: 'openid profile', loadUserInfo: true,
+  popup_redirect_uri: location.origin + '/callback', post_logout_redirect_uri: location.origin + '/', scope: 'openid profile', loadUserInfo: true,
   automaticSilentRenew: false,
 });
-if (location.pathname === '/callback') {
+if (location.pathname === '/callback' && window.opener) {
+  await manager.signinPopupCallback();
+} else if (location.pathname === '/callback') {
   await manager.signinCallback();
   history.replaceState(null, '', '/');
 }
@@ -66,4 +68,23 @@ test('a whole sign-in: code, userinfo across origins, refresh, sign-out', async 
   await ada.press('Sign out');
   await shows('Nobody');
   expect(ada.complaints).toEqual([]);
+});
+
+test('a sign-in in a popup, whose page comes back to the one that opened it', async () => {
+  const bea = await newVisitor(browser, app, 'bea');
+  await bea.createAccount();
+  const { page, context } = bea;
+  await page.goto(app.app);
+  const opening = context.waitForEvent('page');
+  const signedIn = page.evaluate(async () => (await manager.signinPopup()).profile.preferred_username);
+  const popup = await opening;
+  await popup.getByLabel('Username').fill('bea');
+  await popup.getByLabel('Password', { exact: true }).fill(bea.password);
+  await popup.getByRole('button', { name: 'Sign in', exact: true }).click();
+  await popup.getByLabel('Code').fill(bea.code());
+  // The opener is still there, which a Cross-Origin-Opener-Policy would have taken.
+  expect(await popup.evaluate('window.opener !== null')).toBe(true);
+  await popup.getByRole('button', { name: 'Verify', exact: true }).click();
+  expect(await signedIn).toBe('bea');
+  expect(bea.complaints).toEqual([]);
 });

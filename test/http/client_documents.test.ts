@@ -38,7 +38,12 @@ async function found(document: object) {
       return Response.json(document);
     }) as never,
   });
-  serveRegisteredClients(provider, { byId: async () => undefined, matches: () => false, now: Date.now });
+  serveRegisteredClients(provider, {
+    byId: async () => undefined,
+    matches: () => false,
+    misleads: async () => false,
+    now: Date.now,
+  });
   const find = () => provider.Client.find(id);
   return { find, asked };
 }

@@ -45,9 +45,7 @@ test('TOTP: a recovery code 50 times in parallel, in several logins, lets one in
           .send({ code: bob.recoveryCodes[0] }),
       ),
   );
-  const statuses = answers.map(({ status }) => status);
-  expect(statuses.filter((status) => status === 200)).toHaveLength(1);
-  expect(statuses.filter((status) => ![200, 401, 429].includes(status))).toEqual([]);
+  expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array(49).fill(401)]);
 });
 
 test('TOTP: one account opens with its own recovery codes alone', async () => {

@@ -10,7 +10,11 @@ vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 let open: Administered;
 let closed: Administered;
 beforeAll(async () => {
-  open = await startAdministered({ clients: [apps.web, apps.api], settings: { REGISTRATION: 'open' } });
+  open = await startAdministered({
+    clients: [apps.web, apps.api],
+    resources: [{ audience: 'https://notes.example', scopes: ['notes:read'] }],
+    settings: { REGISTRATION: 'open' },
+  });
   closed = await startAdministered({ settings: { REGISTRATION: 'token', LIMIT_ADDRESS_PER_MINUTE: '8' } });
 });
 afterAll(() => Promise.all([open.close(), closed.close()]));
@@ -205,4 +209,57 @@ test('it is off unless the configuration says otherwise', async () => {
   const { body: discovery } = await send(`${off.url}/.well-known/openid-configuration`, 'GET');
   await off.close();
   expect([answer.status, discovery.registration_endpoint]).toEqual([404, undefined]);
+});
+
+test('what is empty is taken for absent, and scopes of declared APIs are known', async () => {
+  const empty = {
+    client_uri: '',
+    logo_uri: '',
+    policy_uri: null,
+    tos_uri: '',
+    jwks_uri: '',
+    scope: '',
+    contacts: [],
+  };
+  const { status, body } = await register({ ...metadata, ...empty, initiate_login_uri: '' });
+  expect([status, body.error_description]).toEqual([201, undefined]);
+  expect(body).not.toHaveProperty('client_uri');
+  const api = await register({ ...metadata, scope: 'openid notes:read' });
+  expect([api.status, api.body.scope]).toEqual([201, 'openid notes:read']);
+  const unknown = await register({ ...metadata, scope: 'openid notes:burn' });
+  expect([unknown.status, unknown.body.error_description]).toEqual([
+    400,
+    'scope names what is not known here: notes:burn',
+  ]);
+});
+
+test('a refusal says what would be right, in a sentence of this product', async () => {
+  for (const [given, error, says] of [
+    [{ redirect_uris: ['http://app.example/'] }, 'invalid_redirect_uri', 'redirect_uris.0 must be https'],
+    [{ redirect_uris: 'https://app.example/' }, 'invalid_redirect_uri', 'redirect_uris must be an array'],
+    [{ redirect_uris: ['https://app.example/a b'] }, 'invalid_redirect_uri', 'redirect_uris.0 must be https'],
+    [
+      { client_name: 'x'.repeat(201) },
+      'invalid_client_metadata',
+      'client_name must be 200 characters at most',
+    ],
+    [{ client_name: 7 }, 'invalid_client_metadata', 'client_name must be text'],
+  ] as const) {
+    const { status, body } = await register({ ...metadata, ...given });
+    const expected = { error, error_description: expect.stringContaining(says) };
+    expect([status, body]).toEqual([400, expect.objectContaining(expected)]);
+  }
+  const fits = await register({ ...metadata, client_name: 'x'.repeat(200) });
+  expect(fits.status).toBe(201);
+});
+
+test('a public app that becomes confidential is given a secret, and is not confidential without one', async () => {
+  const { body } = await register({ ...metadata, token_endpoint_auth_method: 'none' });
+  expect(body.client_secret).toBeUndefined();
+  const { registration_client_uri: uri, registration_access_token: token, client_id } = body;
+  const change = { ...metadata, client_id, token_endpoint_auth_method: 'client_secret_basic' };
+  const changed = await send(uri, 'PUT', token, change);
+  expect([changed.status, changed.body.client_secret]).toEqual([200, expect.stringMatching(/^[\w-]{43}$/)]);
+  const app = { client_id, client_secret: changed.body.client_secret, redirect_uri };
+  expect((await createPerson(open, 'dan').tokensFor(app)).access_token).toBeTruthy();
 });

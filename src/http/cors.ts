@@ -1,0 +1,22 @@
+/** What pages of any origin may read and send: published documents and keys, and registration, which knows no cookies. */
+import type { Context, Middleware } from 'koa';
+import { pathOf } from './rate_limit.ts';
+
+const isOpen = (ctx: Context): boolean => /^\/(\.well-known\/|reg(\/|$))/.test(pathOf(ctx));
+
+/**
+ * Answers preflight requests to them, and lets their answers be read, those that refuse among them. Credentials of a
+ * browser are not allowed: whoever registers or manages an app has a token.
+ */
+export const openCors: Middleware = async (ctx, next) => {
+  if (!isOpen(ctx)) return next();
+  ctx.vary('Origin');
+  ctx.set('Access-Control-Allow-Origin', '*');
+  ctx.set('Access-Control-Expose-Headers', 'WWW-Authenticate, Retry-After, X-Request-Id');
+  ctx.set('Cross-Origin-Resource-Policy', 'cross-origin');
+  if (ctx.method !== 'OPTIONS' || !ctx.get('Access-Control-Request-Method')) return next();
+  ctx.set('Access-Control-Allow-Methods', 'GET, POST, PUT, DELETE');
+  ctx.set('Access-Control-Allow-Headers', 'Authorization, Content-Type, Accept, MCP-Protocol-Version');
+  ctx.set('Access-Control-Max-Age', '3600');
+  ctx.status = 204;
+};

@@ -1,0 +1,119 @@
+/**
+ * Override of single steps of oidc-provider's routes, by their names (lean_routes.ts puts them in): a default scope, API
+ * addresses in equivalent forms, an empty `claims`, registrations with empty values, discovery without empty lists, and
+ * the redirect after a sign-out. Each has a test over HTTP, which fails where a release names the step otherwise.
+ */
+import type { Context, Next } from 'koa';
+import { type Client, errors, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider';
+import type { Resource } from '../config/schema.ts';
+import { withoutEmpty } from './registration.ts';
+import { seeOther, withParameters } from './response_modes.ts';
+import { isIdentityScope } from './scopes.ts';
+
+type Parameters = Record<string, unknown>;
+
+interface StepContext extends Context {
+  oidc: KoaContextWithOIDC['oidc'] & { params: Parameters; body: Parameters; client: Client };
+}
+
+type Step = (ctx: StepContext, next: Next) => unknown;
+
+/** What is put in the place of a step, from the step itself. */
+export type ChangedSteps = Record<string, (step: Step) => Step>;
+
+/** `resources`: the APIs there are now. */
+export function changedSteps(resources: readonly Resource[]): ChangedSteps {
+  return {
+    checkScope: (step) => (ctx, next) => {
+      const { params, client } = ctx.oidc;
+      takeDeclared(params, resources);
+      // RFC 6749, section 3.3: whoever names no scope is given the one of the registration, or else the least there is.
+      if (!params.scope) params.scope = client.scope ?? defaultScope(params, resources);
+      return step(ctx, next);
+    },
+    checkResource: (step) => (ctx, next) =>
+      step(ctx, () => {
+        refuseNothing(ctx);
+        return next();
+      }),
+    checkClaims: (step) => (ctx, next) => {
+      if (isEmptyObject(ctx.oidc.params.claims)) ctx.oidc.params.claims = undefined;
+      return step(ctx, next);
+    },
+    // At the token endpoint the library looks at resources within each grant.
+    stripGrantIrrelevantParams: (step) => (ctx, next) =>
+      step(ctx, () => {
+        takeDeclared(ctx.oidc.params, resources);
+        return next();
+      }),
+    registrationResponse: withoutEmptyValues,
+    clientUpdateResponse: withoutEmptyValues,
+    discovery: (step) => async (ctx, next) => {
+      await step(ctx, next);
+      const body = ctx.body as Parameters;
+      ctx.body = Object.fromEntries(
+        Object.entries({
+          ...body,
+          request_uri_parameter_supported: true,
+          require_request_uri_registration: true,
+        }).filter(([, value]) => !(Array.isArray(value) && value.length === 0)),
+      );
+    },
+    endSession: (step) => async (ctx, next) => {
+      const { state } = ctx.oidc.session as { state?: { postLogoutRedirectUri?: string; state?: string } };
+      await step(ctx, next);
+      const { postLogoutRedirectUri: uri, state: value } = state ?? {};
+      if (uri !== undefined && ctx.status === 303)
+        seeOther(ctx, withParameters(uri, value === undefined ? {} : { state: value }));
+    },
+  };
+}
+
+const withoutEmptyValues =
+  (step: Step): Step =>
+  (ctx, next) => {
+    ctx.oidc.body = withoutEmpty(ctx.oidc.body);
+    return step(ctx, next);
+  };
+
+/** The same address by RFC 3986, sections 6.2.2 and 6.2.3: case of scheme and host, a default port, an empty path. */
+const normal = (uri: string): string => URL.parse(uri)?.href ?? uri;
+
+/** APIs are known by the address that they are declared with: forms that are equivalent to it are written as it is. */
+function takeDeclared(params: Parameters, resources: readonly Resource[]): void {
+  const { resource } = params;
+  if (resource === undefined) return;
+  const declared = (uri: unknown) =>
+    resources.find(({ audience }) => audience === uri || normal(audience) === normal(String(uri)))
+      ?.audience ?? uri;
+  params.resource = Array.isArray(resource) ? resource.map(declared) : declared(resource);
+}
+
+/** All that the APIs which are asked for have; `openid` where that is nothing. */
+function defaultScope({ resource }: Parameters, resources: readonly Resource[]): string {
+  const asked = [resource].flat();
+  const scopes = resources.flatMap(({ audience, scopes }) => (asked.includes(audience) ? scopes : []));
+  return scopes.length > 0 ? [...new Set(scopes)].join(' ') : 'openid';
+}
+
+/**
+ * Throws InvalidScope where nothing of what was asked for is known here: the app would be let in without a question, to
+ * nothing.
+ */
+function refuseNothing({ oidc }: StepContext): void {
+  if (!['authorization', 'pushed_authorization_request', 'device_authorization'].includes(oidc.route)) return;
+  const scopes = String(oidc.params.scope ?? '').split(' ');
+  const servers = Object.values(oidc.resourceServers ?? {}) as ResourceServer[];
+  const known = scopes.some(
+    (scope) => isIdentityScope(scope) || servers.some((server) => server.scope.split(' ').includes(scope)),
+  );
+  if (!known)
+    throw new errors.InvalidScope(
+      'none of the requested scopes is known: ask for openid, or name the API by resource',
+      String(oidc.params.scope ?? ''),
+    );
+}
+
+function isEmptyObject(json: unknown): boolean {
+  return typeof json === 'string' && /^\s*\{\s*\}\s*$/.test(json);
+}
