@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** `npx cypher …`: an administrator's commands, on the same database as the server and while it runs; a group a file of cli/. */
 import { Command } from 'commander';
+import { addBackupCommands } from './cli/backup.ts';
 import { addClientCommands } from './cli/client.ts';
 import { addDoctorCommand } from './cli/doctor/command.ts';
 import { idsLast } from './cli/ids_last.ts';
@@ -15,6 +16,7 @@ addClientCommands(program);
 addTokenCommands(program);
 addUserCommands(program);
 addKeyCommands(program);
+addBackupCommands(program);
 addRestoredCommand(program);
 addDoctorCommand(program);
 

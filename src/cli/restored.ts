@@ -21,8 +21,18 @@ export function addRestoredCommand(program: Command): void {
     .option('--keep-clients', 'the apps of the database go on, also those that were removed since the backup')
     .option('--accept', 'end nothing: what was revoked, rotated or removed since the backup is valid again')
     .action(({ accept, keepClients }: { accept?: true; keepClients?: true }) =>
-      onStage((stage) => (accept ? acceptState(stage) : endState(stage, keepClients ?? false))),
+      onStage((stage) =>
+        (accept ? acceptState(stage) : endState(stage, keepClients ?? false)).catch(explainOlder),
+      ),
     );
+}
+
+/** https://www.postgresql.org/docs/18/errcodes-appendix.html: a table or a column is not there. */
+function explainOlder(error: Error & { code?: string }): never {
+  if (error.code !== '42P01' && error.code !== '42703') throw error;
+  throw new Error(
+    'the database is of an earlier version: start this version of the server once, then run this again',
+  );
 }
 
 export const sealerOf = (config: Config): Sealer =>

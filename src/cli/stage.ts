@@ -19,7 +19,15 @@ export interface Stage {
 /** Opens the database, runs `work`, writes the audit log and closes. Rejects with ConfigError or what `work` throws. */
 export async function onStage<T>(work: (stage: Stage) => Promise<T>): Promise<T> {
   const config = loadConfig();
-  const url = config.DATABASE_URL ?? (await runningPostgresUrl(config.DATA_DIR));
+  return stageAt(config, config.DATABASE_URL ?? (await runningPostgresUrl(config.DATA_DIR)), work);
+}
+
+/** The same on the database at `url`. */
+export async function stageAt<T>(
+  config: Config,
+  url: string,
+  work: (stage: Stage) => Promise<T>,
+): Promise<T> {
   const database = openDatabase(url, { onIdleError: () => {} });
   try {
     const { now, stop } = await followDatabaseClock(database);

@@ -41,6 +41,7 @@ export async function endEverything(
   );
   await query("update deliveries set state = 'given_up' where kind = 'ping' and state = 'waiting'");
   await query('delete from ephemeral');
+  await query('delete from authenticator_resets where used_at is null');
   return {
     // The apps of these sessions are notified, by the trigger on their end.
     sessions: await count('update sessions set ended_at = $1 where ended_at is null', [at]),

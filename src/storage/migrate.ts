@@ -3,7 +3,8 @@ import { readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import pg from 'pg';
 
-const migrationsTable = 'migrations';
+/** What has been run. */
+export const migrationsTable = 'migrations';
 
 /**
  * Runs what is missing of `dir`. Instances that start at once wait for one another on an advisory lock.

@@ -283,3 +283,22 @@ test('Redis: a forged or older high-water mark is worth nothing, and Redis resto
   await untilServed();
   expect(await markInRedis()).toBeLessThan(10 ** 12);
 });
+
+test('Restore: of every table it is decided what `restored` makes of it', async () => {
+  const decided = {
+    ended:
+      'authenticator_resets clients deliveries ephemeral invitations keys records refresh_families sessions restore_guard',
+    // Tokens end with their family, secrets with their client, and what is counted or used up makes nothing valid.
+    withOthers: 'client_secrets guesses login_failures refresh_tokens revocations spent',
+    // Named in docs/operate/backup-restore.md, for the operator to look through.
+    kept: 'accounts audit_log migrations recovery_codes',
+  };
+  const tables = await one.database.query<{ name: string }>(
+    `select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
+       and not relispartition order by 1`,
+  );
+  expect(
+    tables.map(({ name }) => name),
+    'a new table: say here, and in end_everything.ts, whether what it makes valid ends',
+  ).toEqual(Object.values(decided).join(' ').split(' ').sort());
+});

@@ -68,7 +68,8 @@ export async function cypher(
   return ran.stdout;
 }
 
-function runCypher(args: string[], settings: Record<string, string>, input = ''): Promise<Ran> {
+/** Runs a command with these settings and no others. */
+export function runCypher(args: string[], settings: Record<string, string>, input = ''): Promise<Ran> {
   const { PATH, HOME } = process.env;
   return new Promise((resolve) => {
     const child = execFile(

@@ -35,6 +35,7 @@ const OWNERS: Record<string, string[]> = {
   otplib: ['totp/'],
   paseto: ['tokens/', 'resource_server/'],
   pg: ['storage/'],
+  'pg-copy-streams': ['storage/'],
   pino: ['lib/log.ts'],
   'prom-client': ['http/metrics.ts'],
   qrcode: ['totp/', 'interaction/'],

@@ -1,0 +1,131 @@
+/**
+ * Puts a backup into a database: its schema as it was when the backup was made, its rows, and what has been migrated since,
+ * in one transaction. A backup that is damaged, or does not fit, changes nothing.
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import pg from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
+import { type BackedUpTable, type BackupHeader, quotedList } from './backup.ts';
+import type { BackupReader } from './backup_reader.ts';
+import { inLongTransaction, type Query } from './database.ts';
+import { migrationsTable } from './migrate.ts';
+
+export interface RestoreOptions<T> {
+  /** Where the migrations of this version are. */
+  migrations: string;
+  /** Whether everything that is in the database goes. */
+  replace: boolean;
+  /** The last work, in the same transaction. */
+  finish(query: Query): Promise<T>;
+}
+
+/** What a partition is for, as PostgreSQL writes it. Nothing else of the file is run as SQL. */
+const partitionBound = /^(DEFAULT|FOR VALUES FROM \('[^'\\]*'\) TO \('[^'\\]*'\))$/;
+
+/** Rejects, and changes nothing, where the database is not empty and `replace` is false, or the backup is damaged or newer. */
+export async function restoreBackup<T>(
+  url: string,
+  backup: BackupReader,
+  options: RestoreOptions<T>,
+): Promise<T> {
+  const client = new pg.Client({ connectionString: url, application_name: 'cypher restore' });
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    return await inLongTransaction(client, '', async () => {
+      // Servers that run give up after a second; whoever holds a table for longer than this is in the way.
+      await client.query(
+        "set local lock_timeout = '30s'; set local datestyle = 'ISO'; set local timezone = 'UTC'",
+      );
+      await makeEmpty(client, options.replace);
+      await load(client, backup, options.migrations);
+      return options.finish(async (text, values = []) => (await client.query(text, [...values])).rows);
+    });
+  } finally {
+    await client.end();
+  }
+}
+
+async function makeEmpty(client: pg.Client, replace: boolean): Promise<void> {
+  const { rows: tables } = await client.query<{ name: string }>(
+    `select relname as name from pg_class where relnamespace = current_schema()::regnamespace
+       and relkind in ('r', 'p') and not relispartition`,
+  );
+  if (tables.length === 0) return;
+  if (!replace)
+    throw new Error(
+      'the database is not empty: to erase everything in it and put the backup there, say --replace',
+    );
+  await client.query(`drop table ${quotedList(tables.map(({ name }) => name))} cascade`);
+  const { rows: functions } = await client.query<{ name: string }>(
+    `select oid::regprocedure::text as name from pg_proc p where pronamespace = current_schema()::regnamespace
+       and not exists (select from pg_depend where objid = p.oid and deptype = 'e')`,
+  );
+  for (const { name } of functions) await client.query(`drop routine ${name} cascade`);
+}
+
+async function load(client: pg.Client, backup: BackupReader, migrations: string): Promise<void> {
+  const { header } = backup;
+  const files = (await readdir(migrations)).sort();
+  const known = files.map((file) => basename(file, '.sql'));
+  const newer = header.migrations.filter((name) => !known.includes(name));
+  if (newer.length > 0)
+    throw new Error(
+      `the backup was made by a newer version, which has migrated ${newer.join(', ')}: restore it with that one`,
+    );
+  await client.query(
+    `create table ${migrationsTable} (id serial primary key, name varchar(255) not null, run_on timestamp not null)`,
+  );
+  const run = async (name: string) => {
+    await client.query(await readFile(join(migrations, `${name}.sql`), 'utf8'));
+    await client.query(`insert into ${migrationsTable} (name, run_on) values ($1, now())`, [name]);
+  };
+  for (const name of header.migrations) await run(name);
+  const { rows: present } = await client.query<{ name: string }>(
+    `select relname as name from pg_class where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p')`,
+  );
+  const ours = new Set(present.map(({ name }) => name));
+  for (const table of header.tables) {
+    if (ours.has(table.name)) await loadTable(client, table, backup.rows());
+    else for await (const _ of backup.rows()); // Somebody else's: no migration of ours has made it.
+  }
+  await backup.finish();
+  for (const sequence of header.sequences) if (ours.has(sequence.table)) await advance(client, sequence);
+  // What has been migrated since finds the rows there, as it does in a server that is upgraded.
+  for (const name of known) if (!header.migrations.includes(name)) await run(name);
+}
+
+async function loadTable(
+  client: pg.Client,
+  { name, columns, partitions }: BackedUpTable,
+  rows: AsyncGenerator<Buffer>,
+): Promise<void> {
+  const table = pg.escapeIdentifier(name);
+  for (const { name: partition, bound } of partitions) {
+    if (!partitionBound.test(bound))
+      throw new Error(`the backup has a partition of ${name} that is not understood`);
+    await client.query(
+      `create table if not exists ${pg.escapeIdentifier(partition)} partition of ${table} ${bound}`,
+    );
+  }
+  // Rows that a migration has put there are in the backup too. Of the others there is none: the audit log refuses to be emptied.
+  const { rows: present } = await client.query(`select from ${table} limit 1`);
+  if (present.length > 0) await client.query(`delete from ${table}`);
+  const copy = client.query(copyFrom(`copy ${table} (${quotedList(columns)}) from stdin`));
+  await pipeline(Readable.from(rows), copy);
+}
+
+/** The next id is one that no row of the backup has, nor one that was deleted from it. */
+async function advance(
+  client: pg.Client,
+  { table, column, last }: BackupHeader['sequences'][number],
+): Promise<void> {
+  await client.query('select setval(pg_get_serial_sequence($1, $2), $3::bigint)', [
+    pg.escapeIdentifier(table),
+    column,
+    last,
+  ]);
+}
