@@ -7,7 +7,7 @@ export interface Options {
   quick: boolean;
   /** Names of works; all where empty. */
   only: string[];
-  /** Whether the README's table and plot are to have the results. */
+  /** Whether the table and plot of docs/benchmarks.md are to have the results. */
   record: boolean;
   rounds: number;
   blockSeconds: number;

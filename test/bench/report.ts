@@ -1,4 +1,4 @@
-/** Results in words: the lines of a terminal, the verdicts at the end, the Markdown table of the README. */
+/** Results in words: the lines of a terminal, the verdicts at the end, the Markdown table of docs/benchmarks.md. */
 import type { Figures, Ratio } from './rounds.ts';
 import { type Goal, type Result, two, whole } from './work.ts';
 

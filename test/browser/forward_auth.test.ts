@@ -1,4 +1,4 @@
-/** A site that knows no OpenID Connect, behind a real nginx with the configuration of README, in a real browser. */
+/** A site that does not know OpenID Connect, behind a real nginx with the configuration of the forward-auth page, in a real browser. */
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -44,7 +44,7 @@ beforeAll(async () => {
     settings: { TRUSTED_PROXIES: '127.0.0.1' },
     forwardAuth: { cookie_domain: 'cypher.test', sites: [{ host }] },
   });
-  nginx = await startNginx(port, await serversOfReadme(port));
+  nginx = await startNginx(port, await serversOfThePage(port));
   browser = await launchBrowser({ resolve: 'MAP *.cypher.test 127.0.0.1' });
 });
 afterAll(async () => {
@@ -54,10 +54,10 @@ afterAll(async () => {
   wiki?.close();
 });
 
-/** The server block of README for these ports, and the issuer's own. */
-async function serversOfReadme(port: number): Promise<string> {
-  const readme = await readFile(`${root}README.md`, 'utf8');
-  const [, block = ''] = /```nginx\n(.*?)```/s.exec(readme) ?? [];
+/** The server block of the forward-auth page for these ports, and the issuer's own. */
+async function serversOfThePage(port: number): Promise<string> {
+  const page = await readFile(`${root}docs/integrate/forward-auth.md`, 'utf8');
+  const [, block = ''] = /```nginx\n(.*?)```/s.exec(page) ?? [];
   const provider = server.url.replace('localhost', '127.0.0.1');
   const blocks = block
     .replaceAll('listen 443 ssl;', `listen 127.0.0.1:${port} ssl;`)
