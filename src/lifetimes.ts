@@ -40,6 +40,14 @@ export const lifeSeconds = {
   // What stops them.
   revocation: accessToken + clockMargin,
 
+  // What apps sign, and how it is remembered.
+  /** How far ahead a client assertion may expire. */
+  clientAssertion: 5 * minute,
+  /** From `nbf` to `exp` of a signed request of a FAPI or CIBA client. */
+  requestObject: hour,
+  /** How far a DPoP proof's `iat` may be from now, before and after: what oidc-provider allows. */
+  proofWindow: 5 * minute,
+
   // Sign-in and sign-up, step by step.
   interaction: hour,
   /** Between the two messages of a password's proof. */

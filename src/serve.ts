@@ -10,6 +10,7 @@ import type { Config } from './config/load.ts';
 import { createMetrics, serveMetrics } from './http/metrics.ts';
 import { collectRarely, shrinkHeapAfterStart } from './lib/heap.ts';
 import { createLog } from './lib/log.ts';
+import { setClock } from './lib/one_clock.ts';
 import { installNativeGroup } from './opaque/native_group.ts';
 import { root } from './root.ts';
 import { createMemoryCache, createRedisCache } from './storage/cache.ts';
@@ -75,8 +76,7 @@ async function start(
   });
   const clock = await followDatabaseClock(database);
   const { now } = clock;
-  // oidc-provider takes no clock and reads this one: it has to agree with ours, and with the other instances'.
-  Date.now = now;
+  setClock(now);
   const cache = config.REDIS_URL
     ? createRedisCache(
         config.REDIS_URL,

@@ -12,6 +12,8 @@ type MutualTls = NonNullable<NonNullable<Configuration['features']>['mTLS']>;
 
 const clientAuthentication = '1.3.6.1.5.5.7.3.2';
 const longest = 16 * 1024;
+const structured = /^:([A-Za-z0-9+/=]+):$/;
+const onePem = /^\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*$/;
 
 /** oidc-provider's configuration of mutual TLS. Certificates of a CA are taken only where there are CAs. */
 export function mutualTls(
@@ -38,12 +40,19 @@ export function mutualTls(
   };
 }
 
-/** A header's certificate: `:base64 DER:` (RFC 9440), or PEM percent-encoded as nginx's $ssl_client_escaped_cert. */
+/**
+ * A header's certificate: `:base64 DER:` (RFC 9440), or PEM percent-encoded as nginx's $ssl_client_escaped_cert. Of several
+ * nobody can say which one the proxy has checked: undefined, as for what is none.
+ */
 export function parseCertificate(value: string): X509Certificate | undefined {
   if (value === '' || value.length > longest) return undefined;
   try {
-    const structured = /^:([A-Za-z0-9+/=]+):$/.exec(value)?.[1];
-    return new X509Certificate(structured ? Buffer.from(structured, 'base64') : decodeURIComponent(value));
+    const encoded = (structured.exec(value) ?? onePem.exec(decodeURIComponent(value)))?.[1];
+    if (encoded === undefined) return undefined;
+    const bytes = Buffer.from(encoded, 'base64');
+    const certificate = new X509Certificate(bytes);
+    // Node reads the first certificate and leaves the rest.
+    return certificate.raw.length === bytes.length ? certificate : undefined;
   } catch {
     return undefined;
   }

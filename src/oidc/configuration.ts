@@ -43,6 +43,7 @@ import { takeKept } from './read_ahead.ts';
 import { checkStranger, mayOmitPkce, registrationFeatures } from './registration.ts';
 import { checkRequestUris } from './request_uris.ts';
 import type { FormPost } from './response_modes.ts';
+import { signedClaims } from './signed_claims.ts';
 import { standsAfter } from './signed_in.ts';
 
 export interface Pages {
@@ -100,6 +101,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
   const secure = config.ISSUER.startsWith('https:');
   const cookie = { httpOnly: true, sameSite: 'lax', secure, overwrite: true } as const;
   const seconds = () => Math.floor(now() / 1000);
+  const claims = signedClaims(now);
   return {
     adapter: deps.adapter,
     // All others are found in the registry (client_model.ts).
@@ -182,6 +184,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     // For clients' assertions, which are often `nbf` now by a clock that is a little ahead. Our own tokens are not given
     // these seconds: their stores and tokens/ look at the exact time.
     clockTolerance: 10,
+    assertJwtClientAuthClaimsAndHeader: claims.assertion,
     conformIdTokenClaims: true,
     enabledJWA: {
       idTokenSigningAlgValues: signingAlgs,
@@ -242,7 +245,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       jwtIntrospection: { enabled: true },
       jwtResponseModes: { enabled: true },
       // Unsigned ones have no algorithm in the list above: they would be worth no more than the query.
-      requestObjects: { enabled: true },
+      requestObjects: { enabled: true, assertJwtClaimsAndHeader: claims.requestObject },
       claimsParameter: { enabled: true, assertClaimsParameter: checkClaimsParameter },
       // A nonce is offered, for clients whose clock is wrong, and demanded of nobody.
       dPoP: { enabled: true, nonceSecret: deps.dpopNonceKey, requireNonce: () => false },

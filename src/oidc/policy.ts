@@ -18,13 +18,6 @@ export const isFirstParty = (client: Client | undefined): boolean => client?.fir
 
 const isPublic = (client: Client): boolean => client.clientAuthMethod === 'none';
 
-/**
- * A client of the operator's that can obtain no tokens exists to serve an API: it introspects and nothing else. One that
- * registered itself is a stranger's, and is shown its own tokens alone.
- */
-const isResourceServer = (client: Client): boolean =>
-  client.noManage === true && !isPublic(client) && (client.grantTypes ?? []).length === 0;
-
 const grantsByPeople = new Set([
   'authorization_code',
   'implicit',
@@ -40,15 +33,14 @@ export const mayBeStrangers = (grantTypes: readonly unknown[]): boolean =>
   grantTypes.every((grant) => grantsByPeople.has(String(grant)));
 
 /**
- * A token is shown to the client it was issued to, and to the API it is meant for: the one registered for its audience,
- * or, where it has no audience of its own, any API. Everybody else sees `{"active":false}` (RFC 7662, section 2.2).
+ * A token is shown to the client it was issued to, and to the API it is meant for: the client that is named with its audience
+ * in RESOURCES_FILE. Everybody else sees `{"active":false}` (RFC 7662, section 2.2). A token without an audience is for
+ * userinfo: an API that took it would let any app in that a person has once signed in to.
  */
 export function mayIntrospect(resources: Resource[]) {
   return (_ctx: KoaContextWithOIDC, client: Client, token: Issued): boolean => {
     if (isPublic(client)) return false;
     if (token.clientId === client.clientId) return true;
-    if (!('aud' in token) || token.aud === undefined)
-      return isResourceServer(client) && 'kind' in token && token.kind === 'AccessToken';
     return resources.some(
       ({ audience, client_id }) => audience === token.aud && client_id === client.clientId,
     );

@@ -103,7 +103,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   keepSessionOfGrants(provider);
   persistStoredSessionsOnly(provider);
   const sendLogout = takeOverBackchannelLogout(provider);
-  detectReplaysAtOnce(provider, deps.spend);
+  detectReplaysAtOnce(provider, deps.spend, now);
   addClientClaims(provider);
   usePasetoAccessTokens(provider, {
     issuer: config.ISSUER,

@@ -92,9 +92,25 @@ const fits = (alg: string, key: KeyObject, text: Uint8Array, signature: Uint8Arr
     ? verify('sha256', text, { key, dsaEncoding: 'ieee-p1363' }, signature)
     : verify(null, text, key, signature);
 
-/** The same but for query and fragment, after what RFC 3986 counts as the same spelling (RFC 9449, section 4.3). */
+/**
+ * The same but for query and fragment, after what RFC 3986 counts as the same spelling (RFC 9449, section 4.3; RFC 3986,
+ * section 6.2.2): case of scheme, host and escapes, the default port, escapes of what needs none.
+ */
 function sameAddress(a: string, b: string): boolean {
-  if (!URL.canParse(a) || !URL.canParse(b)) return false;
+  if (!URL.canParse(a) || !URL.canParse(b) || hasDotSegments(a)) return false;
   const [left, right] = [new URL(a), new URL(b)];
-  return left.origin === right.origin && left.pathname === right.pathname;
+  return left.origin === right.origin && normalized(left.pathname) === normalized(right.pathname);
 }
+
+const normalized = (path: string): string =>
+  path.replace(/%[0-9a-f]{2}/gi, (encoded) => {
+    const character = String.fromCharCode(Number.parseInt(encoded.slice(1), 16));
+    return /[\w.~-]/.test(character) ? character : encoded.toUpperCase();
+  });
+
+/**
+ * Whether a path or address has a segment `.` or `..`, escaped or not. URL parsers take them away, and routers mostly do not:
+ * the proof would be for another path than the one that is served.
+ */
+export const hasDotSegments = (address: string): boolean =>
+  /[/\\](\.|%2e){1,2}([/\\]|$)/i.test(address.replace(/[?#].*$/s, ''));

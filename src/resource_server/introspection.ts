@@ -23,7 +23,7 @@ export interface IntrospectionOptions {
 export function createIntrospection(options: IntrospectionOptions) {
   const { issuer, clientId, clientSecret, cacheSeconds, fetch, now } = options;
   const answers = createExpiringMap<Record<string, unknown>>(mostAnswers, now);
-  const underWay = new Map<string, Promise<Record<string, unknown>>>();
+  const underWay = new Map<string, { begun: number; asking: Promise<Record<string, unknown>> }>();
   let endpoint: Promise<string> | undefined;
   // RFC 6749, section 2.3.1: both are form-encoded before they are joined.
   const encode = (value: string) => new URLSearchParams([['', value]]).toString().slice(1);
@@ -55,10 +55,14 @@ export function createIntrospection(options: IntrospectionOptions) {
     const kept = answers.get(key);
     if (kept) return kept;
     const asked = underWay.get(key);
-    if (asked) return asked;
     const begun = now();
-    const asking = ask(token).finally(() => underWay.delete(key));
-    underWay.set(key, asking);
+    // The answer says how things were after the question. A request that comes later than that by more than it may be old
+    // asks anew: with 0 seconds each request asks for itself.
+    if (asked && begun < asked.begun + cacheSeconds * 1000) return asked.asking;
+    const asking = ask(token).finally(() => {
+      if (underWay.get(key)?.asking === asking) underWay.delete(key);
+    });
+    if (cacheSeconds > 0) underWay.set(key, { begun, asking });
     const answer = await asking;
     const endMs = typeof answer.exp === 'number' ? answer.exp * 1000 : Number.POSITIVE_INFINITY;
     // From the question on, not from the answer: what was revoked in between must not live longer for it.

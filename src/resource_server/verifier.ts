@@ -3,7 +3,7 @@
  * scopes. It throws for nothing that a request can hold.
  */
 import type { Access } from './access.ts';
-import { createProofs } from './dpop.ts';
+import { createProofs, hasDotSegments } from './dpop.ts';
 import type { Fetch } from './fetch_json.ts';
 import { createIntrospection } from './introspection.ts';
 import { verifyOffline } from './offline.ts';
@@ -85,7 +85,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
     } else {
       if (boundTo === undefined) throw new Refused('token_unbound');
       if (!request.dpop) throw new Refused('proof_missing');
-      if (!request.path.startsWith('/')) throw new Refused('request_malformed');
+      if (!request.path.startsWith('/') || hasDotSegments(request.path))
+        throw new Refused('request_malformed');
       const url = `${baseUrl}${request.path}`;
       checkProof(request.dpop, { method: request.method, url, token, boundTo, toleranceSeconds });
     }

@@ -172,14 +172,19 @@ export function keepTokens(actor: Actor, family: Family, answer: Answer | undefi
   return true;
 }
 
-/** Asks, as an API, whether an access token is good. */
-export function introspect(actor: Actor, via: number, accessToken: string, about: Partial<About>) {
+/** Asks, as the API that an access token is for, or as its app, whether it is good. */
+export function introspect(
+  actor: Actor,
+  via: number,
+  { by, accessToken }: { by: Parameters<typeof basic>[0]; accessToken: string },
+  about: Partial<About>,
+) {
   return actor.call(
     via,
     { op: 'introspect', success: ({ json }) => json.active === true, ...about },
     {
       path: '/token/introspection',
-      headers: basic(apps.api),
+      headers: basic(by),
       body: new URLSearchParams({ token: accessToken }),
     },
   );
@@ -189,13 +194,15 @@ export function introspect(actor: Actor, via: number, accessToken: string, about
 export function introspectHonestly(actor: Actor, { subject, session, accessToken }: AccessToken) {
   const subjects = [subject, session.subject];
   return persist(actor, { op: 'introspect', subjects }, (via, honestSince) =>
-    introspect(actor, via, accessToken, { subjects, honestSince }),
+    introspect(actor, via, { by: apps.api, accessToken }, { subjects, honestSince }),
   );
 }
 
 /** Whether a token that has ended is good at either process. */
 export const tryAccessToken = (actor: Actor, { subject, accessToken }: AccessToken) =>
-  Promise.all([0, 1].map((via) => introspect(actor, via, accessToken, { subjects: [subject] })));
+  Promise.all(
+    [0, 1].map((via) => introspect(actor, via, { by: apps.api, accessToken }, { subjects: [subject] })),
+  );
 
 /** Revokes a token; repeats until it is answered. */
 export function revoke(actor: Actor, app: App, token: string): Promise<Answer | undefined> {

@@ -41,7 +41,7 @@ async function consistent(actor: Actor, family: ReturnType<typeof familyOf>): Pr
   if (!keepTokens(actor, family, answer)) return;
   const subjects = [tokenSubject(family.accessToken)];
   await persist(actor, { op: 'introspect', subjects }, (via, honestSince) =>
-    introspect(actor, via, family.accessToken, { subjects, honestSince }),
+    introspect(actor, via, { by: family.app, accessToken: family.accessToken }, { subjects, honestSince }),
   );
 }
 

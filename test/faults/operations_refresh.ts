@@ -44,10 +44,10 @@ export async function loseAnswer(actor: Actor): Promise<void> {
 
 /** An access token of a living family is good on every instance. */
 export async function useAccessToken(actor: Actor, family: Family): Promise<void> {
-  const { accessToken, subject } = family;
+  const { accessToken, subject, app: by } = family;
   const subjects = [subject, tokenSubject(accessToken)];
   await persist(actor, { op: 'introspect', subjects }, (via, honestSince) =>
-    introspect(actor, via, accessToken, { subjects, honestSince }),
+    introspect(actor, via, { by, accessToken }, { subjects, honestSince }),
   );
 }
 
@@ -87,11 +87,11 @@ async function presentStolen(actor: Actor, family: Family, token: string): Promi
 
 /** Whatever is left of a family, through both processes. */
 export async function tryEverything(actor: Actor, family: Family): Promise<void> {
-  const { accessToken, subject, refreshToken } = family;
+  const { accessToken, subject, refreshToken, app: by } = family;
   const subjects = [subject, tokenSubject(accessToken)];
   await Promise.all(
     [0, 1].flatMap((via) => [
-      introspect(actor, via, accessToken, { subjects }),
+      introspect(actor, via, { by, accessToken }, { subjects }),
       refresh(actor, via, family, refreshToken, { op: 'refresh of ended', subjects: [subject] }),
     ]),
   );

@@ -11,7 +11,7 @@ import { apps } from '../support/apps.ts';
 import { asApp, challengeOf, createPerson, type Person, verifier } from '../support/person.ts';
 import { kek, startServer, type TestServer } from '../support/server.ts';
 
-const { web, api } = apps;
+const { web } = apps;
 const clients = Object.values(apps);
 let server: TestServer;
 let ada: Person;
@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 const introspected = async (at: TestServer, token: string) =>
-  (await asApp(at, api, { token }, '/token/introspection')).body;
+  (await asApp(at, web, { token }, '/token/introspection')).body;
 const me = (token: string) => request(server.url).get('/me').auth(token, { type: 'bearer' });
 const refresh = (refresh_token: string) => asApp(server, web, { grant_type: 'refresh_token', refresh_token });
 
@@ -77,7 +77,7 @@ test('PASETO: flipped bit, other version, other purpose, footer of another key, 
   // By form: a header of this size does not reach the server.
   const huge = await asApp(
     server,
-    api,
+    web,
     { token: `v4.local.${'A'.repeat(1_000_000)}` },
     '/token/introspection',
   );

@@ -4,11 +4,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { idsOn, openAccount, postForm } from '../support/account_page.ts';
 import { apps } from '../support/apps.ts';
 import { cookieHeader, cookiesOf } from '../support/cookies.ts';
-import { asApp, createPerson, interactionOf } from '../support/person.ts';
+import { asApp, createPerson, interactionOf, isAlive } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { begin } from '../support/visits.ts';
 
-const { web, intranet, api } = apps;
+const { web, intranet } = apps;
 const firefox = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0';
 const offline = { scope: 'openid offline_access', prompt: 'consent' };
 
@@ -34,8 +34,7 @@ afterAll(async () => {
 });
 
 /** Whether the other instance takes the token for active. */
-const isActive = async (token: string): Promise<boolean> =>
-  (await asApp(other, api, { token }, '/token/introspection')).body.active;
+const isActive = async (token: string): Promise<boolean> => isAlive(other, token);
 const refresh = async (token: string) =>
   (await asApp(other, web, { grant_type: 'refresh_token', refresh_token: token })).status;
 const events = async (event: string) => {

@@ -17,7 +17,7 @@ import { asApp, challengeOf, createPerson, type Person, verifier } from '../supp
 import { startServer, type TestServer } from '../support/server.ts';
 import { begin, visit } from '../support/visits.ts';
 
-const { web, api } = apps;
+const { web } = apps;
 const longer = 'a staple battery that horses correct';
 let server: TestServer;
 let other: TestServer;
@@ -61,7 +61,7 @@ test('Password changed: its sessions and tokens are dead on every instance; the 
   ]);
   expect(logged).toEqual([{ address: '127.0.0.1', detail: { by: 'owner' } }]);
 
-  const introspected = await asApp(other, api, { token: tokens.access_token }, '/token/introspection');
+  const introspected = await asApp(other, web, { token: tokens.access_token }, '/token/introspection');
   expect(introspected.body).toEqual({ active: false });
   const refreshed = await asApp(other, web, {
     grant_type: 'refresh_token',

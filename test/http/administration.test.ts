@@ -7,7 +7,7 @@ import { createRevocations } from '../../src/revocation/revocations.ts';
 import { createSessionStore } from '../../src/sessions/store.ts';
 import { noCopies } from '../../src/storage/copies.ts';
 import { apps } from '../support/apps.ts';
-import { asApp, createPerson, interactionOf } from '../support/person.ts';
+import { asApp, createPerson, interactionOf, isAlive } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -33,11 +33,10 @@ function controlWith(audit: Pick<Audit, 'recordWithin'>): AccountControl {
   });
 }
 
-const { web, intranet, api } = apps;
+const { web, intranet } = apps;
 const offline = { scope: 'openid offline_access', prompt: 'consent' };
 
-const isActive = async (token: string): Promise<boolean> =>
-  (await asApp(server, api, { token }, '/token/introspection')).body.active;
+const isActive = async (token: string): Promise<boolean> => isAlive(server, token);
 const refresh = (token: string) => asApp(server, web, { grant_type: 'refresh_token', refresh_token: token });
 
 test('Account disabled: its sessions and tokens are dead, offline ones too, and it cannot sign in', async () => {

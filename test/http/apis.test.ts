@@ -73,15 +73,19 @@ test('resource indicators: a v4.local token is for introspection by its own API'
   });
 });
 
-test('Tokens: a token not meant for the caller → bare {"active":false}', async () => {
+test('Audience: a token not meant for the caller → bare {"active":false}; one that is meant for no API is active for none', async () => {
   const [plain, bound, offline] = [
     await ada.tokensFor(spa),
     await ada.tokensFor(web, forNotes),
     await ada.tokensFor(web, forFiles),
   ] as [TokenAnswer, TokenAnswer, TokenAnswer];
   const seen = async (app: App, token: string) => (await introspected(app, token)).active;
-  // Without an audience: any API, no other app.
-  expect.soft(await seen(api, plain.access_token)).toBe(true);
+  // Without an audience: no API, no other app.
+  for (const each of [api, notesApi])
+    expect.soft(await introspected(each, plain.access_token)).toEqual({ active: false });
+  const robot = await asApp(server, machine, { grant_type: 'client_credentials' });
+  expect.soft(await introspected(api, robot.body.access_token)).toEqual({ active: false });
+  expect.soft(await seen(machine, robot.body.access_token)).toBe(true);
   expect.soft(await introspected(web, plain.access_token)).toEqual({ active: false });
   expect.soft(await introspected(machine, plain.access_token)).toEqual({ active: false });
   // With one: its API and the app it was issued to.

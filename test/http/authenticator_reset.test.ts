@@ -5,13 +5,13 @@ import { secretOn } from '../support/account_page.ts';
 import { apps } from '../support/apps.ts';
 import { cookieHeader, cookiesOf } from '../support/cookies.ts';
 import { type Administered, startAdministered } from '../support/cypher.ts';
-import { asApp, createPerson, interactionOf, type Person } from '../support/person.ts';
+import { asApp, createPerson, interactionOf, isAlive, type Person } from '../support/person.ts';
 import { afterPassword, codeAt } from '../support/visits.ts';
 
 // Commands are processes of their own, which start slowly on a busy machine.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
-const { web, api } = apps;
+const { web } = apps;
 let server: Administered;
 beforeAll(async () => {
   server = await startAdministered({ clients: Object.values(apps) });
@@ -24,8 +24,7 @@ async function linkFor(name: string, ...args: string[]): Promise<string> {
   expect([code, stderr]).toEqual([0, '']);
   return new URL(stdout.trim().split('\n').at(-1) ?? '').pathname;
 }
-const isActive = async (token: string): Promise<boolean> =>
-  (await asApp(server, api, { token }, '/token/introspection')).body.active;
+const isActive = async (token: string): Promise<boolean> => isAlive(server, token);
 
 /** Opens the link in this browser and goes on from its page; returns the interaction's uid. */
 async function open(person: Person, path: string): Promise<string> {

@@ -3,10 +3,18 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
-import { type App, asApp, challengeOf, createPerson, type Person, verifier } from '../support/person.ts';
+import {
+  type App,
+  asApp,
+  challengeOf,
+  createPerson,
+  isAlive,
+  type Person,
+  verifier,
+} from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
-const { web, spa, intranet, api } = apps;
+const { web, spa, intranet } = apps;
 /** An app that gets no refresh tokens. */
 const brief = { ...spa, client_id: 'brief', grant_types: ['authorization_code'] };
 const clients = [...Object.values(apps), brief];
@@ -34,8 +42,7 @@ async function code(app: App = web) {
 type Form = Awaited<ReturnType<typeof code>>;
 const refusedAs = (answer: request.Response) => [answer.status, answer.body.error];
 const invalidGrant = [400, 'invalid_grant'];
-const active = async (at: TestServer, token: string) =>
-  (await asApp(at, api, { token }, '/token/introspection')).body.active;
+const active = async (at: TestServer, token: string) => isAlive(at, token);
 
 test('PKCE and codes: no challenge, or plain, is an error', async () => {
   for (const app of [web, spa]) {

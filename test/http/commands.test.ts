@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { judge } from '../../src/cli/doctor/issuer.ts';
 import { apps } from '../support/apps.ts';
 import { type Administered, startAdministered } from '../support/cypher.ts';
-import { asApp, createPerson } from '../support/person.ts';
+import { asApp, createPerson, isAlive } from '../support/person.ts';
 
 // Every command is a process of its own, which starts slowly on a busy machine.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -23,8 +23,7 @@ const run = async (...args: string[]) => {
   expect([code, stderr]).toEqual([0, '']);
   return stdout;
 };
-const isActive = async (token: string): Promise<boolean> =>
-  (await asApp(server, api, { token }, '/token/introspection')).body.active;
+const isActive = async (token: string): Promise<boolean> => isAlive(server, token);
 const inspect = async (token: string) => {
   const { stdout } = await server.cypher(['token', 'inspect', '--json'], { input: `${token}\n` });
   return JSON.parse(stdout);

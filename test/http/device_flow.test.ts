@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
 import { dumpOfRedis } from '../support/dump.ts';
-import { asApp, createPerson, interactionOf, type Person } from '../support/person.ts';
+import { asApp, createPerson, interactionOf, isAlive, type Person } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
 const grant_type = 'urn:ietf:params:oauth:grant-type:device_code';
@@ -186,8 +186,7 @@ test('of parallel polls through two instances comes one family with one refresh 
   expect((await refresh(spa, elsewhere.refresh_token)).status).toBe(200);
 });
 
-const isActive = async (token: string) =>
-  (await asApp(other, api, { token }, '/token/introspection')).body.active;
+const isActive = async (token: string) => isAlive(other, token);
 /** A device's code whose person has just said yes. */
 async function confirmed(person: Person, app = house): Promise<string> {
   const { device_code, user_code } = await ask(app);

@@ -9,7 +9,7 @@ import { asApp, createPerson, type Person } from '../support/person.ts';
 import { relyingParty, signInAt } from '../support/relying_party.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
-const { web, spa, api } = apps;
+const { web, spa } = apps;
 const bound = { ...web, client_id: 'bound', dpop_bound_access_tokens: true };
 let server: TestServer;
 let other: TestServer;
@@ -55,8 +55,8 @@ test('DPoP: openid-client gets bound tokens, uses them at userinfo and refreshes
 });
 
 test('DPoP: a stolen access token opens nothing, as Bearer or with another key; introspection tells the key', async () => {
-  const config = await relyingParty(server, spa);
-  const { access_token } = await signInAt(config, spa, ada, { DPoP: client.getDPoPHandle(config, keys) });
+  const config = await relyingParty(server, web);
+  const { access_token } = await signInAt(config, web, ada, { DPoP: client.getDPoPHandle(config, keys) });
   const ath = sha256(access_token);
   const thief = await generateKeyPair('ES256', { extractable: true });
   const theirs = await exportJWK(thief.publicKey);
@@ -73,7 +73,7 @@ test('DPoP: a stolen access token opens nothing, as Bearer or with another key; 
   expect(statuses.every((status) => status === 400 || status === 401)).toBe(true);
   const good = await me(access_token, 'DPoP', await proof('GET', '/me', { ath }));
   expect(good.status).toBe(200);
-  const seen = (await asApp(server, api, { token: access_token }, '/token/introspection')).body;
+  const seen = (await asApp(server, web, { token: access_token }, '/token/introspection')).body;
   expect(seen).toMatchObject({
     active: true,
     token_type: 'DPoP',

@@ -5,11 +5,11 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { type BehindProxies, startBehindProxies, within } from '../support/behind_proxies.ts';
 import { cookieHeader, cookiesOf } from '../support/cookies.ts';
-import { asApp, challengeOf, createPerson, verifier } from '../support/person.ts';
+import { asApp, challengeOf, createPerson, isAlive, verifier } from '../support/person.ts';
 import type { ServerOptions, TestServer } from '../support/server.ts';
 import { begin, codeAt, signUp, visit } from '../support/visits.ts';
 
-const { web, spa, api } = apps;
+const { web, spa } = apps;
 /** What anybody may have to wait for one answer, on a busy machine. */
 const bounded = 2000;
 
@@ -33,8 +33,7 @@ afterEach(() => at.close());
 
 const refresh = (on: TestServer, refresh_token: string) =>
   within(bounded, asApp(on, spa, { grant_type: 'refresh_token', refresh_token }));
-const active = async (on: TestServer, token: string): Promise<boolean> =>
-  (await within(bounded, asApp(on, api, { token }, '/token/introspection'))).body.active;
+const active = async (on: TestServer, token: string): Promise<boolean> => within(bounded, isAlive(on, token));
 const revoke = (on: TestServer, token: string) =>
   within(bounded, asApp(on, spa, { token }, '/token/revocation'));
 

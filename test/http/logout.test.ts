@@ -7,12 +7,13 @@ import {
   asApp,
   createPerson,
   interactionOf,
+  isAlive,
   type Person,
   type TokenAnswer,
 } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
-const { web, spa, api, intranet } = apps;
+const { web, spa, intranet } = apps;
 const clients = Object.values(apps);
 let server: TestServer;
 let other: TestServer;
@@ -37,8 +38,7 @@ const signOut = async (person: Person, query: object = {}) =>
 const home = async (person: Person) => (await person.agent.get('/').accept('html')).text;
 const refresh = (app: App, tokens: TokenAnswer) =>
   asApp(other, app, { grant_type: 'refresh_token', refresh_token: tokens.refresh_token });
-const active = async (token: string): Promise<boolean> =>
-  (await asApp(other, api, { token }, '/token/introspection')).body.active;
+const active = async (token: string): Promise<boolean> => isAlive(other, token);
 const sessionCookie = (answer: request.Response) =>
   (answer.headers['set-cookie'] as unknown as string[] | undefined)?.find((line) =>
     line.startsWith('cypher_session='),

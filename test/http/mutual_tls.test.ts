@@ -9,9 +9,14 @@ import { type Certificate, type Certificates, createCertificates } from '../supp
 import { asApp, createPerson } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
-const { machine, api, spa } = apps;
+const { machine, spa } = apps;
 const { client_secret: _, ...keyless } = machine;
 const byCa = { ...keyless, token_endpoint_auth_method: 'tls_client_auth' };
+const boundMachine = {
+  ...machine,
+  client_id: 'bound-machine',
+  tls_client_certificate_bound_access_tokens: true,
+};
 const bound = { ...spa, client_id: 'bound', tls_client_certificate_bound_access_tokens: true };
 let certificates: Certificates;
 let issued: Certificate;
@@ -30,6 +35,7 @@ beforeAll(async () => {
   const clients = [
     ...Object.values(apps),
     bound,
+    boundMachine,
     { ...byCa, client_id: 'by-dn', tls_client_auth_subject_dn: 'CN=robot,O=Example,C=DE' },
     { ...byCa, client_id: 'by-dns', tls_client_auth_san_dns: 'robot.example' },
     { ...byCa, client_id: 'by-uri', tls_client_auth_san_uri: 'urn:robot:1' },
@@ -98,6 +104,25 @@ test('tls_client_auth: the same names from another CA, or in a server’s certif
   expect(outcome(await token(behind, 'someone-else', issued.escaped))).toEqual(refused);
 });
 
+test('more than one certificate in the header is refused, whichever of them would do', async () => {
+  const chain = (...parts: Certificate[]) => encodeURIComponent(parts.map(({ pem }) => pem).join(''));
+  const der = ({ pem }: Certificate) => new X509Certificate(pem).raw;
+  for (const header of [
+    chain(issued, own),
+    chain(own, issued),
+    chain(issued, issued),
+    `${issued.escaped}, ${own.escaped}`,
+    `${issued.structured}, ${own.structured}`,
+    `${issued.structured}${own.structured}`,
+    `:${Buffer.concat([der(issued), der(own)]).toString('base64')}:`,
+  ])
+    for (const client_id of ['by-dn', 'self'])
+      expect.soft(outcome(await token(behind, client_id, header))).toEqual(refused);
+  const pair = request(behind.url).post('/token').type('form');
+  pair.set('client-cert', [issued.escaped, own.escaped] as never);
+  expect(outcome(await pair.send({ grant_type: 'client_credentials', client_id: 'by-dn' }))).toEqual(refused);
+});
+
 test('self_signed_tls_client_auth: the registered certificate and no other', async () => {
   expect((await token(behind, 'self', own.escaped)).status).toBe(200);
   const twin = await certificates.selfSigned('/CN=own');
@@ -122,9 +147,9 @@ test('bound tokens: worth nothing without the certificate, at userinfo, refresh 
   const form = { grant_type: 'authorization_code', code, redirect_uri: bound.redirect_uri, code_verifier };
   const { body, status } = await set(asApp(behind, bound, form));
   expect([status, body.token_type]).toEqual([200, 'Bearer']);
-  const thumbprint = sha256x(own);
-  const seen = (await asApp(behind, api, { token: body.access_token }, '/token/introspection')).body;
-  expect(seen.cnf).toEqual({ 'x5t#S256': thumbprint });
+  const robot = await set(asApp(behind, boundMachine, { grant_type: 'client_credentials' }));
+  const seen = await asApp(behind, boundMachine, { token: robot.body.access_token }, '/token/introspection');
+  expect(seen.body.cnf).toEqual({ 'x5t#S256': sha256x(own) });
   const me = (certificate?: string) => {
     const get = request(behind.url).get('/me').auth(body.access_token, { type: 'bearer' });
     return certificate ? get.set('client-cert', certificate) : get;

@@ -1,7 +1,15 @@
 /** One session, many tabs at once: no app's sign-on is lost, and the sign-out reaches every token. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
-import { type App, asApp, challengeOf, createPerson, type Person, verifier } from '../support/person.ts';
+import {
+  type App,
+  asApp,
+  challengeOf,
+  createPerson,
+  isAlive,
+  type Person,
+  verifier,
+} from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { signOut } from '../support/visits.ts';
 
@@ -21,7 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-const { api, intranet } = apps;
+const { intranet } = apps;
 
 async function signOn(person: Person, app: App): Promise<string> {
   const codeVerifier = verifier();
@@ -39,8 +47,7 @@ async function signOn(person: Person, app: App): Promise<string> {
   return answer.body.access_token;
 }
 
-const isActive = async (token: string): Promise<boolean> =>
-  (await asApp(server, api, { token }, '/token/introspection')).body.active;
+const isActive = async (token: string): Promise<boolean> => isAlive(server, token);
 
 test('apps that sign on side by side all receive their tokens, and the sign-out ends every one of them', async () => {
   const person = createPerson(server, 'many-tabs');

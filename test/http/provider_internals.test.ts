@@ -268,7 +268,8 @@ test('replays are detected by ReplayDetection.unique, which looks and then store
   expect(await Promise.all([1, 2].map(() => model.unique('a', 'jti', inAMinute)))).toEqual([true, true]);
   expect(calls).toEqual(['ReplayDetection.upsert', 'ReplayDetection.upsert']);
   const spent: unknown[] = [];
-  detectReplaysAtOnce(provider, async (id, expiresAt) => spent.push([id, expiresAt]) === 1);
+  const spend = async (id: string, expiresAt: number) => spent.push([id, expiresAt]) === 1;
+  detectReplaysAtOnce(provider, spend, Date.now);
   expect(await Promise.all([1, 2].map(() => model.unique('a', 'jti', inAMinute)))).toEqual([true, false]);
   expect(spent).toEqual([1, 2].map(() => [expect.stringMatching(/^jti:/), inAMinute * 1000]));
 });

@@ -3,11 +3,19 @@ import { decodeJwt } from 'jose';
 import type request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
-import { asApp, challengeOf, createPerson, interactionOf, type Person, verifier } from '../support/person.ts';
+import {
+  asApp,
+  challengeOf,
+  createPerson,
+  interactionOf,
+  isAlive,
+  type Person,
+  verifier,
+} from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { begin, signOut, signUp } from '../support/visits.ts';
 
-const { web, intranet, api } = apps;
+const { web, intranet } = apps;
 const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code';
 const tv = {
   client_id: 'tv',
@@ -34,8 +42,7 @@ const asked = {
   prompt: 'none',
 };
 const home = async ({ agent }: Person) => (await agent.get('/').accept('html')).text;
-const active = async (token: string): Promise<boolean> =>
-  (await asApp(server, api, { token }, '/token/introspection')).body.active;
+const active = async (token: string): Promise<boolean> => isAlive(server, token);
 const locationOf = ({ headers }: request.Response) => new URL(String(headers.location), server.url);
 const go = async ({ agent }: Person, { pathname, search }: URL) =>
   locationOf(await agent.get(pathname + search));

@@ -2,10 +2,10 @@
 import type request from 'supertest';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { apps } from '../support/apps.ts';
-import { type App, asApp, createPerson, type TokenAnswer } from '../support/person.ts';
+import { type App, asApp, createPerson, isAlive, type TokenAnswer } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
-const { web, spa, api, intranet } = apps;
+const { web, spa, intranet } = apps;
 const clients = Object.values(apps);
 let server: TestServer;
 let other: TestServer;
@@ -28,8 +28,7 @@ const refresh = (at: TestServer, app: App, refresh_token: string, more = {}) =>
   asApp(at, app, { grant_type: 'refresh_token', refresh_token, ...more });
 const refusedAs = (answer: request.Response) => [answer.status, answer.body.error];
 const invalidGrant = [400, 'invalid_grant'];
-const active = async (at: TestServer, token: string): Promise<boolean> =>
-  (await asApp(at, api, { token }, '/token/introspection')).body.active;
+const active = async (at: TestServer, token: string): Promise<boolean> => isAlive(at, token);
 const audited = (event: string) =>
   server.database.query('select id from audit_log where event = $1', [event]);
 const must = async (sent: PromiseLike<request.Response>): Promise<TokenAnswer> => {

@@ -21,7 +21,7 @@ import { asApp, createPerson, type Person } from '../support/person.ts';
 import { kek, startServer, type TestServer } from '../support/server.ts';
 import { begin } from '../support/visits.ts';
 
-const { web, api } = apps;
+const { web } = apps;
 const issuer = 'http://localhost:1';
 const password = 'correct horse battery staple';
 const totpSecret = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP';
@@ -65,7 +65,7 @@ beforeAll(async () => {
   keysBefore = await database.query('select id, sealed from keys order by id');
 
   const storage = { databaseUrl: created.url, redisUrl: await createRedisDatabase() };
-  server = await startServer({ clients: [web, api, apps.intranet], storage, issuer });
+  server = await startServer({ clients: [web, apps.api, apps.intranet], storage, issuer });
 });
 afterAll(async () => {
   await server.close();
@@ -143,7 +143,7 @@ test('Migration: whoever signed up with the first version signs in, with both fa
 test('Migration: a refresh token of the first version goes on, and its keys are those that were there', async () => {
   const refreshed = await asApp(server, web, { grant_type: 'refresh_token', refresh_token: refreshToken });
   expect(refreshed.status).toBe(200);
-  const { body } = await asApp(server, api, { token: refreshed.body.access_token }, '/token/introspection');
+  const { body } = await asApp(server, web, { token: refreshed.body.access_token }, '/token/introspection');
   expect(body).toMatchObject({ active: true, sub: 'ada' });
   const ids = keysBefore.map((row) => (row as { id: string }).id);
   const keysNow = await database.query('select id, sealed from keys where id = any($1) order by id', [ids]);

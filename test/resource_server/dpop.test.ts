@@ -134,3 +134,26 @@ test('an unbound token is not taken as DPoP, and not at all where an API require
   verifier = createVerifier({ issuer: issuer.url, audience: AUDIENCE, now: issuer.now, requireDpop: true });
   expect(await verdictOn(undefined, { scheme: 'Bearer' })).toBe('token_unbound');
 });
+
+test('the address is compared as RFC 3986 normalizes it, and one with dot segments, escaped or not, is refused', async () => {
+  const at = (path: string) => `https://api.example.com${path}`;
+  for (const [htu, path] of [
+    ['/r%65ports', '/reports'],
+    ['/reports', '/r%65ports'],
+    ['/%7eada', '/~ada'],
+    ['/a%2fb', '/a%2Fb'],
+    ['/%c3%a4', '/%C3%A4'],
+  ] as const)
+    expect.soft([htu, await verdictOn(await proof(holder, { htu: at(htu) }), { path })]).toEqual([htu, 'ok']);
+  const foreign = await proof(holder, { htu: at('/a/b') });
+  expect(await verdictOn(foreign, { path: '/a%2Fb' })).toBe('proof_foreign');
+  for (const dots of ['..', '.', '%2e%2e', '.%2E', '%2e']) {
+    expect
+      .soft(await verdictOn(await proof(), { path: `/public/${dots}/../reports` }))
+      .toBe('request_malformed');
+    expect.soft(await verdictOn(await proof(), { path: `/reports/${dots}` })).toBe('request_malformed');
+    const htu = at(`/public/${dots}/${dots === '.' || dots === '%2e' ? '../' : ''}reports`);
+    expect.soft([htu, await verdictOn(await proof(holder, { htu }))]).toEqual([htu, 'proof_foreign']);
+  }
+  expect(await verdictOn(await proof(), { path: '/reports?at=/../x' })).toBe('ok');
+});

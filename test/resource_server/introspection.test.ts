@@ -1,5 +1,5 @@
 /** Introspection as an API does it: against the running provider, and how long and for whom an answer is kept. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { resourceSchema } from '../../src/config/schema.ts';
 import { createVerifier, type VerifierOptions } from '../../src/resource_server/index.ts';
 import { apps } from '../support/apps.ts';
@@ -35,7 +35,7 @@ describe('against the provider', () => {
   });
   afterAll(() => server.close());
 
-  test('a token for this API passes until it is revoked; others never do', async () => {
+  test('Audience: a token for this API passes until it is revoked; one for no API, or for another, never does', async () => {
     const { now } = server.clock;
     const options = { issuer: server.url, audience, introspection, now };
     const ada = createPerson(server, 'ada');
@@ -46,7 +46,7 @@ describe('against the provider', () => {
     const plain = await ada.tokensFor(apps.web);
     expect(await verdictOf(options, access_token)).toBe('ok');
     expect(await verdictOf(options, refresh_token)).toBe('token_inactive');
-    expect(await verdictOf(options, plain.access_token)).toBe('token_foreign');
+    expect(await verdictOf(options, plain.access_token)).toBe('token_inactive');
     const wrong = { ...introspection, clientSecret: 'wrong' };
     expect(await verdictOf({ ...options, introspection: wrong }, access_token)).toBe('provider_unreachable');
     await asApp(server, apps.web, { token: access_token }, '/token/revocation');
@@ -100,6 +100,34 @@ describe('the cache', () => {
     issuer.advance(1);
     expect(await verdict()).toBe('token_inactive');
     expect(asked()).toBe(2);
+  });
+
+  test('with 0 seconds no answer is older than its request: none is kept, and none is shared', async () => {
+    let held: (() => void)[] = [];
+    let active = true;
+    const introspection = { clientId: 'api', clientSecret: 's', cacheSeconds: 0 };
+    const slow = (async (url: string, init?: RequestInit) => {
+      if (!url.endsWith('/introspect')) return fetch(url, init);
+      const asNow = new Response(JSON.stringify(active ? answer() : { active: false }));
+      await new Promise<void>((resolve) => held.push(resolve));
+      return asNow;
+    }) as typeof fetch;
+    const options = { issuer: issuer.url, audience: AUDIENCE, introspection, now: issuer.now, fetch: slow };
+    const verifier = createVerifier(options);
+    const ask = () => verifier.verify({ method: 'GET', path: '/', authorization: 'Bearer v4.local.token' });
+    const before = ask();
+    await vi.waitFor(() => expect(held).toHaveLength(1));
+    // The token is revoked while that question is on its way back.
+    active = false;
+    const after = ask();
+    await vi.waitFor(() => expect(held).toHaveLength(2));
+    for (const release of held) release();
+    expect([(await before).ok, (await after).ok]).toEqual([true, false]);
+    held = [];
+    const third = ask();
+    await vi.waitFor(() => expect(held).toHaveLength(1));
+    held[0]?.();
+    expect((await third).ok).toBe(false);
   });
 
   test('an answer serves no longer than the token, and not for another token', async () => {

@@ -43,6 +43,11 @@ test('a good token is an access with what the token says', async () => {
   });
 });
 
+test('Audience: offline, a token that is meant for no API, or for another, is refused', async () => {
+  for (const aud of [undefined, '', 'https://other.example.com/', issuer.url, `${AUDIENCE}/`])
+    expect.soft([aud, await verdictOn(await issuer.token({ aud }))]).toEqual([aud, 'token_foreign']);
+});
+
 test('refusals name what is wrong, with status and challenge', async () => {
   const realm = `realm="${AUDIENCE}"`;
   const refused = async (authorization: string | undefined, scopes: string[] = []) => {

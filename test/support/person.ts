@@ -40,6 +40,12 @@ export function asApp(
     : post.send({ client_id: app.client_id, ...form });
 }
 
+/**
+ * Whether an access token lives, as userinfo sees it: for tokens that are meant for no API, which no API may introspect.
+ */
+export const isAlive = async (server: Pick<TestServer, 'url'>, token: string): Promise<boolean> =>
+  (await request(server.url).get('/me').auth(token, { type: 'bearer' })).status === 200;
+
 export type Person = ReturnType<typeof createPerson>;
 
 /** A new browser. `totpSecret` and `recoveryCodes` are learnt at sign-up. */
