@@ -14,6 +14,7 @@ import type { Metrics } from './http/metrics.ts';
 import type { Outgoing } from './http/outgoing.ts';
 import { createAddressLimit, createGuessLimit, limitBeginnings, limitPosts } from './http/rate_limit.ts';
 import { createRequestIdentity } from './http/request.ts';
+import { limitRequests } from './http/request_limit.ts';
 import { refuseWhileBehind } from './http/restore_gate.ts';
 import { createSeen } from './http/seen.ts';
 import { endUnread } from './http/unread.ts';
@@ -63,7 +64,7 @@ export interface App {
 }
 
 /** How many sign-ins an address may begin for each that it may go on with. */
-const beginningsPerAttempt = 60;
+const beginningsPerAttempt = 10;
 /**
  * A device's code is one of 20⁸ = 2.56 × 10¹⁰ and lives for ten minutes. In that time all strangers together have 3,000
  * wrong guesses and what arrives while those are being counted: they meet a given code once in millions of lives of it. Each person who is signed in has ten more; to
@@ -79,7 +80,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   assertLifetimes(config);
   const { database, cache, log, now } = deps;
   const foundations = await layFoundations(config, deps);
-  const parts = createPageParts(config, deps);
+  const parts = createPageParts(config, deps, foundations.networksOf);
   const provider = await wireProvider(config, deps, foundations, parts);
   const signIn = wireSignIn(config, deps, foundations, parts, provider);
   const account = wireAccount(config, deps, foundations, parts, provider, signIn);
@@ -87,7 +88,8 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const forwardAuth = wireForwardAuth(config, deps, foundations, parts, provider);
 
   const perMinute = config.LIMIT_ADDRESS_PER_MINUTE;
-  const { keyring } = foundations;
+  const { keyring, networksOf } = foundations;
+  const limits = { cache, networksOf };
   const untrustedProxies = createUntrustedProxies(log);
   const personOf = async (ctx: Context) => (await provider.signedIn(ctx))?.account.id;
   /** What a request goes through, from the outside in. */
@@ -95,16 +97,18 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     securityHeaders(config.ISSUER),
     openCors,
     renderErrors(parts.views, log),
+    limitRequests(networksOf, perMinute),
     refuseWhileBehind(foundations.restoreGuard),
     signIn.admit,
     provider.sessionCookie,
-    limitPosts('/device', createAddressLimit(cache, perMinute, 'user code')),
+    limitPosts('/device', createAddressLimit(limits, { what: 'user code', points: perMinute })),
     limitPosts(
       '/device',
       createGuessLimit(createGuesses(database, now), 'user codes', userCodeGuesses, personOf),
     ),
     limitPosts('/reg', parts.addressLimit),
-    limitBeginnings(createAddressLimit(cache, beginningsPerAttempt * perMinute, 'begun')),
+    limitPosts('/reg', parts.makingLimit),
+    limitBeginnings(createAddressLimit(limits, { what: 'begun', points: beginningsPerAttempt * perMinute })),
     // Apps and APIs ask a hundred times as often as people: their endpoints are looked for first.
     provider.middleware,
     parts.assets.middleware,

@@ -1,9 +1,11 @@
 /** The cookies that the account page sets and takes away. */
 import type { Context } from 'koa';
+import type { Browser } from '../interaction/buckets.ts';
 import { cookieNames } from '../lib/cookies.ts';
 
 export interface BrowserCookies {
-  device(ctx: Context): string | undefined;
+  /** Whose attempts are made in this session. */
+  browser(ctx: Context, sessionUid: string): Browser;
   proof(ctx: Context): string | undefined;
   keepProof(ctx: Context, token: string, seconds: number): void;
   dropProof(ctx: Context): void;
@@ -16,7 +18,7 @@ export function createBrowserCookies(secure: boolean): BrowserCookies {
   const base = { httpOnly: true, secure, signed: false, overwrite: true } as const;
   const proof = { ...base, sameSite: 'strict', path: '/account' } as const;
   return {
-    device: (ctx) => ctx.cookies.get(names.device),
+    browser: (ctx, sessionUid) => ({ address: ctx.ip, device: ctx.cookies.get(names.device), sessionUid }),
     proof: (ctx) => ctx.cookies.get(names.proof),
     keepProof(ctx, token, seconds) {
       ctx.cookies.set(names.proof, token, { ...proof, maxAge: seconds * 1000 });

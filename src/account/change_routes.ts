@@ -68,7 +68,7 @@ export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRoute
       before: [deps.addressLimit],
       async work(ctx, who) {
         const { ke1 } = await readBody(ctx, bodies.proofInit);
-        ctx.body = await proofs.init(who, change, ke1, cookies.device(ctx));
+        ctx.body = await proofs.init(who, change, ke1, cookies.browser(ctx, who.sessionUid));
         return undefined;
       },
     });
@@ -76,7 +76,12 @@ export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRoute
       name: 'proof/finish',
       async work(ctx, who) {
         const given = await readBody(ctx, bodies.proofFinish);
-        const { token, factor } = await proofs.finish(who, change, given, cookies.device(ctx));
+        const { token, factor } = await proofs.finish(
+          who,
+          change,
+          given,
+          cookies.browser(ctx, who.sessionUid),
+        );
         cookies.keepProof(ctx, token, proofs.seconds);
         ctx.body = { location: `/account/${change}` };
         return { detail: { change, factor } };
@@ -109,7 +114,10 @@ export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRoute
     name: 'authenticator',
     work: withProof('authenticator', async (ctx, who, proof) => {
       const { code } = await readBody(ctx, bodies.code);
-      return showCodes(ctx, await changes.authenticator(who, proof, code, cookies.device(ctx)));
+      return showCodes(
+        ctx,
+        await changes.authenticator(who, proof, code, cookies.browser(ctx, who.sessionUid)),
+      );
     }),
     async again(ctx, who, error) {
       const proof = await proofOf(ctx, who, 'authenticator');

@@ -6,6 +6,7 @@
 
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Audit } from '../audit/audit.ts';
+import type { Browser } from '../interaction/buckets.ts';
 import type { SecondFactor } from '../interaction/second_factor.ts';
 import { otherTime, parseTotpCode } from '../lib/typed_code.ts';
 import type { SignedIn } from '../oidc/signed_in.ts';
@@ -45,7 +46,7 @@ export interface Changes {
   /** The secret that this proof offers: the same at every look, kept nowhere before it is confirmed. */
   authenticatorSetup(who: SignedIn, proof: Step): TotpSetup;
   /** Confirms the new authenticator by its first code. Returns new recovery codes. Throws AppError 400 `malformed_code`, 401 `invalid_code`. */
-  authenticator(who: SignedIn, proof: Step, typed: string, device: string | undefined): Promise<NewCodes>;
+  authenticator(who: SignedIn, proof: Step, typed: string, browser: Browser): Promise<NewCodes>;
   /** Makes new recovery codes and returns them. */
   recoveryCodes(who: SignedIn, proof: Step): Promise<NewCodes>;
 }
@@ -80,10 +81,10 @@ export function createChanges(deps: ChangeDeps): Changes {
       });
     },
     authenticatorSetup: setup,
-    async authenticator(who, proof, typed, device) {
+    async authenticator(who, proof, typed, browser) {
       const { secret } = setup(who, proof);
       const given = { secret, code: parseTotpCode(typed), madeBy: proof.jti };
-      return secondFactor.attempt(who.account, device, async (query) => {
+      return secondFactor.attempt(who.account, browser, async (query) => {
         const before = await totp.setBefore(query, who.account, given);
         if (before) return { codes: before, again: true };
         const codes = await totp.replace(query, who.account, given);

@@ -4,6 +4,7 @@
  * of one kind of change. Wrong passwords and codes count to the same failures as those of a login.
  */
 
+import type { Browser } from '../interaction/buckets.ts';
 import type { Passwords } from '../interaction/password.ts';
 import type { SecondFactor } from '../interaction/second_factor.ts';
 import { AppError } from '../lib/errors.ts';
@@ -28,13 +29,14 @@ export interface ProofDeps {
 
 export interface Proofs {
   readonly seconds: number;
-  init(who: SignedIn, change: Change, ke1: string, device: string | undefined): Promise<{ ke2: string }>;
+  /** A live session has failures of its own: what strangers do elsewhere never keeps it from proving the password. */
+  init(who: SignedIn, change: Change, ke1: string, browser: Browser): Promise<{ ke2: string }>;
   /** The proof as a token, and by which factor. Throws AppError 401 `invalid_credentials` or `invalid_code`, 400 `malformed_code`, 429. */
   finish(
     who: SignedIn,
     change: Change,
     given: { ke3: string; code: string },
-    device: string | undefined,
+    browser: Browser,
   ): Promise<{ token: string; factor: Factor }>;
   /** Undefined for whatever is not a live proof for this change by who is signed in here. */
   open(who: SignedIn, change: Change, token: string | undefined): Promise<Step | undefined>;
@@ -56,14 +58,18 @@ export function createProofs({ passwords, secondFactor, totp, steps, accounts, q
   };
   return {
     seconds: steps.seconds,
-    init: (who, change, ke1, device) =>
-      passwords.loginInit(exchange(who, change), who.account.username, ke1, device),
-    async finish(who, change, { ke3, code }, device) {
+    init: (who, change, ke1, { address, device }) =>
+      passwords.loginInit(exchange(who, change), who.account.username, ke1, {
+        address,
+        device,
+        session: { accountId: who.account.id, uid: who.sessionUid },
+      }),
+    async finish(who, change, { ke3, code }, browser) {
       const proved = await passwords.loginFinish(exchange(who, change), ke3);
       // After the password, whose attempt would count as a failed one otherwise.
       const typed = parseCode(code);
       const use = await totp.against(query, who.account.id);
-      const factor = await secondFactor.attempt(who.account, device, (within) => use(within, typed));
+      const factor = await secondFactor.attempt(who.account, browser, (within) => use(within, typed));
       return { token: await steps.issue(proved, purpose(who, change)), factor };
     },
     async open(who, change, token) {

@@ -28,7 +28,7 @@ export interface RequestRouteDeps {
 
 export function mountRequests(
   { page, action, show, seeOther }: Pipeline,
-  cookies: Pick<BrowserCookies, 'device'>,
+  cookies: Pick<BrowserCookies, 'browser'>,
   deps: RequestRouteDeps,
 ): void {
   const { approvals, secondFactor, totp, database } = deps;
@@ -57,7 +57,7 @@ export function mountRequests(
           throw new AppError('sign_in_required', 'You are signed out. Reload this page to sign in.');
         const typed = parseCode(code);
         const use = await totp.against(database.query, account.id);
-        await secondFactor.attempt(account, cookies.device(ctx), async (query) => {
+        await secondFactor.attempt(account, cookies.browser(ctx, sessionUid), async (query) => {
           const factor = await use(query, typed);
           if (factor === undefined || factor === otherTime) return factor;
           await approvals.approve(query, account.id, request, { ...session, uid: sessionUid });

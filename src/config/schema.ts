@@ -27,6 +27,17 @@ const cidr = z.string().refine((value) => ipaddr.isValid(value) || ipaddr.isVali
   error: 'must be addresses or CIDRs with commas between, such as 10.0.0.0/8,127.0.0.1',
 });
 
+const addresses = z
+  .string()
+  .default('')
+  .transform((value) =>
+    value
+      .split(',')
+      .map((part) => part.trim())
+      .filter(Boolean),
+  )
+  .pipe(z.array(cidr));
+
 const keyEncryptionKey = z
   .string()
   .transform((value) => Buffer.from(value.trim(), 'base64url'))
@@ -74,16 +85,9 @@ export const settingsSchema = z.object({
   CLIENT_ID_METADATA_DOCUMENTS: z.enum(['off', 'on'], { error: 'must be off or on' }).default('off'),
   /** Whether people make their accounts themselves, or with an invitation alone. */
   SIGN_UP: z.enum(['open', 'invitation'], { error: 'must be open or invitation' }).default('open'),
-  TRUSTED_PROXIES: z
-    .string()
-    .default('')
-    .transform((value) =>
-      value
-        .split(',')
-        .map((part) => part.trim())
-        .filter(Boolean),
-    )
-    .pipe(z.array(cidr)),
+  TRUSTED_PROXIES: addresses,
+  /** Whose limits by address are twenty times as high. */
+  TRUSTED_NETWORKS: addresses,
   /** Where a trusted proxy puts the client's certificate; mutual TLS is off without it. */
   CLIENT_CERTIFICATE_HEADER: z
     .string()
@@ -94,7 +98,7 @@ export const settingsSchema = z.object({
   CLIENT_CA: z.string().transform(parseCertificates).optional(),
   /** Whether apps may ask for a person's answer from elsewhere (OpenID CIBA). */
   CIBA: z.enum(['on', 'off'], { error: 'must be on or off' }).default('off'),
-  LIMIT_ADDRESS_PER_MINUTE: wholeNumber(1, 1_000_000, 'must be a whole number from 1 on').default(10),
+  LIMIT_ADDRESS_PER_MINUTE: wholeNumber(1, 1_000_000, 'must be a whole number from 1 on').default(600),
   LIMIT_ACCOUNT_FAILURES: wholeNumber(1, 1000, 'must be a whole number from 1 to 1000').default(5),
   SESSION_IDLE_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(3600),
   SESSION_LIFETIME_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(43_200),

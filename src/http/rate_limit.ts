@@ -3,40 +3,67 @@
  * process otherwise or while Redis is away: never without a limit. These counts protect the service alone, for whoever can
  * write to Redis can take them back: what protects an account or a secret is counted in PostgreSQL.
  */
-import ipaddr from 'ipaddr.js';
 import type { Context, Middleware } from 'koa';
 import { RateLimiterMemory, RateLimiterRedis, type RateLimiterRes } from 'rate-limiter-flexible';
 import { type AppError, signInFirst, tooManyRequests } from '../lib/errors.ts';
 import type { Cache } from '../storage/cache.ts';
 import type { Guesses } from '../storage/guesses.ts';
+import type { NetworksOf } from './networks.ts';
 
-/**
- * At most `perMinute` requests a minute and address through the returned middleware. Answers 429 past that. `what`: limits
- * of another name count by themselves.
- */
-export function createAddressLimit(cache: Cache, perMinute: number, what = 'address'): Middleware {
-  const limiter = createLimiter(cache, what, perMinute, 60);
+export interface AddressLimitDeps {
+  cache: Cache;
+  networksOf: NetworksOf;
+}
+
+export interface AddressLimit {
+  /** Limits of another name count by themselves. */
+  what: string;
+  /** How much one address may do in `seconds`. A network of several may do more: see networks.ts. */
+  points: number;
+  seconds?: number;
+}
+
+/** Refuses what is more than the limit. Answers 429, and says in each answer how much is left. */
+export function createAddressLimit(deps: AddressLimitDeps, limit: AddressLimit): Middleware {
+  const count = createCount(deps, limit);
+  const { seconds = 60 } = limit;
   return async (ctx, next) => {
-    const result = await limiter.consume(addressKey(ctx.ip));
-    const resetSeconds = Math.ceil(result.msBeforeNext / 1000);
+    const { allowed, left, resetSeconds, refusal } = await count(ctx.ip);
     // https://www.ietf.org/archive/id/draft-ietf-httpapi-ratelimit-headers-10.html
-    ctx.set('RateLimit-Policy', `"address";q=${perMinute};w=60`);
-    ctx.set('RateLimit', `"address";r=${result.remainingPoints};t=${resetSeconds}`);
-    if (result.consumedPoints > perMinute) throw tooManyRequests(resetSeconds);
+    ctx.set('RateLimit-Policy', `"address";q=${allowed};w=${seconds}`);
+    ctx.set('RateLimit', `"address";r=${left};t=${resetSeconds}`);
+    if (refusal) throw refusal;
     await next();
   };
 }
 
-/** Counts what an address causes, at most `perMinute` a minute. Returns the refusal of what is past that. */
+/** Counts what an address causes. Returns the refusal of what is more than the limit. */
 export function createAddressCount(
-  cache: Cache,
-  perMinute: number,
-  what: string,
-): (ip: string) => Promise<AppError | undefined> {
-  const limiter = createLimiter(cache, what, perMinute, 60);
-  return async (ip) => {
-    const { consumedPoints, msBeforeNext } = await limiter.consume(addressKey(ip));
-    return consumedPoints > perMinute ? tooManyRequests(Math.ceil(msBeforeNext / 1000)) : undefined;
+  deps: AddressLimitDeps,
+  limit: AddressLimit,
+): (address: string) => Promise<AppError | undefined> {
+  const count = createCount(deps, limit);
+  return async (address) => (await count(address)).refusal;
+}
+
+function createCount({ cache, networksOf }: AddressLimitDeps, { what, points, seconds = 60 }: AddressLimit) {
+  const limiter = createLimiter(cache, what, points, seconds);
+  return async (address: string) => {
+    const counted = networksOf(address).map(async ({ key, times }) => {
+      const { consumedPoints, msBeforeNext } = await limiter.consume(key);
+      const allowed = points * times;
+      return {
+        allowed,
+        left: Math.max(0, allowed - consumedPoints),
+        over: consumedPoints > allowed,
+        resetSeconds: Math.ceil(msBeforeNext / 1000),
+      };
+    });
+    // Of an address without room the network that is fullest counts.
+    const [first, ...wider] = await Promise.all(counted);
+    const tightest = [first, ...wider].find((network) => network?.over) ?? first;
+    if (!tightest) throw new Error('an address is in no network');
+    return { ...tightest, refusal: tightest.over ? tooManyRequests(tightest.resetSeconds) : undefined };
   };
 }
 
@@ -115,10 +142,4 @@ function createLimiter({ redis, attempt }: Cache, what: string, points: number, 
 function whereOverLimit(rejection: RateLimiterRes | Error): RateLimiterRes {
   if (rejection instanceof Error) throw rejection;
   return rejection;
-}
-
-/** An IPv6 user holds a whole /64: its addresses count as one. Written out in full, for `::` may stand for any part. */
-function addressKey(ip: string): string {
-  if (!ip.includes(':')) return ip;
-  return ipaddr.parse(ip).toNormalizedString().split(':').slice(0, 4).join(':');
 }

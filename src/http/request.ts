@@ -7,6 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { requestMemory } from '../lib/request_memory.ts';
+import { createMatcher } from './networks.ts';
 
 /** What a trusted proxy says it was asked for. */
 export interface ForwardedRequest {
@@ -40,16 +41,7 @@ export function createRequestIdentity({
   onUntrustedProxy,
 }: RequestIdentityOptions): (req: IncomingMessage) => void {
   const { host, protocol } = new URL(issuer);
-  const trusted = trustedProxies.map((entry) =>
-    entry.includes('/')
-      ? ipaddr.parseCIDR(entry)
-      : ([ipaddr.parse(entry), ipaddr.parse(entry).kind() === 'ipv4' ? 32 : 128] as const),
-  );
-  const isTrusted = (address: string): boolean => {
-    if (trusted.length === 0 || !ipaddr.isValid(address)) return false;
-    const parsed = ipaddr.process(address);
-    return trusted.some(([network, bits]) => parsed.kind() === network.kind() && parsed.match(network, bits));
-  };
+  const isTrusted = createMatcher(trustedProxies);
 
   function clientAddress(req: IncomingMessage): string {
     let address = req.socket.remoteAddress ?? 'unknown';
@@ -62,7 +54,7 @@ export function createRequestIdentity({
     }
     address = ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;
     // Somebody was forwarded by an address that no client from elsewhere has.
-    if (trusted.length > 0 && forwarded.some((hop) => hop.trim() !== '') && isInside(address))
+    if (trustedProxies.length > 0 && forwarded.some((hop) => hop.trim() !== '') && isInside(address))
       onUntrustedProxy(address);
     return address;
   }
@@ -76,7 +68,7 @@ export function createRequestIdentity({
   // Without proxies the address is the socket's, whatever a request says, and many requests come by one socket.
   const ofSockets = new WeakMap<Socket, string>();
   function addressOf(req: IncomingMessage): string {
-    if (trusted.length > 0) return clientAddress(req);
+    if (trustedProxies.length > 0) return clientAddress(req);
     const known = ofSockets.get(req.socket) ?? clientAddress(req);
     ofSockets.set(req.socket, known);
     return known;

@@ -12,20 +12,21 @@ import { lifeSeconds } from '../lifetimes.ts';
 import type { Opaque } from '../opaque/opaque.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import type { Proved } from '../tokens/steps.ts';
-import type { Devices } from './devices.ts';
+import type { Browser, Buckets } from './buckets.ts';
 
 export interface PasswordDeps {
   accounts: Accounts;
   invitations: Pick<Invitations, 'accept'>;
   opaque: Opaque;
   failures: Failures;
-  devices: Devices;
+  buckets: Pick<Buckets, 'ofPassword'>;
   ephemeral: Ephemeral;
   sealer: Pick<Sealer, 'seal' | 'unseal'>;
 }
 
 export interface Passwords {
-  loginInit(uid: string, username: string, ke1: string, device: string | undefined): Promise<{ ke2: string }>;
+  /** Throws AppError 429 where there were too many failures before. */
+  loginInit(uid: string, username: string, ke1: string, from: LoginOrigin): Promise<{ ke2: string }>;
   /** Whose password was proved. Throws AppError 401 for everything else. */
   loginFinish(uid: string, ke3: string): Promise<Proved>;
   registerInit(uid: string, username: string, request: string): Promise<{ response: string }>;
@@ -42,12 +43,18 @@ export interface Passwords {
   ): Promise<Proved>;
 }
 
+/** The browser, and the account that is signed in there. */
+export interface LoginOrigin extends Omit<Browser, 'sessionUid'> {
+  session: { accountId: string; uid: string } | undefined;
+}
+
 interface LoginState {
   expected: string;
   /** 1 where the name is an account's, else 0: of one length, as is what follows. */
   known: 0 | 1;
   proved: Proved;
   opaqueKeyId: string;
+  /** The ids of what was charged, of 32 bytes each. */
   bucket: string;
 }
 
@@ -57,10 +64,13 @@ interface SignUpState {
   opaqueKeyId: string;
 }
 
+const idsIn = (bytes: Buffer): Buffer[] =>
+  Array.from({ length: bytes.length / 32 }, (_, index) => bytes.subarray(index * 32, (index + 1) * 32));
+
 const wrongCredentials = () => new AppError('invalid_credentials', 'Username or password is wrong.');
 
 export function createPasswords(deps: PasswordDeps): Passwords {
-  const { accounts, invitations, opaque, failures, devices, ephemeral, sealer } = deps;
+  const { accounts, invitations, opaque, failures, buckets, ephemeral, sealer } = deps;
 
   /**
    * Sealed, and to its interaction: the expected KE3 is as good as the password to whoever posts it, so nobody who reads
@@ -81,19 +91,20 @@ export function createPasswords(deps: PasswordDeps): Passwords {
   };
 
   return {
-    async loginInit(uid, username, ke1, device) {
+    async loginInit(uid, username, ke1, { session, ...browser }) {
       const { key } = accounts.parseUsername(username);
-      const bucket = devices.bucket(key, device);
-      // Charged before the work and taken back by a right KE3: a KE1 that is never followed up is a failure.
-      await failures.charge(bucket);
       const { known, accountId, ...credential } = await accounts.credentialOf(key);
+      const sessionUid = known && session?.accountId === accountId ? session.uid : undefined;
+      const charged = buckets.ofPassword(key, { ...browser, sessionUid });
+      // Charged before the work and taken back by a right KE3: a KE1 that is never followed up is a failure.
+      await failures.charge(charged);
       const { ke2, expected } = await opaque.loginInit(ke1, known ? credential : undefined, key);
       await loginStates.keep(uid, {
         expected,
         known: known ? 1 : 0,
         proved: { accountId, credentialId: credential.credentialId },
         opaqueKeyId: credential.opaqueKeyId,
-        bucket: bucket.toString('base64url'),
+        bucket: Buffer.concat(charged.map(({ id }) => id)).toString('base64url'),
       });
       return { ke2 };
     },
@@ -104,7 +115,7 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       const { expected, known, proved, opaqueKeyId, bucket } = state;
       const fits = opaque.loginFinish(ke3, expected);
       if (!fits || known !== 1 || !opaque.hasVersion(opaqueKeyId)) throw wrongCredentials();
-      await failures.refund(Buffer.from(bucket, 'base64url'));
+      await failures.refund(idsIn(Buffer.from(bucket, 'base64url')));
       return proved;
     },
 

@@ -8,6 +8,7 @@ import { bodies, readBody } from '../http/forms.ts';
 import { AppError, type ErrorCode } from '../lib/errors.ts';
 import type { Interactions } from '../oidc/interactions.ts';
 import type { Proved } from '../tokens/steps.ts';
+import type { Browser } from './buckets.ts';
 import type { Devices } from './devices.ts';
 import type { Invited } from './invited.ts';
 import type { Pages } from './pages.ts';
@@ -27,6 +28,8 @@ export interface RouteDeps {
   sameOriginOnly: Middleware;
   /** Counts the start of a login or sign-up against the client's address. */
   addressLimit: Middleware;
+  /** Counts the start of a sign-up, by the hour. */
+  makingLimit: Middleware;
   /** Told how every step ended, for the audit log and the metrics. */
   onOutcome(outcome: StepOutcome): void;
 }
@@ -53,6 +56,10 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
   const router = new Router({ prefix: '/interaction/:uid' });
 
   const uidOf = (ctx: Context): string => String(ctx.params.uid);
+  const browserOf = (ctx: Context, { waiting: { session }, account }: Standing): Browser => ({
+    ...standings.browser(ctx),
+    sessionUid: session !== undefined && session.accountId === account?.id ? session.uid : undefined,
+  });
   const isForm = (ctx: Context): boolean => ctx.is('urlencoded') === 'urlencoded';
 
   router.get('/', async (ctx) => {
@@ -136,9 +143,12 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
 
   step(
     'login/init',
-    async (ctx) => {
+    async (ctx, standing) => {
       const { username, ke1 } = await readBody(ctx, bodies.loginInit);
-      return passwords.loginInit(uidOf(ctx), username, ke1, standings.device(ctx));
+      return passwords.loginInit(uidOf(ctx), username, ke1, {
+        ...standings.browser(ctx),
+        session: standing.waiting.session,
+      });
     },
     deps.addressLimit,
   );
@@ -154,6 +164,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
       return passwords.registerInit(uidOf(ctx), username, request);
     },
     deps.addressLimit,
+    deps.makingLimit,
   );
   step('register/finish', async (ctx) => {
     const { username, record, email } = await readBody(ctx, bodies.registerFinish);
@@ -173,15 +184,12 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     if (!account || !proof) throw stepRequired();
     const { code } = await readBody(ctx, bodies.code);
     const confirmed = await secondFactor.confirm({
-      ...{
-        uid: uidOf(ctx),
-        account,
-        step: proof,
-        code,
-        device: standings.device(ctx),
-        reset: standing.reset,
-      },
-      address: ctx.ip,
+      uid: uidOf(ctx),
+      account,
+      step: proof,
+      code,
+      browser: browserOf(ctx, standing),
+      reset: standing.reset,
     });
     ctx.state.again = confirmed.again;
     const location = await complete(ctx, standing, confirmed);
@@ -192,7 +200,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     const { account, step: proof } = standing;
     if (!account || !proof) throw stepRequired();
     const { code } = await readBody(ctx, bodies.code);
-    const completed = await secondFactor.verify(account, proof, code, standings.device(ctx));
+    const completed = await secondFactor.verify(account, proof, code, browserOf(ctx, standing));
     return { location: await complete(ctx, standing, completed) };
   });
   step('consent', async (ctx) => {

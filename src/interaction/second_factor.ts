@@ -7,18 +7,18 @@
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import type { AuthenticatorResets } from '../accounts/authenticator_resets.ts';
 import type { Failures } from '../accounts/failures.ts';
-import { AppError } from '../lib/errors.ts';
+import { AppError, TooManyFailures } from '../lib/errors.ts';
 import { otherTime, parseCode, parseTotpCode } from '../lib/typed_code.ts';
 import type { Database, Query } from '../storage/database.ts';
 import type { Step, Steps } from '../tokens/steps.ts';
 import type { Totp, TotpSetup } from '../totp/totp.ts';
-import type { Devices } from './devices.ts';
+import type { Browser, Buckets } from './buckets.ts';
 
 export interface SecondFactorDeps {
   accounts: Pick<Accounts, 'holdsCredential'>;
   totp: Totp;
   failures: Failures;
-  devices: Devices;
+  buckets: Pick<Buckets, 'ofCode'>;
   steps: Pick<Steps, 'spend'>;
   resets: Pick<AuthenticatorResets, 'use'>;
   database: Database;
@@ -39,10 +39,9 @@ export interface SetUp {
   step: Step;
   /** The code as it was typed. */
   code: string;
-  device: string | undefined;
+  browser: Browser;
   /** The opened link by which a lost authenticator is replaced. */
   reset?: { token: string } | undefined;
-  address: string;
 }
 
 export interface SecondFactor {
@@ -53,7 +52,7 @@ export interface SecondFactor {
    */
   attempt<T extends object | string>(
     account: Account,
-    device: string | undefined,
+    browser: Browser,
     attempt: (query: Query) => Promise<T | typeof otherTime | undefined>,
   ): Promise<T>;
   setup(uid: string, account: Account): TotpSetup;
@@ -67,34 +66,35 @@ export interface SecondFactor {
   /** Whether this step has confirmed the authenticator, and nothing has come of it since. */
   hasConfirmed(step: Step): Promise<boolean>;
   /** Takes a code of the authenticator or a recovery code. Throws AppError 400 `malformed_code`, 401 `invalid_code`. */
-  verify(account: Account, step: Step, typed: string, device: string | undefined): Promise<Completed>;
+  verify(account: Account, step: Step, typed: string, browser: Browser): Promise<Completed>;
 }
 
 const amrOf = { otp: ['pwd', 'otp', 'mfa'], recovery_code: ['pwd', 'mfa'] };
 
 export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
-  const { accounts, totp, failures, devices, steps, resets, database } = deps;
+  const { accounts, totp, failures, buckets, steps, resets, database } = deps;
 
-  const attempt: SecondFactor['attempt'] = async (account, device, make) => {
-    const bucket = devices.bucket(account.usernameKey, device);
+  const attempt: SecondFactor['attempt'] = async (account, browser, make) => {
+    const { own, day, networks } = buckets.ofCode(account.usernameKey, browser);
     let charged = false;
     const made = await database
       .transaction(async (query) => {
         // With what is charged, parallel guesses wait for the end of this one.
-        await failures.charge(bucket, query);
+        await failures.charge([own, day], query);
         charged = true;
         const result = await make(query);
-        if (result !== undefined && result !== otherTime) await failures.clear(bucket, query);
+        if (result !== undefined && result !== otherTime)
+          await failures.settle({ forget: [own], refund: [day] }, query);
         return result;
       })
       .catch(async (error) => {
         // What was refused for another reason is undone, and the charge with it: it still counts.
-        if (charged && error instanceof AppError && stillCounts(error)) await failures.charge(bucket);
+        if (charged && error instanceof AppError && stillCounts(error)) await failures.charge([own, day]);
         throw error;
       });
-    if (made === undefined) throw wrongCode();
-    if (made === otherTime) throw otherTimesCode();
-    return made;
+    if (made !== undefined && made !== otherTime) return made;
+    if (networks.length > 0) await failures.charge(networks).catch(alreadyBlocked);
+    throw made === undefined ? wrongCode() : otherTimesCode();
   };
 
   /** Uses the login step up, and that of the password which the account still has. */
@@ -109,17 +109,17 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
   return {
     attempt,
     setup: (uid, account) => totp.setup(uid, account),
-    async confirm({ uid, account, step, code, device, reset, address }) {
+    async confirm({ uid, account, step, code, browser, reset }) {
       if (account.totpConfirmed && !reset && !(await hasConfirmed(step))) throw wrongStep();
       const { secret } = totp.setup(uid, account);
       const proof = { secret, code: parseTotpCode(code), madeBy: step.jti };
       const set = reset ? totp.replace : totp.confirm;
-      const shown = await attempt(account, device, async (query) => {
+      const shown = await attempt(account, browser, async (query) => {
         const recoveryCodes = await set(query, account, proof);
         if (recoveryCodes === otherTime) return otherTime;
         if (recoveryCodes) {
           await spend(query, step);
-          const endedOthersAt = reset && (await resets.use(query, account.id, reset.token, address));
+          const endedOthersAt = reset && (await resets.use(query, account.id, reset.token, browser.address));
           return { recoveryCodes, again: false, endedOthersAt };
         }
         const before = await totp.setBefore(query, account, proof);
@@ -130,10 +130,10 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
       return { account, amr: amrOf.otp, ...shown };
     },
     hasConfirmed,
-    async verify(account, step, typed, device) {
+    async verify(account, step, typed, browser) {
       const code = parseCode(typed);
       const use = await totp.against(database.query, account.id);
-      const factor = await attempt(account, device, async (query) => {
+      const factor = await attempt(account, browser, async (query) => {
         const used = await use(query, code);
         if (used && used !== otherTime) await spend(query, step);
         return used;
@@ -141,6 +141,11 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
       return { account, amr: amrOf[factor] };
     },
   };
+}
+
+/** The network has too many failures without this one. */
+function alreadyBlocked(error: unknown): void {
+  if (!(error instanceof TooManyFailures)) throw error;
 }
 
 /** Whether an attempt that ended so is one of those that are limited; where storage has failed, nothing can be counted. */

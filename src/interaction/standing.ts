@@ -5,6 +5,7 @@ import { cookieNames } from '../lib/cookies.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import type { Interactions, WaitingRequest } from '../oidc/interactions.ts';
 import type { Proved, Step, Steps } from '../tokens/steps.ts';
+import type { Browser } from './buckets.ts';
 import type { OpenedReset, ResetLinks } from './reset_links.ts';
 import type { Proven } from './steps.ts';
 
@@ -34,6 +35,8 @@ export interface Standings {
   begin(ctx: Context, uid: string, proved: Proved): Promise<void>;
   /** Takes the token away and leaves the proof of a known device. */
   end(ctx: Context, uid: string, device: string): void;
+  /** Where attempts in this browser come from. */
+  browser(ctx: Context): Omit<Browser, 'sessionUid'>;
   device(ctx: Context): string | undefined;
 }
 
@@ -78,6 +81,7 @@ export function createStandings(deps: StandingDeps): Standings {
       if (resetLinks.cookie.read(ctx) !== undefined) resetLinks.cookie.forget(ctx);
       ctx.cookies.set(deviceCookie, device, { ...base, path: '/', maxAge: lifeSeconds.knownDevice * 1000 });
     },
+    browser: (ctx) => ({ address: ctx.ip, device: ctx.cookies.get(deviceCookie) }),
     device: (ctx) => ctx.cookies.get(deviceCookie),
   };
 }

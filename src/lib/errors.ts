@@ -120,6 +120,17 @@ export const tooManyRequests = (retryAfterSeconds: number): AppError =>
     retryAfterSeconds,
   });
 
+/** 429: as above, because of failures. `bucket` says which of them, for whoever counts the refusals. */
+export class TooManyFailures extends AppError {
+  readonly bucket: string;
+
+  constructor(retryAfterSeconds: number, bucket: string) {
+    const { publicMessage } = tooManyRequests(retryAfterSeconds);
+    super('too_many_requests', publicMessage, { retryAfterSeconds });
+    this.bucket = bucket;
+  }
+}
+
 /** 429: what those who are not signed in may do together is used up. */
 export const signInFirst = (retryAfterSeconds: number): AppError =>
   new AppError(

@@ -36,6 +36,8 @@ export interface WaitingRequest {
   loginHint: string | undefined;
   /** Who is signed in; undefined before the login. */
   accountId: string | undefined;
+  /** The session of who is signed in. */
+  session: { accountId: string; uid: string } | undefined;
   /** Scopes that the consent page asks for, those of APIs included, and those of single claims that were asked for. */
   scopes: string[];
   /** What the app asks to do in particular (RFC 9396). */
@@ -125,6 +127,7 @@ export function createInteractions(provider: Provider, now: () => number): Inter
         redirectUri: String(params.redirect_uri ?? ''),
         loginHint: typeof params.login_hint === 'string' ? params.login_hint : undefined,
         accountId: session?.accountId,
+        session: session && { accountId: session.accountId, uid: session.uid },
         scopes: [
           ...new Set([
             ...(missing.missingOIDCScope ?? []),

@@ -13,6 +13,8 @@ import { createClientSecrets } from '../clients/secrets.ts';
 import { createClientStore } from '../clients/store.ts';
 import type { Config } from '../config/load.ts';
 import { createDeliveryStore } from '../deliveries/store.ts';
+import { createNetworks } from '../http/networks.ts';
+import { createBuckets } from '../interaction/buckets.ts';
 import { createDevices } from '../interaction/devices.ts';
 import { openKeyring } from '../keys/keyring.ts';
 import { createRotation } from '../keys/rotation.ts';
@@ -37,6 +39,9 @@ import { createSteps } from '../tokens/steps.ts';
 import { createTokens } from '../tokens/tokens.ts';
 import { createTotp } from '../totp/totp.ts';
 import { wireCopies } from './copies.ts';
+
+/** Wrong passwords and codes in an hour that an address may have, where few attempts are allowed. */
+const leastAddressFailures = 20;
 
 export type Foundations = Awaited<ReturnType<typeof layFoundations>>;
 
@@ -93,6 +98,9 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     now,
   });
 
+  const devices = createDevices(() => deviceKeysOf(keyring));
+  const networksOf = createNetworks(config.TRUSTED_NETWORKS);
+
   const clientStore = createClientStore(database, now);
   const clientSecrets = createClientSecrets(keyring.derive('client secrets'), sealer);
   const clients = createClientRegistry({ database, store: clientStore, secrets: clientSecrets });
@@ -118,8 +126,19 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     accounts,
     invitations: createInvitations({ database, accounts, audit, now }),
     resets: createAuthenticatorResets({ database, accounts, revocations, audit, now }),
-    failures: createFailures(database, config.LIMIT_ACCOUNT_FAILURES, now),
-    devices: createDevices(keyring.derive('failure buckets'), () => deviceKeysOf(keyring)),
+    failures: createFailures(database, now),
+    devices,
+    networksOf,
+    buckets: createBuckets({
+      key: keyring.derive('failure buckets'),
+      devices,
+      networksOf,
+      limits: {
+        account: config.LIMIT_ACCOUNT_FAILURES,
+        address: Math.max(leastAddressFailures, config.LIMIT_ADDRESS_PER_MINUTE / 2),
+      },
+      now,
+    }),
     ephemeral: createEphemeral(cache, database, now),
     sessions: createSessionStore({ database, copies: wireCopies(keyring, deps), now }),
     records: createRecordStore(database, now),

@@ -24,8 +24,8 @@ import { createFileClients } from './file_clients.ts';
 import type { Foundations } from './foundations.ts';
 import type { PageParts } from './page_parts.ts';
 
-/** How many outgoing requests an address may cause for each attempt of a person that it may make. */
-const outgoingPerAttempt = 6;
+/** How many outgoing requests an address may cause in a minute, where few attempts of people are allowed. */
+const leastOutgoing = 60;
 /** How long the page after a sign-out waits for the apps' first answers. */
 const signOutWaitMs = 2500;
 
@@ -39,7 +39,8 @@ export async function wireProvider(
   { views, secureCookies }: PageParts,
 ) {
   const { database, cache, log, audit, metrics, now } = deps;
-  const { accounts, clients, clientSecrets, deliveryStore, keyring, records, tokens } = foundations;
+  const { accounts, clients, clientSecrets, deliveryStore, keyring, networksOf, records, tokens } =
+    foundations;
   const { ephemeral, refresh, registrations, revocations, sealer, sessions } = foundations;
   const pings = createPings({ sealer, hold: deliveryStore.hold });
   const signedOut = createSignedOut(cookieNames(secureCookies).signedOut, secureCookies);
@@ -76,9 +77,8 @@ export async function wireProvider(
     pollsTooSoon: createPace(cache, leastPollSeconds, 'poll'),
     outgoing: deps.outgoing ?? createOutgoing(),
     countOutgoing: createAddressCount(
-      cache,
-      outgoingPerAttempt * config.LIMIT_ADDRESS_PER_MINUTE,
-      'outgoing',
+      { cache, networksOf },
+      { what: 'outgoing', points: Math.max(leastOutgoing, config.LIMIT_ADDRESS_PER_MINUTE / 10) },
     ),
     tokens,
     refresh,

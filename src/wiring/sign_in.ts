@@ -31,10 +31,10 @@ export function wireSignIn(
   config: Config,
   { database, audit, metrics, log }: AppDeps,
   foundations: Foundations,
-  { views, secureCookies, sameOriginOnly, addressLimit }: PageParts,
+  { views, secureCookies, sameOriginOnly, addressLimit, makingLimit }: PageParts,
   { interactions, signedIn }: Pick<WiredProvider, 'interactions' | 'signedIn'>,
 ) {
-  const { accounts, devices, ephemeral, failures, invitations, opaque } = foundations;
+  const { accounts, buckets, devices, ephemeral, failures, invitations, opaque } = foundations;
   const { resets, sealer, steps, totp } = foundations;
   const tellRefused = countTogether((count) =>
     log.warn({ count }, 'starts of sign-ins were refused: more people came than this server can serve'),
@@ -51,11 +51,11 @@ export function wireSignIn(
     invitations,
     opaque,
     failures,
-    devices,
+    buckets,
     ephemeral,
     sealer,
   });
-  const secondFactor = createSecondFactor({ accounts, totp, failures, devices, steps, resets, database });
+  const secondFactor = createSecondFactor({ accounts, totp, failures, buckets, steps, resets, database });
   const invited = createInvited({
     invitations,
     accounts,
@@ -94,6 +94,7 @@ export function wireSignIn(
       devices,
       sameOriginOnly,
       addressLimit,
+      makingLimit,
       onOutcome(outcome) {
         metrics.steps.inc({ step: outcome.step, outcome: outcome.outcome });
         if (outcome.amr) metrics.logins.inc();

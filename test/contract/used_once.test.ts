@@ -1,6 +1,7 @@
 /** Records that are used up, and failures that are counted: each by one atomic statement. */
+import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { createFailures } from '../../src/accounts/failures.ts';
+import { type Bucket, createFailures } from '../../src/accounts/failures.ts';
 import { createRecordStore } from '../../src/oidc/record_store.ts';
 import { createRefreshStore } from '../../src/refresh/store.ts';
 import type { Query } from '../../src/storage/database.ts';
@@ -117,13 +118,20 @@ onEveryBackend('records', (backend) => {
 
 onEveryBackend('failures', (backend) => {
   const limit = 5;
-  const open = ({ database }: Instance) => createFailures(database, limit, backend().now);
+  const open = ({ database }: Instance) => createFailures(database, backend().now);
+  const bucket = (name: string, free = limit): Bucket => ({
+    id: createHash('sha256').update(name).digest(),
+    free,
+    firstDelaySeconds: 30,
+    longestDelaySeconds: 900,
+    forgottenAt: backend().now() + 86_400_000,
+  });
 
-  test('of forty attempts at once only as many as the limit are let through', async () => {
-    const bucket = Buffer.from('a name');
+  test('of forty attempts at once only as many as the limit are let through, and those that are refused count nowhere', async () => {
+    const [narrow, wide] = [bucket('a name'), bucket('all names', 1000)];
     const attempts = await atOnce(backend().instances, (on) =>
       open(on)
-        .charge(bucket)
+        .charge([wide, narrow])
         .then(
           () => 'let through',
           (error) => error.code,
@@ -131,6 +139,25 @@ onEveryBackend('failures', (backend) => {
     );
     expect(attempts.filter((attempt) => attempt === 'let through')).toHaveLength(limit);
     expect(attempts.filter((attempt) => attempt === 'too_many_requests')).toHaveLength(40 - limit);
+    const [{ database }] = backend().instances;
+    const counted = await database.query<{ failures: number }>(
+      'select failures from login_failures where bucket = any($1)',
+      [[narrow.id, wide.id]],
+    );
+    expect(counted.map(({ failures }) => failures)).toEqual([limit, limit]);
+  });
+
+  test('a bucket that is blocked keeps the others from being charged; its end is the longest wait', async () => {
+    const [here] = backend().instances;
+    const [free, blocked] = [bucket('nobody’s'), bucket('somebody’s', 1)];
+    await open(here).charge([blocked]);
+    const refused = await open(here)
+      .charge([free, blocked])
+      .catch((error) => error);
+    expect(refused).toMatchObject({ status: 429, bucket: blocked.id.toString('base64url') });
+    expect(refused.retryAfterSeconds).toBeGreaterThan(25);
+    const charged = await here.database.query('select from login_failures where bucket = $1', [free.id]);
+    expect(charged).toEqual([]);
   });
 
   test('what is charged by itself waits for no disk; the transaction of a code that is tried still does', async () => {
@@ -146,18 +173,22 @@ onEveryBackend('failures', (backend) => {
       });
       return seen;
     };
-    const bucket = Buffer.from('a third name');
-    expect(await waits((query) => open(here).charge(bucket, query))).toEqual(['on']);
-    const alone = (query: Query) => createFailures({ ...here.database, query }, limit, backend().now);
-    expect(await waits((query) => alone(query).charge(bucket))).toEqual(['off']);
+    const third = [bucket('a third name')];
+    expect(await waits((query) => open(here).charge(third, query))).toEqual(['on']);
+    const alone = (query: Query) => createFailures({ ...here.database, query }, backend().now);
+    expect(await waits((query) => alone(query).charge(third))).toEqual(['off']);
   });
 
-  test('a completed login forgets them on both instances', async () => {
+  test('a completed login forgets its own on both instances, and of others takes its charge back', async () => {
     const [here, there] = backend().instances;
-    const bucket = Buffer.from('another name');
-    for (let count = 0; count < limit; count++) await open(here).charge(bucket);
-    await expect(open(there).charge(bucket)).rejects.toMatchObject({ status: 429 });
-    await open(here).clear(bucket);
-    await open(there).charge(bucket);
+    const [own, day] = [bucket('another name'), bucket('its day', 100)];
+    for (let count = 0; count < limit; count++) await open(here).charge([own, day]);
+    await expect(open(there).charge([own, day])).rejects.toMatchObject({ status: 429 });
+    await open(here).settle({ forget: [own], refund: [day] }, here.database.query);
+    await open(there).charge([own, day]);
+    const [counted] = await here.database.query('select failures from login_failures where bucket = $1', [
+      day.id,
+    ]);
+    expect(counted).toEqual({ failures: limit });
   });
 });

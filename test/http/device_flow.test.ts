@@ -374,7 +374,8 @@ test('Cache: guesses at user codes are limited, whatever is written to Redis: by
   const limited = await startServer({ clients, settings, storage: { databaseUrl: storage.url, redisUrl } });
   try {
     const guess = async (address: string, agent = request.agent(limited.url), user_code = 'BBBB-BBBB') => {
-      const xsrf = xsrfIn(await agent.get('/device').accept('html'));
+      const page = agent.get('/device').accept('html').set('x-forwarded-for', address);
+      const xsrf = xsrfIn(await page);
       // Routers take all of these for the same.
       const path = ['/device', '/device/', '/Device'][guesses++ % 3] ?? '';
       const post = agent.post(path).accept('html').type('form').set('x-forwarded-for', address);

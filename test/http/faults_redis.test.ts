@@ -149,7 +149,7 @@ test('Redis hangs: one anonymous request waits for it, those after it do not, an
 
   const beginnings = Array.from({ length: 200 }, () => request(server.url).get('/auth'));
   const statuses = (await within(bounded, Promise.all(beginnings))).map(({ status }) => status);
-  expect(statuses.filter((status) => status !== 429)).toHaveLength(60 * perMinute);
+  expect(statuses.filter((status) => status !== 429)).toHaveLength(10 * perMinute);
 });
 
 async function cacheState(server: TestServer): Promise<string> {

@@ -21,22 +21,35 @@ async function guess(name: string, address: string, finish = false) {
   return answer;
 }
 
-test('Rate limits: one guess an address, and the limit of the account holds, with growing delays', async () => {
+test('Rate limits: wrong passwords from one address wait longer and longer; one guess an address, and the limit of the account holds', async () => {
   const ada = await signUp(server, 'ada');
-  for (let n = 1; n <= 5; n++) expect((await guess('ada', `198.51.100.${n}`, true)).status).toBe(200);
+  for (let n = 1; n <= 5; n++) expect((await guess('ada', '198.51.100.1', true)).status).toBe(200);
   const delays = [];
-  for (let n = 6; n <= 12; n++) {
-    const refused = await guess('ada', `198.51.100.${n}`);
+  for (let n = 6; n <= 14; n++) {
+    const refused = await guess('ada', '198.51.100.1');
     expect([refused.status, refused.body.error]).toEqual([429, 'too_many_requests']);
     const seconds = Number(refused.headers['retry-after']);
     delays.push(seconds);
     server.clock.advance(seconds);
+    expect((await guess('ada', '198.51.100.1')).status).toBe(200);
+  }
+  expect(delays).toEqual([30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+
+  // From addresses of their own, until there are a hundred in all.
+  for (let n = 15; n <= 100; n++) expect((await guess('ada', `203.0.113.${n}`)).status).toBe(200);
+  const waits = [];
+  for (let n = 101; n <= 104; n++) {
+    const refused = await guess('ada', `203.0.113.${n}`);
+    waits.push([refused.status, Number(refused.headers['retry-after'])]);
+    server.clock.advance(45);
     expect((await guess('ada', `203.0.113.${n}`)).status).toBe(200);
   }
-  expect(delays).toEqual([30, 60, 120, 240, 480, 900, 900]);
-  // The owner too waits at a browser that is not known.
+  expect(waits).toEqual(Array(4).fill([429, 45]));
+  // The owner too waits at a browser that is not known, and no longer.
   const { person, uid } = await visit(server, 'ada', ada);
   expect((await person.provePassword(uid)).status).toBe(429);
+  server.clock.advance(45);
+  expect((await person.provePassword(uid)).status).toBe(200);
 });
 
 test('Rate limits: KE1 without KE3 counts as a failure; a right password takes its own charge back', async () => {
@@ -51,6 +64,7 @@ test('Rate limits: a completed login forgets the failures before it', async () =
   for (let round = 1; round <= 3; round++) {
     for (let n = 1; n <= 4; n++) expect((await guess('carol', '198.51.100.2')).status).toBe(200);
     const { person, uid } = await visit(server, 'carol', carol);
+    person.agent.set('X-Forwarded-For', '198.51.100.2');
     await person.signIn(uid);
   }
 });
@@ -72,7 +86,8 @@ test('Rate limits: unknown users get the identical 429', async () => {
 test('Rate limits: strangers do not lock a known device out, and no forged device passes as one', async () => {
   const eve = await signUp(server, 'eve');
   const mallory = await signUp(server, 'mallory');
-  for (let n = 1; n <= 5; n++) await guess('eve', `198.51.100.${n}`);
+  // The test's own browsers are at this address.
+  for (let n = 1; n <= 5; n++) await guess('eve', '127.0.0.1');
   const own = cookiesOf(eve, '/').cypher_device ?? '';
   const stranger = cookiesOf(mallory, '/').cypher_device ?? '';
   const withDevice = async (device: string) => {

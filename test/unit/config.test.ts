@@ -188,7 +188,7 @@ test('nothing need be set, and an empty setting is none', () => {
     PORT: 3000,
     HOST: '127.0.0.1',
     ISSUER: 'http://localhost:3000',
-    LIMIT_ADDRESS_PER_MINUTE: 10,
+    LIMIT_ADDRESS_PER_MINUTE: 600,
     LIMIT_ACCOUNT_FAILURES: 5,
     DATA_DIR: join(directory, '.data'),
     TRUSTED_PROXIES: [],

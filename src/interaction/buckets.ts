@@ -1,0 +1,122 @@
+/**
+ * In which buckets an attempt at an account counts, by what is known of who makes it before it is looked at. Names that nobody
+ * has are buckets like any other. What follows from the figures here is in README.md ("Guessing").
+ *
+ * | who | wrong passwords count for | wrong codes count for |
+ * | --- | --- | --- |
+ * | a browser with a session of the account, or a known device of it | that browser | that browser, and its day |
+ * | any other | account and network; network; account | account and network; the account's day; network |
+ */
+import type { Bucket } from '../accounts/failures.ts';
+import type { NetworksOf } from '../http/networks.ts';
+import { keyedHash } from '../lib/crypto.ts';
+import type { Devices } from './devices.ts';
+
+/** The browser that an attempt comes from. */
+export interface Browser {
+  address: string;
+  /** The cookie of a known device. */
+  device: string | undefined;
+  /** The live session that this browser has of the account which the attempt is at. */
+  sessionUid: string | undefined;
+}
+
+export interface Buckets {
+  ofPassword(usernameKey: string, browser: Browser): Bucket[];
+  ofCode(usernameKey: string, browser: Browser): CodeBuckets;
+}
+
+export interface CodeBuckets {
+  /** What a completed login forgets. */
+  own: Bucket;
+  /** What only its end forgets. */
+  day: Bucket;
+  /** Where a wrong code is counted once it is known to be wrong: people of one office do not wait for one another. */
+  networks: Bucket[];
+}
+
+export interface BucketDeps {
+  key: Uint8Array;
+  devices: Pick<Devices, 'known'>;
+  networksOf: NetworksOf;
+  limits: {
+    /** Failures at an account that delay nothing, in one browser or from one network. */
+    account: number;
+    /** Failures in an hour that delay nothing, from one address, whichever accounts they are at. */
+    address: number;
+  };
+  now: () => number;
+}
+
+const firstDelaySeconds = 30;
+const longestDelaySeconds = 15 * 60;
+/** For strangers: who mistypes a password that often has another browser, or needs another way in. */
+const longestPairDelaySeconds = 60 * 60;
+/** Between two attempts at an account by browsers that it does not know, once there were too many. */
+const accountDelaySeconds = 45;
+const accountTimes = 20;
+const codesTimes = 4;
+
+const hourMs = 60 * 60_000;
+const dayMs = 24 * hourMs;
+
+export function createBuckets({ key, devices, networksOf, limits, now }: BucketDeps): Buckets {
+  const delays = { firstDelaySeconds, longestDelaySeconds };
+  /** By the whole minute: the next attempt of a login then changes no index. */
+  const dayFromNow = () => Math.ceil((now() + dayMs) / 60_000) * 60_000;
+
+  /** Counts in whole hours or days, so that it forgets without knowing when the failures were. */
+  function periodic(what: string[], periodMs: number, bucket: Omit<Bucket, 'id' | 'forgottenAt'>): Bucket {
+    const period = Math.floor(now() / periodMs);
+    return { id: keyedHash(key, ...what, String(period)), forgottenAt: (period + 1) * periodMs, ...bucket };
+  }
+
+  /** What tells this browser from those of strangers; undefined where the account does not know it. */
+  function knownAs(usernameKey: string, { device, sessionUid }: Browser): [string, string] | undefined {
+    if (sessionUid !== undefined) return ['session', sessionUid];
+    const id = devices.known(usernameKey, device);
+    return id === undefined ? undefined : ['device', id];
+  }
+
+  function own(usernameKey: string, known: [string, string] | undefined, { address }: Browser): Bucket {
+    const [network] = networksOf(address);
+    return {
+      id: keyedHash(key, 'own', usernameKey, ...(known ?? ['network', network.key])),
+      free: limits.account,
+      firstDelaySeconds,
+      longestDelaySeconds: known ? longestDelaySeconds : longestPairDelaySeconds,
+      forgottenAt: dayFromNow(),
+    };
+  }
+
+  const networks = ({ address }: Browser): Bucket[] =>
+    networksOf(address).map((network) =>
+      periodic(['network', network.key], hourMs, { free: limits.address * network.times, ...delays }),
+    );
+
+  return {
+    ofPassword(usernameKey, browser) {
+      const known = knownAs(usernameKey, browser);
+      const mine = own(usernameKey, known, browser);
+      if (known) return [mine];
+      const account = periodic(['account', usernameKey], dayMs, {
+        free: limits.account * accountTimes,
+        firstDelaySeconds: accountDelaySeconds,
+        longestDelaySeconds: accountDelaySeconds,
+      });
+      return [mine, account, ...networks(browser)];
+    },
+    ofCode(usernameKey, browser) {
+      const known = knownAs(usernameKey, browser);
+      return {
+        own: own(usernameKey, known, browser),
+        day: periodic(['codes', usernameKey, ...(known ?? [])], dayMs, {
+          free: limits.account * codesTimes,
+          firstDelaySeconds: dayMs / 1000,
+          longestDelaySeconds: dayMs / 1000,
+        }),
+        networks: known ? [] : networks(browser),
+      };
+    },
+  };
+}
