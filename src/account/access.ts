@@ -28,7 +28,11 @@ export interface AppAccess {
 }
 
 export interface Access {
-  of(accountId: string): Promise<{ sessions: ListedSession[]; apps: AppAccess[] }>;
+  /** One page of the sessions, from 1 on, with the one of `own` before all others; and the apps. */
+  of(
+    accountId: string,
+    page: { own: string; number: number },
+  ): Promise<{ sessions: ListedSession[]; more: boolean; apps: AppAccess[] }>;
   /** False where the account has no such session. */
   endSession(accountId: string, uid: string): Promise<boolean>;
   /** `address`: of who asks for it, for the audit log. */
@@ -37,12 +41,15 @@ export interface Access {
   removeApp(accountId: string, clientId: string): Promise<boolean>;
 }
 
+const sessionsAPage = 50;
+
 export function createAccess(deps: AccessDeps): Access {
   const { sessions, grants, refresh, revocations, audit, database, now } = deps;
   return {
-    async of(accountId) {
+    async of(accountId, { own, number }) {
+      const skip = (number - 1) * sessionsAPage;
       const [live, granted, refreshable] = await Promise.all([
-        sessions.ofAccount(accountId),
+        sessions.ofAccount(accountId, { own, skip, most: sessionsAPage + 1 }),
         grants.grantsOf(accountId),
         refresh.grantsOf(accountId),
       ]);
@@ -51,7 +58,8 @@ export function createAccess(deps: AccessDeps): Access {
       const mayHaveTokens = ({ createdAt }: ListedGrant) =>
         now() - createdAt < lifeSeconds.accessToken * 1000;
       const alive = granted.filter((grant) => inUse.has(grant.idHash) || mayHaveTokens(grant));
-      return { sessions: live, apps: byClient(alive) };
+      const most = sessionsAPage + (live[0]?.uid === own ? 1 : 0);
+      return { sessions: live.slice(0, most), more: live.length > most, apps: byClient(alive) };
     },
     endSession: (accountId, uid) =>
       database.transaction(async (query) => {

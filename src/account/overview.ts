@@ -20,9 +20,9 @@ export function createOverview(deps: OverviewDeps) {
   const { access, recoveryCodesLeft, clientOf, describeScope, requestsOf, now } = deps;
   const moment = (then: number): Moment => ({ iso: new Date(then).toISOString(), words: ago(then, now()) });
 
-  return async function overview({ account, sessionUid }: SignedIn): Promise<Views['account']> {
-    const [{ sessions, apps }, left, requests] = await Promise.all([
-      access.of(account.id),
+  return async function overview({ account, sessionUid }: SignedIn, page: number): Promise<Views['account']> {
+    const [{ sessions, more, apps }, left, requests] = await Promise.all([
+      access.of(account.id, { own: sessionUid, number: page }),
       recoveryCodesLeft(account.id),
       requestsOf(account.id),
     ]);
@@ -36,6 +36,8 @@ export function createOverview(deps: OverviewDeps) {
       email: account.email,
       recoveryCodesLeft: left,
       requests,
+      newer: page > 1 ? page - 1 : undefined,
+      older: more ? page + 1 : undefined,
       sessions: sessions.map(({ uid, userAgent, address, createdAt, lastSeenAt }) => ({
         id: uid,
         device: deviceInWords(userAgent),

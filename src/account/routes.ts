@@ -14,12 +14,16 @@ import { createPipeline, type PipelineDeps } from './pipeline.ts';
 import { mountRequests, type RequestRouteDeps } from './request_routes.ts';
 
 export interface AccountRouteDeps extends PipelineDeps, Omit<ChangeRouteDeps, 'cookies'> {
-  overview(who: SignedIn): Promise<Views['account']>;
+  /** `page`: of the sessions, from 1 on. */
+  overview(who: SignedIn, page: number): Promise<Views['account']>;
   access: Omit<Access, 'of'>;
   secureCookies: boolean;
   /** Undefined where apps may not ask from elsewhere. */
   requests: RequestRouteDeps | undefined;
 }
+
+/** What stands for no page is the first one. */
+const pageOf = (given: unknown): number => (/^[1-9]\d{0,4}$/.test(String(given)) ? Number(given) : 1);
 
 export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
   const { access } = deps;
@@ -27,7 +31,7 @@ export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
   const { router, page, action, show, seeOther } = pipeline;
   const cookies = createBrowserCookies(deps.secureCookies);
 
-  page('/', async (ctx, who) => show(ctx, 'account', await deps.overview(who)));
+  page('/', async (ctx, who) => show(ctx, 'account', await deps.overview(who, pageOf(ctx.query.page))));
   router.get('/signed-in', (ctx) => {
     // An error is not answered by another try: that might fail as soon, and go round.
     if (ctx.query.error !== undefined)

@@ -61,7 +61,7 @@ export function createAccountControl({
       }),
     enable: (username) =>
       on(username, 'account.enabled', (query, id) => accounts.setDisabled(id, false, query)),
-    sessions: async (username) => sessions.ofAccount(await idOf(username)),
+    sessions: async (username) => sessions.ofAccount(await idOf(username), { most: 1000 }),
     signOut: (username, session) =>
       session === undefined
         ? on(username, 'account.signed_out', (query, id) => revocations.endAccount(id, query))

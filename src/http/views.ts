@@ -71,6 +71,9 @@ export interface Views {
     email?: string | undefined;
     recoveryCodesLeft: number;
     requests: number | undefined;
+    /** Pages of sessions beside this one. */
+    newer: number | undefined;
+    older: number | undefined;
     sessions: {
       id: string;
       device: string;

@@ -71,7 +71,7 @@ export interface RecordStore {
   byId(model: string, id: string, query?: Query): Promise<RecordPayload | undefined>;
   /** With a reference in the place of its id, which nobody but the device knows. */
   byUserCode(model: string, userCode: string): Promise<RecordPayload | undefined>;
-  /** The live records of an account that have none of the fields `answers`. */
+  /** The live records of an account that have none of the fields `answers`: the oldest, as many as a page shows. */
   unanswered(
     model: string,
     accountId: string,
@@ -83,7 +83,7 @@ export interface RecordStore {
    */
   using(model: string, id: string, hand: string | undefined): Use;
   remove(model: string, id: string): Promise<void>;
-  /** The live grants of an account. */
+  /** The live grants of an account: the newest, as many as a page shows. */
   grantsOf(accountId: string): Promise<ListedGrant[]>;
   removeOfGrant(model: string, grantId: string, query?: Query): Promise<void>;
 }
@@ -106,6 +106,10 @@ interface UsedRow {
   consumed_at: Date | null;
   used_by: string | null;
 }
+
+/** However many an account has: a page is made of so many at most. */
+const mostListed = 200;
+const mostAsked = 50;
 
 const referenceMark = '#';
 
@@ -213,8 +217,9 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     async unanswered(model, accountId, answers) {
       const rows = await query<{ id_hash: string; payload: RecordPayload }>(
         `select id_hash, payload from records
-         where model = $1 and account_id = $2 and expires_at > $3 and not payload ?| $4::text[] order by id_hash`,
-        [model, accountId, new Date(now()), answers],
+         where model = $1 and account_id = $2 and expires_at > $3 and not payload ?| $4::text[]
+         order by expires_at, id_hash limit $5`,
+        [model, accountId, new Date(now()), answers, mostAsked],
       );
       return rows.map(({ id_hash: idHash, payload }) => ({ idHash, payload }));
     },
@@ -223,8 +228,9 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     },
     async grantsOf(accountId) {
       const rows = await query<{ id_hash: string; payload: GrantPayload }>(
-        "select id_hash, payload from records where model = 'Grant' and account_id = $1 and expires_at > $2",
-        [accountId, new Date(now())],
+        `select id_hash, payload from records where model = 'Grant' and account_id = $1 and expires_at > $2
+         order by expires_at desc limit $3`,
+        [accountId, new Date(now()), mostListed],
       );
       return rows.map(({ id_hash: idHash, payload: { clientId, iat, openid, resources } }) => ({
         idHash,

@@ -154,7 +154,8 @@ export function createRefreshStore(
       const rows = await query<{ grantId: string }>(
         `select distinct f.grant_id as "grantId" from refresh_families f
          where f.account_id = $1 and f.ended_at is null and f.expires_at > $2 and exists (
-           select from refresh_tokens t where t.family_id = f.id and t.used_at is null and t.expires_at > $2)`,
+           select from refresh_tokens t where t.family_id = f.id and t.used_at is null and t.expires_at > $2)
+         limit 1000`,
         [accountId, new Date(now())],
       );
       return rows.map(({ grantId }) => grantId);

@@ -70,8 +70,14 @@ export interface SessionStore {
   ): Promise<SessionPayload | undefined>;
   /** Ends the session and all that was granted for its duration. */
   end(id: string): Promise<void>;
-  /** The live sessions of an account, the one that was seen last first. */
-  ofAccount(accountId: string): Promise<ListedSession[]>;
+  /**
+   * The live sessions of an account, the newest first: at most `most` after the first `skip`. The one of `own` comes before
+   * all others, where nothing is skipped.
+   */
+  ofAccount(
+    accountId: string,
+    page: { most: number; skip?: number; own?: string | undefined },
+  ): Promise<ListedSession[]>;
   /**
    * Ends a session of this account as `end` does, in the transaction of `query`. Returns the grants that were for its
    * duration; undefined where the account has no such session.
@@ -250,12 +256,16 @@ export function createSessionStore({ database, copies, now }: SessionStoreDeps):
       });
     },
 
-    async ofAccount(accountId) {
+    async ofAccount(accountId, { most, skip = 0, own }) {
       const rows = await query<Omit<ListedSession, 'grants'> & { authorizations: Authorizations }>(
-        `select uid, address, user_agent as "userAgent", created_at as "createdAt", last_seen_at as "lastSeenAt",
-           payload->'authorizations' as authorizations
-         from sessions where account_id = $1 and ended_at is null and expires_at > $2 order by last_seen_at desc`,
-        [accountId, new Date(now())],
+        `with live as (
+           select uid, address, user_agent as "userAgent", created_at as "createdAt", last_seen_at as "lastSeenAt",
+             payload->'authorizations' as authorizations
+           from sessions where account_id = $1 and ended_at is null and expires_at > $2)
+         (select * from live where uid = $3 and $5 = 0)
+         union all
+         (select * from live where $3::text is null or uid <> $3 order by "createdAt" desc limit $4 offset $5)`,
+        [accountId, new Date(now()), own ?? null, most, skip],
       );
       return rows.map(({ authorizations, ...row }) => ({
         ...row,

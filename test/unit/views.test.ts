@@ -51,6 +51,8 @@ const hostile: { [K in keyof Views]: Views[K] } = {
     email: HOSTILE,
     recoveryCodesLeft: 10,
     requests: 1,
+    newer: 1,
+    older: 3,
     sessions: [
       { id: HOSTILE, device: HOSTILE, address: HOSTILE, created: moment, lastSeen: moment, current: false },
     ],
