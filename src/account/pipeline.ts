@@ -7,6 +7,7 @@ import type { Context, Middleware } from 'koa';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import type { Views } from '../http/views.ts';
 import { AppError } from '../lib/errors.ts';
+import { createFewAtOnce } from '../lib/few_at_once.ts';
 import type { SignedIn } from '../oidc/signed_in.ts';
 import type { AccountAction, AccountOutcome } from './outcomes.ts';
 
@@ -34,6 +35,7 @@ export type Pipeline = ReturnType<typeof createPipeline>;
 
 export function createPipeline({ signedIn, signInPath, render, sameOriginOnly, onOutcome }: PipelineDeps) {
   const router = new Router({ prefix: '/account' });
+  const fewAtOnce = createFewAtOnce();
   router.use(async (ctx, next) => {
     ctx.set('Cache-Control', 'no-store');
     await next();
@@ -70,7 +72,7 @@ export function createPipeline({ signedIn, signInPath, render, sameOriginOnly, o
         return seeOther(ctx, '/account');
       }
       try {
-        told('ok', await work(ctx, who));
+        told('ok', await fewAtOnce(who.account.id, () => work(ctx, who)));
       } catch (error) {
         told(error instanceof AppError ? error.code : 'server_error');
         if (!(error instanceof AppError) || !(await again?.(ctx, who, error))) throw error;

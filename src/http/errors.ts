@@ -12,6 +12,7 @@ import type { PageViews } from './views.ts';
 const titles: Partial<Record<AppError['code'], string>> = {
   interaction_expired: 'This sign-in has expired',
   too_many_requests: 'Too many attempts',
+  too_many_at_once: 'Too many at once',
   sign_in_first: 'Sign in first',
   invitation_required: 'By invitation only',
   invitation_ended: 'This invitation has ended',

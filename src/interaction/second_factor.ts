@@ -8,6 +8,7 @@ import type { Account, Accounts } from '../accounts/accounts.ts';
 import type { AuthenticatorResets } from '../accounts/authenticator_resets.ts';
 import type { Failures } from '../accounts/failures.ts';
 import { AppError, TooManyFailures } from '../lib/errors.ts';
+import { createFewAtOnce } from '../lib/few_at_once.ts';
 import { otherTime, parseCode, parseTotpCode } from '../lib/typed_code.ts';
 import type { Database, Query } from '../storage/database.ts';
 import type { Step, Steps } from '../tokens/steps.ts';
@@ -74,7 +75,12 @@ const amrOf = { otp: ['pwd', 'otp', 'mfa'], recovery_code: ['pwd', 'mfa'] };
 export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
   const { accounts, totp, failures, buckets, steps, resets, database } = deps;
 
-  const attempt: SecondFactor['attempt'] = async (account, browser, make) => {
+  const fewAtOnce = createFewAtOnce();
+
+  const attempt: SecondFactor['attempt'] = (account, browser, make) =>
+    fewAtOnce(account.id, () => attemptAlone(account, browser, make));
+
+  const attemptAlone: SecondFactor['attempt'] = async (account, browser, make) => {
     const { own, day, networks } = buckets.ofCode(account.usernameKey, browser);
     let charged = false;
     const made = await database

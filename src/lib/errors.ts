@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'invitation_ended'
   | 'reset_ended'
   | 'too_many_requests'
+  | 'too_many_at_once'
   | 'sign_in_first'
   | 'not_found'
   | 'payload_too_large'
@@ -46,6 +47,7 @@ const statuses: Record<ErrorCode, number> = {
   invitation_ended: 403,
   reset_ended: 403,
   too_many_requests: 429,
+  too_many_at_once: 429,
   sign_in_first: 429,
   not_found: 404,
   payload_too_large: 413,
@@ -130,6 +132,12 @@ export class TooManyFailures extends AppError {
     this.bucket = bucket;
   }
 }
+
+/** 429: nothing was counted as a failure, nothing is used up. */
+export const tooManyAtOnce = (): AppError =>
+  new AppError('too_many_at_once', 'Too much of this is under way at once. Try again in a second.', {
+    retryAfterSeconds: 1,
+  });
 
 /** 429: what those who are not signed in may do together is used up. */
 export const signInFirst = (retryAfterSeconds: number): AppError =>

@@ -45,7 +45,9 @@ test('TOTP: a recovery code 50 times in parallel, in several logins, lets one in
           .send({ code: bob.recoveryCodes[0] }),
       ),
   );
-  expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array(49).fill(401)]);
+  const statuses = answers.map(({ status }) => status);
+  expect(statuses.filter((status) => status === 200)).toHaveLength(1);
+  expect(statuses.filter((status) => ![200, 401, 429].includes(status))).toEqual([]);
 });
 
 test('TOTP: one account opens with its own recovery codes alone', async () => {

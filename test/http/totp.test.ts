@@ -49,7 +49,10 @@ test('TOTP: the same code twice is refused', async () => {
 test('TOTP: the same code 50 times in parallel, in several logins, lets one in', async () => {
   const bob = await signUp(server, 'bob');
   const visits = await Promise.all(Array.from({ length: 5 }, () => afterPassword(server, bob)));
-  expect(await atOnce(visits, 50, [bob.code()])).toEqual([200, ...Array(49).fill(401)]);
+  const statuses = await atOnce(visits, 50, [bob.code()]);
+  expect(statuses.filter((status) => status === 200)).toHaveLength(1);
+  // Past a few at once of one person, the others are not kept waiting.
+  expect(statuses.filter((status) => ![200, 401, 429].includes(status))).toEqual([]);
 });
 
 test('TOTP: one step of drift either way, and never a step before the last one used', async () => {
