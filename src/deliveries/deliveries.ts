@@ -27,10 +27,14 @@ export interface Deliveries {
 
 /** So many at once from one instance: an app that hangs keeps one place for as long as a request may take. */
 const mostAtOnce = 50;
+/** Of one account, and of one client: a person with hundreds of apps that hang, or an app that hangs, leaves room for others. */
+const mostOfOne = 10;
 const lookEveryMs = 1000;
 
 export function createDeliveries({ store, send, onOutcome, log }: DeliveriesDeps): Deliveries {
   const underWay = new Set<Promise<void>>();
+  const accounts = new Map<string, number>();
+  const clients = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
   let stopped = true;
 
@@ -48,24 +52,54 @@ export function createDeliveries({ store, send, onOutcome, log }: DeliveriesDeps
     }
   }
 
-  async function deliverDue(): Promise<void> {
-    const free = mostAtOnce - underWay.size;
-    if (free <= 0) return;
-    const taken = (await store.take(free)).map((delivery) => {
-      const sending = attempt(delivery)
-        .catch((cause) => log.warn({ cause }, 'the outcome of a delivery could not be noted'))
-        .finally(() => underWay.delete(sending));
-      underWay.add(sending);
-      return sending;
-    });
-    await Promise.all(taken);
+  /** True where something that is due may have been left, for want of a place. */
+  const isFull = ({ accountId, clientId }: Delivery): boolean =>
+    underWay.size >= mostAtOnce ||
+    (accounts.get(accountId) ?? 0) >= mostOfOne ||
+    (clients.get(clientId) ?? 0) >= mostOfOne;
+
+  function begin(delivery: Delivery): Promise<void> {
+    const { accountId, clientId } = delivery;
+    add(accounts, accountId, 1);
+    add(clients, clientId, 1);
+    const sending = attempt(delivery)
+      .catch((cause) => log.warn({ cause }, 'the outcome of a delivery could not be noted'))
+      .finally(() => {
+        const wasFull = isFull(delivery);
+        underWay.delete(sending);
+        add(accounts, accountId, -1);
+        add(clients, clientId, -1);
+        if (wasFull && !stopped) lookNow();
+      });
+    underWay.add(sending);
+    return sending;
   }
+
+  /** One look after the other, for each counts what those before it have begun. */
+  let looking: Promise<unknown> = Promise.resolve();
+  async function takeDue(): Promise<Promise<void>[]> {
+    const begun: Promise<void>[] = [];
+    for (;;) {
+      const free = mostAtOnce - underWay.size;
+      const taken = free > 0 ? await store.take(free, mostOfOne, { accounts, clients }) : [];
+      begun.push(...taken.map(begin));
+      if (taken.length === 0) return begun;
+    }
+  }
+  async function deliverDue(): Promise<void> {
+    const look = looking.then(takeDue);
+    looking = look.catch(() => {});
+    await Promise.all(await look);
+  }
+
+  // What is taken is not waited for: an app that hangs does not keep the others.
+  const lookNow = (): void =>
+    void deliverDue().catch((cause) => log.warn({ cause }, 'what apps are to be told could not be read'));
 
   function lookAgain(): void {
     if (stopped) return;
     timer = setTimeout(() => {
-      // What is taken is not waited for: an app that hangs does not keep the others.
-      deliverDue().catch((cause) => log.warn({ cause }, 'what apps are to be told could not be read'));
+      lookNow();
       lookAgain();
     }, lookEveryMs).unref();
   }
@@ -93,4 +127,10 @@ export function createDeliveries({ store, send, onOutcome, log }: DeliveriesDeps
       await Promise.all(underWay);
     },
   };
+}
+
+function add(counts: Map<string, number>, name: string, by: number): void {
+  const count = (counts.get(name) ?? 0) + by;
+  if (count > 0) counts.set(name, count);
+  else counts.delete(name);
 }

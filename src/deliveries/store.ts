@@ -36,9 +36,18 @@ export interface HeldMessage {
   sealed: Buffer;
 }
 
+/** How many deliveries of whom are under way already. */
+export interface UnderWay {
+  accounts: ReadonlyMap<string, number>;
+  clients: ReadonlyMap<string, number>;
+}
+
 export interface DeliveryStore {
-  /** Takes what is due, at most `limit`; no other instance takes it before its next attempt. */
-  take(limit: number): Promise<Delivery[]>;
+  /**
+   * Takes what is due, in fair shares: at most `limit`, and so many that of no account and of no client more than `share`
+   * are under way. No other instance takes one of them before its next attempt.
+   */
+  take(limit: number, share: number, underWay: UnderWay): Promise<Delivery[]>;
   /** Notes the outcome of an attempt: `waiting` for another one. */
   note(id: string, state: DeliveryState, answer: string): Promise<void>;
   ofSession(sessionUid: string): Promise<ToldApp[]>;
@@ -53,6 +62,36 @@ const pausesSeconds = [10, 20, 40, 80, 160, 290];
 
 export const mostAttempts = pausesSeconds.length + 1;
 
+/** Of whom a share is under way nothing more is looked at, so that they fill no look and the others are seen. */
+const mostLookedAt = 1000;
+
+/**
+ * The one that is due first of everybody comes before the second of anybody. Rows are locked after they were chosen: the
+ * conditions are stated again for what another instance has changed in between.
+ */
+const take = `
+  with due as (
+    select id, account_id, client_id, next_attempt_at from deliveries
+    where state = 'waiting' and next_attempt_at <= $1
+      and coalesce(($6::jsonb->>account_id)::int, 0) < $5 and coalesce(($7::jsonb->>client_id)::int, 0) < $5
+    order by next_attempt_at limit ${mostLookedAt}),
+  ranked as (
+    select id, next_attempt_at,
+      coalesce(($6::jsonb->>account_id)::int, 0)
+        + row_number() over (partition by account_id order by next_attempt_at, id) as of_account,
+      coalesce(($7::jsonb->>client_id)::int, 0)
+        + row_number() over (partition by client_id order by next_attempt_at, id) as of_client
+    from due),
+  fair as (
+    select id from ranked where of_account <= $5 and of_client <= $5
+    order by greatest(of_account, of_client), next_attempt_at limit $4)
+  update deliveries set attempts = attempts + 1,
+    next_attempt_at = $1::timestamptz + make_interval(secs => ($2::float8[])[least(attempts + 1, $3::int)])
+  where id = any(array(
+    select id from deliveries where id = any(array(select id from fair))
+      and state = 'waiting' and next_attempt_at <= $1 for update skip locked))
+  returning id, kind, client_id, account_id, sid, sealed, attempts`;
+
 interface Row {
   id: string;
   kind: Delivery['kind'];
@@ -65,16 +104,16 @@ interface Row {
 
 export function createDeliveryStore({ query }: Database, now: () => number): DeliveryStore {
   return {
-    async take(limit) {
-      const rows = await query<Row>(
-        `update deliveries set attempts = attempts + 1,
-           next_attempt_at = $1::timestamptz + make_interval(secs => ($2::float8[])[least(attempts + 1, $3::int)])
-         where id = any(array(
-           select id from deliveries where state = 'waiting' and next_attempt_at <= $1
-           order by next_attempt_at limit $4 for update skip locked))
-         returning id, kind, client_id, account_id, sid, sealed, attempts`,
-        [new Date(now()), pausesSeconds, pausesSeconds.length, limit],
-      );
+    async take(limit, share, { accounts, clients }) {
+      const rows = await query<Row>(take, [
+        new Date(now()),
+        pausesSeconds,
+        pausesSeconds.length,
+        limit,
+        share,
+        JSON.stringify(Object.fromEntries(accounts)),
+        JSON.stringify(Object.fromEntries(clients)),
+      ]);
       return rows.map((row) => ({
         id: row.id,
         kind: row.kind,

@@ -5,8 +5,9 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
 import { asApp, createPerson } from '../support/person.ts';
+import { startReceiver } from '../support/receiver.ts';
 import { startServer, type TestServer } from '../support/server.ts';
-import { afterPassword, signUp } from '../support/visits.ts';
+import { afterPassword, signOut, signUp } from '../support/visits.ts';
 
 const { web, api } = apps;
 let created: Awaited<ReturnType<typeof createDatabase>>;
@@ -52,4 +53,39 @@ test('Load: parallel codes of one person hold few connections; the rest are refu
   // What was refused was not counted: the person goes on.
   const next = await afterPassword(server, bob);
   expect((await next.person.step(next.uid, 'totp/verify', { code: bob.code() })).status).toBe(200);
+});
+
+test('Load: a person whose 200 apps do not answer delays no other app’s notice of a sign-out', async () => {
+  const [slow, quick] = [await startReceiver(), await startReceiver()];
+  const silent = Array.from({ length: 200 }, (_, index) => ({
+    ...apps.intranet,
+    client_id: `silent-${index}`,
+    backchannel_logout_uri: `${slow.url}/${index}`,
+  }));
+  const prompt = { ...apps.intranet, client_id: 'prompt', backchannel_logout_uri: `${quick.url}/logout` };
+  const here = await startServer({ clients: [...silent, prompt] });
+  slow.answers('nothing');
+  try {
+    const [mallory, ada] = [createPerson(here, 'mallory'), createPerson(here, 'ada')];
+    await mallory.codeFor(silent[0] as (typeof silent)[0]);
+    await ada.codeFor(prompt);
+    // What 200 sign-ins at apps leave in the session.
+    await here.database.query(
+      `update sessions set payload = payload || jsonb_build_object('authorizations',
+         (select jsonb_object_agg('silent-' || n, jsonb_build_object('sid', 'sid-' || n)) from generate_series(0, 199) n))
+       where account_id = (select id::text from accounts where username = 'mallory')`,
+    );
+    await signOut(mallory);
+    await vi.waitFor(() => expect(slow.received.length).toBeGreaterThanOrEqual(10), 20_000);
+    // None has an answer yet: so many places are taken.
+    const underWay = await here.database.query(
+      "select from deliveries where attempts > 0 and answer is null and client_id like 'silent-%'",
+    );
+    expect(underWay).toHaveLength(10);
+    await signOut(ada);
+    await vi.waitFor(() => expect(quick.received).toHaveLength(1), { timeout: 20_000, interval: 20 });
+  } finally {
+    await here.close();
+    await Promise.all([slow.close(), quick.close()]);
+  }
 });
