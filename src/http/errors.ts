@@ -92,5 +92,5 @@ const loggedPath = (path: string): string =>
     .replace(/[^/]{25,}/g, '[redacted]');
 
 /** People's browsers say that they take HTML first; scripts say JSON or nothing. */
-const wantsPage = (ctx: Context): boolean =>
+export const wantsPage = (ctx: Context): boolean =>
   !ctx.is('json') && ctx.get('accept') !== '' && ctx.accepts('json', 'html') === 'html';

@@ -1,6 +1,6 @@
 /** Security headers of every answer, and the content security policy of pages. */
 
-import type { Context, Middleware, Next } from 'koa';
+import type { Context, Middleware } from 'koa';
 import helmet from 'koa-helmet';
 import { pathOf } from './rate_limit.ts';
 
@@ -10,7 +10,9 @@ export function securityHeaders(issuer: string): Middleware {
   return (ctx, next) => {
     for (const [name, value] of others) ctx.res.setHeader(name, value);
     if (mayBePopup(ctx)) ctx.res.removeHeader('Cross-Origin-Opener-Policy');
-    return withPolicy(ctx, next);
+    // Of whatever sets none: also of the library's pages, which post themselves on by a script whose hash is added to it.
+    ctx.res.setHeader('Content-Security-Policy', pagePolicy);
+    return next();
   };
 }
 
@@ -42,28 +44,10 @@ function helmetHeaders(issuer: string): [name: string, value: string][] {
 }
 
 /**
- * The policy of whatever sets none: also of oidc-provider's own pages, which post themselves on by a script whose hash the
- * library adds here. What they post to redirects to an app, so they alone are not held to `form-action`.
+ * The policy of a page. Its forms are posted to this server; `formAction` is what else they may lead to, for browsers hold the
+ * redirects that follow a form to it too (see onward.ts).
  */
-async function withPolicy(ctx: Context, next: Next): Promise<void> {
-  ctx.res.setHeader('Content-Security-Policy', pagePolicy);
-  await next();
-  const policy = ctx.response.get('Content-Security-Policy');
-  if (policy !== pagePolicy && policy.includes("'sha256-")) {
-    ctx.set('Content-Security-Policy', policy.replace(/form-action [^;]*; ?/, ''));
-  }
-}
-
-/**
- * The policy of a page. Browsers hold a form's redirects to `form-action` too, so a page whose form ends at an app names
- * the app's origin (or the scheme of a native app).
- */
-export function contentSecurityPolicy(formTargets: (string | undefined)[] = []): string {
-  const targets = formTargets.flatMap((uri) => {
-    const url = uri ? URL.parse(uri) : null;
-    if (!url) return [];
-    return [url.origin === 'null' ? url.protocol : url.origin];
-  });
+export function contentSecurityPolicy(formAction: readonly string[] = []): string {
   return [
     "default-src 'none'",
     "script-src 'self'",
@@ -71,7 +55,7 @@ export function contentSecurityPolicy(formTargets: (string | undefined)[] = []):
     "img-src 'self' data: https:",
     "connect-src 'self'",
     "worker-src 'self'",
-    ["form-action 'self'", ...new Set(targets)].join(' '),
+    ["form-action 'self'", ...formAction].join(' '),
     "base-uri 'none'",
     "frame-ancestors 'none'",
   ].join('; ');

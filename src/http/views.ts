@@ -101,7 +101,16 @@ export interface Views {
   };
   account_signed_out: Record<string, never>;
   /** `action` and `xsrf` as oidc-provider hands them to its logout page. */
-  logout: { action: string; xsrf: string; username?: string | undefined; clientName?: string | undefined };
+  logout: {
+    action: string;
+    xsrf: string;
+    username?: string | undefined;
+    clientName?: string | undefined;
+    /** Where somebody who stays signed in goes on. */
+    stayUri?: string | undefined;
+  };
+  /** Moves on by itself to `location`, an http(s) URL or a path. */
+  onward: { location: string };
   /** Posts `fields` on to an app, by script or by a button. */
   form_post: { action: string; fields: [name: string, value: string][]; clientName?: string | undefined };
   /** `apps`: the others of the session, and whether they know. */
@@ -166,11 +175,7 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
       secretGroups: secret.match(/.{1,4}/g) ?? [],
     }),
   },
-  recovery_codes: {
-    title: () => 'Your recovery codes',
-    script: 'page.js',
-    derive: ({ location }) => ({ next: formTarget(location) }),
-  },
+  recovery_codes: { title: () => 'Your recovery codes', script: 'page.js' },
   consent: {
     title: ({ clientName }) => `Allow ${clientName}`,
     script: 'page.js',
@@ -192,7 +197,12 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
   account_recovery_codes: { title: () => 'New recovery codes', script: 'page.js' },
   account_requests: { title: () => 'Requests from apps', script: 'page.js' },
   account_signed_out: { title: () => 'You are signed out' },
-  logout: { title: () => 'Sign out', script: 'page.js' },
+  logout: {
+    title: () => 'Sign out',
+    script: 'page.js',
+    derive: ({ stayUri }) => ({ stayUri: webUri(stayUri) }),
+  },
+  onward: { title: () => 'One moment' },
   form_post: { title: () => 'Back to the app', script: 'form_post.js' },
   logout_done: { title: () => 'Signed out' },
   device: { title: () => 'Connect a device', script: 'page.js' },
@@ -230,12 +240,6 @@ function webUri(uri: string | undefined, protocols = ['https:', 'http:']): strin
   if (!uri || !URL.canParse(uri)) return undefined;
   const url = new URL(uri);
   return protocols.includes(url.protocol) ? url.href : undefined;
-}
-
-/** A GET form drops the query of its action: so the query goes into fields, and the button needs no script. */
-function formTarget(location: string): { action: string; fields: [string, string][] } {
-  const [action = '', query = ''] = location.split('#')[0]?.split('?') ?? [];
-  return { action, fields: [...new URLSearchParams(query)] };
 }
 
 export type PageViews = ReturnType<typeof createViews>;

@@ -2,6 +2,7 @@
 import type { Context } from 'koa';
 import type { Accounts } from '../accounts/accounts.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
+import { formActionFor } from '../http/onward.ts';
 import type { Views } from '../http/views.ts';
 import type { WaitingRequest } from '../oidc/interactions.ts';
 import type { Totp } from '../totp/totp.ts';
@@ -35,12 +36,9 @@ export function createPages(deps: PageDeps): Pages {
   const { render, accounts, totp, secondFactor, invited, describeScopes, describeDetails } = deps;
 
   function send<K extends keyof Views>(ctx: Context, { waiting }: Standing, name: K, view: Views[K]): void {
-    const { client, redirectUri } = waiting;
     ctx.type = 'html';
     ctx.set('Cache-Control', 'no-store');
-    // Where an app of the house sends the browser on from its callback; the sites of forward-auth do.
-    const goesOnTo = client.firstParty ? client.uri : undefined;
-    ctx.set('Content-Security-Policy', contentSecurityPolicy([redirectUri, goesOnTo]));
+    ctx.set('Content-Security-Policy', contentSecurityPolicy(formActionFor(waiting.redirectUri)));
     ctx.body = render(name, view);
   }
 

@@ -115,7 +115,12 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       const { expected, known, proved, opaqueKeyId, bucket } = state;
       const fits = opaque.loginFinish(ke3, expected);
       if (!fits || known !== 1 || !opaque.hasVersion(opaqueKeyId)) throw wrongCredentials();
-      await failures.refund(idsIn(Buffer.from(bucket, 'base64url')));
+      const [account] = await Promise.all([
+        accounts.byId(proved.accountId),
+        failures.refund(idsIn(Buffer.from(bucket, 'base64url'))),
+      ]);
+      // The password was changed, or the account disabled, between the two messages.
+      if (account?.credentialId !== proved.credentialId) throw wrongCredentials();
       return proved;
     },
 

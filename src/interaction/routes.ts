@@ -26,6 +26,8 @@ export interface RouteDeps {
   interactions: Pick<Interactions, 'finishLogin' | 'finishConsent'>;
   devices: Pick<Devices, 'remember'>;
   sameOriginOnly: Middleware;
+  /** Sends the browser on after a form; `target`: where that ends. */
+  moveOn(ctx: Context, to: { location: string; target: string }): void;
   /** Counts the start of a login or sign-up against the client's address. */
   addressLimit: Middleware;
   /** Counts the start of a sign-up, by the hour. */
@@ -99,7 +101,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
         if (!takes(standing.proven, action)) throw refusal(standing);
         const answer = await work(ctx, standing);
         told('ok');
-        if (ctx.body === undefined) respond(ctx, answer);
+        if (ctx.body === undefined) respond(ctx, answer, standing);
       } catch (error) {
         told(error instanceof AppError ? error.code : 'server_error');
         if (!isForm(ctx) || !(error instanceof AppError) || error.code === 'temporarily_unavailable')
@@ -109,13 +111,10 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     });
   }
 
-  function respond(ctx: Context, answer: object): void {
-    if (isForm(ctx) && 'location' in answer) {
-      ctx.redirect(String(answer.location));
-      ctx.status = 303;
-    } else {
-      ctx.body = answer;
-    }
+  function respond(ctx: Context, answer: object, { waiting }: Standing): void {
+    if (isForm(ctx) && 'location' in answer)
+      deps.moveOn(ctx, { location: String(answer.location), target: waiting.redirectUri });
+    else ctx.body = answer;
   }
 
   /** A page that posted a form is shown again, with the error beside the field. */

@@ -2,6 +2,7 @@
  * Cypher's configuration as oidc-provider's. Pure: what it needs of the rest is handed in. Every development default of
  * the library that matters is replaced here or in policy.ts.
  */
+import type { Context } from 'koa';
 import type {
   Client,
   Configuration,
@@ -43,6 +44,7 @@ import { takeKept } from './read_ahead.ts';
 import { checkStranger, mayOmitPkce, registrationFeatures } from './registration.ts';
 import { checkRequestUris } from './request_uris.ts';
 import type { FormPost } from './response_modes.ts';
+import { signOutByHint } from './sign_out.ts';
 import { signedClaims } from './signed_claims.ts';
 import { standsAfter } from './signed_in.ts';
 
@@ -54,6 +56,8 @@ export interface Pages {
   ): Promise<void>;
   logout(ctx: KoaContextWithOIDC, xsrf: string): Promise<void>;
   loggedOut(ctx: KoaContextWithOIDC): Promise<void>;
+  /** Sends the browser on after a form; `target`: where that ends. */
+  moveOn(ctx: Context, to: { location: string; target: string }): void;
   formPost: FormPost;
   /** Asks for a device's code; `problem` says why again. */
   userCode(ctx: KoaContextWithOIDC, xsrf: string, problem: Error | undefined): Promise<void>;
@@ -254,7 +258,9 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       richAuthorizationRequests: richAuthorizationRequests(config.resources),
       rpInitiatedLogout: {
         enabled: true,
-        logoutSource: (ctx) => pages.logout(ctx, xsrfOf(ctx)),
+        async logoutSource(ctx) {
+          if (!(await signOutByHint(ctx, deps.pairwise))) await pages.logout(ctx, xsrfOf(ctx));
+        },
         postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx),
       },
       backchannelLogout: { enabled: true },

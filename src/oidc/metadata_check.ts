@@ -31,6 +31,7 @@ export function createMetadataCheck(
         formPost: unused,
         logout: unused,
         loggedOut: unused,
+        moveOn: unused,
         userCode: unused,
         userCodeFound: unused,
         deviceConnected: unused,

@@ -4,6 +4,7 @@ import type { Account, Accounts } from '../accounts/accounts.ts';
 import { accountClientId } from '../config/schema.ts';
 import { mayWorkAgain } from '../http/errors.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
+import { formActionFor, moveOn } from '../http/onward.ts';
 import type { PageViews, SignedOutApp } from '../http/views.ts';
 import { AppError } from '../lib/errors.ts';
 import { displayNameOf } from './client_names.ts';
@@ -53,6 +54,16 @@ const hints: Record<string, string> = {
   temporarily_unavailable: 'Try again in a moment.',
 };
 
+/** The app that receives a form may send the browser anywhere. */
+const anyWebsite = ['https:', 'http:'];
+
+/** The address at which an app takes the person back, as after a sign-out. */
+function withState(uri: string, state: unknown): string | undefined {
+  const url = URL.parse(uri);
+  if (url && typeof state === 'string') url.searchParams.set('state', state);
+  return url?.href;
+}
+
 export interface ProviderPagesDeps {
   views: PageViews;
   accounts: Pick<Accounts, 'byId'>;
@@ -70,10 +81,10 @@ export function createProviderPages({
   addressOf,
   appsAfterSignOut,
 }: ProviderPagesDeps): Pages {
-  function page(ctx: KoaContextWithOIDC, html: string, formTargets: (string | undefined)[] = []): void {
+  function page(ctx: KoaContextWithOIDC, html: string, formAction: string[] = []): void {
     ctx.type = 'html';
     ctx.set('Cache-Control', 'no-store');
-    ctx.set('Content-Security-Policy', contentSecurityPolicy(formTargets));
+    ctx.set('Content-Security-Policy', contentSecurityPolicy(formAction));
     ctx.body = html;
   }
   const signedIn = async (ctx: KoaContextWithOIDC): Promise<Account | undefined> => {
@@ -109,19 +120,21 @@ export function createProviderPages({
     async logout(ctx, xsrf) {
       const account = await signedIn(ctx);
       const { client, params } = ctx.oidc;
-      const target = params?.post_logout_redirect_uri;
+      const target = String(params?.post_logout_redirect_uri ?? '');
       const html = views.render('logout', {
         action: '/session/end/confirm',
         xsrf,
         username: account?.username,
         clientName: nameOf(client),
+        stayUri: (await appOf(client))?.uri ?? withState(target, params?.state),
       });
-      page(ctx, html, [typeof target === 'string' ? target : undefined]);
+      page(ctx, html, formActionFor(target));
     },
     formPost(ctx, action, fields) {
       const clientName = nameOf(ctx.oidc.client);
-      page(ctx, views.render('form_post', { action, fields, clientName }), [action]);
+      page(ctx, views.render('form_post', { action, fields, clientName }), anyWebsite);
     },
+    moveOn: (ctx, to) => moveOn(ctx, views.render, to),
     async loggedOut(ctx) {
       const { client } = ctx.oidc;
       const sessionUid = signedOut.read(ctx);

@@ -38,6 +38,7 @@ import { providerWithFormPost } from './response_modes.ts';
 import { createSessionCookie } from './session_cookie.ts';
 import { keepSessionIdentifier } from './session_identifier.ts';
 import { persistStoredSessionsOnly } from './session_persist.ts';
+import { dropOldHints, moveOnAfterSignOut } from './sign_out.ts';
 
 export interface OidcDeps extends Omit<ConfigurationDeps, 'fetch'> {
   /** How apps' addresses are asked: for keys, sector identifiers, metadata documents, and to tell them something. */
@@ -86,6 +87,7 @@ export interface Oidc {
 /** Builds oidc-provider with our stores, tokens and pages. Throws where its configuration is faulty. */
 export function createOidc(deps: OidcDeps): Oidc {
   const { config, tokens, revocations, refresh, now } = deps;
+  let { jwks } = deps;
   const OurProvider = providerWithFormPost(deps.pages.formPost);
   const fetch = createClientFetch({ outgoing: deps.outgoing, count: deps.countOutgoing });
   const provider = withLeanRoutes(
@@ -145,11 +147,16 @@ export function createOidc(deps: OidcDeps): Oidc {
     takePostedRequests,
     refuseToAsk,
     takeRequestUris(provider, fetch),
+    dropOldHints(provider, () => jwks),
+    moveOnAfterSignOut(deps.pages.moveOn),
     completeAnswers(provider, deps.write),
     tellSecretOnce,
     ...provider.middleware,
   ]) as Middleware;
-  const useKeys: Oidc['useKeys'] = (jwks, cookies) => replaceKeys(provider, jwks, cookies);
+  const useKeys: Oidc['useKeys'] = (keys, cookies) => {
+    jwks = keys;
+    replaceKeys(provider, keys, cookies);
+  };
   return { provider, sessionCookie, middleware, useKeys, sendLogout };
 }
 

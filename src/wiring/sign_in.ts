@@ -3,6 +3,7 @@ import type { Middleware } from 'koa';
 import type { AppDeps } from '../app.ts';
 import type { Config } from '../config/load.ts';
 import { receiveBody } from '../http/forms.ts';
+import { moveOn } from '../http/onward.ts';
 import { pathOf } from '../http/rate_limit.ts';
 import { createInvited } from '../interaction/invited.ts';
 import { createLinkCookie } from '../interaction/link_cookie.ts';
@@ -93,6 +94,7 @@ export function wireSignIn(
       secondFactor,
       devices,
       sameOriginOnly,
+      moveOn: (ctx, to) => moveOn(ctx, views.render, to),
       addressLimit,
       makingLimit,
       onOutcome(outcome) {

@@ -104,7 +104,7 @@ test('the authenticator is replaced: its codes sign in, those of the old one do 
   await ben.confirmTotp();
   expect(ben.recoveryCodes).toHaveLength(10);
   await look(ben, 'recovery-codes');
-  await ben.press('Continue');
+  await ben.goOn();
   await ben.heading('Your account');
 
   await ben.press('Sign out everywhere');
@@ -175,7 +175,7 @@ test('by keyboard alone, and what ends access works without JavaScript', async (
   await plain.page.goto(`${demo.server.url}/account/authenticator`);
   await plain.readTotpSecret();
   await plain.confirmTotp();
-  await plain.press('Continue');
+  await plain.goOn();
   await plain.heading('Your account');
   await plain.press('Sign out everywhere');
   await plain.heading('You are signed out');

@@ -46,7 +46,7 @@ test('the link leads to an account of the name that was given; the token is in n
   await grace.heading('Set up your authenticator');
   await grace.readTotpSecret();
   await grace.confirmTotp();
-  await grace.press('Continue');
+  await grace.goOn();
   await grace.heading('Your account');
   await page.getByText('grace@example.org').waitFor();
   for (const line of grace.sent.slice(later)) expect(line.split(' ')[0]).not.toContain(token);

@@ -61,7 +61,7 @@ test('nothing serious bars the way on any page, in either scheme, on a phone or 
   await see('totp-setup-wrong');
   await visitor.confirmTotp();
   await see('recovery-codes');
-  await visitor.press('Continue');
+  await visitor.goOn();
 
   await visitor.heading('Allow this app');
   await see('consent');
@@ -73,12 +73,11 @@ test('nothing serious bars the way on any page, in either scheme, on a phone or 
   await page.goto(demo.server.url);
   await see('home-signed-in');
 
-  await page.goto(demo.app);
-  await visitor.press('Sign out');
+  await page.goto(`${demo.server.url}/session/end`);
   await visitor.heading('Sign out?');
   await see('sign-out');
   await visitor.press('Sign out');
-  await page.getByText('You are not signed in here.').waitFor();
+  await visitor.heading('You are signed out');
 
   const askForDevice = async () => {
     const form = { client_id: 'demo-device', scope: 'openid profile offline_access' };
@@ -186,7 +185,7 @@ test('all but the password works without JavaScript', async () => {
   await plain.page.getByText('This code is wrong or was used before.').waitFor();
   await plain.confirmTotp();
   expect(plain.recoveryCodes).toHaveLength(10);
-  await plain.press('Continue');
+  await plain.goOn();
   await plain.press('Allow');
   await plain.arrive();
   await plain.signOut();

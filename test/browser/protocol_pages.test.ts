@@ -37,6 +37,12 @@ async function startApp(): Promise<{ server: Server; origin: string }> {
   const server = createServer(async (req, res) => {
     let body = '';
     for await (const chunk of req) body += chunk;
+    const { pathname } = new URL(String(req.url), 'http://localhost');
+    const onward = `http://${String(req.headers.host).replace('localhost', '127.0.0.1')}`;
+    if (pathname === '/bye' && !req.headers.host?.startsWith('127'))
+      return res.writeHead(302, { location: `${onward}/bye` }).end();
+    if (pathname === '/callback' && elsewhere)
+      return res.writeHead(302, { location: `${elsewhere}/arrived` }).end();
     const posted = [...new URLSearchParams(body).keys()].sort().join(' ');
     res
       .setHeader('content-type', 'text/html')
@@ -47,6 +53,8 @@ async function startApp(): Promise<{ server: Server; origin: string }> {
   return { server, origin: `http://localhost:${(server.address() as AddressInfo).port}` };
 }
 
+/** Where the app's callback sends the browser on, if anywhere. */
+let elsewhere = '';
 let app: Awaited<ReturnType<typeof startApp>>;
 let server: TestServer;
 let browser: Browser;
@@ -58,6 +66,7 @@ beforeAll(async () => {
     client_name: 'The bookkeeper',
     token_endpoint_auth_method: 'none',
     redirect_uris: [`${app.origin}/callback`],
+    post_logout_redirect_uris: [`${app.origin}/bye`],
     authorization_details_types: ['payment'],
   };
   server = await startServer({ clients: [client], resources: [bank] });
@@ -103,6 +112,30 @@ test('a payment is shown in words, allowed by a button, and its answer posted to
   await ada.page.getByText('POST code iss state').waitFor();
   expect(ada.complaints).toEqual([]);
 });
+
+test.each(['query', 'form_post'])(
+  'Allow works where the callback redirects to another origin: %s',
+  async (response_mode) => {
+    const ben = await newVisitor(browser, demo, `ben-${response_mode.slice(0, 4)}`);
+    await ben.createAccount();
+    // Loopback by its other name: another origin, of which no page of ours knows.
+    elsewhere = app.origin.replace('localhost', '127.0.0.1');
+    await ben.page.goto(address({ scope: 'openid', resource: '', response_mode }).replace('&resource=', ''));
+    await ben.enterPassword();
+    await ben.enterCode();
+    await ben.press('Allow');
+    await ben.page.waitForURL(`${elsewhere}/arrived`);
+    elsewhere = '';
+    // So does a sign-out that is confirmed, and what comes after it.
+    await ben.page.goto(
+      `${server.url}/session/end?client_id=demo-intranet&post_logout_redirect_uri=${encodeURIComponent(`${app.origin}/bye`)}`,
+    );
+    await ben.press('Sign out');
+    await ben.page.waitForURL(`${app.origin.replace('localhost', '127.0.0.1')}/bye`);
+    expect(ben.complaints.filter((each) => !each.startsWith('stranger'))).toEqual([]);
+  },
+  60_000,
+);
 
 test('form_post: without scripts there is a button', async () => {
   const plain = await launchBrowser({ scripts: false });

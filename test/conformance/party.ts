@@ -208,6 +208,7 @@ export async function signOut(person: Person, query: Record<string, string>, { p
   const begun = post ? agent.post(path).type('form').send(query).redirects(1) : agent.get(path).query(query);
   const page = await begun.accept('html');
   const xsrf = /name="xsrf" value="([^"]+)"/.exec(page.text)?.[1];
+  if (page.status === 303) return { page, location: new URL(String(page.headers.location)) };
   if (xsrf === undefined) return { page, location: undefined };
   const done = await agent.post('/session/end/confirm').type('form').send({ xsrf, logout: 'yes' });
   return { page, location: new URL(String(done.headers.location)) };

@@ -1,5 +1,5 @@
 /** OpenID's plan for logout that an app begins: where the person is sent, and that nobody is signed in afterwards. */
-import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { decodeProtectedHeader, generateKeyPair, SignJWT } from 'jose';
 import type request from 'supertest';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
@@ -36,10 +36,12 @@ async function expectRefusal(answer: request.Response): Promise<void> {
   expect(await signedIn()).toBe(true);
 }
 
-/** The person was asked, then told that they are signed out: by a page of ours. */
-async function expectOurPage({ page, location }: Awaited<ReturnType<typeof signOut>>): Promise<void> {
-  expect(page.status).toBe(200);
-  expect(page.text).toContain('Sign out?');
+/** The person was told that they are signed out by a page of ours, and asked before unless the app proved who they are. */
+async function expectOurPage(
+  { page, location }: Awaited<ReturnType<typeof signOut>>,
+  asks = true,
+): Promise<void> {
+  expect([page.status, page.text.includes('Sign out?')]).toEqual(asks ? [200, true] : [303, false]);
   expect(location?.href).toBe(`${server.url}/session/end/success`);
   const done = await ada.agent.get('/session/end/success').accept('html');
   expect(done.text).toContain('signed out');
@@ -82,7 +84,7 @@ test('oidcc-rp-initiated-logout-no-params', async () => {
 
 test('oidcc-rp-initiated-logout-no-post-logout-redirect-uri', async () => {
   const { post_logout_redirect_uri: _, ...rest } = usual();
-  await expectOurPage(await signOut(ada, rest));
+  await expectOurPage(await signOut(ada, rest), false);
 });
 
 test('oidcc-rp-initiated-logout-no-state', async () => {
@@ -102,10 +104,11 @@ test('oidcc-rp-initiated-logout-query-added-to-post-logout-redirect-uri', async 
 });
 
 test('oidcc-rp-initiated-logout-bad-id-token-hint', async () => {
-  const { privateKey, publicKey } = await generateKeyPair('RS256');
-  const { kid = 'k' } = await exportJWK(publicKey);
+  const { privateKey } = await generateKeyPair('RS256');
+  // It says that our key has signed it; whose key is unknown counts for none, see logout.test.ts.
+  const { kid } = decodeProtectedHeader(id_token);
   const forged = await new SignJWT({ nonce: 'a nonce' })
-    .setProtectedHeader({ alg: 'RS256', kid })
+    .setProtectedHeader({ alg: 'RS256', kid: String(kid) })
     .setIssuer(server.url)
     .setSubject('somebody')
     .setAudience(rp.client_id)

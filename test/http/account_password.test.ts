@@ -85,7 +85,9 @@ test('a login that had proved the old password before the change comes to nothin
   server.clock.advance(2);
   await changePassword(person, longer);
   server.clock.advance(2);
-  await atKe3.person.step(atKe3.uid, 'login/finish', { ke3 });
+  const finished = await atKe3.person.step(atKe3.uid, 'login/finish', { ke3 });
+  expect([finished.status, finished.body.error]).toEqual([401, 'invalid_credentials']);
+  expect(finished.headers['set-cookie']).toBeUndefined();
   for (const { person: late, uid } of [atCode, atKe3]) {
     expect((await late.agent.get(`/interaction/${uid}`)).text).toContain('current-password');
     const answer = await late.step(uid, 'totp/verify', { code: person.code() });

@@ -63,22 +63,73 @@ test('Session and cookies: logout without a hint asks first, and a forged answer
   expect(await home(ada)).not.toContain(ada.username);
 });
 
-test('a hint names the app, which gets its state back at a registered address only', async () => {
+test('a hint of this session signs out without a question, and the app gets its state back at a registered address only', async () => {
   const bob = somebody();
-  const { id_token } = await bob.tokensFor(web);
-  const hint = { id_token_hint: id_token, state: 'a state' };
+  const tokens = await bob.tokensFor(web);
+  const hint = { id_token_hint: tokens.id_token, state: 'a state' };
   const away = { ...hint, post_logout_redirect_uri: 'https://evil.example/' };
   const refused = await endSession(bob, away);
   expect([refused.status, refused.headers.location]).toEqual([400, undefined]);
-  const unsigned = `${id_token.split('.').slice(0, 2).join('.')}.`;
-  expect((await endSession(bob, { ...hint, id_token_hint: unsigned })).status).toBe(400);
+  const unsigned = `${tokens.id_token.split('.').slice(0, 2).join('.')}.`;
+  for (const id_token_hint of [unsigned, `${unsigned}AAAA`])
+    expect((await endSession(bob, { ...hint, id_token_hint })).status).toBe(400);
+  expect(await home(bob)).toContain(bob.username);
   // Without an app there is no registered address to go to.
   const unnamed = await signOut(somebody(), { post_logout_redirect_uri: web.post_logout_redirect_uris[0] });
   expect(unnamed.headers.location).toBe(`${server.url}/session/end/success`);
-  const page = await endSession(bob, { ...hint, post_logout_redirect_uri: web.post_logout_redirect_uris[0] });
-  expect(page.text).toContain(web.client_name);
-  const done = await confirm(bob, xsrfOf(page));
-  expect(done.headers.location).toBe('https://web.example/?state=a+state');
+  const done = await endSession(bob, { ...hint, post_logout_redirect_uri: web.post_logout_redirect_uris[0] });
+  expect([done.status, done.headers.location]).toEqual([303, 'https://web.example/?state=a+state']);
+  expect(sessionCookie(done)).toMatch(/^cypher_session=;/);
+  expect(await home(bob)).not.toContain(bob.username);
+  expect(await active(tokens.access_token)).toBe(false);
+});
+
+test('a hint of another person or of an app that is not signed in to here asks first, and staying leads back to the app', async () => {
+  const [mine, others] = [somebody(), somebody()];
+  const { id_token } = await others.tokensFor(web);
+  await mine.tokensFor(intranet);
+  const hint = {
+    id_token_hint: id_token,
+    post_logout_redirect_uri: 'https://web.example/',
+    state: 'a state',
+  };
+  const page = await endSession(mine, hint);
+  expect([page.status, page.text.includes('Sign out?')]).toEqual([200, true]);
+  expect(page.text).toMatch(/<a [^>]*href="https:\/\/web\.example\/\?state=a\+state">Stay signed in/);
+  const nowhere = await endSession(mine);
+  expect(nowhere.text).toMatch(/<a [^>]*href="\/">Stay signed in/);
+  // The person's own hint, in a browser where that app has no part in the session.
+  const elsewhere = createPerson(server, mine.username);
+  const own = await Object.assign(elsewhere, { totpSecret: mine.totpSecret }).tokensFor(web);
+  expect((await endSession(mine, { ...hint, id_token_hint: own.id_token })).status).toBe(200);
+  expect(await home(mine)).toContain(mine.username);
+  expect(await home(elsewhere)).toContain(mine.username);
+});
+
+test('a hint that cannot be verified any more asks instead of failing: its app or its key is gone', async () => {
+  const ida = somebody();
+  const { id_token } = await ida.tokensFor(web);
+  const [header = '', claims = '', signature = ''] = id_token.split('.');
+  const part = (text: string, more: object) =>
+    Buffer.from(
+      JSON.stringify({ ...JSON.parse(Buffer.from(text, 'base64url').toString()), ...more }),
+    ).toString('base64url');
+  const keyGone = [part(header, { kid: 'dropped' }), claims, signature].join('.');
+  const appGone = [header, part(claims, { aud: 'removed' }), signature].join('.');
+  const algChanged = [part(header, { alg: 'ES256' }), claims, signature].join('.');
+  for (const id_token_hint of [keyGone, appGone, algChanged]) {
+    const page = await endSession(ida, { id_token_hint, post_logout_redirect_uri: 'https://web.example/' });
+    expect.soft([page.status, page.text.includes('Sign out?')]).toEqual([200, true]);
+  }
+  expect(await home(ida)).toContain(ida.username);
+  const named = {
+    id_token_hint: keyGone,
+    client_id: 'web',
+    post_logout_redirect_uri: 'https://web.example/',
+  };
+  const done = await signOut(ida, named);
+  expect(done.headers.location).toBe('https://web.example/');
+  expect(await home(ida)).not.toContain(ida.username);
 });
 
 test('After logout: refresh, userinfo and introspection of its tokens all refuse, for every app of the session', async () => {
@@ -191,7 +242,7 @@ test('a sign-out that an app posts is the same sign-out', async () => {
   };
   const posted = await ada.agent.post('/session/end').type('form').send(form);
   expect(posted.status).toBe(303);
-  const page = await ada.agent.get(String(posted.headers.location)).accept('html');
-  expect((await confirm(ada, xsrfOf(page))).status).toBe(303);
+  const done = await ada.agent.get(String(posted.headers.location)).accept('html');
+  expect([done.status, done.headers.location]).toEqual([303, 'https://web.example/?state=a+state']);
   expect(await active(tokens.access_token)).toBe(false);
 });

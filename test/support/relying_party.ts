@@ -36,9 +36,10 @@ export async function throughProvider(person: Person, url: URL): Promise<URL> {
   return person.travel(new URL(String(answer.headers.location), url));
 }
 
-/** The same for a sign-out, which the person confirms. */
+/** The same for a sign-out, which the person confirms where they are asked. */
 export async function throughSignOut(person: Person, url: URL): Promise<URL> {
   const page = await person.agent.get(url.pathname + url.search).accept('html');
+  if (page.status === 303) return new URL(String(page.headers.location));
   const xsrf = /name="xsrf" value="([^"]+)"/.exec(page.text)?.[1];
   if (!xsrf) throw new Error(`the sign-out answered ${page.status}: ${page.text}`);
   const done = await person.agent.post('/session/end/confirm').type('form').send({ xsrf, logout: 'yes' });

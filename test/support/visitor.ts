@@ -59,6 +59,8 @@ export async function newVisitor(
     totpSecret: '',
     recoveryCodes: [] as string[],
 
+    /** From the recovery codes. */
+    goOn: () => page.getByRole('link', { name: 'Continue', exact: true }).click(),
     press: (name: string) => page.getByRole('button', { name, exact: true }).click(),
     heading: (name: string) => page.getByRole('heading', { level: 1, name }).waitFor(),
 
@@ -118,7 +120,7 @@ export async function newVisitor(
       await visitor.heading('Set up your authenticator');
       await visitor.readTotpSecret();
       await visitor.confirmTotp();
-      await visitor.press('Continue');
+      await visitor.goOn();
     },
 
     async enterPassword(as = { username, password }): Promise<void> {
@@ -147,8 +149,6 @@ export async function newVisitor(
     },
 
     async signOut(): Promise<void> {
-      await visitor.press('Sign out');
-      await visitor.heading('Sign out?');
       await visitor.press('Sign out');
       await page.getByText('You are not signed in here.').waitFor();
     },
