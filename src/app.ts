@@ -8,6 +8,7 @@ import Koa, { type Context, type Middleware } from 'koa';
 import type { Audit } from './audit/audit.ts';
 import type { Config } from './config/load.ts';
 import { openCors } from './http/cors.ts';
+import { countRequests } from './http/count_requests.ts';
 import { renderErrors } from './http/errors.ts';
 import { securityHeaders } from './http/headers.ts';
 import type { Metrics } from './http/metrics.ts';
@@ -94,6 +95,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const personOf = async (ctx: Context) => (await provider.signedIn(ctx))?.account.id;
   /** What a request goes through, from the outside in. */
   const order: (Middleware | undefined)[] = [
+    countRequests(deps.metrics),
     securityHeaders(config.ISSUER),
     openCors,
     renderErrors(parts.views, log),

@@ -1,10 +1,11 @@
 /** Starts the server: the configuration, checked, then everything else. */
 import { type Config, loadConfig } from './config/load.ts';
 import { explainStartFault } from './config/start_faults.ts';
+import { root } from './root.ts';
 
 let config: Config | undefined;
 try {
-  config = loadConfig();
+  config = loadConfig(root);
   const { serve } = await import('./serve.ts');
   await serve(config);
 } catch (error) {

@@ -6,10 +6,10 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { createAudit } from './audit/audit.ts';
 import { keyEncryptionKey } from './config/key_encryption_key.ts';
-import type { Config } from './config/load.ts';
+import { type Config, misnamedSettings } from './config/load.ts';
 import { createMetrics, serveMetrics } from './http/metrics.ts';
 import { collectRarely, shrinkHeapAfterStart } from './lib/heap.ts';
-import { createLog } from './lib/log.ts';
+import { createLog, forTerminal } from './lib/log.ts';
 import { setClock } from './lib/one_clock.ts';
 import { installNativeGroup } from './opaque/native_group.ts';
 import { root } from './root.ts';
@@ -20,6 +20,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from './storage/embedded
 import { migrate } from './storage/migrate.ts';
 import { markFileIn } from './storage/restore_marks.ts';
 import { createSweeper, sweepEveryMs } from './storage/sweeper.ts';
+import { version } from './version.ts';
 
 const stopWithinMs = 10_000;
 
@@ -51,7 +52,8 @@ async function start(
   cluster: Promise<EmbeddedPostgres> | undefined,
   leaving: () => boolean,
 ): Promise<void> {
-  const log = createLog(config.LOG_LEVEL);
+  const log = createLog(config.LOG_LEVEL, process.stdout.isTTY ? await forTerminal() : undefined);
+  for (const sentence of misnamedSettings()) log.warn(sentence);
   const storageReady = async () => {
     const embedded = await cluster;
     const databaseUrl = config.DATABASE_URL ?? embedded?.url ?? '';
@@ -67,7 +69,7 @@ async function start(
   if (!native) log.warn('native P-256 arithmetic failed its self-check; logins run on the slow one');
 
   let stopping = false;
-  const metrics = createMetrics();
+  const metrics = createMetrics(version);
   const database = openDatabase(databaseUrl, {
     onIdleError(cause) {
       if (!stopping && !leaving()) log.warn({ cause }, 'a database connection was lost');
@@ -116,7 +118,6 @@ async function start(
   collectRarely();
   shrinkHeapAfterStart(1000);
   for (const line of announcement(config, kek.path)) log.info(line);
-  if (process.stdout.isTTY) process.stdout.write(`\nOpen ${config.ISSUER}\n`);
 
   const stop = async (signal: string) => {
     if (stopping) return;
@@ -145,7 +146,7 @@ async function start(
 /** What a person wants to know after the start, and what they should not rely on in production. */
 function announcement(config: Config, kekPath: string | undefined): string[] {
   const lines = [
-    `Cypher answers at ${config.ISSUER} (discovery: ${config.ISSUER}/.well-known/openid-configuration), listening on ${config.HOST}:${config.PORT}`,
+    `Cypher ${version} answers at ${config.ISSUER} (discovery: ${config.ISSUER}/.well-known/openid-configuration), listening on ${config.HOST}:${config.PORT}`,
   ];
   if (!config.DATABASE_URL)
     lines.push(`no DATABASE_URL: PostgreSQL runs embedded in ${config.DATA_DIR}; for one process`);
@@ -154,5 +155,8 @@ function announcement(config: Config, kekPath: string | undefined): string[] {
     lines.push(
       `no KEY_ENCRYPTION_KEY: it is in ${kekPath}; back it up, without it the database cannot be read`,
     );
+  lines.push(
+    `what to do next: open ${config.ISSUER} and choose Sign in, then Create account; add an app with \`npx cypher client add\`; have the installation checked with \`npx cypher doctor\``,
+  );
   return lines;
 }

@@ -18,19 +18,18 @@ interface RestoreOptions {
   keepClients?: boolean;
 }
 
-/** Adds the commands to `program`. */
-export function addBackupCommands(program: Command): void {
-  program
-    .command('backup <file>')
-    .description('write the whole database to a new file, also while the server runs')
-    .action((file: string) => backUp(loadConfig(), file));
+/** Gives the command `backup` its argument and its work. */
+export function describeBackup(backup: Command): void {
+  backup.argument('<file>').action((file: string) => backUp(loadConfig(root), file));
+}
 
-  program
-    .command('restore <file>')
-    .description('put a backup into an empty database, and end all that was valid in it')
+/** Gives the command `restore` its argument, options and work. */
+export function describeRestore(command: Command): void {
+  command
+    .argument('<file>')
     .option('--replace', 'the database is not empty: erase everything in it first')
     .option('--keep-clients', 'the apps of the backup go on, also those that were removed since')
-    .action((file: string, options: RestoreOptions) => restore(loadConfig(), file, options));
+    .action((file: string, options: RestoreOptions) => restore(loadConfig(root), file, options));
 }
 
 const keyFile = (config: Config) => join(config.DATA_DIR, 'key_encryption_key');

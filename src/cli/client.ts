@@ -4,8 +4,6 @@ import type { Command } from 'commander';
 import { type ClientControl, createClientControl, type ListedClient } from '../clients/control.ts';
 import { createClientSecrets } from '../clients/secrets.ts';
 import { createClientStore } from '../clients/store.ts';
-import { makeInitialAccessToken } from '../oidc/initial_access_tokens.ts';
-import { createMetadataCheck } from '../oidc/metadata_check.ts';
 import { privateJwks } from '../server_keys.ts';
 import { secondsOf } from './duration.ts';
 import { openKeys } from './keyring.ts';
@@ -20,7 +18,11 @@ const withClients = (work: (control: ClientControl) => Promise<void>): Promise<v
         ofFile: config.clients,
         store: createClientStore(database, now),
         secrets: createClientSecrets(keyring.derive('client secrets'), sealer),
-        check: createMetadataCheck(config, privateJwks(keyring)),
+        // The provider's rules are loaded only where there is something to check.
+        async check(metadata) {
+          const { createMetadataCheck } = await import('../oidc/metadata_check.ts');
+          return createMetadataCheck(config, privateJwks(keyring))(metadata);
+        },
         audit,
         now,
       }),
@@ -43,10 +45,8 @@ interface AddOptions {
   json?: true;
 }
 
-/** Adds the group to `program`. */
-export function addClientCommands(program: Command): void {
-  const client = program.command('client').description('apps and APIs');
-
+/** Adds the commands of the group `client`. */
+export function addClientCommands(client: Command): void {
   client
     .command('add <client-id>')
     .description('register an app; its secret is shown once')
@@ -146,6 +146,7 @@ export function addClientCommands(program: Command): void {
     .option('--json', 'print JSON')
     .action(({ expires, pkce, json }: { expires: string; pkce: boolean; json?: true }) =>
       onStage(async ({ database, audit, now }) => {
+        const { makeInitialAccessToken } = await import('../oidc/initial_access_tokens.ts');
         const { token, expiresAt } = await makeInitialAccessToken(
           database,
           { seconds: secondsOf(expires), pkce },

@@ -42,10 +42,8 @@ const time = (ms: number | undefined) => (ms === undefined ? '-' : new Date(ms).
 const kindCalled = (name: string) =>
   Object.keys(keyKinds).find((kind) => kind === name || kind.endsWith(` ${name}`)) ?? name;
 
-/** Adds the group to `program`. */
-export function addKeyCommands(program: Command): void {
-  const key = program.command('key').description('the keys of the server');
-
+/** Adds the commands of the group `key`. */
+export function addKeyCommands(key: Command): void {
   key
     .command('list')
     .description('all keys: kind, id, state, since when, until when')

@@ -13,11 +13,9 @@ import { beginEpoch } from '../storage/restore_guard.ts';
 import { createMarkCopies, type Mark, markFileIn, markPurpose, noMark } from '../storage/restore_marks.ts';
 import { onStage, print, type Stage } from './stage.ts';
 
-/** Adds the command to `program`. */
-export function addRestoredCommand(program: Command): void {
-  program
-    .command('restored')
-    .description('after a backup of the database was put back: end all that was valid then, and serve again')
+/** Gives the command `restored` its options and its work. */
+export function describeRestored(restored: Command): void {
+  restored
     .option('--keep-clients', 'the apps of the database go on, also those that were removed since the backup')
     .option('--accept', 'end nothing: what was revoked, rotated or removed since the backup is valid again')
     .action(({ accept, keepClients }: { accept?: true; keepClients?: true }) =>

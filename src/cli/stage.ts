@@ -5,6 +5,7 @@
 import { type Audit, createAudit } from '../audit/audit.ts';
 import { type Config, loadConfig } from '../config/load.ts';
 import { createLog } from '../lib/log.ts';
+import { root } from '../root.ts';
 import { followDatabaseClock } from '../storage/clock.ts';
 import { type Database, openDatabase } from '../storage/database.ts';
 import { runningPostgresUrl } from '../storage/embedded_postgres.ts';
@@ -18,7 +19,7 @@ export interface Stage {
 
 /** Opens the database, runs `work`, writes the audit log and closes. Rejects with ConfigError or what `work` throws. */
 export async function onStage<T>(work: (stage: Stage) => Promise<T>): Promise<T> {
-  const config = loadConfig();
+  const config = loadConfig(root);
   return stageAt(config, config.DATABASE_URL ?? (await runningPostgresUrl(config.DATA_DIR)), work);
 }
 

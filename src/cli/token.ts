@@ -4,11 +4,9 @@ import type { Command } from 'commander';
 import { inspectToken } from './inspect.ts';
 import { onStage, print, printJson, printTable } from './stage.ts';
 
-/** Adds the group to `program`. */
-export function addTokenCommands(program: Command): void {
-  program
-    .command('token')
-    .description('tokens of this server')
+/** Adds the commands of the group `token`. */
+export function addTokenCommands(group: Command): void {
+  group
     .command('inspect [token]')
     .description('what it is, whether it is good and why not; read from standard input unless given')
     .option('--json', 'print JSON')

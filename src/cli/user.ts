@@ -52,10 +52,8 @@ function emailOf(text: string): string {
   return data;
 }
 
-/** Adds the group to `program`. */
-export function addUserCommands(program: Command): void {
-  const user = program.command('user').description('accounts');
-
+/** Adds the commands of the group `user`. */
+export function addUserCommands(user: Command): void {
   user
     .command('list')
     .description('all accounts, and those that somebody is invited to')

@@ -19,7 +19,16 @@ const siteSchema = z.strictObject({
     .min(1, 'must name somebody, or be left out')
     .optional(),
   /** Claims that must have this value, or hold it where they are lists. */
-  claims: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).default({}),
+  claims: z
+    .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+    .superRefine((claims, context) => {
+      if (!Object.hasOwn(claims, 'email')) return;
+      // Anybody can sign up with anybody's address.
+      const message =
+        'cannot be a rule: e-mail addresses are not verified here, anybody can enter any. Name the usernames in "accounts"';
+      context.addIssue({ code: 'custom', path: ['email'], message });
+    })
+    .default({}),
   /** What the site may know of people, beside their account's id. */
   scopes: z
     .array(z.enum(['profile', 'email'], { error: 'must be profile or email' }))

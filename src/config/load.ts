@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { type ForwardAuth, forwardAuthSchema } from './forward_auth.ts';
+import { misnamed } from './misnamed.ts';
 import {
   type FileClient,
   fileClientSchema,
@@ -45,10 +46,13 @@ const inFiles = [
   'CLIENT_CA',
 ];
 
-/** Loads and checks everything. Throws ConfigError with all faults. Relative paths are taken from `cwd`. */
-export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd: string = process.cwd()): Config {
+/**
+ * Loads and checks everything. Throws ConfigError with all faults. Relative paths are taken from `base`, the installation's
+ * folder: so the server and its commands find the same files, wherever either is run.
+ */
+export function loadConfig(base: string, env: NodeJS.ProcessEnv = process.env): Config {
   const faults: string[] = [];
-  const given = readSettings(env, cwd, faults);
+  const given = readSettings(env, base, faults);
   const parsed = settingsSchema.safeParse(given);
   if (!parsed.success) {
     for (const issue of parsed.error.issues) faults.push(`${issue.path[0]?.toString()} ${issue.message}`);
@@ -56,13 +60,13 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd: string = p
   // Defaults stand in for a faulty setting, so that the files are checked in the same run.
   const settings = parsed.success ? parsed.data : settingsSchema.parse(withoutFaulty(given, parsed.error));
   const paths = {
-    DATA_DIR: resolve(cwd, settings.DATA_DIR),
-    CLIENTS_FILE: resolve(cwd, settings.CLIENTS_FILE),
-    RESOURCES_FILE: resolve(cwd, settings.RESOURCES_FILE),
+    DATA_DIR: resolve(base, settings.DATA_DIR),
+    CLIENTS_FILE: resolve(base, settings.CLIENTS_FILE),
+    RESOURCES_FILE: resolve(base, settings.RESOURCES_FILE),
   };
   const files = readFiles(paths, faults);
   const forwardAuth = settings.FORWARD_AUTH_FILE
-    ? readForwardAuth(resolve(cwd, settings.FORWARD_AUTH_FILE), faults)
+    ? readForwardAuth(resolve(base, settings.FORWARD_AUTH_FILE), faults)
     : undefined;
   if (settings.FORWARD_AUTH_FILE && settings.TRUSTED_PROXIES.length === 0)
     faults.push(
@@ -81,6 +85,14 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd: string = p
     ...files,
     forwardAuth,
   };
+}
+
+/** A sentence for each variable of the environment that looks like a setting and is none. */
+export function misnamedSettings(env: NodeJS.ProcessEnv = process.env): string[] {
+  const known = [...Object.keys(settingsSchema.shape), ...inFiles.map((name) => `${name}_FILE`)];
+  return misnamed(Object.keys(env), known).map(
+    ({ name, meant }) => `${name} is no setting and was ignored: ${meant} is one`,
+  );
 }
 
 /** Reads CLIENTS_FILE and RESOURCES_FILE anew. Throws ConfigError with all faults of both. */
@@ -110,7 +122,7 @@ function readFiles(
   return { clients, resources };
 }
 
-function readSettings(env: NodeJS.ProcessEnv, cwd: string, faults: string[]): Record<string, string> {
+function readSettings(env: NodeJS.ProcessEnv, base: string, faults: string[]): Record<string, string> {
   const given: Record<string, string> = {};
   for (const name of Object.keys(settingsSchema.shape)) {
     const value = env[name];
@@ -122,7 +134,7 @@ function readSettings(env: NodeJS.ProcessEnv, cwd: string, faults: string[]): Re
       continue;
     }
     try {
-      given[name] = readFileSync(resolve(cwd, file), 'utf8').trim();
+      given[name] = readFileSync(resolve(base, file), 'utf8').trim();
     } catch (error) {
       faults.push(`${name}_FILE cannot be read: ${(error as Error).message}`);
     }

@@ -14,7 +14,7 @@ import { demoClients } from './clients.ts';
 
 /** The provider's port; the apps have the three after it. */
 const port = Number(process.env.PORT || 3000);
-const dataDir = resolve(process.env.DATA_DIR || '.data', 'demo');
+const dataDir = resolve(root, process.env.DATA_DIR || '.data', 'demo');
 const issuer = `http://localhost:${port}`;
 const urls = {
   app: `http://localhost:${port + 1}`,
@@ -26,7 +26,11 @@ const clients = demoClients(urls);
 await portsAreFree();
 const provider = startProvider();
 let failed = false;
-const stop = () => provider.kill('SIGTERM');
+let stopping = false;
+const stop = () => {
+  stopping = true;
+  provider.kill('SIGTERM');
+};
 process.on('SIGINT', stop);
 process.on('SIGTERM', stop);
 provider.on('exit', (code) => process.exit(failed ? 1 : (code ?? 1)));
@@ -45,9 +49,12 @@ A television    curl -d client_id=demo-device -d scope=openid ${issuer}/device/a
 Ctrl-C stops everything.
 `);
 } catch (error) {
-  process.stderr.write(`The demo cannot start: ${(error as Error).message}\n`);
-  failed = true;
-  stop();
+  // Whoever stops it while it starts is not told that it could not.
+  if (!stopping) {
+    process.stderr.write(`The demo cannot start: ${(error as Error).message}\n`);
+    failed = true;
+    stop();
+  }
 }
 
 /** Told before anything is started: on a taken port somebody else's answers would be taken for the provider's. */

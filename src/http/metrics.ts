@@ -15,10 +15,30 @@ const latencySeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-export function createMetrics() {
+/** `version`: of this server. */
+export function createMetrics(version: string) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: 'cypher_' });
   const registers = [registry];
+  new Gauge({
+    name: 'cypher_build_info',
+    help: '1, with the version of this server.',
+    labelNames: ['version'],
+    registers,
+  }).set({ version }, 1);
+  const requests = new Counter({
+    name: 'cypher_http_requests_total',
+    help: 'Answered requests by route and status; those that belong to no route are "none".',
+    labelNames: ['route', 'status'],
+    registers,
+  });
+  const requestSeconds = new Histogram({
+    name: 'cypher_http_request_seconds',
+    help: 'How long requests took, by route.',
+    labelNames: ['route'],
+    buckets: [0.005, 0.025, 0.1, 0.5, 2.5, 10],
+    registers,
+  });
   const steps = new Counter({
     name: 'cypher_interaction_steps_total',
     help: 'Steps of logins and sign-ups by outcome: ok, or the code of the error.',
@@ -87,6 +107,10 @@ export function createMetrics() {
   const storageBy = { postgresql: outcomesOf('postgresql'), redis: outcomesOf('redis') };
   return {
     registry,
+    observeRequest(route: string, status: number, seconds: number): void {
+      requests.inc({ route, status });
+      requestSeconds.observe({ route }, seconds);
+    },
     steps,
     account,
     logins,

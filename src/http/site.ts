@@ -6,6 +6,8 @@ import type { PageViews } from './views.ts';
 
 export interface SiteDeps {
   issuer: string;
+  /** Of this server. */
+  version: string;
   views: PageViews;
   /** The name of whoever is signed in in this browser. */
   signedInAs(ctx: Context): Promise<string | undefined>;
@@ -38,8 +40,8 @@ export function createSite(deps: SiteDeps): Middleware {
     });
   });
 
-  router.get('/health/live', (ctx) => {
-    ctx.body = { status: 'ok' };
+  router.get(['/health', '/health/live'], (ctx) => {
+    ctx.body = { status: 'ok', version: deps.version };
   });
 
   // A lost Redis is no reason to leave the load balancer: everything works without it, only slower.
@@ -56,6 +58,7 @@ export function createSite(deps: SiteDeps): Middleware {
     const status = !ready ? 'unavailable' : cache === 'ok' ? 'ok' : 'degraded';
     ctx.body = {
       status,
+      version: deps.version,
       database: database === 'ok' && behindMs !== undefined ? 'behind' : database,
       cache,
       stopping: deps.stopping(),

@@ -1,4 +1,4 @@
-/** The log: pino, JSON lines, with everything that is a secret by its name removed before it is written. */
+/** The log: pino, JSON lines (but on a terminal), with everything that is a secret by its name removed before it is written. */
 import pino from 'pino';
 
 export type Log = pino.Logger;
@@ -39,6 +39,14 @@ export function createLog(level: string, destination?: pino.DestinationStream): 
     serializers: { cause: describeCause },
   };
   return destination ? pino(options, destination) : pino(options);
+}
+
+/** Where the log goes when somebody reads it on a terminal: a line for people in place of JSON. */
+export async function forTerminal(
+  destination: NodeJS.WritableStream = process.stdout,
+): Promise<pino.DestinationStream> {
+  const { default: pretty } = await import('pino-pretty');
+  return pretty({ destination, colorize: true, translateTime: 'SYS:HH:MM:ss', sync: true });
 }
 
 /** For what may happen a thousand times a second: `tell` is called with how often it has, once a second at most. */

@@ -8,6 +8,7 @@ import { accountClaims } from '../oidc/claims.ts';
 import { forwardAuthSignInPath } from '../oidc/forward_auth_clients.ts';
 import { standsAfter } from '../oidc/signed_in.ts';
 import { spend } from '../storage/spent.ts';
+import { version } from '../version.ts';
 import type { Foundations } from './foundations.ts';
 import type { PageParts } from './page_parts.ts';
 import type { WiredProvider } from './provider.ts';
@@ -21,6 +22,7 @@ export const wireSite = (
 ) =>
   createSite({
     issuer: config.ISSUER,
+    version,
     views,
     signedInAs: async (ctx) => (await signedIn(ctx))?.account.username,
     apps: async () =>

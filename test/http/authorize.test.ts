@@ -126,7 +126,7 @@ test('Redirects: http: (not loopback) or javascript: at registration is refused'
       JSON.stringify([{ client_id: 'x', client_secret: 'a secret', redirect_uris: [uri] }]),
     );
     try {
-      loadConfig({ CLIENTS_FILE: file, DATA_DIR: directory }, process.cwd());
+      loadConfig(process.cwd(), { CLIENTS_FILE: file, DATA_DIR: directory });
       return 'none';
     } catch (error) {
       return (error as Error).message;

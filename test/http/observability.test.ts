@@ -112,7 +112,7 @@ test('the audit log refuses changes', async () => {
 });
 
 test('metrics are served on their own port alone', async () => {
-  const serving = await serveMetrics(createMetrics(), '127.0.0.1', 0);
+  const serving = await serveMetrics(createMetrics('1.2.3'), '127.0.0.1', 0);
   const { port } = serving.address() as AddressInfo;
   const answer = await fetch(`http://127.0.0.1:${port}/metrics`);
   expect(answer.headers.get('content-type')).toContain('text/plain');

@@ -2,17 +2,21 @@
  * `npm start` and `npm run demo` as a newcomer runs them: child processes on an empty DATA_DIR with a PostgreSQL of their
  * own. Killed without a warning and started again, the server has lost nothing that it had acknowledged.
  */
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
-import { freePorts, npmRun, postmasterOf } from '../support/npm_run.ts';
+import { built } from '../support/built.ts';
+import { freePorts, npmRun, onTerminal, postmasterOf } from '../support/npm_run.ts';
 import { asApp, createPerson } from '../support/person.ts';
 
+const root = new URL('../..', import.meta.url).pathname;
 const { web } = apps;
 const pkce = { code_challenge: 'a'.repeat(43), code_challenge_method: 'S256' };
 
@@ -35,6 +39,9 @@ const isUp = (url: string) =>
     ({ ok }) => ok,
     () => false,
   );
+
+/** Lines of stack traces. */
+const traces = (output: string) => output.split('\n').filter((line) => /^\s+at |Error:|"stack"/.test(line));
 
 async function startOn(port: number) {
   const clients = join(dataDir, 'clients.json');
@@ -119,4 +126,69 @@ test('the demo prints where each of its parts answers, and Ctrl-C stops them all
   }
   expect(await demo.signal('SIGINT')).toBe(0);
   expect(await postmasterOf(join(dataDir, 'demo'))).toBeUndefined();
+  expect(traces(demo.output())).toEqual([]);
+});
+
+test('a demo that is stopped while it starts leaves neither a database nor a stack trace', async () => {
+  const port = await freePorts(4);
+  for (const begun of ['nothing', 'database', 'provider'] as const) {
+    const demo = npmRun('demo', { PORT: String(port), DATA_DIR: dataDir });
+    await demo.until(async () =>
+      begun === 'nothing'
+        ? stat(join(dataDir, 'demo/resources.json')).then(
+            () => true,
+            () => false,
+          )
+        : begun === 'database'
+          ? (await postmasterOf(join(dataDir, 'demo'))) !== undefined
+          : isUp(`http://localhost:${port}/health/ready`),
+    );
+    await demo.signal('SIGINT');
+    expect([begun, traces(demo.output())]).toEqual([begun, []]);
+    expect(await postmasterOf(join(dataDir, 'demo'))).toBeUndefined();
+  }
+});
+
+test('on a terminal the log is for people and says what to do next; a misspelt setting is named', async () => {
+  const port = await freePorts();
+  const clients = join(dataDir, 'clients.json');
+  await writeFile(clients, '[]');
+  const settings = { PORT: String(port), DATA_DIR: dataDir, CLIENTS_FILE: clients, SIGNUP: 'invitation' };
+  const piped = npmRun('start', settings);
+  await piped.until(() => isUp(`http://localhost:${port}/health/ready`));
+  await piped.signal('SIGTERM');
+  const lines = piped
+    .output()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { msg: string });
+  const said = lines.map(({ msg }) => msg).join('\n');
+  expect(said).toMatch(/SIGNUP is no setting and was ignored: SIGN_UP is one/);
+  expect(said).toMatch(/next: open http:\/\/localhost:\d+ and choose Sign in/);
+  expect(said).toMatch(/Cypher \d+\.\d+\.\d+ answers/);
+
+  const terminal = onTerminal('npm run --silent start', settings);
+  await terminal.until(() => terminal.output().includes('next:'));
+  await terminal.signal('SIGTERM');
+  expect(terminal.output()).toMatch(/INFO.*Cypher/);
+  expect(terminal.output()).not.toContain('{"level"');
+});
+
+test('server and commands find the same files wherever they are run', async () => {
+  const elsewhere = await mkdtemp(join(tmpdir(), 'cypher-elsewhere-'));
+  // From the folder of the installation, as they stand in an environment file.
+  const env = {
+    PATH: process.env.PATH,
+    DATA_DIR: relative(root, dataDir),
+    CLIENTS_FILE: 'config/clients.json',
+  };
+  const run = promisify(execFile);
+  const told = await run(process.execPath, [built.commands, 'user', 'list'], { cwd: elsewhere, env }).catch(
+    ({ stderr }: { stderr: string }) => ({ stderr }),
+  );
+  // All that is missing is the server's database, and it is looked for where that is.
+  expect(told.stderr).toContain(dataDir);
+  const { stdout } = await run(process.execPath, [built.commands, '--version'], { cwd: elsewhere, env });
+  expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  await rm(elsewhere, { recursive: true });
 });

@@ -10,10 +10,17 @@ import { onTestFinished } from 'vitest';
 const root = new URL('../..', import.meta.url).pathname;
 
 /** Runs it in a process group of its own, so that a signal can be sent to all of it, as a terminal does. */
-export function npmRun(script: string, settings: Record<string, string>, cwd = root) {
+export const npmRun = (script: string, settings: Record<string, string>, cwd = root) =>
+  runInGroup('npm', ['run', '--silent', script], settings, cwd);
+
+/** Runs a command line on a terminal of its own: script(1) makes one. */
+export const onTerminal = (command: string, settings: Record<string, string>) =>
+  runInGroup('script', ['-qefc', command, '/dev/null'], { TERM: 'xterm', ...settings }, root);
+
+function runInGroup(program: string, args: string[], settings: Record<string, string>, cwd: string) {
   const { PATH, HOME } = process.env;
   const begun = performance.now();
-  const child = spawn('npm', ['run', '--silent', script], {
+  const child = spawn(program, args, {
     cwd,
     env: { PATH, HOME, ...settings },
     detached: true,
@@ -43,7 +50,7 @@ export function npmRun(script: string, settings: Record<string, string>, cwd = r
     /** Resolves when `condition` holds; to the milliseconds since the command. */
     async until(condition: () => Promise<boolean> | boolean): Promise<number> {
       while (!(await condition())) {
-        if (child.exitCode !== null) throw new Error(`npm run ${script} ended: ${output}`);
+        if (child.exitCode !== null) throw new Error(`${program} ${args.join(' ')} ended: ${output}`);
         await sleep(10);
       }
       return Math.round(performance.now() - begun);

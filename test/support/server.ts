@@ -13,6 +13,7 @@ import { installNativeGroup } from '../../src/opaque/native_group.ts';
 import { createRedisCache } from '../../src/storage/cache.ts';
 import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
+import { version } from '../../src/version.ts';
 import { createDatabase, createRedisDatabase } from './databases.ts';
 
 export interface TestClock {
@@ -93,7 +94,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       logged += line;
     },
   });
-  const metrics = createMetrics();
+  const metrics = createMetrics(version);
   const database = openDatabase(databaseUrl, {
     onIdleError: () => {},
     timeouts: options.answersWithinASecond ? undefined : { statementMs: 30_000, requestMs: 30_000 },

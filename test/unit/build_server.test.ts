@@ -47,3 +47,29 @@ test('the steps that lean_routes.ts knows by their names are there, with or with
   );
   expect(missing).toEqual([]);
 });
+
+test('a command loads what it needs alone: --help and listings load none of the protocol library', async () => {
+  /** The file and all that it imports at once; what is imported later is not followed. */
+  async function loaded(name: string, seen = new Map<string, string>()): Promise<Map<string, string>> {
+    if (seen.has(name)) return seen;
+    const text = await readFile(join(root, 'dist', name), 'utf8');
+    seen.set(name, text);
+    for (const [, file] of text.matchAll(/^(?:import|\} from|export .* from) ?"\.\/([\w-]+\.js)";/gm))
+      await loaded(String(file), seen);
+    return seen;
+  }
+  const bytes = async (name: string) =>
+    [...(await loaded(name)).values()].reduce((sum, text) => sum + text.length, 0);
+  const [user = ''] = (await readdir(join(root, 'dist'))).filter((name) => /^user-\w+\.js$/.test(name));
+  const [client = ''] = (await readdir(join(root, 'dist'))).filter((name) => /^client-\w+\.js$/.test(name));
+  expect(await bytes('cli.js')).toBeLessThan(300_000);
+  expect(await bytes('main.js')).toBeGreaterThan(100);
+  for (const name of [user, client]) {
+    const texts = [...(await loaded(name)).values()];
+    expect(texts.length, name).toBeGreaterThan(3);
+    expect(
+      texts.some((text) => text.includes('class RefreshToken ')),
+      name,
+    ).toBe(false);
+  }
+});

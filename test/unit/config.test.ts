@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ConfigError, loadConfig } from '../../src/config/load.ts';
+import { ConfigError, loadConfig, misnamedSettings } from '../../src/config/load.ts';
 import { built } from '../support/built.ts';
 
 let directory: string;
@@ -25,7 +25,13 @@ const given = (env: Record<string, string>) => ({
   RESOURCES_FILE: 'resources.json',
   ...env,
 });
-const load = (env: Record<string, string> = {}) => loadConfig(given(env), directory);
+/** The program takes relative paths from the folder of the installation, wherever it is run. */
+const absolute = ({ CLIENTS_FILE, RESOURCES_FILE, ...env }: ReturnType<typeof given>) => ({
+  ...env,
+  CLIENTS_FILE: join(directory, CLIENTS_FILE),
+  RESOURCES_FILE: join(directory, RESOURCES_FILE),
+});
+const load = (env: Record<string, string> = {}) => loadConfig(directory, given(env));
 
 function faultsOf(env: Record<string, string>): string[] {
   try {
@@ -54,6 +60,22 @@ const faulty: Record<string, [string, RegExp]> = {
 };
 
 describe('faults', () => {
+  test('a rule on an e-mail address is refused: nobody has verified one', () => {
+    for (const claims of [{ email: 'ada@example.com' }, { email: 'ada@example.com', email_verified: true }]) {
+      file(
+        'by_email.json',
+        JSON.stringify({
+          cookie_domain: 'example.com',
+          sites: [{ host: 'wiki.example.com', claims }],
+        }),
+      );
+      const faults = faultsOf({ FORWARD_AUTH_FILE: 'by_email.json', TRUSTED_PROXIES: '127.0.0.1' }).join(
+        '\n',
+      );
+      expect(faults).toMatch(/\$\.sites\[0\]\.claims\.email .*not verified.*accounts/);
+    }
+  });
+
   test('those of FORWARD_AUTH_FILE too: strange hosts, doubled ones, nobody allowed, no proxy that is believed', () => {
     const host = 'wiki.example.com';
     const sites = [
@@ -80,15 +102,7 @@ describe('faults', () => {
     const others = faultsOf({ FORWARD_AUTH_FILE: 'twice.json', TRUSTED_PROXIES: '127.0.0.1' }).join('\n');
     expect.soft(others).toMatch(/cookie_domain must be a domain/);
     file('good.json', JSON.stringify({ cookie_domain: 'example.com', sites: [{ host }] }));
-    const good = loadConfig(
-      {
-        CLIENTS_FILE: 'clients.json',
-        RESOURCES_FILE: 'resources.json',
-        FORWARD_AUTH_FILE: 'good.json',
-        TRUSTED_PROXIES: '127.0.0.1',
-      },
-      directory,
-    );
+    const good = load({ FORWARD_AUTH_FILE: 'good.json', TRUSTED_PROXIES: '127.0.0.1' });
     expect(good.forwardAuth).toEqual({
       cookie_domain: 'example.com',
       sites: [{ host, claims: {}, scopes: ['profile', 'email'] }],
@@ -201,7 +215,11 @@ describe('the server does not start', () => {
   /** Runs the real program; it ends by itself. */
   const start = (env: Record<string, string>) =>
     new Promise<{ code: unknown; stderr: string }>((resolve) => {
-      const options = { cwd: directory, env: { PATH: process.env.PATH, ...given(env) }, timeout: 15_000 };
+      const options = {
+        cwd: directory,
+        env: { PATH: process.env.PATH, ...absolute(given(env)) },
+        timeout: 15_000,
+      };
       execFile(process.execPath, [built.server], options, (error, _stdout, stderr) =>
         resolve({ code: error?.code ?? 0, stderr }),
       );
@@ -219,4 +237,42 @@ describe('the server does not start', () => {
     ]);
     expect(stderr).not.toContain('at ');
   });
+});
+
+test('a variable that looks like a setting and is none is reported, others of an environment are not', () => {
+  const reported = {
+    SIGNUP: 'SIGN_UP',
+    sign_up: 'SIGN_UP',
+    SIGN_UP_MODE: 'SIGN_UP',
+    CYPHER_PORT: 'PORT',
+    ISUER: 'ISSUER',
+    ISSUER_FILE: 'ISSUER',
+    REDIS_URI: 'REDIS_URL',
+    TRUSTED_PROXY: 'TRUSTED_PROXIES',
+    SESSION_IDLE: 'SESSION_IDLE_SECONDS',
+    LOGLEVEL: 'LOG_LEVEL',
+    KEY_ENCRYPTION_KEYS: 'KEY_ENCRYPTION_KEY',
+  };
+  const others = {
+    ...{
+      PATH: '',
+      HOME: '',
+      HOSTNAME: '',
+      PWD: '',
+      SHLVL: '',
+      LANG: '',
+      TERM: '',
+      NODE_ENV: '',
+      SUDO_USER: '',
+    },
+    ...{ SESSION_MANAGER: '', REDIS_PORT: '', POSTGRES_PORT_5432_TCP: '', CLIENT_ID: '', CLIENT_SECRET: '' },
+    ...{ NODE_COMPILE_CACHE: '', PORTS: '', LOG_FORMAT: '', npm_config_loglevel: '', DATABASE_PASSWORD: '' },
+    ...{ PORT: '', ISSUER: '', DATABASE_URL_FILE: '', SIGN_UP: '' },
+  };
+  const sentences = misnamedSettings({ ...reported, ...others });
+  expect(sentences.map((sentence) => sentence.split(' ')[0]).sort()).toEqual(Object.keys(reported).sort());
+  for (const [name, meant] of Object.entries(reported)) {
+    const sentence = sentences.find((each) => each.startsWith(`${name} `));
+    expect([name, sentence]).toEqual([name, expect.stringContaining(meant)]);
+  }
 });

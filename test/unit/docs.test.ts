@@ -237,7 +237,7 @@ describe('settings', () => {
     const env = Object.fromEntries(rows.map(({ setting }) => [`${setting}_FILE`, '/nowhere']));
     let faults: string[] = [];
     try {
-      loadConfig(env, root);
+      loadConfig(root, env);
     } catch (error) {
       ({ faults } = error as { faults: string[] });
     }
@@ -257,7 +257,7 @@ describe('monitoring', () => {
     );
 
   test('the page lists exactly the metrics, with their labels', () => {
-    const { registry, watch } = createMetrics();
+    const { registry, watch } = createMetrics('1.2.3');
     watch(
       () => ({ total: 0, idle: 0, waiting: 0 }),
       () => false,
@@ -286,7 +286,7 @@ describe('monitoring', () => {
   });
 
   test('every metric of the page exists', () => {
-    const { registry, watch } = createMetrics();
+    const { registry, watch } = createMetrics('1.2.3');
     watch(
       () => ({ total: 0, idle: 0, waiting: 0 }),
       () => false,

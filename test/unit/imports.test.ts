@@ -37,6 +37,7 @@ const OWNERS: Record<string, string[]> = {
   pg: ['storage/'],
   'pg-copy-streams': ['storage/'],
   pino: ['lib/log.ts'],
+  'pino-pretty': ['lib/log.ts'],
   'prom-client': ['http/metrics.ts'],
   qrcode: ['totp/', 'interaction/'],
   'rate-limiter-flexible': ['http/', 'storage/'],

@@ -4,7 +4,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { explainStartFault } from '../../src/config/start_faults.ts';
 
 const config = {
-  ...loadConfig({ PORT: '3000' }),
+  ...loadConfig(process.cwd(), { PORT: '3000' }),
   METRICS_PORT: 9464,
   METRICS_HOST: 'metrics.example',
   DATABASE_URL: 'postgres://db/x',

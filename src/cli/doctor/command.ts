@@ -5,19 +5,15 @@ import { diagnose } from './doctor.ts';
 
 const marks = { ok: 'ok     ', warning: 'warning', fault: 'FAULT  ' };
 
-/** Adds the command to `program`. Its exit code is 1 where there is a fault. */
-export function addDoctorCommand(program: Command): void {
-  program
-    .command('doctor')
-    .description('check configuration, storage, clock, keys and the way in, and say what to change')
-    .option('--json', 'print JSON')
-    .action(async ({ json }: { json?: true }) => {
-      const findings = await diagnose();
-      if (findings.some(({ level }) => level === 'fault')) process.exitCode = 1;
-      if (json) return printJson(findings);
-      for (const { about, level, found, change } of findings) {
-        print(`${marks[level]}  ${about}: ${found}`);
-        if (change !== undefined) print(`         → ${change}`);
-      }
-    });
+/** Gives the command `doctor` its options and its work. Its exit code is 1 where there is a fault. */
+export function describeDoctor(doctor: Command): void {
+  doctor.option('--json', 'print JSON').action(async ({ json }: { json?: true }) => {
+    const findings = await diagnose();
+    if (findings.some(({ level }) => level === 'fault')) process.exitCode = 1;
+    if (json) return printJson(findings);
+    for (const { about, level, found, change } of findings) {
+      print(`${marks[level]}  ${about}: ${found}`);
+      if (change !== undefined) print(`         → ${change}`);
+    }
+  });
 }

@@ -2,8 +2,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { keyEncryptionKey } from '../../config/key_encryption_key.ts';
-import { type Config, ConfigError, loadConfig } from '../../config/load.ts';
+import { type Config, ConfigError, loadConfig, misnamedSettings } from '../../config/load.ts';
 import type { Keyring } from '../../keys/keyring.ts';
+import { root } from '../../root.ts';
 import { followDatabaseClock } from '../../storage/clock.ts';
 import { openDatabase } from '../../storage/database.ts';
 import { runningPostgresUrl } from '../../storage/embedded_postgres.ts';
@@ -17,7 +18,7 @@ import { checkRedis } from './redis.ts';
 export async function diagnose(): Promise<Finding[]> {
   let config: Config;
   try {
-    config = loadConfig();
+    config = loadConfig(root);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return error.faults.map((found) => ({
@@ -29,6 +30,12 @@ export async function diagnose(): Promise<Finding[]> {
   }
   return [
     { about: 'configuration', level: 'ok', found: 'has no fault' },
+    ...misnamedSettings().map(
+      (found): Finding => ({
+        ...{ about: 'configuration', level: 'warning', found },
+        change: 'rename it, or take it away',
+      }),
+    ),
     ...(await examineStorage(config)),
     ...(await examine('redis', 'set REDIS_URL to a Redis that this machine reaches', () =>
       checkRedis(config.REDIS_URL),
