@@ -14,7 +14,7 @@ import { securityHeaders } from './http/headers.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { Outgoing } from './http/outgoing.ts';
 import { createAddressLimit, createGuessLimit, limitBeginnings, limitPosts } from './http/rate_limit.ts';
-import { createRequestIdentity } from './http/request.ts';
+import { createRequestIdentity, readCredentials } from './http/request.ts';
 import { limitRequests } from './http/request_limit.ts';
 import { refuseWhileBehind } from './http/restore_gate.ts';
 import { createSeen } from './http/seen.ts';
@@ -142,6 +142,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   return {
     handle(req, res) {
       identify(req);
+      readCredentials(req);
       endUnread(req, res);
       void database.bounded(() => handle(req, res));
     },

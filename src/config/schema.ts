@@ -168,8 +168,10 @@ const clientMetadata = {
   post_logout_redirect_uris: z.array(redirectUri, 'must be an array').optional(),
   first_party: z.boolean('must be true or false').default(false),
   require_pkce: z.boolean('must be true or false').default(true),
-  /** Held to FAPI 2.0: the security profile, or message signing on top of it. */
-  fapi: z.enum(['security', 'message_signing'], { error: 'must be security or message_signing' }).optional(),
+  /** Held to FAPI 2.0, the security profile or message signing on top of it; or to FAPI-CIBA. */
+  fapi: z
+    .enum(['security', 'message_signing', 'ciba'], { error: 'must be security, message_signing or ciba' })
+    .optional(),
   claims: clientClaimsSchema.optional(),
   token_endpoint_auth_method: z.string().default('client_secret_basic'),
   grant_types: z.array(z.string(), 'must be an array').default(['authorization_code']),

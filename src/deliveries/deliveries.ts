@@ -3,12 +3,16 @@
  * the page after a sign-out at once. At least once, not exactly once: a message that was received and whose answer was
  * lost is sent again. It knows no protocol; what is sent comes in.
  */
+import { NotTaken } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { type Delivery, type DeliveryStore, mostAttempts, type ToldApp } from './store.ts';
 
 export interface DeliveriesDeps {
   store: DeliveryStore;
-  /** Sends one message. False where the app has no address for it; rejects where the app did not take it. */
+  /**
+   * Sends one message. False where the app has no address for it; rejects where the app did not take it, with `NotTaken`
+   * where it would not take it later either.
+   */
   send(delivery: Delivery): Promise<boolean>;
   /** Told of every attempt's outcome, for the audit log and the metrics. */
   onOutcome(outcome: 'delivered' | 'failed' | 'given_up', delivery: Delivery): void;
@@ -45,7 +49,7 @@ export function createDeliveries({ store, send, onOutcome, log }: DeliveriesDeps
       await store.note(id, sent ? 'delivered' : 'no_address', 'ok');
       if (sent) onOutcome('delivered', delivery);
     } catch (cause) {
-      const last = number >= mostAttempts;
+      const last = number >= mostAttempts || cause instanceof NotTaken;
       log.warn({ kind, client, attempt: number, last, cause }, 'an app did not take what it was told');
       await store.note(id, last ? 'given_up' : 'waiting', String(cause));
       onOutcome(last ? 'given_up' : 'failed', delivery);

@@ -120,3 +120,12 @@ const isInside = (address: string): boolean =>
   ['private', 'loopback', 'linkLocal', 'uniqueLocal', 'carrierGradeNat'].includes(
     ipaddr.parse(address).range(),
   );
+
+/**
+ * Between the scheme of `Authorization` and the credentials there may be any number of spaces (RFC 9110, section 11.4). Those
+ * who read the header here expect one.
+ */
+export function readCredentials({ headers }: IncomingMessage): void {
+  const { authorization } = headers;
+  if (authorization?.includes('  ')) headers.authorization = authorization.replace(/^(\S+) +/, '$1 ');
+}

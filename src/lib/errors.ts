@@ -86,6 +86,9 @@ export class AppError extends Error {
   }
 }
 
+/** An app did not take what it was sent, and would not take it later either. */
+export class NotTaken extends Error {}
+
 /** 400: the request is not of the form that the endpoint takes. `message` says what would be right. */
 export const invalidRequest = (message: string): AppError => new AppError('invalid_request', message);
 

@@ -16,6 +16,7 @@ export function completeAnswers(
   write: (statement: Statement) => Promise<unknown>,
 ): Middleware {
   provider.on('grant.error', nameGrantNotAllowed);
+  provider.on('authorization.success', (_ctx, answer) => sayScope(answer as object));
   return async (ctx, next) => {
     try {
       await next();
@@ -37,6 +38,11 @@ export function completeAnswers(
     if (ctx.status >= 400) ctx.remove('Location');
     if (ctx.status === 503) ctx.set('Retry-After', '2');
   };
+}
+
+/** RFC 6749, section 4.2.2, as token_commit.ts has it for the token endpoint: nothing was granted is told as nothing. */
+function sayScope(answer: { access_token?: string; scope?: string }): void {
+  if (answer.access_token !== undefined) answer.scope ??= '';
 }
 
 /** RFC 6749, section 5.2, has a name of its own for this error, where the library says `invalid_request`. */

@@ -56,6 +56,10 @@ export function changedSteps(resources: readonly Resource[]): ChangedSteps {
           ...body,
           request_uri_parameter_supported: true,
           require_request_uri_registration: true,
+          // Nobody has one here: the person answers with a code of the second factor.
+          ...(body.backchannel_user_code_parameter_supported === undefined
+            ? {}
+            : { backchannel_user_code_parameter_supported: false }),
         }).filter(([, value]) => !(Array.isArray(value) && value.length === 0)),
       );
     },

@@ -1,7 +1,8 @@
 /**
  * FAPI 2.0 for the clients whose entry says `"fapi"`: what their registration must be, by the security profile
- * (section 5.3) and by message signing. All of it is in the client's metadata, which oidc-provider then enforces; the rest
- * of the profile (codes of 60 seconds, `iss`, exact redirect URIs, no other flow than the code's) holds for everybody.
+ * (section 5.3) and by message signing, or by FAPI-CIBA (https://openid.net/specs/openid-financial-api-ciba-ID1.html). All of
+ * it is in the client's metadata, which oidc-provider then enforces; the rest of the profiles (codes of 60 seconds, `iss`,
+ * exact redirect URIs, no other flow than the code's) holds for everybody.
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 
@@ -53,6 +54,18 @@ export function holdToFapi(_ctx: unknown, key: string, profile: unknown, metadat
     demand(
       strongAlgs.includes(String(metadata.request_object_signing_alg)),
       `must have a request_object_signing_alg of ${strongAlgs.join(', ')}`,
+    );
+  }
+  if (profile === 'ciba') {
+    const grants = metadata.grant_types as string[];
+    demand(
+      grants.includes('urn:openid:params:grant-type:ciba'),
+      'of "ciba" must have the grant type of CIBA',
+    );
+    metadata.backchannel_authentication_request_signing_alg ??= 'ES256';
+    demand(
+      strongAlgs.includes(String(metadata.backchannel_authentication_request_signing_alg)),
+      `must have a backchannel_authentication_request_signing_alg of ${strongAlgs.join(', ')}`,
     );
   }
   // The library's own default, not the client's wish: nobody names RS256 in a FAPI registration.

@@ -4,6 +4,7 @@
  */
 import type Provider from 'oidc-provider';
 import { type Sealer, sha256 } from '../lib/crypto.ts';
+import { NotTaken } from '../lib/errors.ts';
 import type { Ping } from './ciba.ts';
 import { askFor } from './client_model.ts';
 
@@ -18,6 +19,9 @@ export interface HeldPing {
   about: string | undefined;
   sealed: Buffer | undefined;
 }
+
+/** What the library rejects with: `response` where there was an answer. */
+type Failure = Error & { response?: { status: number } };
 
 interface ClientModel {
   backchannelClientNotificationEndpoint?: string | undefined;
@@ -34,7 +38,10 @@ export function createPings({ sealer, hold }: PingDeps) {
       const sealed = sealer.seal(Buffer.from(JSON.stringify({ requestId, token })), identityOf(about));
       await hold({ clientId, accountId, about, sealed });
     },
-    /** False where the client is gone or has no address for it; rejects unless it answers 200 or 204. */
+    /**
+     * False where the client is gone or has no address for it. Rejects unless it answers 200 or 204: with NotTaken where it
+     * answers with a redirect or a refusal, which CIBA Core, section 10.2, does not have repeated.
+     */
     async send(provider: Provider, { clientId, about, sealed }: HeldPing): Promise<boolean> {
       const client = (await provider.Client.find(clientId)) as unknown as ClientModel | undefined;
       const address = client?.backchannelClientNotificationEndpoint;
@@ -45,7 +52,10 @@ export function createPings({ sealer, hold }: PingDeps) {
         kind: 'BackchannelAuthenticationRequest',
         params: { client_notification_token: token },
       };
-      await askFor(client, address, () => client.backchannelPing(request));
+      await askFor(client, address, () => client.backchannelPing(request)).catch((error: Failure) => {
+        const { status = 0 } = error.response ?? {};
+        throw status >= 300 && status < 500 ? new NotTaken(error.message, { cause: error }) : error;
+      });
       return true;
     },
   };

@@ -53,6 +53,7 @@ export const settleTokenRequest =
   async (ctx, next) => {
     try {
       await step(ctx, next);
+      sayScope(ctx);
       await commit(ctx);
     } catch (error) {
       const { statusCode = 500 } = error as { statusCode?: number };
@@ -60,6 +61,15 @@ export const settleTokenRequest =
       throw error;
     }
   };
+
+/**
+ * RFC 6749, section 5.1: `scope` is said wherever it is not what was asked for. The library says nothing where nothing of it
+ * was granted, which would read as if all of it had been.
+ */
+function sayScope({ body, oidc: { params } }: KoaContextWithOIDC): void {
+  const asksForNone = params?.grant_type === 'client_credentials' && !params.scope;
+  if (!asksForNone) Object.assign(body as object, { scope: '', ...(body as object) });
+}
 
 async function commit(ctx: KoaContextWithOIDC): Promise<void> {
   const { code, refreshToken, ...rest } = memory.get(ctx) ?? {};

@@ -22,10 +22,19 @@ const notes = resourceSchema.parse({
   client_id: 'notes-api',
 });
 const notesApi = { ...api, client_id: 'notes-api' };
+const implicit = {
+  ...web,
+  client_id: 'implicit',
+  response_types: ['id_token token'],
+  grant_types: ['implicit'],
+};
 let server: TestServer;
 let ada: Person;
 beforeAll(async () => {
-  server = await startServer({ clients: [...Object.values(apps), notesApi], resources: [files, notes] });
+  server = await startServer({
+    clients: [...Object.values(apps), notesApi, implicit],
+    resources: [files, notes],
+  });
   ada = createPerson(server, 'ada');
 });
 afterAll(() => server.close());
@@ -136,4 +145,41 @@ test('client credentials: a token of the app itself, for an API or for none, tha
   expect(revoked.status).toBe(200);
   expect(await introspected(machine, body.access_token)).toEqual({ active: false });
   expect((await introspected(machine, bound.body.access_token)).active).toBe(true);
+});
+
+test('scope is said in every token answer that differs from what was asked, and where nothing of it was granted', async () => {
+  const form = { grant_type: 'client_credentials', resource: files.audience };
+  const own = async (more: object) => (await asApp(server, machine, { ...form, ...more })).body.scope;
+  expect(await own({ scope: 'files.read files.delete' })).toBe('files.read');
+  expect(await own({ scope: 'files.delete' })).toBe('');
+  expect(await own({})).toBeUndefined();
+  const people = await ada.tokensFor(web, { ...forFiles, scope: 'openid email files.read files.delete' });
+  expect(people.scope).toBe('files.read');
+  const nothing = await ada.tokensFor(web, { resource: files.audience, scope: 'openid' });
+  expect(nothing.scope).toBe('');
+  const refresh = { grant_type: 'refresh_token', refresh_token: nothing.refresh_token };
+  expect((await asApp(server, web, refresh)).body.scope).toBe('');
+  const narrowed = { grant_type: 'refresh_token', refresh_token: people.refresh_token, scope: 'openid' };
+  expect((await asApp(server, web, narrowed)).body.scope).toBe('');
+  const params = { response_type: 'id_token token', resource: files.audience };
+  const back = await ada.travel(await ada.authorize(implicit, params));
+  expect(Object.fromEntries(new URLSearchParams(back.hash.slice(1)))).toMatchObject({
+    access_token: expect.any(String),
+    scope: '',
+  });
+});
+
+test('any number of spaces between the scheme and the credentials is accepted, for Bearer and for Basic', async () => {
+  const { access_token } = await ada.tokensFor(web);
+  const basic = Buffer.from(`${machine.client_id}:${machine.client_secret}`).toString('base64');
+  for (const spaces of [' ', '  ', '     ']) {
+    const userinfo = request(server.url).get('/me').set('authorization', `Bearer${spaces}${access_token}`);
+    expect.soft((await userinfo).status).toBe(200);
+    const token = request(server.url).post('/token').set('authorization', `Basic${spaces}${basic}`);
+    expect.soft((await token.type('form').send({ grant_type: 'client_credentials' })).status).toBe(200);
+  }
+  for (const wrong of ['Bearer', `Bearer  ${access_token} x`, `  ${access_token}`])
+    expect
+      .soft((await request(server.url).get('/me').set('authorization', wrong)).status)
+      .toBeGreaterThan(399);
 });
