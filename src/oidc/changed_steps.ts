@@ -31,11 +31,13 @@ export function changedSteps(resources: readonly Resource[]): ChangedSteps {
       if (!params.scope) params.scope = client.scope ?? defaultScope(params, resources);
       return step(ctx, next);
     },
-    checkResource: (step) => (ctx, next) =>
-      step(ctx, () => {
-        refuseNothing(ctx);
+    checkResource: (step) => (ctx, next) => {
+      const asked = String(ctx.oidc.params.scope ?? '');
+      return step(ctx, () => {
+        refuseNothing(ctx, asked);
         return next();
-      }),
+      });
+    },
     checkClaims: (step) => (ctx, next) => {
       if (isEmptyObject(ctx.oidc.params.claims)) ctx.oidc.params.claims = undefined;
       return step(ctx, next);
@@ -104,7 +106,7 @@ function defaultScope({ resource }: Parameters, resources: readonly Resource[]):
  * Throws InvalidScope where nothing of what was asked for is known here: the app would be let in without a question, to
  * nothing.
  */
-function refuseNothing({ oidc }: StepContext): void {
+function refuseNothing({ oidc }: StepContext, asked: string): void {
   if (!['authorization', 'pushed_authorization_request', 'device_authorization'].includes(oidc.route)) return;
   const scopes = String(oidc.params.scope ?? '').split(' ');
   const servers = Object.values(oidc.resourceServers ?? {}) as ResourceServer[];
@@ -114,7 +116,7 @@ function refuseNothing({ oidc }: StepContext): void {
   if (!known)
     throw new errors.InvalidScope(
       'none of the requested scopes is known: ask for openid, or name the API by resource',
-      String(oidc.params.scope ?? ''),
+      asked,
     );
 }
 
