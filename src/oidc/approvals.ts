@@ -117,16 +117,13 @@ export function createApprovals({ provider, records, resources, releasePing, now
 
   return {
     async waiting(accountId) {
-      const found = await records.unanswered(model, accountId, ['grantId', 'error']);
-      return found
-        .map(({ idHash, payload }) => ({ id: idHash, request: payload as Request }))
-        .filter(({ request }) => secondsUntil(request.exp) > 0)
-        .map(({ id, request }) => ({
-          id,
-          clientId: request.clientId,
-          message: request.params?.binding_message,
-          scopes: request.scope.split(' '),
-        }));
+      const found = await waitingRequests(records, accountId, now);
+      return found.map(({ idHash, clientId, params, scope }) => ({
+        id: idHash,
+        clientId,
+        message: params?.binding_message,
+        scopes: scope.split(' '),
+      }));
     },
     async approve(query, accountId, id, session) {
       const request = await open(query, accountId, id);
@@ -153,6 +150,18 @@ const newerSignInRequired = (): AppError =>
     'sign_in_required',
     'This app asks for a newer sign-in than yours. Sign in again, then answer the request.',
   );
+
+/** The live requests to an account that nobody has answered. */
+export async function waitingRequests(
+  records: Pick<RecordStore, 'unanswered'>,
+  accountId: string,
+  now: () => number,
+): Promise<(Request & { idHash: string })[]> {
+  const found = await records.unanswered(model, accountId, ['grantId', 'error']);
+  return found
+    .map(({ idHash, payload }) => ({ ...(payload as Request), idHash }))
+    .filter(({ exp }) => exp > now() / 1000);
+}
 
 const gone = (): AppError =>
   new AppError(

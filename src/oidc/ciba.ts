@@ -5,6 +5,7 @@
 import type { CIBAConfiguration, KoaContextWithOIDC } from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import type { Accounts } from '../accounts/accounts.ts';
+import { tooManyRequests } from '../lib/errors.ts';
 import { mfaAcr } from './claims.ts';
 import type { Pairwise } from './pairwise.ts';
 import { pollSeconds } from './polling.ts';
@@ -15,6 +16,8 @@ export interface CibaDeps {
   pairwise: Pairwise;
   /** Keeps what a client in ping mode is to be sent once its request is answered. */
   holdPing(ping: Ping): Promise<void>;
+  /** The requests that wait for this account's answer, this one included. `exp`: unix seconds. */
+  waitingFor(accountId: string): Promise<{ clientId: string; exp: number }[]>;
 }
 
 /** `token`: the bearer token that the client wants to be told with. */
@@ -27,7 +30,10 @@ export interface Ping {
 
 const longestMessage = 64;
 
-export function ciba({ accounts, pairwise, holdPing }: CibaDeps): CIBAConfiguration {
+/** An app that asks again and again must not fill a person's page, nor the database. */
+const mostWaiting = { ofClient: 5, ofAccount: 20 };
+
+export function ciba({ accounts, pairwise, holdPing, waitingFor }: CibaDeps): CIBAConfiguration {
   return {
     enabled: true,
     deliveryModes: ['poll', 'ping'],
@@ -63,12 +69,32 @@ export function ciba({ accounts, pairwise, holdPing }: CibaDeps): CIBAConfigurat
       { accountId },
       { clientId, backchannelTokenDeliveryMode },
     ) {
+      await refuseTooMany(ctx, request, { accountId, clientId });
       Object.assign(ctx.body as object, { interval: pollSeconds });
       if (backchannelTokenDeliveryMode !== 'ping') return;
       const token = String((request.params as Record<string, unknown>).client_notification_token);
       await holdPing({ requestId: request.jti, token, clientId, accountId });
     },
   };
+
+  /**
+   * Counted once the request is stored: of parallel ones each sees the others, and no more than the limit stay. Throws
+   * AppError 429, and leaves nothing behind.
+   */
+  async function refuseTooMany(
+    ctx: KoaContextWithOIDC,
+    request: { destroy(): Promise<void> },
+    { accountId, clientId }: { accountId: string; clientId: string },
+  ): Promise<void> {
+    const waiting = await waitingFor(accountId);
+    const ofClient = waiting.filter((each) => each.clientId === clientId);
+    if (ofClient.length <= mostWaiting.ofClient && waiting.length <= mostWaiting.ofAccount) return;
+    await request.destroy();
+    const firstEnds = Math.min(...waiting.map(({ exp }) => exp));
+    const refusal = tooManyRequests(Math.max(1, Math.ceil(firstEnds - Date.now() / 1000)));
+    ctx.set('Retry-After', String(refusal.retryAfterSeconds));
+    throw refusal;
+  }
 
   function keyOf(hint: string): string | undefined {
     try {

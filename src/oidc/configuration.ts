@@ -86,6 +86,7 @@ export interface ConfigurationDeps {
   pages: Pages;
   /** Keeps what a client is to be sent once a person has answered its request. */
   holdPing: CibaDeps['holdPing'];
+  waitingFor: CibaDeps['waitingFor'];
   /** What the provider asks of apps' addresses: keys, sector identifiers, metadata documents, logout. */
   fetch: ClientFetch;
   now: () => number;

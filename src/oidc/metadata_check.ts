@@ -25,6 +25,7 @@ export function createMetadataCheck(
       dpopNonceKey: Buffer.alloc(32),
       pairwise: unused,
       holdPing: unused,
+      waitingFor: unused,
       fetch: createClientFetch({ outgoing: createOutgoing(), count: async () => undefined }),
       pages: {
         error: unused,

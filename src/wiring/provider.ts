@@ -7,7 +7,7 @@ import { createOutgoing } from '../http/outgoing.ts';
 import { createAddressCount, createPace } from '../http/rate_limit.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { createAdapter } from '../oidc/adapter.ts';
-import { createApprovals } from '../oidc/approvals.ts';
+import { createApprovals, waitingRequests } from '../oidc/approvals.ts';
 import { ownNames } from '../oidc/client_names.ts';
 import { createInteractions } from '../oidc/interactions.ts';
 import { createProviderPages } from '../oidc/pages.ts';
@@ -74,6 +74,7 @@ export async function wireProvider(
       appsAfterSignOut: (uid) => deliveries.afterSignOut(uid, signOutWaitMs),
     }),
     holdPing: pings.hold,
+    waitingFor: (accountId) => waitingRequests(records, accountId, now),
     pollsTooSoon: createPace(cache, leastPollSeconds, 'poll'),
     outgoing: deps.outgoing ?? createOutgoing(),
     countOutgoing: createAddressCount(

@@ -2,20 +2,33 @@
 import pg from 'pg';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { openAccount, postForm } from '../support/account_page.ts';
 import { apps } from '../support/apps.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
-import { asApp, createPerson } from '../support/person.ts';
+import { asApp, createPerson, type Person } from '../support/person.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { afterPassword, signOut, signUp } from '../support/visits.ts';
 
-const { web, api } = apps;
+const { web } = apps;
+const till = {
+  client_id: 'till',
+  client_secret: 'a-secret-of-the-till-0123456789abcdef-0123',
+  redirect_uri: '',
+  redirect_uris: [],
+  response_types: [],
+  grant_types: ['urn:openid:params:grant-type:ciba'],
+  backchannel_token_delivery_mode: 'poll',
+};
+const centre = { ...till, client_id: 'centre' };
+
 let created: Awaited<ReturnType<typeof createDatabase>>;
 let server: TestServer;
 beforeAll(async () => {
   created = await createDatabase();
   const storage = { databaseUrl: created.url, redisUrl: await createRedisDatabase() };
-  server = await startServer({ clients: Object.values(apps), storage });
+  const clients = [...Object.values(apps), till, centre];
+  server = await startServer({ clients, storage, settings: { CIBA: 'on' } });
 });
 afterAll(async () => {
   await server.close();
@@ -41,8 +54,8 @@ test('Load: parallel codes of one person hold few connections; the rest are refu
   await vi.waitFor(() => expect(answered.filter((status) => status === 429).length).toBe(57), 20_000);
   const { total, idle, waiting } = server.database.pool();
   expect([total - idle <= 4, waiting]).toEqual([true, 0]);
-  const asked = await asApp(server, api, { token: others.access_token }, '/token/introspection');
-  expect([asked.status, asked.body.active]).toEqual([200, true]);
+  const asked = await request(server.url).get('/me').auth(others.access_token, { type: 'bearer' });
+  expect(asked.status).toBe(200);
   expect((await request(server.url).get('/health/ready')).status).toBe(200);
   await lock.query('rollback');
   await lock.end();
@@ -88,4 +101,28 @@ test('Load: a person whose 200 apps do not answer delays no other app’s notice
     await here.close();
     await Promise.all([slow.close(), quick.close()]);
   }
+});
+
+test('Load: an app leaves at most five requests with a person, however many it sends at once; the next is 429 and leaves nothing', async () => {
+  const [ida, jo] = [createPerson(server, 'ida'), createPerson(server, 'jo')];
+  for (const person of [ida, jo]) await openAccount(person);
+  const ask = (person: Person, app = till) =>
+    asApp(server, app, { scope: 'openid', login_hint: person.username }, '/backchannel');
+  const asked = await Promise.all(Array.from({ length: 12 }, () => ask(ida)));
+  const [refused] = asked.filter(({ status }) => status !== 200);
+  expect([refused?.status, refused?.body.error]).toEqual([429, 'too_many_requests']);
+  expect(Number(refused?.headers['retry-after'])).toBeGreaterThan(0);
+  let taken = 12 - asked.filter(({ status }) => status !== 200).length;
+  while ((await ask(ida)).status === 200) taken += 1;
+  expect(taken).toBe(5);
+  const page = (await ida.agent.get('/account/requests')).text;
+  const waiting = [...page.matchAll(/name="request" value="([^"]+)"/g)].map(([, id]) => String(id));
+  expect(waiting).toHaveLength(5);
+
+  // Neither another person nor another app is affected, and an answer makes room.
+  expect((await ask(jo)).status).toBe(200);
+  expect((await ask(ida, centre)).status).toBe(200);
+  const denial = { request: waiting[0] ?? '', decision: 'deny', code: '' };
+  expect((await postForm(ida, 'requests', denial)).status).toBe(303);
+  expect((await ask(ida)).status).toBe(200);
 });
