@@ -88,6 +88,13 @@ test('rotating again while the next key waits makes none, and says which one wai
   ]);
 });
 
+test('a command whose output nobody reads to its end is carried out without a complaint', async () => {
+  const { code, stderr } = await sound.cypher(['key', 'rotate', 'ES256'], { unread: true });
+  expect([code, stderr]).toEqual([0, '']);
+  const { stdout } = await sound.cypher(['key', 'list']);
+  expect(stdout).toMatch(/^jwk ES256\t\S+\tnext\t/m);
+});
+
 test('an id is an id, also where it begins with a hyphen', async () => {
   for (const args of [
     ['key', 'drop', '-qOaTEhxzKVWqsAlbDCnGKXC'],

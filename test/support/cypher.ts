@@ -15,11 +15,18 @@ export interface Ran {
   stderr: string;
 }
 
+export interface CommandOptions {
+  input?: string;
+  settings?: Record<string, string>;
+  /** Nobody reads the standard output to its end, as in `| head -1`. */
+  unread?: boolean;
+}
+
 export interface Administered extends TestServer {
   databaseUrl: string;
   redisUrl: string;
   /** Runs a command; `input` goes to its standard input. */
-  cypher(args: string[], options?: { input?: string; settings?: Record<string, string> }): Promise<Ran>;
+  cypher(args: string[], options?: CommandOptions): Promise<Ran>;
 }
 
 /** A server whose database commands can reach. `settings` are theirs too. */
@@ -34,7 +41,7 @@ export async function startAdministered(options: ServerOptions = {}): Promise<Ad
     ...server,
     databaseUrl: database.url,
     redisUrl,
-    cypher: (args, { input = '', settings = {} } = {}) =>
+    cypher: (args, { input = '', settings = {}, unread = false } = {}) =>
       runCypher(
         args,
         {
@@ -46,7 +53,7 @@ export async function startAdministered(options: ServerOptions = {}): Promise<Ad
           ...options.settings,
           ...settings,
         },
-        input,
+        { input, unread },
       ),
     async close() {
       await server.close();
@@ -69,7 +76,11 @@ export async function cypher(
 }
 
 /** Runs a command with these settings and no others. */
-export function runCypher(args: string[], settings: Record<string, string>, input = ''): Promise<Ran> {
+export function runCypher(
+  args: string[],
+  settings: Record<string, string>,
+  { input = '', unread = false }: Omit<CommandOptions, 'settings'> = {},
+): Promise<Ran> {
   const { PATH, HOME } = process.env;
   return new Promise((resolve) => {
     const child = execFile(
@@ -79,5 +90,6 @@ export function runCypher(args: string[], settings: Record<string, string>, inpu
       (error, stdout, stderr) => resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr }),
     );
     child.stdin?.end(input);
+    if (unread) child.stdout?.destroy();
   });
 }

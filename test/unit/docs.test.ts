@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { Command } from 'commander';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { groups } from '../../src/cli/groups.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { settingsSchema } from '../../src/config/schema.ts';
 import { createMetrics } from '../../src/http/metrics.ts';
@@ -123,11 +124,7 @@ describe('commands', () => {
 
   const program = new Command('cypher');
   beforeAll(async () => {
-    for (const path of files.filter((each) => each.startsWith('src/cli/'))) {
-      const exported = (await import(join(root, path))) as Record<string, unknown>;
-      for (const [name, add] of Object.entries(exported))
-        if (/^add\w+Commands?$/.test(name) && typeof add === 'function') add(program);
-    }
+    for (const [name, { load }] of Object.entries(groups)) (await load())(program.command(name));
   });
 
   /** What is wrong with the words after `npx cypher`; undefined where nothing is. */
