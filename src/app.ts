@@ -148,11 +148,13 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     },
     start() {
       provider.deliveries.start();
+      signIn.passwords.start();
       foundations.restoreGuard.start();
       endWatch = watchKeys({ keyring, rotation: foundations.rotation, log });
     },
     async stop() {
       endWatch?.();
+      signIn.passwords.stop();
       foundations.restoreGuard.stop();
       await provider.deliveries.stop();
     },

@@ -1,5 +1,6 @@
 /** The cookies that the account page sets and takes away. */
 import type { Context } from 'koa';
+import { userAgentOf } from '../http/request.ts';
 import type { Browser } from '../interaction/buckets.ts';
 import { cookieNames } from '../lib/cookies.ts';
 
@@ -18,7 +19,12 @@ export function createBrowserCookies(secure: boolean): BrowserCookies {
   const base = { httpOnly: true, secure, signed: false, overwrite: true } as const;
   const proof = { ...base, sameSite: 'strict', path: '/account' } as const;
   return {
-    browser: (ctx, sessionUid) => ({ address: ctx.ip, device: ctx.cookies.get(names.device), sessionUid }),
+    browser: (ctx, sessionUid) => ({
+      address: ctx.ip,
+      agent: userAgentOf(ctx),
+      device: ctx.cookies.get(names.device),
+      sessionUid,
+    }),
     proof: (ctx) => ctx.cookies.get(names.proof),
     keepProof(ctx, token, seconds) {
       ctx.cookies.set(names.proof, token, { ...proof, maxAge: seconds * 1000 });

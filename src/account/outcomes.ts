@@ -24,6 +24,8 @@ export interface AccountOutcome {
   /** Undefined where nobody was signed in. */
   accountId: string | undefined;
   address: string;
+  /** What the browser calls itself. */
+  agent: string;
   /** Which app lost its access. */
   clientId?: string | undefined;
   /** What a proof was for and by which factor. */
@@ -45,6 +47,7 @@ export function accountEventOf({
   outcome,
   accountId,
   address,
+  agent,
   clientId,
   detail,
 }: AccountOutcome): GatheredEvent | undefined {
@@ -52,7 +55,7 @@ export function accountEventOf({
   const step = { detail: { step: `account/${action}` } };
   if (outcome === 'too_many_requests') return { event: 'login.blocked', ...who, ...step };
   if (outcome === 'invalid_credentials' || outcome === 'invalid_code')
-    return { event: 'login.failed', ...who, ...step };
+    return { event: 'login.failed', ...who, detail: { step: `account/${action}`, agent } };
   const event = outcome === 'ok' ? events[action] : undefined;
   return event && { event, ...who, detail: { by: 'owner', ...detail } };
 }

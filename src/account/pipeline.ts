@@ -5,6 +5,7 @@
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import { contentSecurityPolicy } from '../http/headers.ts';
+import { userAgentOf } from '../http/request.ts';
 import type { Views } from '../http/views.ts';
 import { AppError } from '../lib/errors.ts';
 import { createFewAtOnce } from '../lib/few_at_once.ts';
@@ -64,7 +65,14 @@ export function createPipeline({ signedIn, signInPath, render, sameOriginOnly, o
     router.post(path, sameOriginOnly, ...before, async (ctx) => {
       const who = await signedIn(ctx);
       const told = (outcome: AccountOutcome['outcome'], more?: Told) =>
-        onOutcome({ action: name, outcome, accountId: who?.account.id, address: ctx.ip, ...more });
+        onOutcome({
+          action: name,
+          outcome,
+          accountId: who?.account.id,
+          address: ctx.ip,
+          agent: userAgentOf(ctx),
+          ...more,
+        });
       if (!who) {
         told('sign_in_required');
         if (ctx.is('json'))

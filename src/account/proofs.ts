@@ -58,11 +58,14 @@ export function createProofs({ passwords, secondFactor, totp, steps, accounts, q
   };
   return {
     seconds: steps.seconds,
-    init: (who, change, ke1, { address, device }) =>
+    init: (who, change, ke1, { address, agent, device }) =>
       passwords.loginInit(exchange(who, change), who.account.username, ke1, {
         address,
+        agent,
         device,
         session: { accountId: who.account.id, uid: who.sessionUid },
+        step: `account/${change}/proof/init`,
+        clientId: undefined,
       }),
     async finish(who, change, { ke3, code }, browser) {
       const proved = await passwords.loginFinish(exchange(who, change), ke3);

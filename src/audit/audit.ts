@@ -75,7 +75,15 @@ export interface Audit {
 const gatherMs = 100;
 const mostWaiting = 10_000;
 
-export function createAudit({ query }: Database, log: Log, now: () => number): Audit {
+/** `actor`: who causes all that is recorded here, for a process that one person runs; it is in the detail of every event. */
+export function createAudit(
+  { query }: Database,
+  log: Log,
+  now: () => number,
+  actor?: { by: 'command'; user: string },
+): Audit {
+  const withActor = (detail: AuditEvent['detail']) => (actor ? { ...actor, ...detail } : detail);
+
   /** `id` from the first attempt at writing on: PostgreSQL may have made that attempt, or be at it, although it did not answer. */
   let waiting: (GatheredEvent & { at: string; id?: string })[] = [];
   let timer: NodeJS.Timeout | undefined;
@@ -121,10 +129,12 @@ export function createAudit({ query }: Database, log: Log, now: () => number): A
 
   return {
     record(event) {
-      waiting.push({ ...event, at: new Date(now()).toISOString() });
+      const detail = withActor(event.detail);
+      waiting.push({ ...event, ...(detail && { detail }), at: new Date(now()).toISOString() });
       schedule(gatherMs);
     },
-    async recordWithin(within, { event, accountId, clientId, address, detail }) {
+    async recordWithin(within, { event, accountId, clientId, address, detail: given }) {
+      const detail = withActor(given);
       await within(
         `insert into audit_log (at, event, account_id, client_id, address, detail) values ($1, $2, $3, $4, $5, $6)`,
         [new Date(now()), event, accountId, clientId, address, detail && jsonb(detail)],

@@ -2,6 +2,7 @@
  * What a command works on: the server's own configuration and database, while the server runs. Commands open no port and
  * start nothing; each ends its connections, so that the process ends.
  */
+import { userInfo } from 'node:os';
 import { type Audit, createAudit } from '../audit/audit.ts';
 import { type Config, loadConfig } from '../config/load.ts';
 import { createLog } from '../lib/log.ts';
@@ -33,10 +34,19 @@ export async function stageAt<T>(
   try {
     const { now, stop } = await followDatabaseClock(database);
     stop();
-    const audit = createAudit(database, createLog('warn'), now);
+    const audit = createAudit(database, createLog('warn'), now, { by: 'command', user: userName() });
     return await work({ config, database, audit, now }).finally(audit.flush);
   } finally {
     await database.close();
+  }
+}
+
+/** Who runs the command, as this machine knows them. In a container there may be no name for the user's number. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.() ?? 'unknown');
   }
 }
 

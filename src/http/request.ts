@@ -129,3 +129,7 @@ export function readCredentials({ headers }: IncomingMessage): void {
   const { authorization } = headers;
   if (authorization?.includes('  ')) headers.authorization = authorization.replace(/^(\S+) +/, '$1 ');
 }
+
+/** What the browser calls itself, as far as it is kept. */
+export const userAgentOf = ({ req }: { req: IncomingMessage }): string =>
+  String(req.headers['user-agent'] ?? '').slice(0, 200);

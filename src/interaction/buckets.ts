@@ -15,6 +15,8 @@ import type { Devices } from './devices.ts';
 /** The browser that an attempt comes from. */
 export interface Browser {
   address: string;
+  /** What it calls itself, for the audit log. */
+  agent: string;
   /** The cookie of a known device. */
   device: string | undefined;
   /** The live session that this browser has of the account which the attempt is at. */

@@ -13,6 +13,7 @@ import type { Opaque } from '../opaque/opaque.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import type { Proved } from '../tokens/steps.ts';
 import type { Browser, Buckets } from './buckets.ts';
+import { createUnanswered } from './unanswered.ts';
 
 export interface PasswordDeps {
   accounts: Accounts;
@@ -22,9 +23,16 @@ export interface PasswordDeps {
   buckets: Pick<Buckets, 'ofPassword'>;
   ephemeral: Ephemeral;
   sealer: Pick<Sealer, 'seal' | 'unseal'>;
+  /** Told of a proof that was begun and not finished in time. */
+  onUnanswered(attempt: Attempt): void;
+  /** Milliseconds since the epoch. */
+  now: () => number;
 }
 
 export interface Passwords {
+  /** Begins to look for proofs that are not finished. */
+  start(): void;
+  stop(): void;
   /** Throws AppError 429 where there were too many failures before. */
   loginInit(uid: string, username: string, ke1: string, from: LoginOrigin): Promise<{ ke2: string }>;
   /** Whose password was proved. Throws AppError 401 for everything else. */
@@ -46,6 +54,25 @@ export interface Passwords {
 /** The browser, and the account that is signed in there. */
 export interface LoginOrigin extends Omit<Browser, 'sessionUid'> {
   session: { accountId: string; uid: string } | undefined;
+  /** For the audit log: which step this is, and for which app. */
+  step: string;
+  clientId: string | undefined;
+}
+
+/** A password that somebody tried. */
+export interface Attempt extends Pick<LoginOrigin, 'step' | 'clientId' | 'agent' | 'address'> {
+  /** Undefined where the name is nobody's. */
+  accountId: string | undefined;
+}
+
+/** 401, with whose password it was, for the audit log alone. */
+export class WrongPassword extends AppError {
+  readonly accountId: string | undefined;
+
+  constructor(accountId?: string) {
+    super('invalid_credentials', 'Username or password is wrong.');
+    this.accountId = accountId;
+  }
 }
 
 interface LoginState {
@@ -56,6 +83,8 @@ interface LoginState {
   opaqueKeyId: string;
   /** The ids of what was charged, of 32 bytes each. */
   bucket: string;
+  /** When it is too late to finish; milliseconds since the epoch. */
+  endsAt: number;
 }
 
 interface SignUpState {
@@ -67,10 +96,8 @@ interface SignUpState {
 const idsIn = (bytes: Buffer): Buffer[] =>
   Array.from({ length: bytes.length / 32 }, (_, index) => bytes.subarray(index * 32, (index + 1) * 32));
 
-const wrongCredentials = () => new AppError('invalid_credentials', 'Username or password is wrong.');
-
 export function createPasswords(deps: PasswordDeps): Passwords {
-  const { accounts, invitations, opaque, failures, buckets, ephemeral, sealer } = deps;
+  const { accounts, invitations, opaque, failures, buckets, ephemeral, sealer, now } = deps;
 
   /**
    * Sealed, and to its interaction: the expected KE3 is as good as the password to whoever posts it, so nobody who reads
@@ -81,7 +108,8 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       ephemeral.put(
         `ke2:${uid}`,
         sealer.seal(Buffer.from(JSON.stringify(state)), `ke2 ${uid}`).toString('base64url'),
-        lifeSeconds.passwordProof,
+        // Longer than it can be finished: whether it was is seen by whether it is there.
+        2 * lifeSeconds.passwordProof,
       ),
     async take(uid: string): Promise<LoginState | undefined> {
       const sealed = await ephemeral.take(`ke2:${uid}`);
@@ -90,8 +118,17 @@ export function createPasswords(deps: PasswordDeps): Passwords {
     },
   };
 
+  const unanswered = createUnanswered<Attempt>({
+    seconds: lifeSeconds.passwordProof,
+    isThere: async (uid) => (await ephemeral.get(`ke2:${uid}`)) !== undefined,
+    report: deps.onUnanswered,
+    now,
+  });
+
   return {
-    async loginInit(uid, username, ke1, { session, ...browser }) {
+    start: unanswered.start,
+    stop: unanswered.stop,
+    async loginInit(uid, username, ke1, { session, step, clientId, ...browser }) {
       const { key } = accounts.parseUsername(username);
       const { known, accountId, ...credential } = await accounts.credentialOf(key);
       const sessionUid = known && session?.accountId === accountId ? session.uid : undefined;
@@ -105,22 +142,27 @@ export function createPasswords(deps: PasswordDeps): Passwords {
         proved: { accountId, credentialId: credential.credentialId },
         opaqueKeyId: credential.opaqueKeyId,
         bucket: Buffer.concat(charged.map(({ id }) => id)).toString('base64url'),
+        endsAt: now() + lifeSeconds.passwordProof * 1000,
       });
+      const { address, agent } = browser;
+      unanswered.begun(uid, { step, clientId, agent, address, accountId: known ? accountId : undefined });
       return { ke2 };
     },
 
     async loginFinish(uid, ke3) {
       const state = await loginStates.take(uid);
-      if (state === undefined) throw wrongCredentials();
-      const { expected, known, proved, opaqueKeyId, bucket } = state;
+      unanswered.finished(uid);
+      if (state === undefined) throw new WrongPassword();
+      const { expected, known, proved, opaqueKeyId, bucket, endsAt } = state;
+      const wrong = new WrongPassword(known === 1 ? proved.accountId : undefined);
       const fits = opaque.loginFinish(ke3, expected);
-      if (!fits || known !== 1 || !opaque.hasVersion(opaqueKeyId)) throw wrongCredentials();
+      if (!fits || known !== 1 || endsAt <= now() || !opaque.hasVersion(opaqueKeyId)) throw wrong;
       const [account] = await Promise.all([
         accounts.byId(proved.accountId),
         failures.refund(idsIn(Buffer.from(bucket, 'base64url'))),
       ]);
       // The password was changed, or the account disabled, between the two messages.
-      if (account?.credentialId !== proved.credentialId) throw wrongCredentials();
+      if (account?.credentialId !== proved.credentialId) throw wrong;
       return proved;
     },
 

@@ -5,6 +5,7 @@
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import { bodies, readBody } from '../http/forms.ts';
+import { userAgentOf } from '../http/request.ts';
 import { AppError, type ErrorCode } from '../lib/errors.ts';
 import type { Interactions } from '../oidc/interactions.ts';
 import type { Proved } from '../tokens/steps.ts';
@@ -12,7 +13,7 @@ import type { Browser } from './buckets.ts';
 import type { Devices } from './devices.ts';
 import type { Invited } from './invited.ts';
 import type { Pages } from './pages.ts';
-import type { Passwords } from './password.ts';
+import { type Passwords, WrongPassword } from './password.ts';
 import { type Completed, type SecondFactor, stepRequired, wrongStep } from './second_factor.ts';
 import type { Standing, Standings } from './standing.ts';
 import { type Action, stepOf, takes } from './steps.ts';
@@ -41,6 +42,8 @@ export interface StepOutcome {
   outcome: 'ok' | ErrorCode;
   clientId: string;
   address: string;
+  /** What the browser calls itself. */
+  agent: string;
   /** The account that the step was about, where that is proved. */
   accountId: string | undefined;
   /** How a completed login happened (RFC 8176); undefined for all other steps. */
@@ -85,13 +88,17 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     router.post(`/${action}`, deps.sameOriginOnly, ...before, async (ctx) => {
       ctx.set('Cache-Control', 'no-store');
       const standing = await standings.of(ctx, uidOf(ctx));
-      const told = (outcome: StepOutcome['outcome']) =>
+      const told = (outcome: StepOutcome['outcome'], failed?: unknown) =>
         deps.onOutcome({
           step: action,
           outcome,
           clientId: standing.waiting.client.id,
           address: ctx.ip,
-          accountId: ctx.state.accountId ?? standing.account?.id,
+          agent: userAgentOf(ctx),
+          accountId:
+            failed instanceof WrongPassword
+              ? failed.accountId
+              : (ctx.state.accountId ?? standing.account?.id),
           amr: ctx.state.amr,
           invited: ctx.state.invited,
           again: ctx.state.again,
@@ -103,7 +110,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
         told('ok');
         if (ctx.body === undefined) respond(ctx, answer, standing);
       } catch (error) {
-        told(error instanceof AppError ? error.code : 'server_error');
+        told(error instanceof AppError ? error.code : 'server_error', error);
         if (!isForm(ctx) || !(error instanceof AppError) || error.code === 'temporarily_unavailable')
           throw error;
         await showAgain(ctx, error);
@@ -147,6 +154,8 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
       return passwords.loginInit(uidOf(ctx), username, ke1, {
         ...standings.browser(ctx),
         session: standing.waiting.session,
+        step: 'login/init',
+        clientId: standing.waiting.client.id,
       });
     },
     deps.addressLimit,

@@ -1,6 +1,7 @@
 /** What a browser has proved so far, and the cookies that carry it. Every route of the interaction starts from it. */
 import type { Context } from 'koa';
 import type { Account, Accounts } from '../accounts/accounts.ts';
+import { userAgentOf } from '../http/request.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import type { Interactions, WaitingRequest } from '../oidc/interactions.ts';
@@ -81,7 +82,11 @@ export function createStandings(deps: StandingDeps): Standings {
       if (resetLinks.cookie.read(ctx) !== undefined) resetLinks.cookie.forget(ctx);
       ctx.cookies.set(deviceCookie, device, { ...base, path: '/', maxAge: lifeSeconds.knownDevice * 1000 });
     },
-    browser: (ctx) => ({ address: ctx.ip, device: ctx.cookies.get(deviceCookie) }),
+    browser: (ctx) => ({
+      address: ctx.ip,
+      agent: userAgentOf(ctx),
+      device: ctx.cookies.get(deviceCookie),
+    }),
     device: (ctx) => ctx.cookies.get(deviceCookie),
   };
 }

@@ -20,7 +20,7 @@ export function wireAccount(
   foundations: Foundations,
   { views, secureCookies, sameOriginOnly, addressLimit }: PageParts,
   { interactions, signedIn, approvals }: WiredProvider,
-  { passwords, secondFactor }: SignIn,
+  { passwords, secondFactor, recordEvent }: SignIn,
 ) {
   const { accounts, ephemeral, opaque, recoveryCodesLeft, revocations, sessions, steps, totp } = foundations;
   const { clientOf } = interactions;
@@ -77,7 +77,7 @@ export function wireAccount(
     onOutcome(outcome) {
       metrics.account.inc({ action: outcome.action, outcome: outcome.outcome });
       const event = accountEventOf(outcome);
-      if (event) audit.record(event);
+      if (event) recordEvent(event);
     },
   });
 }

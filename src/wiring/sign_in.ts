@@ -8,7 +8,7 @@ import { pathOf } from '../http/rate_limit.ts';
 import { createInvited } from '../interaction/invited.ts';
 import { createLinkCookie } from '../interaction/link_cookie.ts';
 import { createLinkRoutes } from '../interaction/link_routes.ts';
-import { auditEventOf } from '../interaction/outcomes.ts';
+import { auditEventOf, unansweredEvent } from '../interaction/outcomes.ts';
 import { createPages } from '../interaction/pages.ts';
 import { createPasswords } from '../interaction/password.ts';
 import { createResetLinks } from '../interaction/reset_links.ts';
@@ -25,16 +25,19 @@ import { describeScopes } from '../oidc/scopes.ts';
 import type { Foundations } from './foundations.ts';
 import type { PageParts } from './page_parts.ts';
 import type { WiredProvider } from './provider.ts';
+import { createSignInEvents } from './sign_in_events.ts';
 
 export type SignIn = ReturnType<typeof wireSignIn>;
 
 export function wireSignIn(
   config: Config,
-  { database, audit, metrics, log }: AppDeps,
+  deps: AppDeps,
   foundations: Foundations,
   { views, secureCookies, sameOriginOnly, addressLimit, makingLimit }: PageParts,
   { interactions, signedIn }: Pick<WiredProvider, 'interactions' | 'signedIn'>,
 ) {
+  const { database, metrics, log, now } = deps;
+  const recordEvent = createSignInEvents(deps);
   const { accounts, buckets, devices, ephemeral, failures, invitations, opaque } = foundations;
   const { resets, sealer, steps, totp } = foundations;
   const tellRefused = countTogether((count) =>
@@ -55,6 +58,11 @@ export function wireSignIn(
     buckets,
     ephemeral,
     sealer,
+    onUnanswered(attempt) {
+      metrics.steps.inc({ step: attempt.step, outcome: 'unanswered' });
+      recordEvent(unansweredEvent(attempt));
+    },
+    now,
   });
   const secondFactor = createSecondFactor({ accounts, totp, failures, buckets, steps, resets, database });
   const invited = createInvited({
@@ -74,6 +82,7 @@ export function wireSignIn(
     return receiveBody(ctx).then(() => admission.admit(next));
   };
   return {
+    recordEvent,
     admit,
     passwords,
     secondFactor,
@@ -101,7 +110,7 @@ export function wireSignIn(
         metrics.steps.inc({ step: outcome.step, outcome: outcome.outcome });
         if (outcome.amr) metrics.logins.inc();
         const event = auditEventOf(outcome);
-        if (event) audit.record(event);
+        if (event) recordEvent(event);
       },
     }),
     linkRoutes: [

@@ -1,4 +1,5 @@
 /** Invitations: an administrator names somebody, who makes the account by a link that is good once. */
+import { userInfo } from 'node:os';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createAccounts } from '../../src/accounts/accounts.ts';
@@ -109,8 +110,11 @@ test('by the link of `user add` a person makes the account that was named, and s
   await expect(again.codeFor(intranet)).resolves.toMatch(/.+/);
   await server.audit.flush();
   const events = await server.database.query('select event, detail from audit_log order by id');
-  expect(events).toContainEqual({ event: 'account.invited', detail: { username: 'Grace' } });
-  expect(events).toContainEqual({ event: 'account.created', detail: { invited: true } });
+  expect(events).toContainEqual({
+    event: 'account.invited',
+    detail: { by: 'command', user: userInfo().username, username: 'Grace' },
+  });
+  expect(events).toContainEqual({ event: 'account.created', detail: { by: 'owner', invited: true } });
   expect(server.logged()).not.toContain(token);
 });
 

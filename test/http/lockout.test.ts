@@ -227,7 +227,12 @@ test('Lockout: a million guesses a day spread over addresses: at most 2,120 reac
     const guess = () => {
       const n = addresses++;
       const address = `100.${n >> 16}.${(n >> 8) & 255}.${n & 255}`;
-      const charged = buckets.ofPassword('kim', { address, device: undefined, sessionUid: undefined });
+      const charged = buckets.ofPassword('kim', {
+        address,
+        agent: '',
+        device: undefined,
+        sessionUid: undefined,
+      });
       return failures.charge(charged).then(
         () => 1,
         (error) => {
