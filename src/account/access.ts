@@ -3,6 +3,7 @@
  * ended from there. Whatever is ended is ended for one account: an id of another's ends nothing.
  */
 import type { Audit } from '../audit/audit.ts';
+import type { Consents } from '../consents/consents.ts';
 import { sha256 } from '../lib/crypto.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import type { ListedGrant } from '../oidc/record_store.ts';
@@ -13,6 +14,9 @@ import type { Database } from '../storage/database.ts';
 export interface AccessDeps {
   sessions: Pick<SessionStore, 'ofAccount' | 'endOfAccount'>;
   grants: { grantsOf(accountId: string): Promise<ListedGrant[]> };
+  consents: Pick<Consents, 'list'>;
+  /** The scope that lets an app see a claim. */
+  scopeOfClaim(claim: string): string;
   refresh: { grantsOf(accountId: string): Promise<string[]> };
   revocations: Pick<Revocations, 'endAccount' | 'endClient' | 'endGrant'>;
   audit: Pick<Audit, 'recordWithin'>;
@@ -44,14 +48,15 @@ export interface Access {
 const sessionsAPage = 50;
 
 export function createAccess(deps: AccessDeps): Access {
-  const { sessions, grants, refresh, revocations, audit, database, now } = deps;
+  const { sessions, grants, consents, refresh, revocations, audit, database, now } = deps;
   return {
     async of(accountId, { own, number }) {
       const skip = (number - 1) * sessionsAPage;
-      const [live, granted, refreshable] = await Promise.all([
+      const [live, granted, refreshable, remembered] = await Promise.all([
         sessions.ofAccount(accountId, { own, skip, most: sessionsAPage + 1 }),
         grants.grantsOf(accountId),
         refresh.grantsOf(accountId),
+        consents.list(accountId),
       ]);
       const inUse = new Set([...live.flatMap((session) => session.grants), ...refreshable].map(sha256));
       // A grant outlives what it was for. One that is neither in a session nor refreshed can have tokens of its beginning.
@@ -59,7 +64,16 @@ export function createAccess(deps: AccessDeps): Access {
         now() - createdAt < lifeSeconds.accessToken * 1000;
       const alive = granted.filter((grant) => inUse.has(grant.idHash) || mayHaveTokens(grant));
       const most = sessionsAPage + (live[0]?.uid === own ? 1 : 0);
-      return { sessions: live.slice(0, most), more: live.length > most, apps: byClient(alive) };
+      const allowed = remembered.map(({ clientId, scopes, claims, since }) => ({
+        clientId,
+        scopes: [...scopes, ...claims.map(deps.scopeOfClaim)],
+        since,
+      }));
+      return {
+        sessions: live.slice(0, most),
+        more: live.length > most,
+        apps: byClient([...alive.map(asAccess), ...allowed]),
+      };
     },
     endSession: (accountId, uid) =>
       database.transaction(async (query) => {
@@ -77,15 +91,21 @@ export function createAccess(deps: AccessDeps): Access {
   };
 }
 
-/** Each browser of a person has a grant of its own; to the person they are one app. */
-function byClient(granted: ListedGrant[]): AppAccess[] {
+const asAccess = ({ clientId, scopes, createdAt }: ListedGrant): AppAccess => ({
+  clientId,
+  scopes,
+  since: createdAt,
+});
+
+/** Each browser of a person has a grant of its own, beside what is remembered; to the person they are one app. */
+function byClient(granted: AppAccess[]): AppAccess[] {
   const apps = new Map<string, AppAccess>();
-  for (const { clientId, scopes, createdAt } of granted) {
+  for (const { clientId, scopes, since } of granted) {
     const known = apps.get(clientId);
     apps.set(clientId, {
       clientId,
       scopes: [...new Set([...(known?.scopes ?? []), ...scopes])],
-      since: Math.min(known?.since ?? createdAt, createdAt),
+      since: Math.min(known?.since ?? since, since),
     });
   }
   return [...apps.values()].sort((a, b) => b.since - a.since);

@@ -151,7 +151,8 @@ export function createClientStore(database: Database, now: () => number): Client
       await database.maintain(
         `with families as (
            update refresh_families set ended_at = $2, ended_because = 'revoked'
-           where client_id = $1 and ended_at is null)
+           where client_id = $1 and ended_at is null),
+         consents_gone as (delete from consents where client_id = $1)
          delete from records where payload->>'clientId' = $1`,
         [id, at()],
       );

@@ -14,6 +14,7 @@ import type {
 import { errors } from 'oidc-provider';
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Config } from '../config/load.ts';
+import type { Consents } from '../consents/consents.ts';
 import type { OutgoingRequest } from '../http/outgoing.ts';
 import type { CookieSignatures } from '../lib/cookie_signatures.ts';
 import { cookieNames } from '../lib/cookies.ts';
@@ -83,6 +84,7 @@ export interface ConfigurationDeps {
   /** 32 bytes from which DPoP nonces are made. */
   dpopNonceKey: Buffer;
   pairwise: Pairwise;
+  consents: Pick<Consents, 'of'>;
   pages: Pages;
   /** Keeps what a client is to be sent once a person has answered its request. */
   holdPing: CibaDeps['holdPing'];
@@ -182,7 +184,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     discovery: { prompt_values_supported: promptValues(config), ui_locales_supported: ['en'] },
     pkce: { required: pkceRequired },
     clientBasedCORS: corsAllowed,
-    loadExistingGrant: existingGrant,
+    loadExistingGrant: existingGrant(deps.consents),
     issueRefreshToken: issuesRefreshToken,
     rotateRefreshToken: true,
     revokeGrantPolicy: revokesGrant,

@@ -5,10 +5,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Provider from 'oidc-provider';
 import { errors } from 'oidc-provider';
+import type { Consents } from '../consents/consents.ts';
 import { AppError } from '../lib/errors.ts';
 import { type Detail, requestedDetails } from './authorization_details.ts';
 import { mfaAcr, scopeOfClaim } from './claims.ts';
 import { displayNameOf } from './client_names.ts';
+import { identityIsProven } from './consent.ts';
 import { rememberSession } from './grant_session.ts';
 
 export interface ClientView {
@@ -72,7 +74,24 @@ interface ConsentDetails {
   missingResourceScopes?: Record<string, string[]>;
 }
 
-export function createInteractions(provider: Provider, now: () => number): Interactions {
+/** What the person was asked for, as it is remembered. */
+function consentsIn({
+  missingOIDCScope = [],
+  missingOIDCClaims = [],
+  missingResourceScopes,
+}: ConsentDetails) {
+  const own = { audience: '', scopes: missingOIDCScope, claims: missingOIDCClaims };
+  const apis = Object.entries(missingResourceScopes ?? {});
+  return [own, ...apis.map(([audience, scopes]) => ({ audience, scopes, claims: [] }))].filter(
+    ({ scopes, claims }) => scopes.length + claims.length > 0,
+  );
+}
+
+export function createInteractions(
+  provider: Provider,
+  consents: Pick<Consents, 'remember'>,
+  now: () => number,
+): Interactions {
   const details = (req: IncomingMessage, res: ServerResponse) =>
     orExpired(provider.interactionDetails(req, res));
 
@@ -176,6 +195,10 @@ export function createInteractions(provider: Provider, now: () => number): Inter
       // Details are for this request alone: what an earlier one was allowed does not add up.
       const asked = requestedDetails(params);
       if (asked) Object.assign(grant, { rar: asked });
+      const client = await provider.Client.find(String(params.client_id));
+      const redirectUri = params.redirect_uri as string | undefined;
+      if (client && identityIsProven(client, redirectUri))
+        await consents.remember(accountId, client.clientId, consentsIn(missing));
       const saved = await grant.save();
       return orExpired(
         provider.interactionResult(

@@ -24,6 +24,7 @@ export function createMetadataCheck(
       cookieSignatures: { sign: unused, index: unused, verify: unused },
       dpopNonceKey: Buffer.alloc(32),
       pairwise: unused,
+      consents: { of: unused },
       holdPing: unused,
       waitingFor: unused,
       fetch: createClientFetch({ outgoing: createOutgoing(), count: async () => undefined }),

@@ -5,6 +5,8 @@
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import { interactionPolicy } from 'oidc-provider';
 import type { Resource, Settings } from '../config/schema.ts';
+import type { Consents } from '../consents/consents.ts';
+import { type Asked, addRemembered, asksAlways, covers, identityIsProven } from './consent.ts';
 import { rememberSession } from './grant_session.ts';
 import type { Pairwise } from './pairwise.ts';
 import { checkRequirements } from './requirements.ts';
@@ -68,28 +70,60 @@ export const issuesRefreshToken = (_ctx: KoaContextWithOIDC, client: Client): bo
 export const revokesGrant = (ctx: KoaContextWithOIDC): boolean =>
   ctx.oidc.route !== 'token' && ctx.oidc.route !== 'revocation';
 
-/** The session's grant for this client. A first-party client is granted what it asks for, without a page. */
-export async function existingGrant(ctx: KoaContextWithOIDC) {
-  const { oidc } = ctx;
-  const { client, session, provider } = oidc;
-  if (!client || !session) return undefined;
-  const grantId = oidc.result?.consent?.grantId ?? session.grantIdFor(client.clientId);
-  const existing = grantId ? await provider.Grant.find(grantId) : undefined;
-  if (!isFirstParty(client) || !session.accountId || !oidc.account) return existing;
-  const grant = existing ?? new provider.Grant({ accountId: session.accountId, clientId: client.clientId });
-  const before = JSON.stringify(grant);
-  rememberSession(grant, session.uid);
-  grant.addOIDCScope([...oidc.requestParamOIDCScopes].join(' '));
-  grant.addOIDCClaims([...oidc.requestParamClaims]);
-  for (const [audience, server] of Object.entries(oidc.resourceServers ?? {})) {
-    grant.addResourceScope(
-      audience,
-      [...oidc.requestParamScopes].filter((scope) => server.scopes.has(scope)).join(' '),
-    );
-  }
-  if (!existing || JSON.stringify(grant) !== before) await grant.save();
-  return grant;
+/** What the library never asks consent for. */
+const ownClaims = new Set(['sub', 'sid', 'auth_time', 'acr', 'amr', 'iss']);
+
+function askedBy({ oidc }: KoaContextWithOIDC): Asked {
+  const scopes = oidc.requestParamScopes;
+  const resources = Object.entries(oidc.resourceServers ?? {}).map(
+    ([audience, server]) =>
+      [audience, new Set([...scopes].filter((scope) => server.scopes.has(scope)))] as const,
+  );
+  return {
+    scopes: oidc.requestParamOIDCScopes,
+    claims: new Set([...oidc.requestParamClaims].filter((claim) => !ownClaims.has(claim))),
+    resources: new Map(resources),
+  };
 }
+
+/**
+ * The session's grant for this client. A first-party client is granted what it asks for, without a page; another one what the
+ * person allowed it before and has not withdrawn.
+ */
+export function existingGrant(consents: Pick<Consents, 'of'>) {
+  return async (ctx: KoaContextWithOIDC) => {
+    const { oidc } = ctx;
+    const { client, session, provider } = oidc;
+    if (!client || !session) return undefined;
+    const grantId = oidc.result?.consent?.grantId ?? session.grantIdFor(client.clientId);
+    const existing = grantId ? await provider.Grant.find(grantId) : undefined;
+    const { accountId } = session;
+    if (!accountId || !oidc.account) return existing;
+    const make = () => existing ?? new provider.Grant({ accountId, clientId: client.clientId });
+    const asked = askedBy(ctx);
+    if (!isFirstParty(client)) {
+      // Whoever is asked all the same is asked for everything.
+      if ((existing && covers(existing, asked)) || oidc.promptPending('consent')) return existing;
+      if (!identityIsProven(client, redirectUriOf(ctx))) return existing;
+      const grant = make();
+      if (!addRemembered(grant, asked, await consents.of(accountId, client.clientId))) return existing;
+      rememberSession(grant, session.uid);
+      await grant.save();
+      return grant;
+    }
+    const grant = make();
+    const before = JSON.stringify(grant);
+    rememberSession(grant, session.uid);
+    grant.addOIDCScope([...asked.scopes].join(' '));
+    grant.addOIDCClaims([...oidc.requestParamClaims]);
+    for (const [audience, scopes] of asked.resources) grant.addResourceScope(audience, [...scopes].join(' '));
+    if (!existing || JSON.stringify(grant) !== before) await grant.save();
+    return grant;
+  };
+}
+
+const redirectUriOf = ({ oidc }: KoaContextWithOIDC): string | undefined =>
+  oidc.params?.redirect_uri as string | undefined;
 
 /** Values of `prompt` (OpenID Connect Core, section 3.1.2.1). */
 export const promptValues = (config: Pick<Settings, 'SIGN_UP'>): string[] => [
@@ -104,9 +138,10 @@ const ownPrompts = ({ SIGN_UP }: Pick<Settings, 'SIGN_UP'>): string[] =>
   SIGN_UP === 'open' ? ['select_account', 'create'] : ['select_account'];
 
 /**
- * The library's prompts, and these differences: what an app demands of the sign-in is checked to the end (requirements.ts); `create` opens the sign-up page and `select_account` the sign-in page,
- * where another account than the present one may be used; a session whose account is gone leads to a login; and a
- * first-party native app is not asked for consent again and again.
+ * The library's prompts, and these differences: what an app demands of the sign-in is checked to the end (requirements.ts);
+ * `create` opens the sign-up page and `select_account` the sign-in page, where another account than the present one may be
+ * used; a session whose account is gone leads to a login; and an app is asked for again and again where it is one that
+ * another may pass for, and not first-party (consent.ts).
  */
 export function prompts(config: Pick<Settings, 'SIGN_UP'>, pairwise: Pairwise) {
   const policy = interactionPolicy.base();
@@ -127,8 +162,10 @@ export function prompts(config: Pick<Settings, 'SIGN_UP'>, pairwise: Pairwise) {
   const consent = policy.get('consent');
   const native = consent?.checks.get('native_client_prompt');
   if (!consent || !native) throw new Error('oidc-provider has no native_client_prompt check any more');
-  const { check } = native;
-  native.check = (ctx) =>
-    isFirstParty(ctx.oidc.client) ? interactionPolicy.Check.NO_NEED_TO_PROMPT : check(ctx);
+  native.check = (ctx) => {
+    const { client, params, result } = ctx.oidc;
+    const settled = !client || isFirstParty(client) || result?.consent || params?.response_type === 'none';
+    return !settled && asksAlways(client, redirectUriOf(ctx));
+  };
   return policy;
 }

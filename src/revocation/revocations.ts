@@ -33,7 +33,7 @@ export interface Revocations {
   endBegunFamily(familyId: string, because: EndReason): Promise<void>;
   /** Ends all families of a grant and all its access tokens. */
   endGrant(grantId: string, because: EndReason, query?: Query): Promise<void>;
-  /** Ends all grants, codes and families that an account has given to one client. False where there was nothing. */
+  /** Ends all grants, codes, families and consents that an account has given to one client. False where there was nothing. */
   endClient(accountId: string, clientId: string): Promise<boolean>;
   /** Ends all sessions, grants, codes and families of an account. Part of the transaction whose `query` is given. */
   endAccount(accountId: string, query?: Query): Promise<void>;
@@ -126,11 +126,15 @@ export function createRevocations(database: Database, now: () => number): Revoca
            update refresh_families set ended_at = $4, ended_because = 'revoked'
            where account_id = $1 and client_id = $2 and ended_at is null returning id),
          records_gone as (
-           delete from records where account_id = $1 and payload->>'clientId' = $2 returning model, id_hash)
-         insert into revocations (subject, expires_at)
-           select 'family:' || id, $3::timestamptz from families
-           union all select 'grant:' || id_hash, $3 from records_gone where model = 'Grant'
-         ${again} returning subject`,
+           delete from records where account_id = $1 and payload->>'clientId' = $2 returning model, id_hash),
+         consents_gone as (
+           delete from consents where account_id = $1 and client_id = $2 returning client_id),
+         revoked as (
+           insert into revocations (subject, expires_at)
+             select 'family:' || id, $3::timestamptz from families
+             union all select 'grant:' || id_hash, $3 from records_gone where model = 'Grant'
+           ${again} returning subject)
+         select subject from revoked union all select client_id from consents_gone`,
         [accountId, clientId, kept(), new Date(now())],
       );
       return rows.length > 0;

@@ -8,6 +8,7 @@ import { createAccountRoutes } from '../account/routes.ts';
 import type { AppDeps } from '../app.ts';
 import type { Config } from '../config/load.ts';
 import { accountSignInPath } from '../oidc/account_client.ts';
+import { scopeOfClaim } from '../oidc/claims.ts';
 import { describeScope, describeScopes } from '../oidc/scopes.ts';
 import type { Foundations } from './foundations.ts';
 import type { PageParts } from './page_parts.ts';
@@ -27,6 +28,8 @@ export function wireAccount(
   const access = createAccess({
     sessions,
     grants: foundations.records,
+    consents: foundations.consents,
+    scopeOfClaim,
     refresh: foundations.refresh,
     revocations,
     audit,

@@ -12,6 +12,7 @@ import { createClientRegistry } from '../clients/registry.ts';
 import { createClientSecrets } from '../clients/secrets.ts';
 import { createClientStore } from '../clients/store.ts';
 import type { Config } from '../config/load.ts';
+import { createConsents } from '../consents/consents.ts';
 import { createDeliveryStore } from '../deliveries/store.ts';
 import { createNetworks } from '../http/networks.ts';
 import { createBuckets } from '../interaction/buckets.ts';
@@ -143,6 +144,7 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     sessions: createSessionStore({ database, copies: wireCopies(keyring, deps), now }),
     records: createRecordStore(database, now),
     revocations,
+    consents: createConsents(database, now),
     refresh: createRefreshStore(database, {
       successorKey: keyring.derive('refresh successors'),
       leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,

@@ -39,7 +39,7 @@ export async function wireProvider(
   { views, secureCookies }: PageParts,
 ) {
   const { database, cache, log, audit, metrics, now } = deps;
-  const { accounts, clients, clientSecrets, deliveryStore, keyring, networksOf, records, tokens } =
+  const { accounts, clients, consents, clientSecrets, deliveryStore, keyring, networksOf, records, tokens } =
     foundations;
   const { ephemeral, refresh, registrations, revocations, sealer, sessions } = foundations;
   const pings = createPings({ sealer, hold: deliveryStore.hold });
@@ -58,6 +58,7 @@ export async function wireProvider(
     jwks: privateJwks(keyring),
     cookieSignatures: cookieSignaturesOf(keyring),
     dpopNonceKey: keyring.derive('dpop nonces'),
+    consents,
     pairwise: createPairwise(keyring.derive('pairwise subjects')),
     spend: (id, expiresAt) => spend(database.query, id, expiresAt),
     pages: createProviderPages({
@@ -124,7 +125,7 @@ export async function wireProvider(
     middleware,
     deliveries,
     reloadFiles: files.reload,
-    interactions: createInteractions(provider, now),
+    interactions: createInteractions(provider, consents, now),
     signedIn: createSignedIn(provider, accounts),
     /** Of requests that apps make from elsewhere; none where CIBA is off. */
     approvals:

@@ -1,0 +1,60 @@
+/**
+ * What people have allowed apps (scopes, claims and APIs), for as long as they do not withdraw it. It knows nothing of grants
+ * and sessions, which begin and end with sign-ins; withdrawal belongs to revocation/, which ends an app's tokens with it.
+ */
+import type { Database } from '../storage/database.ts';
+
+/** What was allowed of one API; `audience` is empty for what the provider itself tells. */
+export interface Consent {
+  audience: string;
+  scopes: string[];
+  claims: string[];
+}
+
+export interface GivenConsent extends Consent {
+  clientId: string;
+  /** Milliseconds since the epoch. */
+  since: number;
+}
+
+export interface Consents {
+  /** What the account has allowed the client, by API. Nothing that was given to another client under the same id. */
+  of(accountId: string, clientId: string): Promise<Consent[]>;
+  /** Adds to what the account has allowed the client before. */
+  remember(accountId: string, clientId: string, given: readonly Consent[]): Promise<void>;
+  /** All that the account has allowed. */
+  list(accountId: string): Promise<GivenConsent[]>;
+}
+
+const union = (column: string) =>
+  `(select coalesce(array_agg(distinct each), '{}') from unnest(c.${column} || excluded.${column}) each)`;
+
+export function createConsents({ query }: Pick<Database, 'query'>, now: () => number): Consents {
+  return {
+    of: (accountId, clientId) =>
+      query<Consent>(
+        `select audience, scopes, claims from consents
+         where account_id = $1 and client_id = $2
+           and given_at >= coalesce((select created_at from clients where id = $2), '-infinity')`,
+        [accountId, clientId],
+      ),
+    async remember(accountId, clientId, given) {
+      for (const { audience, scopes, claims } of given)
+        await query(
+          `insert into consents as c (account_id, client_id, audience, scopes, claims, given_at)
+           values ($1, $2, $3, $4, $5, $6)
+           on conflict (account_id, client_id, audience) do update set
+             scopes = ${union('scopes')}, claims = ${union('claims')}`,
+          [accountId, clientId, audience, scopes, claims, new Date(now())],
+        );
+    },
+    async list(accountId) {
+      const rows = await query<Consent & { clientId: string; givenAt: Date }>(
+        `select client_id as "clientId", audience, scopes, claims, given_at as "givenAt"
+         from consents where account_id = $1 order by given_at`,
+        [accountId],
+      );
+      return rows.map(({ givenAt, ...row }) => ({ ...row, since: givenAt.getTime() }));
+    },
+  };
+}
