@@ -1,6 +1,6 @@
 /**
  * In which buckets an attempt at an account counts, by what is known of who makes it before it is looked at. Names that nobody
- * has are buckets like any other. What follows from the figures here is in README.md ("Guessing").
+ * has are buckets like any other. What follows from the figures here is in docs/security/guessing.md.
  *
  * | who | wrong passwords count for | wrong codes count for |
  * | --- | --- | --- |
