@@ -16,7 +16,7 @@ export function completeAnswers(
   write: (statement: Statement) => Promise<unknown>,
 ): Middleware {
   provider.on('grant.error', nameGrantNotAllowed);
-  provider.on('authorization.success', (_ctx, answer) => sayScope(answer as object));
+  provider.on('authorization.success', (_ctx, answer) => sayScope(answer));
   return async (ctx, next) => {
     try {
       await next();
@@ -41,8 +41,9 @@ export function completeAnswers(
 }
 
 /** RFC 6749, section 4.2.2, as token_commit.ts has it for the token endpoint: nothing was granted is told as nothing. */
-function sayScope(answer: { access_token?: string; scope?: string }): void {
-  if (answer.access_token !== undefined) answer.scope ??= '';
+function sayScope(answer: { access_token?: string; scope?: string } | undefined): void {
+  // A device's approval is told of by the same event, without an answer.
+  if (answer?.access_token !== undefined) answer.scope ??= '';
 }
 
 /** RFC 6749, section 5.2, has a name of its own for this error, where the library says `invalid_request`. */
