@@ -5,7 +5,7 @@
  */
 import Router from '@koa/router';
 import Koa from 'koa';
-import { accessFor, createVerifier, forKoa } from '../resource_server/index.ts';
+import { accessFor, createVerifier, forKoa, metadataForKoa } from '../resource_server/index.ts';
 
 export interface ResourceServerOptions {
   issuer: string;
@@ -32,5 +32,7 @@ export function createResourceServer({ issuer, url, clientId, clientSecret, now 
   router.get('/reports', forKoa(reports, 'reports:read'), (ctx) => {
     ctx.body = { checked: 'offline', for: accessFor(ctx).sub, reports: ['Q3: all is well'] };
   });
-  return new Koa().use(router.routes()).callback();
+  const app = new Koa();
+  for (const verifier of [notes, reports]) app.use(metadataForKoa(verifier));
+  return app.use(router.routes()).callback();
 }

@@ -3,6 +3,7 @@
  * a dependency. A route behind one of these reads `accessFor(ctx)` (koa) or `accessFor(request)`.
  */
 import type { Access } from './access.ts';
+import { metadataHeaders } from './metadata.ts';
 import type { Refusal } from './refusal.ts';
 import type { Verifier } from './verifier.ts';
 
@@ -39,6 +40,14 @@ const bodyOf = ({ error, code, description }: Refusal) => ({
   error_description: description,
 });
 
+/** What is answered at the metadata's address; undefined for every other request. */
+function metadataAnswer(verifier: Verifier, method: string, address: string) {
+  const { metadata } = verifier;
+  if (!metadata || address.replace(/\?.*$/s, '') !== metadata.path) return undefined;
+  if (method === 'OPTIONS') return { status: 204, body: {} };
+  return method === 'GET' || method === 'HEAD' ? { status: 200, body: metadata.document } : undefined;
+}
+
 interface KoaContext {
   method: string;
   originalUrl: string;
@@ -57,6 +66,17 @@ export function forKoa(verifier: Verifier, ...scopes: string[]) {
     ctx.status = refusal.status;
     ctx.set(refusal.headers);
     ctx.body = bodyOf(refusal);
+  };
+}
+
+/** Koa middleware for the whole app: serves the API's metadata (RFC 9728), to anybody. */
+export function metadataForKoa(verifier: Verifier) {
+  return async (ctx: KoaContext, next: () => Promise<unknown>): Promise<void> => {
+    const answer = metadataAnswer(verifier, ctx.method, ctx.originalUrl);
+    if (!answer) return void (await next());
+    ctx.status = answer.status;
+    ctx.set({ ...metadataHeaders });
+    ctx.body = answer.body;
   };
 }
 
@@ -80,6 +100,19 @@ export function forExpress(verifier: Verifier, ...scopes: string[]) {
   };
 }
 
+/** Express middleware for the whole app: serves the API's metadata (RFC 9728), to anybody. */
+export function metadataForExpress(verifier: Verifier) {
+  return (request: ExpressRequest, response: ExpressResponse, next: (error?: unknown) => void): void => {
+    const answer = metadataAnswer(verifier, request.method, request.originalUrl);
+    if (answer)
+      response
+        .status(answer.status)
+        .set({ ...metadataHeaders })
+        .json(answer.body);
+    else next();
+  };
+}
+
 interface FastifyRequest {
   method: string;
   originalUrl: string;
@@ -95,5 +128,19 @@ export function forFastify(verifier: Verifier, ...scopes: string[]) {
     const { method, originalUrl: path, headers } = request;
     const refusal = await admit(verifier, scopes, { method, path, headers, key: request });
     return refusal && reply.code(refusal.status).headers(refusal.headers).send(bodyOf(refusal));
+  };
+}
+
+/** A fastify hook for `onRequest`, before the others: serves the API's metadata (RFC 9728), to anybody. */
+export function metadataForFastify(verifier: Verifier) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+    const answer = metadataAnswer(verifier, request.method, request.originalUrl);
+    return (
+      answer &&
+      reply
+        .code(answer.status)
+        .headers({ ...metadataHeaders })
+        .send(answer.body)
+    );
   };
 }

@@ -3,7 +3,16 @@
  * nothing of the server, and no package but `paseto`.
  */
 export type { Access } from './access.ts';
-export { accessFor, forExpress, forFastify, forKoa } from './adapters.ts';
+export {
+  accessFor,
+  forExpress,
+  forFastify,
+  forKoa,
+  metadataForExpress,
+  metadataForFastify,
+  metadataForKoa,
+} from './adapters.ts';
+export type { ResourceMetadata } from './metadata.ts';
 export type { Refusal, RefusalCode } from './refusal.ts';
 export {
   createVerifier,

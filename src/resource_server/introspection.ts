@@ -20,6 +20,18 @@ export interface IntrospectionOptions {
   now: () => number;
 }
 
+/**
+ * Where the issuer's metadata may be. OpenID Connect appends the well-known path to the issuer; RFC 8414, section 3.1, puts it
+ * between host and path, which comes first where there is a path.
+ */
+function metadataAddresses(issuer: string): [first: string, second: string] {
+  const { origin, pathname } = new URL(issuer);
+  const path = pathname.replace(/\/$/, '');
+  const openid = `${issuer}/.well-known/openid-configuration`;
+  const oauth = `${origin}/.well-known/oauth-authorization-server${path}`;
+  return path === '' ? [openid, oauth] : [oauth, openid];
+}
+
 export function createIntrospection(options: IntrospectionOptions) {
   const { issuer, clientId, clientSecret, cacheSeconds, fetch, now } = options;
   const answers = createExpiringMap<Record<string, unknown>>(mostAnswers, now);
@@ -29,12 +41,17 @@ export function createIntrospection(options: IntrospectionOptions) {
   const encode = (value: string) => new URLSearchParams([['', value]]).toString().slice(1);
   const credentials = Buffer.from(`${encode(clientId)}:${encode(clientSecret)}`).toString('base64');
 
-  async function discover(): Promise<string> {
-    const { json } = await fetchJson(fetch, `${issuer}/.well-known/openid-configuration`);
+  async function discoverAt(address: string): Promise<string> {
+    const { json } = await fetchJson(fetch, address);
     const found = json as { issuer?: unknown; introspection_endpoint?: unknown };
     if (found.issuer !== issuer || typeof found.introspection_endpoint !== 'string')
       throw new Error(`${issuer} names no introspection endpoint of its own`);
     return found.introspection_endpoint;
+  }
+
+  async function discover(): Promise<string> {
+    const [first, second] = metadataAddresses(issuer);
+    return discoverAt(first).catch(() => discoverAt(second));
   }
 
   async function ask(token: string): Promise<Record<string, unknown>> {

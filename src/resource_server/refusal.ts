@@ -1,6 +1,6 @@
 /**
  * Why a request was refused, in one word for programs, and how HTTP says so: status and `WWW-Authenticate`
- * (RFC 6750, section 3; RFC 9449, section 7.1). Pure.
+ * (RFC 6750, section 3; RFC 9449, section 7.1; RFC 9728, section 5.1). Pure.
  */
 
 /** Every reason there is. `token_*` and `proof_*` are the client's matter, `provider_*` and `busy` are not. */
@@ -79,6 +79,8 @@ export interface RefusalContext {
   scheme?: 'Bearer' | 'DPoP' | undefined;
   /** What the request needs. */
   scopes?: readonly string[];
+  /** Where the API's metadata is (RFC 9728, section 5.1). */
+  metadataUrl?: string | undefined;
   cause?: unknown;
 }
 
@@ -86,7 +88,8 @@ export interface RefusalContext {
 export const proofAlgorithms = ['ES256', 'EdDSA', 'Ed25519'] as const;
 
 /** The refusal of this code, with its headers ready. */
-export function refusalOf(code: RefusalCode, { realm, scheme, scopes = [], cause }: RefusalContext): Refusal {
+export function refusalOf(code: RefusalCode, context: RefusalContext): Refusal {
+  const { realm, scheme, scopes = [], metadataUrl, cause } = context;
   const [status, error, description] = reasons[code];
   const refusal = { code, status, error, description, ...(cause === undefined ? {} : { cause }) };
   if (status === 503) return { ...refusal, headers: { 'Retry-After': '2' } };
@@ -95,6 +98,7 @@ export function refusalOf(code: RefusalCode, { realm, scheme, scopes = [], cause
     ['error', error],
     ['error_description', error && description],
     ['scope', code === 'scope_missing' || code === 'token_missing' ? scopes.join(' ') : ''],
+    ['resource_metadata', metadataUrl],
   ].filter(([, value]) => value);
   const challenge = (name: 'Bearer' | 'DPoP') =>
     `${name} ${[...told, ...(name === 'DPoP' ? [['algs', proofAlgorithms.join(' ')]] : [])]

@@ -6,12 +6,13 @@ import type { Access } from './access.ts';
 import { createProofs, hasDotSegments } from './dpop.ts';
 import type { Fetch } from './fetch_json.ts';
 import { createIntrospection } from './introspection.ts';
+import { type ResourceMetadata, resourceMetadata } from './metadata.ts';
 import { verifyOffline } from './offline.ts';
 import { createPublishedKeys } from './published_keys.ts';
 import { type Refusal, Refused, refusalOf } from './refusal.ts';
 
 export interface VerifierOptions {
-  /** The provider's origin, as its discovery document spells it. */
+  /** The provider's issuer, as its discovery document spells it: an origin, or an address with a path. */
   issuer: string;
   /** What tokens for this API have as `aud`: the `audience` of its entry in RESOURCES_FILE. */
   audience: string;
@@ -24,6 +25,8 @@ export interface VerifierOptions {
   };
   /** Under which address clients reach this API; DPoP proofs name it. Default: the origin of `audience`. */
   baseUrl?: string;
+  /** The scopes that the API knows, for its metadata (RFC 9728). */
+  scopes?: readonly string[];
   /** Refuses tokens that are not bound to a key. Default false. */
   requireDpop?: boolean;
   /** How far clocks may be apart, 0 to 60. Default 10. */
@@ -47,6 +50,8 @@ export type Verdict = { ok: true; access: Access } | { ok: false; refusal: Refus
 export interface Verifier {
   /** Whether the request carries a good token with all these scopes. */
   verify(request: IncomingRequest, scopes?: readonly string[]): Promise<Verdict>;
+  /** What apps may read of this API; undefined where `audience` is no web address. */
+  metadata: ResourceMetadata | undefined;
 }
 
 const longestToken = 8192;
@@ -56,8 +61,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const { issuer, audience, introspection, requireDpop = false, toleranceSeconds = 10 } = options;
   const { fetch = globalThis.fetch, now = Date.now } = options;
   const { cacheSeconds = 1 } = introspection ?? {};
-  if (webOrigin(issuer) !== issuer)
-    throw new TypeError('issuer must be an origin, without a slash at the end');
+  if (!isIssuer(issuer))
+    throw new TypeError('issuer must be an http(s) URL without query, fragment or a slash at the end');
   const baseUrl = (options.baseUrl ?? webOrigin(audience))?.replace(/\/$/, '');
   if (!baseUrl || !webOrigin(baseUrl))
     throw new TypeError('baseUrl must be an http(s) URL where audience is none');
@@ -94,7 +99,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return access;
   }
 
+  const metadata = resourceMetadata({ issuer, audience, scopes: options.scopes, requireDpop });
   return {
+    metadata,
     async verify(request, scopes = []) {
       try {
         return { ok: true, access: await check(request, scopes) };
@@ -105,6 +112,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
           realm: audience,
           scheme: scheme && (scheme === 'dpop' ? 'DPoP' : 'Bearer'),
           scopes,
+          metadataUrl: metadata?.url,
           cause: error.cause,
         });
         return { ok: false, refusal };
@@ -126,6 +134,14 @@ function credentialsOf({ authorization }: IncomingRequest): { scheme?: 'bearer' 
   const [, token] = /^[a-z]+ +([\w.~+/-]+=*)$/i.exec(authorization) ?? [];
   if (token === undefined) throw new Refused('request_malformed');
   return { scheme, token };
+}
+
+/** RFC 8414, section 2. */
+function isIssuer(value: string): boolean {
+  const origin = webOrigin(value);
+  return (
+    origin !== undefined && !/[?#]|\/$/.test(value) && (value === origin || value.startsWith(`${origin}/`))
+  );
 }
 
 function webOrigin(value: string): string | undefined {

@@ -11,6 +11,9 @@ import {
   forExpress,
   forFastify,
   forKoa,
+  metadataForExpress,
+  metadataForFastify,
+  metadataForKoa,
   type Verifier,
 } from '../../src/resource_server/index.ts';
 import { AUDIENCE, type Issuer, startIssuer } from './issuer.ts';
@@ -29,6 +32,7 @@ afterEach(async () => {
 
 function onKoa(verifier: Verifier): Server {
   const app = new Koa();
+  app.use(metadataForKoa(verifier));
   app.use(forKoa(verifier, 'reports:read'));
   app.use((ctx) => {
     ctx.body = { sub: accessFor(ctx).sub };
@@ -38,6 +42,7 @@ function onKoa(verifier: Verifier): Server {
 
 function onExpress(verifier: Verifier): Server {
   const app = express();
+  app.use(metadataForExpress(verifier));
   app.get('/reports', forExpress(verifier, 'reports:read'), (request, response) => {
     response.json({ sub: accessFor(request).sub });
   });
@@ -46,6 +51,7 @@ function onExpress(verifier: Verifier): Server {
 
 async function onFastify(verifier: Verifier): Promise<Server> {
   const app = fastify();
+  app.addHook('onRequest', metadataForFastify(verifier));
   app.addHook('onRequest', forFastify(verifier, 'reports:read'));
   app.get('/reports', async (request) => ({ sub: accessFor(request).sub }));
   await app.listen({ port: 0, host: '127.0.0.1' });
@@ -72,6 +78,38 @@ test('all three let a good token on and refuse others with status, challenge and
       challenge: expect.stringContaining('scope="reports:read"'),
     });
     expect.soft(await answerTo(), name).toMatchObject({ status: 401, body: { error: 'token_missing' } });
+  }
+});
+
+test('all three serve the metadata of the API to anybody, and their challenges name its address', async () => {
+  const metadataUrl = 'https://api.example.com/.well-known/oauth-protected-resource/reports';
+  const { pathname } = new URL(metadataUrl);
+  for (const [name, server] of Object.entries(servers)) {
+    const { port } = server.address() as AddressInfo;
+    const at = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${port}${path}`, init);
+    const answer = await at(pathname);
+    expect
+      .soft([name, answer.status, answer.headers.get('access-control-allow-origin')])
+      .toEqual([name, 200, '*']);
+    expect.soft(answer.headers.get('content-type')).toMatch(/^application\/json/);
+    expect.soft(await answer.json(), name).toEqual({
+      resource: AUDIENCE,
+      authorization_servers: [issuer.url],
+      bearer_methods_supported: ['header'],
+      dpop_signing_alg_values_supported: ['ES256', 'EdDSA', 'Ed25519'],
+      dpop_bound_access_tokens_required: false,
+    });
+    expect.soft([name, (await at(`${pathname}?x=1`)).status]).toEqual([name, 200]);
+    expect.soft([name, (await at(pathname, { method: 'OPTIONS' })).status]).toEqual([name, 204]);
+    for (const elsewhere of [`${pathname}/more`, '/.well-known/oauth-protected-resource'])
+      expect.soft([name, (await at(elsewhere)).status === 200]).toEqual([name, false]);
+    for (const authorization of [undefined, 'Bearer v4.public.rubbish.rubbish']) {
+      const refused = await at('/reports', authorization ? { headers: { authorization } } : {});
+      const challenge = refused.headers.get('www-authenticate');
+      expect
+        .soft([name, refused.status, challenge])
+        .toEqual([name, 401, expect.stringContaining(`resource_metadata="${metadataUrl}"`)]);
+    }
   }
 });
 

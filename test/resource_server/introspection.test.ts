@@ -159,6 +159,42 @@ describe('the cache', () => {
     }
   });
 
+  test('the metadata of an issuer with a path is found where RFC 8414 has it, or where OpenID Connect does', async () => {
+    const tenant = 'https://id.example.com/tenant';
+    const well = 'https://id.example.com/.well-known/oauth-authorization-server';
+    const cases: [string, string, string[]][] = [
+      [tenant, `${well}/tenant`, [`${well}/tenant`]],
+      [
+        tenant,
+        `${tenant}/.well-known/openid-configuration`,
+        [`${well}/tenant`, `${tenant}/.well-known/openid-configuration`],
+      ],
+      ['https://id.example.com', well, ['https://id.example.com/.well-known/openid-configuration', well]],
+    ];
+    for (const [named, there, looked] of cases) {
+      const seen: string[] = [];
+      const served = (async (url: string) => {
+        seen.push(url);
+        if (url === there)
+          return Response.json({ issuer: named, introspection_endpoint: 'https://id.example.com/i' });
+        return url.endsWith('/i') ? Response.json(answer({ iss: named })) : new Response('', { status: 404 });
+      }) as typeof fetch;
+      const introspection = { clientId: 'api', clientSecret: 's' };
+      const options = { issuer: named, audience: AUDIENCE, introspection, now: issuer.now, fetch: served };
+      expect.soft(await verdictOf(options, 'v4.local.token')).toBe('ok');
+      expect.soft(seen).toEqual([...looked, 'https://id.example.com/i']);
+    }
+    // What names another issuer is not its metadata.
+    const evil = (async () =>
+      Response.json({
+        issuer: 'https://id.example.com',
+        introspection_endpoint: 'https://id.example.com/i',
+      })) as never;
+    const introspection = { clientId: 'api', clientSecret: 's' };
+    const options = { issuer: tenant, audience: AUDIENCE, introspection, now: issuer.now, fetch: evil };
+    expect(await verdictOf(options, 'v4.local.token')).toBe('provider_unreachable');
+  });
+
   test('the provider down is a 503, and is asked again at the next request', async () => {
     issuer.stop();
     const verdict = verifierOf();

@@ -50,6 +50,7 @@ test('Audience: offline, a token that is meant for no API, or for another, is re
 
 test('refusals name what is wrong, with status and challenge', async () => {
   const realm = `realm="${AUDIENCE}"`;
+  const metadata = 'resource_metadata="https://api.example.com/.well-known/oauth-protected-resource/reports"';
   const refused = async (authorization: string | undefined, scopes: string[] = []) => {
     const verdict = await verifier.verify(shown(authorization), scopes);
     if (verdict.ok) throw new Error('it was let through');
@@ -59,19 +60,19 @@ test('refusals name what is wrong, with status and challenge', async () => {
   expect(await refused(undefined)).toEqual([
     'token_missing',
     401,
-    `Bearer ${realm}, DPoP ${realm}, algs="ES256 EdDSA Ed25519"`,
+    `Bearer ${realm}, ${metadata}, DPoP ${realm}, ${metadata}, algs="ES256 EdDSA Ed25519"`,
   ]);
   expect((await refused('Basic YTpi')).slice(0, 2)).toEqual(['token_missing', 401]);
   expect((await refused('Bearer a b')).slice(0, 2)).toEqual(['request_malformed', 400]);
   expect(await refused('Bearer rubbish')).toEqual([
     'token_malformed',
     401,
-    `Bearer ${realm}, error="invalid_token", error_description="This is no access token of a form that is taken here"`,
+    `Bearer ${realm}, error="invalid_token", error_description="This is no access token of a form that is taken here", ${metadata}`,
   ]);
   expect(await refused(`Bearer ${await issuer.token()}`, ['reports:write'])).toEqual([
     'scope_missing',
     403,
-    `Bearer ${realm}, error="insufficient_scope", error_description="The token lacks a scope", scope="reports:write"`,
+    `Bearer ${realm}, error="insufficient_scope", error_description="The token lacks a scope", scope="reports:write", ${metadata}`,
   ]);
 });
 
@@ -200,7 +201,13 @@ test('without cache headers the keys are kept for five minutes, with no-store fo
 
 test('options that cannot be right are refused at the start', () => {
   const bad: Partial<VerifierOptions>[] = [
-    { issuer: 'https://id.example.com/' },
+    ...[
+      'https://id.example.com/',
+      'https://id.example.com/a/',
+      'https://id.example.com?a',
+      'https://ID.example.com',
+      'x',
+    ].map((wrong) => ({ issuer: wrong })),
     { audience: 'urn:reports' },
     { toleranceSeconds: 3600 },
     { introspection: { clientId: 'a', clientSecret: 'b', cacheSeconds: 3600 } },
@@ -209,4 +216,20 @@ test('options that cannot be right are refused at the start', () => {
   expect(() =>
     verifierWith({ audience: 'urn:reports', baseUrl: 'https://api.example.com/v1/' }),
   ).not.toThrow();
+  expect(
+    verifierWith({ issuer: 'https://id.example.com/tenant' }).metadata?.document.authorization_servers,
+  ).toEqual(['https://id.example.com/tenant']);
+  expect(
+    verifierWith({ audience: 'urn:reports', baseUrl: 'https://api.example.com' }).metadata,
+  ).toBeUndefined();
+  const { url, document } =
+    verifierWith({ audience: 'https://api.example.com/', scopes: ['a'], requireDpop: true }).metadata ?? {};
+  expect([url, document]).toEqual([
+    'https://api.example.com/.well-known/oauth-protected-resource',
+    expect.objectContaining({
+      resource: 'https://api.example.com/',
+      scopes_supported: ['a'],
+      dpop_bound_access_tokens_required: true,
+    }),
+  ]);
 });
