@@ -98,7 +98,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     countRequests(deps.metrics),
     securityHeaders(config.ISSUER),
     openCors,
-    renderErrors(parts.views, log),
+    renderErrors(parts.views, log, config.ISSUER),
     limitRequests(networksOf, perMinute),
     refuseWhileBehind(foundations.restoreGuard),
     signIn.admit,

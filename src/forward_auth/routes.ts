@@ -6,13 +6,17 @@
  * | /forward-auth | the proxy's inner request | 200 with who it is, 403, or off to the sign-in |
  * | /forward-auth/start | the issuer | off to the authorization endpoint, as the site's client |
  * | /forward-auth/signed-in | the issuer | signed in: off to the site with a code |
+ * | /forward-auth/denied | the issuer | signed in, but not allowed: why, and the way to another account |
  * | /forward-auth/complete | the site | the code becomes the cookie of the parent domain; back to where it began |
  *
  * The proxy alone says which site was asked for (TRUSTED_PROXIES). Identity headers that come in are not looked at.
  */
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
+import type { ErrorState } from '../http/errors.ts';
+import { policyAtSites } from '../http/headers.ts';
 import { forwardedRequest } from '../http/request.ts';
+import type { Views } from '../http/views.ts';
 import type { cookieNames } from '../lib/cookies.ts';
 import { randomId, sha256 } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
@@ -32,7 +36,15 @@ export interface ForwardAuthRouteDeps {
   lifetimeSeconds: number;
   /** Who is signed in at the issuer in this browser. */
   signedIn(ctx: Context): Promise<Holder | undefined>;
-  signInPath(request: { host: string; maxAgeSeconds: number | undefined; state: string }): string;
+  signInPath(request: {
+    host: string;
+    maxAgeSeconds: number | undefined;
+    state: string;
+    /** Asks for another account than the one that is signed in. */
+    anotherAccount: boolean;
+  }): string;
+  render(name: 'site_denied', view: Views['site_denied'], base?: string): string;
+  usernameOf(accountId: string): Promise<string | undefined>;
   onOutcome(
     outcome: 'allowed' | 'denied' | 'sign_in' | 'step_up' | 'entered',
     who?: Holder & { host: string },
@@ -57,12 +69,19 @@ export function createForwardAuthRoutes(deps: ForwardAuthRouteDeps): Middleware 
   /** The site that the proxy was asked for, and under which address. */
   function askedFor(ctx: Context) {
     const asked = forwardedRequest(ctx.req);
-    const site = asked && sites.at(asked.scheme, asked.host);
+    if (!asked)
+      throw new AppError(
+        'forbidden',
+        'This address is for proxies alone. If this is your proxy: name it in TRUSTED_PROXIES, and let it send X-Forwarded-Method, -Proto, -Host and -Uri.',
+      );
+    Object.assign(ctx.state, { atSite: true } satisfies ErrorState);
+    const site = sites.at(asked.scheme, asked.host);
     if (!site || !asked.uri.startsWith('/'))
       throw new AppError(
         'forbidden',
-        'This address is for a proxy of TRUSTED_PROXIES and a site that is named in FORWARD_AUTH_FILE.',
+        'This site is not set up here. If you run it: name its host in FORWARD_AUTH_FILE, as it stands in the address bar.',
       );
+    Object.assign(ctx.state, { goOn: { name: site.host, uri: `${site.origin}/` } } satisfies ErrorState);
     return { site, method: asked.method, url: `${site.origin}${asked.uri}` };
   }
 
@@ -80,6 +99,7 @@ export function createForwardAuthRoutes(deps: ForwardAuthRouteDeps): Middleware 
     } else if (verdict.outcome === 'denied') {
       ctx.status = 403;
       ctx.body = `You are signed in as ${verdict.username}, who may not enter ${site.host}.\n`;
+      if (isNavigation(ctx, method)) showDenied(ctx, site, url, verdict.username);
     } else {
       ctx.status = 401;
       ctx.body = 'Sign in first.\n';
@@ -87,14 +107,18 @@ export function createForwardAuthRoutes(deps: ForwardAuthRouteDeps): Middleware 
     }
   });
 
-  /** nginx takes 401 alone and finds the address in a header; the others hand a redirect on. */
-  function beginSignIn(ctx: Context, url: string): void {
+  /** Where the browser goes on at the issuer, for this address; the way back is bound to this browser. */
+  function passageTo(ctx: Context, path: string, url: string): string {
     const [known = ''] = valuesOf(ctx, cookies.forwardAuthStart);
     // The same for all tabs of a browser that begin at the same time.
     const secret = secretForm.test(known) ? known : randomId(18);
     ctx.cookies.set(cookies.forwardAuthStart, secret, { ...cookie, maxAge: lifeSeconds.siteVisit * 1000 });
-    const query = new URLSearchParams({ rd: url, browser: sha256(secret) });
-    const location = `${issuer}/forward-auth/start?${query}`;
+    return `${issuer}${path}?${new URLSearchParams({ rd: url, browser: sha256(secret) })}`;
+  }
+
+  /** nginx takes 401 alone and finds the address in a header; the others hand a redirect on. */
+  function beginSignIn(ctx: Context, url: string): void {
+    const location = passageTo(ctx, '/forward-auth/start', url);
     if (ctx.query.redirect === 'off') {
       ctx.set('X-Auth-Sign-In', location);
       return;
@@ -103,24 +127,63 @@ export function createForwardAuthRoutes(deps: ForwardAuthRouteDeps): Middleware 
     ctx.status = 302;
   }
 
+  /** The proxy shows this page at the site; nginx shows none of ours, and sends the browser to the issuer for it. */
+  function showDenied(ctx: Context, site: Site, url: string, username: string): void {
+    if (ctx.query.redirect === 'off') {
+      ctx.set('X-Auth-Sign-In', passageTo(ctx, '/forward-auth/denied', url));
+      return;
+    }
+    const switchUrl = `${passageTo(ctx, '/forward-auth/start', url)}&switch`;
+    ctx.type = 'html';
+    ctx.set('Content-Security-Policy', policyAtSites(issuer));
+    const view = { host: site.host, username, switchUrl, id: String(ctx.state.requestId) };
+    ctx.body = deps.render('site_denied', view, issuer);
+  }
+
+  router.get('/denied', async (ctx) => {
+    const { site } = passageOf(ctx.query.rd, ctx.query.browser);
+    const who = await deps.signedIn(ctx);
+    const username = who && (await deps.usernameOf(who.accountId));
+    ctx.status = 403;
+    ctx.type = 'html';
+    const switchUrl = `/forward-auth/start${ctx.search}&switch`;
+    ctx.body = deps.render('site_denied', {
+      host: site.host,
+      username,
+      switchUrl,
+      id: String(ctx.state.requestId),
+    });
+  });
+
   /** Where the browser wants to go and which browser it is; it comes back from the sign-in as `state`. */
   function passageOf(rd: unknown, browser: unknown) {
     const target = typeof rd === 'string' ? sites.ofUrl(rd) : undefined;
     if (!target || typeof browser !== 'string' || !hashForm.test(browser))
-      throw new AppError('invalid_request', 'This address leads to no site that is known here.');
+      throw new AppError(
+        'invalid_request',
+        'This address leads to no site that is known here. If you run the site: name its host in FORWARD_AUTH_FILE.',
+      );
     return { ...target, browser };
   }
 
   router.get('/start', (ctx) => {
     const { site, url, browser } = passageOf(ctx.query.rd, ctx.query.browser);
     const state = Buffer.from(JSON.stringify([url, browser])).toString('base64url');
-    ctx.redirect(deps.signInPath({ host: site.host, maxAgeSeconds: site.max_age_seconds, state }));
+    ctx.redirect(
+      deps.signInPath({
+        host: site.host,
+        maxAgeSeconds: site.max_age_seconds,
+        state,
+        anotherAccount: 'switch' in ctx.query,
+      }),
+    );
     ctx.status = 303;
   });
 
   router.get('/signed-in', async (ctx) => {
     const { site, url, browser } = passageOf(...fromState(ctx.query.state));
     const who = ctx.query.error === undefined ? await deps.signedIn(ctx) : undefined;
+    Object.assign(ctx.state, { goOn: { name: site.host, uri: `${site.origin}/` } } satisfies ErrorState);
     // Not answered by another try: that might fail as soon, and go round.
     if (!who)
       throw new AppError('invalid_request', `The sign-in was not completed. Open ${site.host} again.`);

@@ -49,6 +49,8 @@ export function createAssets({ dir }: { dir: string }): Assets {
       const coding = (['br', 'gzip'] as const).find((coding) => ctx.acceptsEncodings(coding)) ?? 'identity';
       // The name changes with the content, so a copy never goes stale.
       ctx.set('Cache-Control', 'public, max-age=31536000, immutable');
+      // Pages of ours that are shown at the sites behind forward-auth look the same there.
+      ctx.set('Cross-Origin-Resource-Policy', 'cross-origin');
       ctx.vary('Accept-Encoding');
       if (coding !== 'identity') ctx.set('Content-Encoding', coding);
       ctx.type = TYPES[extname(name)] ?? '';

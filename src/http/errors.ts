@@ -6,7 +6,7 @@ import type { Context, Middleware } from 'koa';
 import { randomId } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { contentSecurityPolicy } from './headers.ts';
+import { contentSecurityPolicy, policyAtSites } from './headers.ts';
 import type { PageViews } from './views.ts';
 
 const titles: Partial<Record<AppError['code'], string>> = {
@@ -23,8 +23,16 @@ const titles: Partial<Record<AppError['code'], string>> = {
   overloaded: 'Very busy just now',
 };
 
+/** What a route leaves in `ctx.state` for the page of an error. */
+export interface ErrorState {
+  /** A proxy shows the answer at the origin of a site, not at ours. */
+  atSite?: boolean;
+  /** Where the person can go on, if that is known to be a good address. */
+  goOn?: { name: string; uri: string };
+}
+
 /** Catches what the routes below it throw. */
-export function renderErrors(views: PageViews, log: Log): Middleware {
+export function renderErrors(views: PageViews, log: Log, issuer: string): Middleware {
   return async (ctx, next) => {
     const id = randomId(9);
     ctx.state.requestId = id;
@@ -50,14 +58,17 @@ export function renderErrors(views: PageViews, log: Log): Middleware {
       if (error.code === 'payload_too_large') ctx.set('Connection', 'close');
       if (wantsPage(ctx)) {
         ctx.type = 'html';
-        ctx.set('Content-Security-Policy', contentSecurityPolicy());
-        ctx.body = views.render('error', {
+        const { atSite, goOn } = ctx.state as ErrorState;
+        ctx.set('Content-Security-Policy', atSite ? policyAtSites(issuer) : contentSecurityPolicy());
+        const view = {
           status: error.status,
           title: titles[error.code] ?? (error.status >= 500 ? 'Something went wrong' : 'That did not work'),
           message: error.publicMessage,
           id,
           again: mayWorkAgain(ctx),
-        });
+          app: goOn,
+        };
+        ctx.body = views.render('error', view, atSite ? issuer : '');
       } else {
         ctx.body = { error: error.code, message: error.publicMessage, id };
       }

@@ -61,4 +61,15 @@ export function contentSecurityPolicy(formAction: readonly string[] = []): strin
   ].join('; ');
 }
 
+/** The policy of a page of ours that a proxy shows at the origin of a site: it runs nothing, and looks as it does at `issuer`. */
+export const policyAtSites = (issuer: string): string =>
+  [
+    "default-src 'none'",
+    `style-src ${issuer}`,
+    `img-src ${issuer} data:`,
+    "form-action 'none'",
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ');
+
 const pagePolicy = contentSecurityPolicy();

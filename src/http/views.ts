@@ -127,6 +127,8 @@ export interface Views {
     scopes: { name: string; description: string }[];
   };
   device_done: { denied: boolean; clientName?: string | undefined };
+  /** A site behind forward-auth that is not open to whoever is signed in. `switchUrl`: the way to another account. */
+  site_denied: { host: string; username: string | undefined; switchUrl: string; id: string };
   /**
    * `id` is in the log; `hint` says what the person can do. `again`: the same page may work in a moment. `app`: where to go
    * on, if it is known to be the app's own address.
@@ -208,6 +210,7 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
   device: { title: () => 'Connect a device', script: 'page.js' },
   device_confirm: { title: () => 'Is this your device?', script: 'page.js' },
   device_done: { title: ({ denied }) => (denied ? 'Not connected' : 'Connected') },
+  site_denied: { title: () => 'This site is not open to you' },
   error: {
     title: ({ title }) => title,
     derive: ({ app }) => ({ app: webUri(app?.uri) && app }),
@@ -222,15 +225,18 @@ export function createViews({ viewsDir, assets }: { viewsDir: string; assets: Pi
     const options = { filename, strict: true, localsName: 'view', rmWhitespace: false };
     templates.set(name, ejs.compile(readFileSync(filename, 'utf8'), options) as TemplateFunction);
   }
-  const fill = (name: string, data: Record<string, unknown>) =>
-    templates.get(name)?.({ ...data, asset: assets.urlFor }) ?? '';
+  const fill = (name: string, data: Record<string, unknown>, base: string) =>
+    templates.get(name)?.({ ...data, base, asset: (file: string) => base + assets.urlFor(file) }) ?? '';
 
   return {
-    /** The whole page as HTML. Every value is escaped; no page holds inline script or style. */
-    render<K extends keyof Views>(name: K, view: Views[K]): string {
+    /**
+     * The whole page as HTML. Every value is escaped; no page holds inline script or style. `base`: our origin, for a page that
+     * is shown at another one and finds its style and its links here.
+     */
+    render<K extends keyof Views>(name: K, view: Views[K], base = ''): string {
       const page: Page<Views[K]> = pages[name];
-      const body = fill(name, { ...view, ...page.derive?.(view) });
-      return fill('layout', { title: page.title(view), script: page.script, name, body });
+      const body = fill(name, { ...view, ...page.derive?.(view) }, base);
+      return fill('layout', { title: page.title(view), script: page.script, name, body }, base);
     },
   };
 }

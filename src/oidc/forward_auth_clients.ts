@@ -27,7 +27,12 @@ export const forwardAuthClients = (
 /** Where a browser is sent to sign in for a site. `state` comes back with it. */
 export function forwardAuthSignInPath(
   issuer: string,
-  { host, maxAgeSeconds, state }: { host: string; maxAgeSeconds: number | undefined; state: string },
+  {
+    host,
+    maxAgeSeconds,
+    state,
+    anotherAccount,
+  }: { host: string; maxAgeSeconds: number | undefined; state: string; anotherAccount: boolean },
 ): string {
   const query = new URLSearchParams({
     client_id: `${forwardAuthClientPrefix}${host}`,
@@ -35,6 +40,7 @@ export function forwardAuthSignInPath(
     response_type: 'none',
     scope: 'openid',
     state,
+    ...(anotherAccount ? { prompt: 'select_account' } : {}),
     ...(maxAgeSeconds === undefined ? {} : { max_age: String(maxAgeSeconds) }),
   });
   return `/auth?${query}`;

@@ -43,7 +43,7 @@ export function wireForwardAuth(
   config: Config,
   { database, audit, metrics, now }: AppDeps,
   { accounts, ephemeral, sessions, tokens }: Foundations,
-  { secureCookies }: PageParts,
+  { secureCookies, views }: PageParts,
   { signedIn }: WiredProvider,
 ) {
   if (!config.forwardAuth) return undefined;
@@ -58,6 +58,8 @@ export function wireForwardAuth(
         lifetimeSeconds: config.SESSION_LIFETIME_SECONDS,
       }),
     accountById: accounts.byId,
+    usernameOf: async (id) => (await accounts.byId(id))?.username,
+    render: views.render,
     standsAfter,
     claimsOf: accountClaims,
     foldUsername: (name) => accounts.parseUsername(name).key,

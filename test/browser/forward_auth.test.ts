@@ -6,6 +6,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { demoClients } from '../../src/demo/clients.ts';
 import { launchBrowser } from '../support/browser.ts';
+import { createLook } from '../support/look.ts';
 import { type Nginx, startNginx } from '../support/nginx.ts';
 import { freePorts } from '../support/npm_run.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -15,6 +16,7 @@ import { newVisitor } from '../support/visitor.ts';
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const root = new URL('../..', import.meta.url).pathname;
+const look = createLook('forward-auth-');
 let server: TestServer;
 let wiki: Server;
 let nginx: Nginx;
@@ -42,7 +44,14 @@ beforeAll(async () => {
     issuer,
     clients: Object.values(clients),
     settings: { TRUSTED_PROXIES: '127.0.0.1' },
-    forwardAuth: { cookie_domain: 'cypher.test', sites: [{ host }] },
+    forwardAuth: {
+      cookie_domain: 'cypher.test',
+      sites: [
+        { host },
+        { host: `vault.cypher.test:${port}`, accounts: ['bob'] },
+        { host: `safe.cypher.test:${port}`, accounts: ['bob'] },
+      ],
+    },
   });
   nginx = await startNginx(port, await serversOfThePage(port));
   browser = await launchBrowser({ resolve: 'MAP *.cypher.test 127.0.0.1' });
@@ -66,7 +75,12 @@ async function serversOfThePage(port: number): Promise<string> {
     .replaceAll('http://127.0.0.1:3000', provider)
     .replaceAll('http://127.0.0.1:8080', `http://127.0.0.1:${(wiki.address() as AddressInfo).port}`)
     .replaceAll(/\n\s*ssl_certificate.*/g, '');
-  return `${blocks} server { listen 127.0.0.1:${port} ssl; server_name id.cypher.test; location / {
+  // Another site by the same block, and one as Traefik and Caddy serve it: they hand on what is answered to them.
+  const handedOn = `server { listen 127.0.0.1:${port} ssl; server_name vault.cypher.test; location / {
+    proxy_pass ${provider}/forward-auth; proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_set_header X-Forwarded-Method $request_method; proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Forwarded-Host $server_name:${port}; proxy_set_header X-Forwarded-Uri $request_uri; } }`;
+  return `${blocks} ${blocks.replaceAll('wiki.cypher.test', 'safe.cypher.test')} ${handedOn} server { listen 127.0.0.1:${port} ssl; server_name id.cypher.test; location / {
     proxy_pass ${provider}; proxy_set_header X-Forwarded-For $remote_addr; } }`;
 }
 
@@ -113,4 +127,41 @@ test('a stranger signs in on the way to the site, arrives where they wanted to g
   expect(
     ada.complaints.filter((each) => !each.includes('ERR_CERT') && !each.includes('net::ERR_FAILED')),
   ).toEqual([]);
+});
+
+test('whoever may not open a site is told so by a page of ours, at the site and behind nginx, and can use another account', async () => {
+  const urls = {
+    server: { ...server, url: issuer },
+    app: site,
+    api: issuer,
+    intranet: issuer,
+    unreachable: false,
+  };
+  const carl = await newVisitor(browser, { ...urls, close: server.close }, 'carl', {
+    ignoreHTTPSErrors: true,
+  });
+  const { page } = carl;
+  await page.goto(`${site}/`);
+  await page.getByText('wiki.cypher.test').first().waitFor();
+  await carl.signUp();
+  await page.getByRole('heading', { name: 'The wiki' }).waitFor();
+  for (const [name, shownAt] of [
+    ['vault', 'vault.cypher.test'],
+    ['safe', 'id.cypher.test'],
+  ] as const) {
+    const answer = await page.goto(site.replace('wiki', name));
+    expect([name, answer?.status(), new URL(page.url()).hostname]).toEqual([name, 403, shownAt]);
+    await carl.heading('This site is not open to you');
+    // The style has come: without it a button is no wider than its words.
+    const button = page.getByRole('link', { name: 'Use another account' });
+    const underline = "getComputedStyle(document.querySelector('a.button')).textDecorationLine";
+    expect(await page.evaluate(underline)).toBe('none');
+    await look(carl, `denied-at-${shownAt}`);
+    await button.click();
+    await carl.heading('Sign in');
+    expect(new URL(page.url()).origin).toBe(issuer);
+  }
+  // axe-core asks for the stylesheet itself, which the page may not.
+  const ofThePage = carl.complaints.filter((each) => !each.includes('Connecting to'));
+  expect(ofThePage.filter((each) => /Content.Security|blocked/.test(each))).toEqual([]);
 });

@@ -118,7 +118,7 @@ test('one sign-in opens every site that its rule allows, and no other', async ()
   expect.soft(await statusAt('http://files.cypher.test')).toBe(403);
   expect.soft(await statusAt('https://wiki.cypher.test')).toBe(403);
   expect.soft(await statusAt('http://wiki.cypher.test.evil.example')).toBe(403);
-  expect.soft((await ask('http://admin.cypher.test', { cookie })).text).toContain('signed in as ada');
+  expect.soft((await ask('http://admin.cypher.test', { cookie })).text).toMatch(/signed in as .*ada/);
 });
 
 test('nginx is answered 401 with the address in a header; scripts and posts are not sent to a page', async () => {
@@ -309,4 +309,47 @@ test('off unless it is configured', async () => {
   const plain = await startServer({ clients: Object.values(apps), settings });
   expect((await ask(WIKI, { at: plain })).status).toBe(404);
   await plain.close();
+});
+
+test('errors look like the product at the site too, say what to do, and lead on', async () => {
+  const refused = await signedIn('refused');
+  const cookie = await enter(refused);
+  const denied = await ask('http://admin.cypher.test', { cookie, uri: '/page' });
+  expect([denied.status, denied.type]).toEqual([403, 'text/html']);
+  expect(denied.text).toContain(`<link rel="stylesheet" href="${server.url}/assets/`);
+  expect(denied.headers['content-security-policy']).toContain(`style-src ${server.url}`);
+  expect(denied.text).toMatch(/signed in as <strong><bdi>refused<.*admin\.cypher\.test/s);
+  for (const [, href] of denied.text.matchAll(/<a [^>]*href="([^"]*)"/g))
+    expect(href).toMatch(`${server.url}/`);
+  // A script is answered in plain text, and nginx finds in a header where to send the browser.
+  const asScript = await ask('http://admin.cypher.test', { cookie, headers: { 'sec-fetch-mode': 'cors' } });
+  expect([asScript.status, asScript.type]).toEqual([403, 'text/plain']);
+  expect(asScript.headers['x-auth-sign-in']).toBeUndefined();
+  const byNginx = await ask('http://admin.cypher.test', { cookie, query: '?redirect=off' });
+  expect(byNginx.status).toBe(403);
+  const why = new URL(String(byNginx.headers['x-auth-sign-in']));
+  expect(`${why.origin}${why.pathname}`).toBe(`${server.url}/forward-auth/denied`);
+  const page = await refused.agent.get(why.pathname + why.search);
+  expect([page.status, page.text]).toEqual([403, expect.stringContaining('not open to you')]);
+
+  // Another account: from either page to the sign-in, and to the site.
+  for (const { text } of [denied, page]) {
+    const [, href = ''] = /href="([^"]*)">Use another account/.exec(text) ?? [];
+    const way = new URL(href.replaceAll('&amp;', '&'), server.url);
+    const start = await refused.agent.get(way.pathname + way.search);
+    expect(start.headers.location).toMatch(/^\/auth\?.*prompt=select_account/);
+  }
+
+  const used = await passage(refused);
+  await complete(WIKI, used);
+  const again = await complete(WIKI, used);
+  expect([again.status, again.text]).toEqual([400, expect.stringContaining(`href="${WIKI}/"`)]);
+  expect(again.text).toContain(`href="${server.url}/account"`);
+  const unnamed = await ask('http://unnamed.cypher.test');
+  expect([unnamed.status, unnamed.text]).toEqual([403, expect.stringContaining('FORWARD_AUTH_FILE')]);
+  expect(unnamed.text).toContain(`<link rel="stylesheet" href="${server.url}/assets/`);
+  // Where no proxy asks it is a page of ours.
+  const direct = await request(server.url).get('/forward-auth').set({ accept: 'text/html' });
+  expect([direct.status, direct.text]).toEqual([403, expect.stringContaining('TRUSTED_PROXIES')]);
+  expect(direct.text).toContain('<link rel="stylesheet" href="/assets/');
 });

@@ -17,6 +17,7 @@ const hostile: { [K in keyof Views]: Views[K] } = {
   register: { uid: HOSTILE, clientName: HOSTILE, invitation: { username: HOSTILE, email: HOSTILE } },
   invitation: { username: HOSTILE, expires: HOSTILE },
   authenticator_reset: { username: HOSTILE, expires: HOSTILE },
+  site_denied: { host: HOSTILE, username: HOSTILE, switchUrl: HOSTILE, id: HOSTILE },
   onward: { location: `/${HOSTILE}` },
   totp: { uid: HOSTILE, recovery: false, error: HOSTILE },
   totp_setup: {
