@@ -30,6 +30,8 @@ export interface Stores {
   ephemeral: Ephemeral;
   registrations: Registrations;
   readAhead: Query;
+  /** The widest network of a client's address: what it has begun is of one owner. */
+  networkOf(address: string): string;
 }
 
 /** The adapter of one model, by the model's name. */
@@ -50,10 +52,10 @@ function adapterOf(model: string, stores: Stores): Partial<Adapter> {
     case 'Client':
       return registrationAdapter(stores.registrations);
     case 'Interaction':
-      return ephemeralAdapter(model, stores.ephemeral);
+      return ephemeralAdapter(model, stores);
     case 'PushedAuthorizationRequest':
       // Used up by the commit of its answer (pushed_requests.ts).
-      return { ...ephemeralAdapter(model, stores.ephemeral), consume: async () => {} };
+      return { ...ephemeralAdapter(model, stores), consume: async () => {} };
     case 'Grant':
       return authorizationAdapter(model, stores);
     case 'AuthorizationCode':
@@ -116,11 +118,16 @@ function statelessAdapter(revocations: Revocations): Partial<Adapter> {
   };
 }
 
-function ephemeralAdapter(model: string, ephemeral: Ephemeral): Partial<Adapter> {
+function ephemeralAdapter(
+  model: string,
+  { ephemeral, networkOf }: Pick<Stores, 'ephemeral' | 'networkOf'>,
+): Partial<Adapter> {
   const key = (id: string) => `${model}:${sha256(id)}`;
   return {
-    upsert: (id, { jti: _, ...payload }, expiresIn = 0) =>
-      ephemeral.put(key(id), JSON.stringify(withoutSessionId(payload)), expiresIn),
+    upsert(id, { jti: _, ...payload }, expiresIn = 0) {
+      const owner = Provider.ctx && networkOf(Provider.ctx.ip);
+      return ephemeral.put(key(id), JSON.stringify(withoutSessionId(payload)), expiresIn, owner);
+    },
     async find(id) {
       const text = await ephemeral.get(key(id));
       return text === undefined ? undefined : { ...(JSON.parse(text) as AdapterPayload), jti: id };

@@ -6,6 +6,7 @@
 import type { Context, Next } from 'koa';
 import { type Client, errors, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider';
 import type { Resource } from '../config/schema.ts';
+import { refuseTooLarge } from './parameter_size.ts';
 import { withoutEmpty } from './registration.ts';
 import { seeOther, withParameters } from './response_modes.ts';
 import { isIdentityScope } from './scopes.ts';
@@ -24,8 +25,14 @@ export type ChangedSteps = Record<string, (step: Step) => Step>;
 /** `resources`: the APIs there are now. */
 export function changedSteps(resources: readonly Resource[]): ChangedSteps {
   return {
+    assembleAuthorizationParams: (step) => (ctx, next) => {
+      refuseTooLarge((ctx.method === 'POST' ? ctx.oidc.body : ctx.query) ?? {});
+      return step(ctx, next);
+    },
     checkScope: (step) => (ctx, next) => {
       const { params, client } = ctx.oidc;
+      // With what a signed request holds, wherever that came from.
+      refuseTooLarge({ ...params, request: undefined });
       takeDeclared(params, resources);
       // RFC 6749, section 3.3: whoever names no scope is given the one of the registration, or else the least there is.
       if (!params.scope) params.scope = client.scope ?? defaultScope(params, resources);

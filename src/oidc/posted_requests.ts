@@ -8,16 +8,15 @@ import type { Middleware } from 'koa';
 import { readForm } from '../http/forms.ts';
 import { pathOf } from '../http/rate_limit.ts';
 import { AppError } from '../lib/errors.ts';
+import { mostParameterCharacters } from './parameter_size.ts';
 
 const paths = new Set(['/auth', '/session/end']);
-/** What a GET may hold: of the 16 kB that Node reads of a request's head, what cookies leave. Larger requests are pushed. */
-const mostQueryBytes = 15 * 1024;
-
 export const takePostedRequests: Middleware = async (ctx, next) => {
   if (ctx.method !== 'POST' || !paths.has(pathOf(ctx))) return next();
   // Parsed and written anew: nothing but parameters reaches the header, and one that is given twice stays so.
   const query = new URLSearchParams(await readForm(ctx)).toString();
-  if (query.length > mostQueryBytes) throw new AppError('payload_too_large', 'The request is too large.');
+  if (query.length > mostParameterCharacters)
+    throw new AppError('payload_too_large', 'The request is too large.');
   ctx.set('Cache-Control', 'no-store');
   ctx.status = 303;
   ctx.redirect(`${pathOf(ctx)}?${query}`);

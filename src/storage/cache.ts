@@ -6,8 +6,11 @@ import { Redis } from 'ioredis';
 
 export interface Cache {
   get(key: string): Promise<string | undefined>;
-  /** Keeps `value` for `ttlSeconds`. False where it could not be kept. */
-  set(key: string, value: string, ttlSeconds: number): Promise<boolean>;
+  /**
+   * Keeps `value` for `ttlSeconds`. False where it could not be kept. `owner`: on whose behalf, where room is shared out; who
+   * changes a value without naming one leaves it with whom it was.
+   */
+  set(key: string, value: string, ttlSeconds: number, owner?: string): Promise<boolean>;
   /** Gets and deletes in one atomic step: of any number of parallel callers one receives the value. */
   take(key: string): Promise<string | undefined>;
   /** Drops what is kept in this process. What Redis holds is checked against PostgreSQL, and stays. */
@@ -106,50 +109,4 @@ const nothing = () => null;
 function foreign(error: Error): string {
   if (error.message.startsWith('WRONGTYPE')) return '';
   throw error;
-}
-
-/** Of all entries together: their number alone bounds nothing, for strangers choose how large a request of theirs is. */
-const mostCharacters = 64 * 1024 * 1024;
-
-/** A cache in this process: for one process only. Bounded: the oldest entries give way. */
-export function createMemoryCache(now: () => number): Cache {
-  const entries = new Map<string, { value: string; expiresAt: number }>();
-  let characters = 0;
-  function remove(key: string): void {
-    const entry = entries.get(key);
-    if (entry && entries.delete(key)) characters -= key.length + entry.value.length;
-  }
-  function live(key: string): string | undefined {
-    const entry = entries.get(key);
-    if (!entry) return undefined;
-    if (entry.expiresAt > now()) return entry.value;
-    remove(key);
-    return undefined;
-  }
-  return {
-    redis: undefined,
-    attempt: (command) => command(),
-    state: () => 'ok',
-    get: async (key) => live(key),
-    async set(key, value, ttlSeconds) {
-      remove(key);
-      entries.set(key, { value, expiresAt: now() + ttlSeconds * 1000 });
-      characters += key.length + value.length;
-      for (const oldest of entries.keys()) {
-        if (characters <= mostCharacters) break;
-        remove(oldest);
-      }
-      return true;
-    },
-    async take(key) {
-      const value = live(key);
-      remove(key);
-      return value;
-    },
-    clear() {
-      entries.clear();
-      characters = 0;
-    },
-    close: async () => entries.clear(),
-  };
 }

@@ -8,8 +8,8 @@ import type { Database } from './database.ts';
 
 export interface Ephemeral {
   get(key: string): Promise<string | undefined>;
-  /** Throws AppError 503 where it cannot be kept. */
-  put(key: string, value: string, ttlSeconds: number): Promise<void>;
+  /** Throws AppError 503 where it cannot be kept. `owner`: on whose behalf; see the in-process cache. */
+  put(key: string, value: string, ttlSeconds: number, owner?: string): Promise<void>;
   /** Gets and deletes in one atomic step. Whatever is issued on the strength of it is also marked in `spent`. */
   take(key: string): Promise<string | undefined>;
 }
@@ -25,7 +25,7 @@ export function createEphemeral(cache: Cache, { query }: Database, now: () => nu
   if (!cache.redis) {
     return {
       get: cache.get,
-      put: async (key, value, ttlSeconds) => void (await cache.set(key, value, ttlSeconds)),
+      put: async (...entry) => void (await cache.set(...entry)),
       take: cache.take,
     };
   }

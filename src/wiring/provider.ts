@@ -48,7 +48,10 @@ export async function wireProvider(
   const oidc = createOidc({
     config,
     accounts,
-    adapter: createAdapter({ sessions, records, revocations, ephemeral, registrations, readAhead }),
+    adapter: createAdapter({
+      ...{ sessions, records, revocations, ephemeral, registrations, readAhead },
+      networkOf: (address) => networksOf(address).at(-1)?.key ?? address,
+    }),
     clients: {
       byId: clients.byId,
       matches: clientSecrets.matches,

@@ -6,9 +6,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe } from 'vitest';
-import { type Cache, createMemoryCache, createRedisCache } from '../../src/storage/cache.ts';
+import { type Cache, createRedisCache } from '../../src/storage/cache.ts';
 import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { startEmbeddedPostgres } from '../../src/storage/embedded_postgres.ts';
+import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
 

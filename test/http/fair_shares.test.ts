@@ -8,7 +8,7 @@ import { createDatabase, createRedisDatabase } from '../support/databases.ts';
 import { asApp, createPerson, type Person } from '../support/person.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { startServer, type TestServer } from '../support/server.ts';
-import { afterPassword, signOut, signUp } from '../support/visits.ts';
+import { afterPassword, begin, signOut, signUp } from '../support/visits.ts';
 
 const { web } = apps;
 const till = {
@@ -125,4 +125,65 @@ test('Load: an app leaves at most five requests with a person, however many it s
   const denial = { request: waiting[0] ?? '', decision: 'deny', code: '' };
   expect((await postForm(ida, 'requests', denial)).status).toBe(303);
   expect((await ask(ida)).status).toBe(200);
+});
+
+test('Load: without Redis, a flood of large requests from one address evicts nobody else’s sign-in', async () => {
+  const here = await startServer({
+    clients: Object.values(apps),
+    memoryCache: 500_000,
+    settings: { TRUSTED_PROXIES: '127.0.0.1' },
+  });
+  try {
+    const ada = createPerson(here, 'ada');
+    ada.agent.set('X-Forwarded-For', '198.51.100.1');
+    const uid = await begin(ada);
+    const flood = (form: object) =>
+      request(here.url)
+        .post('/request')
+        .set('X-Forwarded-For', '203.0.113.1')
+        .type('form')
+        .auth(web.client_id, web.client_secret)
+        .send({
+          client_id: web.client_id,
+          redirect_uri: web.redirect_uri,
+          response_type: 'code',
+          scope: 'openid',
+          code_challenge: 'A'.repeat(43),
+          code_challenge_method: 'S256',
+          ...form,
+        });
+    for (let n = 0; n < 60; n++) expect((await flood({ state: 's'.repeat(14_000) })).status).toBe(201);
+    expect((await ada.signUp(uid)).pathname).toMatch(/^\/auth\//);
+  } finally {
+    await here.close();
+  }
+});
+
+test('Load: one bound on what a request says, by GET, by POST, pushed, from a device and by an app that asks from elsewhere', async () => {
+  const large = {
+    state: 's'.repeat(15 * 1024),
+    claims: JSON.stringify({ id_token: { x: { value: 'x'.repeat(15 * 1024) } } }),
+  };
+  const basic = { scope: 'openid', ...large };
+  const code = { response_type: 'code', redirect_uri: web.redirect_uri };
+  const posts = await Promise.all([
+    request(server.url)
+      .post('/auth')
+      .type('form')
+      .send({ client_id: 'web', ...code, ...basic }),
+    asApp(server, web, { ...code, ...basic }, '/request'),
+    asApp(server, till, { login_hint: 'ada', ...basic }, '/backchannel'),
+    asApp(server, till, basic, '/device/auth'),
+  ]);
+  expect(posts.map(({ status }) => status)).toEqual([413, 413, 413, 413]);
+  expect(posts.slice(1).map(({ body }) => body.error)).toEqual(Array(3).fill('payload_too_large'));
+  const fits = {
+    client_id: web.client_id,
+    ...code,
+    scope: 'openid',
+    code_challenge: 'A'.repeat(43),
+    code_challenge_method: 'S256',
+  };
+  const pushed = await asApp(server, web, { ...fits, state: 's'.repeat(14 * 1024) }, '/request');
+  expect(pushed.status).toBe(201);
 });

@@ -12,6 +12,7 @@ import { createLog } from '../../src/lib/log.ts';
 import { installNativeGroup } from '../../src/opaque/native_group.ts';
 import { createRedisCache } from '../../src/storage/cache.ts';
 import { type Database, openDatabase } from '../../src/storage/database.ts';
+import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { version } from '../../src/version.ts';
 import { createDatabase, createRedisDatabase } from './databases.ts';
@@ -45,6 +46,8 @@ export interface ServerOptions {
   /** Storage that the test has made, or a way of its own to that of `beside`. */
   storage?: { databaseUrl: string; redisUrl: string };
   issuer?: string;
+  /** No Redis: the cache is in this process, and holds so many characters. */
+  memoryCache?: number;
   /** Gives up on PostgreSQL as soon as a real server does. Others wait: a busy machine is no outage. */
   answersWithinASecond?: boolean;
   /** How apps' addresses are asked: for strangers' apps that are on this machine. */
@@ -100,7 +103,10 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     timeouts: options.answersWithinASecond ? undefined : { statementMs: 30_000, requestMs: 30_000 },
     observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
   });
-  const cache = createRedisCache(redisUrl, () => {});
+  const cache =
+    options.memoryCache === undefined
+      ? createRedisCache(redisUrl, () => {})
+      : createMemoryCache(clock.now, options.memoryCache);
   await cache.redis?.ping().catch(() => {});
   const audit = createAudit(database, log, clock.now);
   const app = await buildApp(config, {

@@ -1,7 +1,7 @@
 /** Sessions in PostgreSQL with copies in a cache: one id at a time, and an end that holds. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createSessionStore, type SessionPayload, type SessionStore } from '../../src/sessions/store.ts';
-import { createMemoryCache } from '../../src/storage/cache.ts';
+import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { copiesIn, openStores } from '../support/stores.ts';
 
 let stores: Awaited<ReturnType<typeof openStores>>;
