@@ -5,6 +5,7 @@
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { createAudit } from './audit/audit.ts';
+import { createAuditRetention } from './audit/retention.ts';
 import { keyEncryptionKey } from './config/key_encryption_key.ts';
 import { type Config, misnamedSettings } from './config/load.ts';
 import { createMetrics, serveMetrics } from './http/metrics.ts';
@@ -90,6 +91,8 @@ async function start(
   metrics.watch(database.pool, () => cache.state() === 'degraded');
   const audit = createAudit(database, log, now);
   const sweeper = createSweeper(database, log, now);
+  const days = config.AUDIT_RETENTION_DAYS;
+  const retention = createAuditRetention({ database, audit, days, log, now });
   const app = await buildApp(config, {
     database,
     cache,
@@ -115,6 +118,7 @@ async function start(
   const metricsServer =
     config.METRICS_PORT && (await serveMetrics(metrics, config.METRICS_HOST, config.METRICS_PORT));
   sweeper.start(sweepEveryMs);
+  retention.start();
   app.start();
   collectRarely();
   shrinkHeapAfterStart(1000);
@@ -126,6 +130,7 @@ async function start(
     log.info({ signal }, 'stopping: no new connections, requests in flight are finished');
     setTimeout(() => process.exit(1), stopWithinMs).unref();
     sweeper.stop();
+    retention.stop();
     clock.stop();
     // A connection that is busy now is idle once its answer has gone out.
     const idle = setInterval(() => server.closeIdleConnections(), 50);

@@ -30,6 +30,10 @@ export interface AccountOutcome {
   clientId?: string | undefined;
   /** What a proof was for and by which factor. */
   detail?: Record<string, unknown> | undefined;
+  /** True where there was nothing to do: what was named is none of the account's. */
+  nothingDone?: boolean | undefined;
+  /** Which count of failures has refused it. */
+  blockedBy?: string | undefined;
 }
 
 const events: Partial<Record<AccountAction, GatheredEvent['event']>> = {
@@ -50,7 +54,9 @@ export function accountEventOf({
   agent,
   clientId,
   detail,
+  nothingDone,
 }: AccountOutcome): GatheredEvent | undefined {
+  if (nothingDone) return undefined;
   const who = { accountId, address, clientId };
   const step = { detail: { step: `account/${action}` } };
   if (outcome === 'too_many_requests') return { event: 'login.blocked', ...who, ...step };

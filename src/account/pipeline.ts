@@ -7,7 +7,7 @@ import type { Context, Middleware } from 'koa';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import { userAgentOf } from '../http/request.ts';
 import type { Views } from '../http/views.ts';
-import { AppError } from '../lib/errors.ts';
+import { AppError, TooManyFailures } from '../lib/errors.ts';
 import { createFewAtOnce } from '../lib/few_at_once.ts';
 import type { SignedIn } from '../oidc/signed_in.ts';
 import type { AccountAction, AccountOutcome } from './outcomes.ts';
@@ -22,7 +22,7 @@ export interface PipelineDeps {
 }
 
 /** What the work of an action adds to its outcome: of which app, with what detail. */
-export type Told = Pick<AccountOutcome, 'clientId' | 'detail'>;
+export type Told = Pick<AccountOutcome, 'clientId' | 'detail' | 'nothingDone'>;
 
 export interface Action {
   name: AccountAction;
@@ -64,7 +64,7 @@ export function createPipeline({ signedIn, signInPath, render, sameOriginOnly, o
   function action(path: string, { name, work, again, before = [] }: Action): void {
     router.post(path, sameOriginOnly, ...before, async (ctx) => {
       const who = await signedIn(ctx);
-      const told = (outcome: AccountOutcome['outcome'], more?: Told) =>
+      const told = (outcome: AccountOutcome['outcome'], more?: Told & Pick<AccountOutcome, 'blockedBy'>) =>
         onOutcome({
           action: name,
           outcome,
@@ -82,7 +82,8 @@ export function createPipeline({ signedIn, signInPath, render, sameOriginOnly, o
       try {
         told('ok', await fewAtOnce(who.account.id, () => work(ctx, who)));
       } catch (error) {
-        told(error instanceof AppError ? error.code : 'server_error');
+        const blockedBy = error instanceof TooManyFailures ? error.bucket : undefined;
+        told(error instanceof AppError ? error.code : 'server_error', { blockedBy });
         if (!(error instanceof AppError) || !(await again?.(ctx, who, error))) throw error;
         ctx.status = error.status;
         if (error.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(error.retryAfterSeconds));

@@ -52,7 +52,7 @@ export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
       const own = ended && session === sessionUid;
       if (own) cookies.dropSession(ctx);
       seeOther(ctx, own ? '/account/signed-out' : '/account');
-      return { detail: { ended } };
+      return { detail: { ended }, nothingDone: !ended };
     },
   });
   action('/sessions/end-all', {
@@ -70,7 +70,7 @@ export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
       const { client } = await readBody(ctx, bodies.client);
       const removed = await access.removeApp(account.id, client);
       seeOther(ctx, '/account');
-      return { clientId: client, detail: { removed } };
+      return { clientId: client, detail: { removed }, nothingDone: !removed };
     },
   });
 

@@ -50,6 +50,7 @@ export type AuditEventName =
   | 'restore.ended_all'
   | 'restore.accepted'
   | 'key.changed'
+  | 'audit.expired'
   | 'copy.refused'
   | 'registration_token.made';
 

@@ -38,6 +38,8 @@ const addresses = z
   )
   .pipe(z.array(cidr));
 
+const retentionDays = 'must be days, from 30 on, or 0 to keep everything';
+
 const keyEncryptionKey = z
   .string()
   .transform((value) => Buffer.from(value.trim(), 'base64url'))
@@ -100,6 +102,13 @@ export const settingsSchema = z.object({
   CIBA: z.enum(['on', 'off'], { error: 'must be on or off' }).default('off'),
   LIMIT_ADDRESS_PER_MINUTE: wholeNumber(1, 1_000_000, 'must be a whole number from 1 on').default(600),
   LIMIT_ACCOUNT_FAILURES: wholeNumber(1, 1000, 'must be a whole number from 1 to 1000').default(5),
+  /** How long the audit log keeps events; the database refuses to delete younger ones than 30 days. */
+  AUDIT_RETENTION_DAYS: z.coerce
+    .number({ error: retentionDays })
+    .int(retentionDays)
+    .max(36_500, retentionDays)
+    .refine((days) => days === 0 || days >= 30, retentionDays)
+    .default(400),
   SESSION_IDLE_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(3600),
   SESSION_LIFETIME_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(43_200),
   REFRESH_LEEWAY_SECONDS: wholeNumber(0, 60, 'must be seconds, 0 (off) to 60').default(10),

@@ -6,7 +6,7 @@ import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import { bodies, readBody } from '../http/forms.ts';
 import { userAgentOf } from '../http/request.ts';
-import { AppError, type ErrorCode } from '../lib/errors.ts';
+import { AppError, type ErrorCode, TooManyFailures } from '../lib/errors.ts';
 import type { Interactions } from '../oidc/interactions.ts';
 import type { Proved } from '../tokens/steps.ts';
 import type { Browser } from './buckets.ts';
@@ -54,6 +54,8 @@ export interface StepOutcome {
   again?: boolean;
   /** What was answered to the consent page. */
   decision?: 'allow' | 'deny';
+  /** Which count of failures has refused it. */
+  blockedBy?: string | undefined;
 }
 
 export function createInteractionRoutes(deps: RouteDeps): Middleware {
@@ -92,6 +94,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
         deps.onOutcome({
           step: action,
           outcome,
+          blockedBy: failed instanceof TooManyFailures ? failed.bucket : undefined,
           clientId: standing.waiting.client.id,
           address: ctx.ip,
           agent: userAgentOf(ctx),

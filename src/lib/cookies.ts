@@ -10,6 +10,8 @@ export function cookieNames(secure: boolean) {
     resume: `${path}cypher_resume`,
     step: `${path}cypher_step`,
     signedOut: `${path}cypher_signed_out`,
+    /** Of whoever fills in a form without a session. */
+    form: `${host}cypher_form`,
     proof: `${path}cypher_proof`,
     invitation: `${path}cypher_invitation`,
     authenticatorReset: `${path}cypher_authenticator_reset`,

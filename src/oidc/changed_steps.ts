@@ -22,6 +22,16 @@ type Step = (ctx: StepContext, next: Next) => unknown;
 /** What is put in the place of a step, from the step itself. */
 export type ChangedSteps = Record<string, (step: Step) => Step>;
 
+/** Several tables as one: a step that is in more of them is changed by each, in their order. */
+export function togetherChanged(...tables: ChangedSteps[]): ChangedSteps {
+  const together: ChangedSteps = {};
+  for (const [name, change] of tables.flatMap((table) => Object.entries(table))) {
+    const before = together[name];
+    together[name] = before ? (step) => change(before(step)) : change;
+  }
+  return together;
+}
+
 /** `resources`: the APIs there are now. */
 export function changedSteps(resources: readonly Resource[]): ChangedSteps {
   return {

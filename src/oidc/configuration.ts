@@ -20,6 +20,7 @@ import type { CookieSignatures } from '../lib/cookie_signatures.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import { accountClient } from './account_client.ts';
+import type { AnonymousForms } from './anonymous_forms.ts';
 import { richAuthorizationRequests } from './authorization_details.ts';
 import { type CibaDeps, ciba } from './ciba.ts';
 import { accountClaims, checkClaimsParameter, claimsByScope, mfaAcr } from './claims.ts';
@@ -86,6 +87,7 @@ export interface ConfigurationDeps {
   pairwise: Pairwise;
   consents: Pick<Consents, 'of'>;
   pages: Pages;
+  anonymousForms: AnonymousForms;
   /** Keeps what a client is to be sent once a person has answered its request. */
   holdPing: CibaDeps['holdPing'];
   waitingFor: CibaDeps['waitingFor'];
@@ -262,7 +264,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
       rpInitiatedLogout: {
         enabled: true,
         async logoutSource(ctx) {
-          if (!(await signOutByHint(ctx, deps.pairwise))) await pages.logout(ctx, xsrfOf(ctx));
+          if (!(await signOutByHint(ctx, deps.pairwise))) await pages.logout(ctx, xsrfOf(deps, ctx));
         },
         postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx),
       },
@@ -274,9 +276,9 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
         charset: 'base-20',
         mask: '****-****',
         deviceInfo: (ctx) => ({ address: ctx.ip }),
-        userCodeInputSource: (ctx, _form, _out, problem) => pages.userCode(ctx, xsrfOf(ctx), problem),
+        userCodeInputSource: (ctx, _form, _out, problem) => pages.userCode(ctx, xsrfOf(deps, ctx), problem),
         userCodeConfirmSource: (ctx, _form, client, { address }, userCode) =>
-          pages.userCodeFound(ctx, xsrfOf(ctx), { client, address: String(address), userCode }),
+          pages.userCodeFound(ctx, xsrfOf(deps, ctx), { client, address: String(address), userCode }),
         successSource: (ctx) => pages.deviceConnected(ctx),
       },
       resourceIndicators: {
@@ -289,8 +291,13 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
   };
 }
 
-/** The secret that a form of the library must bring back; made by it for this session. */
-function xsrfOf(ctx: KoaContextWithOIDC): string {
+/** The secret that a form of the library must bring back. */
+function xsrfOf(
+  { anonymousForms }: Pick<ConfigurationDeps, 'anonymousForms'>,
+  ctx: KoaContextWithOIDC,
+): string {
+  const secret = anonymousForms.secretOf(ctx);
+  if (secret !== undefined) return secret;
   const state = ctx.oidc.session?.state;
   if (typeof state?.secret !== 'string') throw new Error('oidc-provider made no secret for the form');
   return state.secret;

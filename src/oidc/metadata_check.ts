@@ -28,6 +28,7 @@ export function createMetadataCheck(
       holdPing: unused,
       waitingFor: unused,
       fetch: createClientFetch({ outgoing: createOutgoing(), count: async () => undefined }),
+      anonymousForms: { steps: {}, secretOf: unused },
       pages: {
         error: unused,
         formPost: unused,

@@ -18,7 +18,7 @@ import type { Statement } from '../storage/statement.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { completeAnswers } from './answers.ts';
 import { type SendLogout, takeOverBackchannelLogout } from './backchannel_logout.ts';
-import { changedSteps } from './changed_steps.ts';
+import { changedSteps, togetherChanged } from './changed_steps.ts';
 import { addClientClaims } from './client_claims.ts';
 import { createClientFetch, type FetchDeps, refusedToAsk } from './client_fetches.ts';
 import { type ClientModelDeps, keepScopes, serveRegisteredClients } from './client_model.ts';
@@ -92,7 +92,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   const fetch = createClientFetch({ outgoing: deps.outgoing, count: deps.countOutgoing });
   const provider = withLeanRoutes(
     () => new OurProvider(config.ISSUER, providerConfiguration({ ...deps, fetch })),
-    changedSteps(config.resources),
+    togetherChanged(changedSteps(config.resources), deps.anonymousForms.steps),
   );
   logErrors(provider, deps);
   tellEnds(provider, deps);
@@ -197,13 +197,11 @@ const errorEvents = [
 
 /** Tells of sign-outs and revocations; a reused refresh token is told of where it is found. */
 function tellEnds(provider: Provider, { onEnded }: Pick<OidcDeps, 'onEnded'>): void {
-  provider.on('end_session.success', ({ ip, oidc }) =>
-    onEnded('session.ended', {
-      accountId: oidc.session?.accountId,
-      clientId: oidc.client?.clientId,
-      address: ip,
-    }),
-  );
+  provider.on('end_session.success', ({ ip, oidc: { session, client } }) => {
+    // Of a visitor who was not signed in nothing has ended.
+    if (session?.accountId === undefined) return;
+    onEnded('session.ended', { accountId: session.accountId, clientId: client?.clientId, address: ip });
+  });
   const revoked = ({ accountId, clientId, reused }: EndedOf & { reused?: unknown }) => {
     if (!reused) onEnded('token.revoked', { accountId, clientId, address: Provider.ctx?.ip });
   };

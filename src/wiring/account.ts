@@ -23,7 +23,8 @@ export function wireAccount(
   { interactions, signedIn, approvals }: WiredProvider,
   { passwords, secondFactor, recordEvent }: SignIn,
 ) {
-  const { accounts, ephemeral, opaque, recoveryCodesLeft, revocations, sessions, steps, totp } = foundations;
+  const { accounts, ephemeral, isNews, opaque, recoveryCodesLeft, revocations, sessions, steps, totp } =
+    foundations;
   const { clientOf } = interactions;
   const access = createAccess({
     sessions,
@@ -80,7 +81,7 @@ export function wireAccount(
     onOutcome(outcome) {
       metrics.account.inc({ action: outcome.action, outcome: outcome.outcome });
       const event = accountEventOf(outcome);
-      if (event) recordEvent(event);
+      if (event && isNews(event, outcome)) recordEvent(event);
     },
   });
 }

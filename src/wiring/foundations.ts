@@ -7,6 +7,7 @@ import { createAuthenticatorResets } from '../accounts/authenticator_resets.ts';
 import { createFailures } from '../accounts/failures.ts';
 import { createInvitations } from '../accounts/invitations.ts';
 import type { AppDeps } from '../app.ts';
+import type { GatheredEvent } from '../audit/audit.ts';
 import { createRegistrations } from '../clients/registrations.ts';
 import { createClientRegistry } from '../clients/registry.ts';
 import { createClientSecrets } from '../clients/secrets.ts';
@@ -20,6 +21,7 @@ import { createDevices } from '../interaction/devices.ts';
 import { openKeyring } from '../keys/keyring.ts';
 import { createRotation } from '../keys/rotation.ts';
 import { createSealer } from '../lib/crypto.ts';
+import { createOncePer } from '../lib/once_per.ts';
 import { createRecordStore } from '../oidc/record_store.ts';
 import { createOpaque } from '../opaque/opaque.ts';
 import { createRefreshStore } from '../refresh/store.ts';
@@ -43,6 +45,18 @@ import { wireCopies } from './copies.ts';
 
 /** Wrong passwords and codes in an hour that an address may have, where few attempts are allowed. */
 const leastAddressFailures = 20;
+
+/** A refusal is in the audit log once in a quarter of an hour for each count of failures that refuses. */
+const refusalsKnownSeconds = 15 * 60;
+
+/** Whether an event is to be recorded. Refusals can be had by the thousand. */
+function createIsNews(now: () => number) {
+  const isFirst = createOncePer(refusalsKnownSeconds, now);
+  return (
+    { event }: GatheredEvent,
+    { blockedBy, address }: { blockedBy?: string | undefined; address: string },
+  ) => event !== 'login.blocked' || isFirst(blockedBy ?? address);
+}
 
 export type Foundations = Awaited<ReturnType<typeof layFoundations>>;
 
@@ -126,6 +140,7 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     recoveryCodesLeft: (accountId: string) => totp.recoveryCodesLeft(database.query, accountId),
     accounts,
     invitations: createInvitations({ database, accounts, audit, now }),
+    isNews: createIsNews(now),
     resets: createAuthenticatorResets({ database, accounts, revocations, audit, now }),
     failures: createFailures(database, now),
     devices,

@@ -7,6 +7,7 @@ import { createOutgoing } from '../http/outgoing.ts';
 import { createAddressCount, createPace } from '../http/rate_limit.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { createAdapter } from '../oidc/adapter.ts';
+import { createAnonymousForms } from '../oidc/anonymous_forms.ts';
 import { createApprovals, waitingRequests } from '../oidc/approvals.ts';
 import { ownNames } from '../oidc/client_names.ts';
 import { createInteractions } from '../oidc/interactions.ts';
@@ -61,6 +62,10 @@ export async function wireProvider(
     jwks: privateJwks(keyring),
     cookieSignatures: cookieSignaturesOf(keyring),
     dpopNonceKey: keyring.derive('dpop nonces'),
+    anonymousForms: createAnonymousForms(keyring.derive('anonymous forms'), {
+      name: cookieNames(secureCookies).form,
+      secure: secureCookies,
+    }),
     consents,
     pairwise: createPairwise(keyring.derive('pairwise subjects')),
     spend: (id, expiresAt) => spend(database.query, id, expiresAt),

@@ -39,7 +39,7 @@ export function wireSignIn(
   const { database, metrics, log, now } = deps;
   const recordEvent = createSignInEvents(deps);
   const { accounts, buckets, devices, ephemeral, failures, invitations, opaque } = foundations;
-  const { resets, sealer, steps, totp } = foundations;
+  const { isNews, resets, sealer, steps, totp } = foundations;
   const tellRefused = countTogether((count) =>
     log.warn({ count }, 'starts of sign-ins were refused: more people came than this server can serve'),
   );
@@ -110,7 +110,7 @@ export function wireSignIn(
         metrics.steps.inc({ step: outcome.step, outcome: outcome.outcome });
         if (outcome.amr) metrics.logins.inc();
         const event = auditEventOf(outcome);
-        if (event) recordEvent(event);
+        if (event && isNews(event, outcome)) recordEvent(event);
       },
     }),
     linkRoutes: [

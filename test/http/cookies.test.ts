@@ -5,7 +5,7 @@ import { apps } from '../support/apps.ts';
 import { behindTls, cookieHeader, cookiesOf } from '../support/cookies.ts';
 import { challengeOf, createPerson, interactionOf, type Person, verifier } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
-import { afterPassword, begin, signUp, visit } from '../support/visits.ts';
+import { afterPassword, begin, signOut, signUp, visit } from '../support/visits.ts';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -37,15 +37,17 @@ async function silently(cookies: Record<string, string> | string): Promise<'code
   return back.searchParams.has('code') ? 'code' : back.searchParams.get('error');
 }
 
-/** A session that nobody has signed in to: the sign-out page opens one. */
-async function anonymousSession(): Promise<string> {
-  const mallory = createPerson(server, 'mallory');
-  await mallory.agent.get('/session/end');
-  return cookiesOf(mallory, '/').cypher_session ?? '';
+let ended = 0;
+/** A session that nobody is signed in to any more. */
+async function endedSession(): Promise<string> {
+  const mallory = await signedIn(`mallory-${ended++}`);
+  const { cypher_session: cookie = '' } = cookiesOf(mallory, '/');
+  await signOut(mallory);
+  return cookie;
 }
 
 test('Session: an id that was planted before the login is not signed in after it', async () => {
-  const planted = await anonymousSession();
+  const planted = await endedSession();
   const ada = await signUp(server, 'ada');
   const victim = createPerson(server, 'ada');
   victim.totpSecret = ada.totpSecret;
@@ -118,7 +120,7 @@ test('Cookies: unsigned, forged or doubled ones are ignored', async () => {
   for (const value of forged) {
     expect([value, await silently({ cypher_session: value })]).toEqual([value, 'login_required']);
   }
-  for (const second of [session, await anonymousSession(), 'junk']) {
+  for (const second of [session, await endedSession(), 'junk']) {
     expect(await silently(`cypher_session=${session}; cypher_session=${second}`)).toBe('login_required');
     expect(await silently(`cypher_session=${second}; cypher_session=${session}`)).toBe('login_required');
   }
