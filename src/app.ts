@@ -12,6 +12,7 @@ import { countRequests } from './http/count_requests.ts';
 import { renderErrors } from './http/errors.ts';
 import { securityHeaders } from './http/headers.ts';
 import type { Metrics } from './http/metrics.ts';
+import { createMatcher } from './http/networks.ts';
 import type { Outgoing } from './http/outgoing.ts';
 import { createAddressLimit, createGuessLimit, limitBeginnings, limitPosts } from './http/rate_limit.ts';
 import { createRequestIdentity, readCredentials } from './http/request.ts';
@@ -114,7 +115,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     // Apps and APIs ask a hundred times as often as people: their endpoints are looked for first.
     provider.middleware,
     parts.assets.middleware,
-    createSeen(keyring.derive('doctor'), untrustedProxies.found, now),
+    createSeen({
+      key: keyring.derive('doctor'),
+      isTrusted: createMatcher(config.TRUSTED_PROXIES),
+      untrustedProxies: untrustedProxies.found,
+      now,
+    }),
     site,
     signIn.routes,
     ...signIn.linkRoutes,

@@ -10,6 +10,8 @@ export interface Seen {
   address: string;
   /** The other end of the connection: the sender, or the last proxy. */
   peer: string;
+  /** Whether TRUSTED_PROXIES names it. */
+  peerTrusted: boolean;
   /** `X-Forwarded-For` and `X-Forwarded-Proto` as they came. */
   forwardedFor: string | undefined;
   forwardedProto: string | undefined;
@@ -24,7 +26,15 @@ const goodForMs = 60_000;
 export const seenProof = (key: Uint8Array, nowMs: number): string =>
   `Doctor ${nowMs}.${keyedHash(key, String(nowMs)).toString('base64url')}`;
 
-export function createSeen(key: Uint8Array, untrustedProxies: () => string[], now: () => number): Middleware {
+export interface SeenDeps {
+  /** 32 bytes, for the proof. */
+  key: Uint8Array;
+  isTrusted(address: string): boolean;
+  untrustedProxies(): string[];
+  now: () => number;
+}
+
+export function createSeen({ key, isTrusted, untrustedProxies, now }: SeenDeps): Middleware {
   const isProof = (given: string): boolean => {
     const [, at] = /^Doctor (\d{1,15})\.[\w-]{43}$/.exec(given) ?? [];
     return (
@@ -35,9 +45,11 @@ export function createSeen(key: Uint8Array, untrustedProxies: () => string[], no
   };
   return async (ctx, next) => {
     if (ctx.path !== seenPath || !isProof(ctx.get('authorization'))) return next();
+    const peer = ctx.req.socket.remoteAddress?.replace(/^::ffff:/, '') ?? '';
     const seen: Seen = {
       address: ctx.ip,
-      peer: ctx.req.socket.remoteAddress?.replace(/^::ffff:/, '') ?? '',
+      peer,
+      peerTrusted: isTrusted(peer),
       forwardedFor: asItCame(ctx, 'x-forwarded-for'),
       forwardedProto: asItCame(ctx, 'x-forwarded-proto'),
       untrustedProxies: untrustedProxies(),

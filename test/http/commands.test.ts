@@ -164,12 +164,28 @@ test('the doctor looks through the proxy: a header that a client made up, a prox
   ]);
 
   const through = { forwardedFor: '198.51.100.77, 203.0.113.9', forwardedProto: 'https', peer: '10.0.0.2' };
+  const trusted = { ...through, peerTrusted: true };
   const issuer = 'https://id.example';
-  expect(judge({ ...through, address: '203.0.113.9' }, issuer).level).toBe('ok');
-  expect(judge({ ...through, address: '10.0.0.2' }, issuer)).toMatchObject({
+  expect(judge({ ...trusted, address: '203.0.113.9' }, issuer).level).toBe('ok');
+  expect(judge({ ...through, peerTrusted: false, address: '10.0.0.2' }, issuer)).toMatchObject({
     level: 'fault',
     change: 'TRUSTED_PROXIES=10.0.0.2',
   });
+});
+
+test('the doctor does not complain of a proxy on its own machine, which counts the doctor as itself', () => {
+  const through = { forwardedProto: 'https', peer: '127.0.0.1', peerTrusted: true };
+  const issuer = 'https://id.example';
+  // Proxies that replace the header, and that append to it, with a port too.
+  for (const forwardedFor of ['127.0.0.1', '198.51.100.77, 127.0.0.1', '198.51.100.77, 127.0.0.1:4711']) {
+    for (const address of ['127.0.0.1', '198.51.100.77'])
+      expect(judge({ ...through, address, forwardedFor }, issuer)).toMatchObject({
+        level: 'warning',
+        found: expect.stringContaining('on this machine'),
+      });
+  }
+  const unnamed = { ...through, peerTrusted: false, address: '127.0.0.1', forwardedFor: '127.0.0.1' };
+  expect(judge(unnamed, issuer)).toMatchObject({ level: 'fault', change: 'TRUSTED_PROXIES=127.0.0.1' });
 });
 
 test('how requests arrive is told to nobody else', async () => {

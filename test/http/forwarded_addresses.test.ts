@@ -80,7 +80,7 @@ test('a proxy that nobody has named is said once in the log, and health checks a
 
 test('the doctor finds a second proxy that is not named behind one that is', () => {
   const issuer = 'https://id.example';
-  const through = { peer: '10.0.0.2', forwardedProto: 'https' };
+  const through = { peer: '10.0.0.2', peerTrusted: true, forwardedProto: 'https' };
   const made = '198.51.100.77';
   const verdict = (address: string, forwardedFor: string) =>
     judge({ ...through, address, forwardedFor }, issuer);

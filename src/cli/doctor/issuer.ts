@@ -73,9 +73,16 @@ export async function checkProxy(issuer: string, proofKey: Uint8Array, nowMs: nu
 
 /** What the arrival of a request that claims `madeUpAddress` says of the proxies. Pure. */
 export function judge(
-  { address, peer, forwardedFor, forwardedProto }: Omit<Seen, 'untrustedProxies'>,
+  { address, peer, peerTrusted, forwardedFor, forwardedProto }: Omit<Seen, 'untrustedProxies'>,
   issuer: string,
 ): Found {
+  if (peerTrusted && hopsOf(forwardedFor).at(-1) === peer) {
+    return {
+      level: 'warning',
+      found: `the proxy is on this machine and counts this command as itself (${peer}), which says nothing of other people's requests`,
+      change: 'run this command on a machine that reaches the server as people do',
+    };
+  }
   if (address === madeUpAddress) {
     return {
       level: 'fault',
@@ -114,9 +121,15 @@ export function judge(
 }
 
 /** Who was forwarded by the hop that counts as the sender; undefined where only the made-up address stands before it. */
-function hopBefore(address: string, forwardedFor = ''): string | undefined {
-  const hops = forwardedFor.split(',').map((hop) => hop.trim());
-  const counted = hops.findLastIndex((hop) => hop.replace(/[[\]]|:\d+$/g, '') === address || hop === address);
-  const before = hops[counted - 1];
+function hopBefore(address: string, forwardedFor: string | undefined): string | undefined {
+  const hops = hopsOf(forwardedFor);
+  const before = hops[hops.lastIndexOf(address) - 1];
   return before === undefined || before === madeUpAddress ? undefined : before;
 }
+
+/** The addresses of X-Forwarded-For, without the ports that some proxies write. */
+const hopsOf = (forwardedFor: string | undefined): string[] =>
+  (forwardedFor?.split(',') ?? []).map((hop) => {
+    const [, v6, v4] = /^(?:\[([^\]]+)\]|([\d.]+))(?::\d+)?$/.exec(hop.trim()) ?? [];
+    return v6 ?? v4 ?? hop.trim();
+  });
