@@ -131,7 +131,7 @@ test('a sign-out reaches the other tab, and neither comes back by a reload', asy
   const token = await tokenOf(page);
   await page.evaluate(() => void session.signOut());
   await shows(tab, 'signed_out signed_out');
-  await ada.press('Sign out');
+  // The page's ID token says whose session it is: nobody is asked.
   await page.waitForURL(`${app.app}/`);
   await shows(page, 'signed_out none');
   await tab.reload();
