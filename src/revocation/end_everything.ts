@@ -41,6 +41,8 @@ export async function endEverything(
   );
   await query("update deliveries set state = 'given_up' where kind = 'ping' and state = 'waiting'");
   await query('delete from ephemeral');
+  // A consent may have been withdrawn since: the person is asked again.
+  await query('delete from consents');
   await query('delete from authenticator_resets where used_at is null');
   return {
     // The apps of these sessions are notified, by the trigger on their end.

@@ -287,7 +287,7 @@ test('Redis: a forged or older high-water mark is worth nothing, and Redis resto
 test('Restore: of every table it is decided what `restored` makes of it', async () => {
   const decided = {
     ended:
-      'authenticator_resets clients deliveries ephemeral invitations keys records refresh_families sessions restore_guard',
+      'authenticator_resets clients consents deliveries ephemeral invitations keys records refresh_families sessions restore_guard',
     // Tokens end with their family, secrets with their client, and what is counted or used up makes nothing valid.
     withOthers: 'client_secrets guesses login_failures refresh_tokens revocations spent',
     // Named in docs/operate/backup-restore.md, for the operator to look through.
