@@ -17,7 +17,7 @@ import { afterPassword, begin, codeAt } from '../support/visits.ts';
 let server: TestServer;
 let other: TestServer;
 beforeAll(async () => {
-  server = await startServer({ clients: Object.values(apps) });
+  server = await startServer({ clients: Object.values(apps), answersWithinASecond: true });
   other = await startServer({ clients: Object.values(apps), beside: server });
 });
 afterAll(() => other.close().then(() => server.close()));

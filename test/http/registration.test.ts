@@ -99,7 +99,7 @@ test('a stranger’s app cannot do without people: no tokens of its own, no requ
     expect(status).toBe(201);
     expect(await as(body)).toEqual({ active: false });
   }
-  expect(await as(apps.api)).toMatchObject({ active: true });
+  expect(await as(apps.web)).toMatchObject({ active: true });
 });
 
 test('sizes and counts are bounded', async () => {
