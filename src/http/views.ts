@@ -139,6 +139,8 @@ export interface Views {
     message: string;
     id: string;
     hint?: string | undefined;
+    /** What the request has sent, where that is what is wrong; shown as it is, never a link. */
+    sent?: string | undefined;
     again: boolean;
     app?: { name: string; uri: string } | undefined;
   };

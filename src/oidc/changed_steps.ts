@@ -6,6 +6,7 @@
 import type { Context, Next } from 'koa';
 import { type Client, errors, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider';
 import type { Resource } from '../config/schema.ts';
+import type { OnAsked } from './ignored.ts';
 import { refuseTooLarge } from './parameter_size.ts';
 import { withoutEmpty } from './registration.ts';
 import { seeOther, withParameters } from './response_modes.ts';
@@ -33,7 +34,7 @@ export function togetherChanged(...tables: ChangedSteps[]): ChangedSteps {
 }
 
 /** `resources`: the APIs there are now. */
-export function changedSteps(resources: readonly Resource[]): ChangedSteps {
+export function changedSteps(resources: readonly Resource[], onAsked: OnAsked): ChangedSteps {
   return {
     assembleAuthorizationParams: (step) => (ctx, next) => {
       refuseTooLarge((ctx.method === 'POST' ? ctx.oidc.body : ctx.query) ?? {});
@@ -50,6 +51,7 @@ export function changedSteps(resources: readonly Resource[]): ChangedSteps {
     },
     checkResource: (step) => (ctx, next) => {
       const asked = String(ctx.oidc.params.scope ?? '');
+      onAsked(ctx, asked);
       return step(ctx, () => {
         refuseNothing(ctx, asked);
         return next();
@@ -63,6 +65,8 @@ export function changedSteps(resources: readonly Resource[]): ChangedSteps {
     stripGrantIrrelevantParams: (step) => (ctx, next) =>
       step(ctx, () => {
         takeDeclared(ctx.oidc.params, resources);
+        if (ctx.oidc.params.grant_type === 'client_credentials')
+          onAsked(ctx, String(ctx.oidc.params.scope ?? ''));
         return next();
       }),
     registrationResponse: withoutEmptyValues,

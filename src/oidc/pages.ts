@@ -9,6 +9,7 @@ import type { PageViews, SignedOutApp } from '../http/views.ts';
 import { AppError } from '../lib/errors.ts';
 import { displayNameOf } from './client_names.ts';
 import type { Pages } from './configuration.ts';
+import { shown } from './error_reports.ts';
 import { describeScopes } from './scopes.ts';
 import type { SignedOut } from './signed_out.ts';
 
@@ -46,13 +47,50 @@ const answers: Record<string, SignedOutApp['state']> = { delivered: 'signed_out'
 
 /** What to do about an error that a person can do something about; the library's own words are for developers. */
 const hints: Record<string, string> = {
-  invalid_client: 'The app is not registered here, or is registered differently. Tell the people who run it.',
-  invalid_redirect_uri:
-    'The app asked to be answered at an address that is not registered for it. Tell its owner.',
+  invalid_client:
+    'Tell the people who run the app: its client id is not one that is registered here. The log has the one that it has sent.',
   invalid_request: 'The app made a request that cannot be answered. Tell the people who run it.',
   server_error: 'Try again in a moment.',
   temporarily_unavailable: 'Try again in a moment.',
 };
+
+interface Words {
+  title: string;
+  message: string;
+  hint?: string | undefined;
+  sent?: string | undefined;
+}
+
+function wordsFor(
+  { oidc }: KoaContextWithOIDC,
+  { error: code, error_description: description }: { error: string; error_description?: string | undefined },
+  error: Error,
+): Words {
+  if (error.name === 'SessionNotFound')
+    return {
+      title: 'This sign-in has expired',
+      message: 'It was begun too long ago or in another browser. Go back to the app and sign in again.',
+    };
+  if (code === 'invalid_redirect_uri' && oidc?.client)
+    return {
+      title: 'The app’s address is not registered',
+      message: `${nameOf(oidc.client)} asked to be answered at this address, which is not one of its own here:`,
+      sent: shown(oidc.params?.redirect_uri),
+      hint: 'If you run the app: register this redirect URI, letter for letter, or have the app send the one that is registered. The log has both. If you do not, tell the people who run it.',
+    };
+  if (code === 'invalid_client' && !oidc?.client)
+    return {
+      title: 'This app is not registered',
+      message: 'The app that sent you here is not known.',
+      sent: shown(oidc?.params?.client_id),
+      hint: hints.invalid_client,
+    };
+  return {
+    title: 'This request cannot be answered',
+    message: `${code}${description ? `: ${description}` : ''}`,
+    hint: hints[code],
+  };
+}
 
 /** The app that receives a form may send the browser anywhere. */
 const anyWebsite = ['https:', 'http:'];
@@ -100,16 +138,11 @@ export function createProviderPages({
 
   return {
     async error(ctx, out, error) {
-      const expired = error.name === 'SessionNotFound';
       page(
         ctx,
         views.render('error', {
           status: ctx.status,
-          title: expired ? 'This sign-in has expired' : 'This request cannot be answered',
-          message: expired
-            ? 'It was begun too long ago or in another browser. Go back to the app and sign in again.'
-            : `${out.error}${out.error_description ? `: ${out.error_description}` : ''}`,
-          hint: expired ? undefined : hints[out.error],
+          ...wordsFor(ctx, out, error),
           id: String(ctx.state.requestId),
           // The sign-in that comes back from its pages is used up by the attempt.
           again: mayWorkAgain(ctx) && ctx.oidc?.route !== 'resume',

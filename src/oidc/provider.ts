@@ -23,7 +23,9 @@ import { addClientClaims } from './client_claims.ts';
 import { createClientFetch, type FetchDeps, refusedToAsk } from './client_fetches.ts';
 import { type ClientModelDeps, keepScopes, serveRegisteredClients } from './client_model.ts';
 import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
+import { completeError, sentWith } from './error_reports.ts';
 import { keepSessionOfGrants } from './grant_session.ts';
+import { createWarnings } from './ignored.ts';
 import { resumeWithPresentSession } from './interaction_resume.ts';
 import { withLeanRoutes } from './lean_routes.ts';
 import { replaceKeys } from './live_keys.ts';
@@ -92,7 +94,10 @@ export function createOidc(deps: OidcDeps): Oidc {
   const fetch = createClientFetch({ outgoing: deps.outgoing, count: deps.countOutgoing });
   const provider = withLeanRoutes(
     () => new OurProvider(config.ISSUER, providerConfiguration({ ...deps, fetch })),
-    togetherChanged(changedSteps(config.resources), deps.anonymousForms.steps),
+    togetherChanged(
+      changedSteps(config.resources, createWarnings(config.resources, deps.log)),
+      deps.anonymousForms.steps,
+    ),
   );
   logErrors(provider, deps);
   tellEnds(provider, deps);
@@ -222,7 +227,9 @@ function logErrors(provider: Provider, { log, onError }: Pick<OidcDeps, 'log' | 
         client: ctx.oidc?.client?.clientId,
         error: error.error,
         status: ctx.status,
+        ...sentWith(ctx, error),
       };
+      completeError(ctx, error);
       onError(error.error ?? 'server_error');
       if (ctx.status >= 500) log.error({ ...line, cause: error }, 'an OAuth request failed');
       else

@@ -6,6 +6,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchBrowser } from '../support/browser.ts';
 import type { Demo } from '../support/demo.ts';
+import { createLook } from '../support/look.ts';
 import { challengeOf, verifier } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { newVisitor } from '../support/visitor.ts';
@@ -54,6 +55,7 @@ async function startApp(): Promise<{ server: Server; origin: string }> {
 }
 
 /** Where the app's callback sends the browser on, if anywhere. */
+const look = createLook('protocol-');
 let elsewhere = '';
 let app: Awaited<ReturnType<typeof startApp>>;
 let server: TestServer;
@@ -144,4 +146,24 @@ test('form_post: without scripts there is a button', async () => {
   await page.locator('button[type=submit]').click();
   await expect.poll(() => page.content()).toContain('POST error error_description iss state');
   await plain.close();
+});
+
+test('an address or an app that is not registered is named on a page that fits a phone, and home has a way to sign in', async () => {
+  const dora = await newVisitor(browser, demo, 'dora');
+  const sent = `https://a-very-long-host-name.of.a.staging.environment.example/callback?with=${'parameters'.repeat(12)}`;
+  const wrong = new URL(address({}));
+  wrong.searchParams.set('redirect_uri', sent);
+  await dora.page.goto(wrong.href);
+  await dora.heading('The app’s address is not registered');
+  await dora.page.getByText(sent).waitFor();
+  await look(dora, 'wrong-address');
+  wrong.searchParams.set('client_id', 'an-app-of-yesterday');
+  await dora.page.goto(wrong.href);
+  await dora.heading('This app is not registered');
+  await look(dora, 'unknown-app');
+  await dora.page.goto(server.url);
+  await look(dora, 'home');
+  await dora.page.getByRole('link', { name: 'Sign in', exact: true }).click();
+  await dora.heading('Sign in');
+  expect(dora.complaints).toEqual([]);
 });

@@ -41,7 +41,8 @@ test('Client authentication: missing or wrong secret on token, refresh, revocati
     expect.soft([path, ...refusedAs(wrong)]).toEqual([path, 401, 'invalid_client']);
     expect.soft(wrong.headers['www-authenticate']).toContain('Basic');
     const unknown = await post(path, form).auth('nobody', 'wrong');
-    expect.soft([unknown.status, unknown.body]).toEqual([wrong.status, wrong.body]);
+    const without = ({ id, ...body }: { id?: string }) => [typeof id, body];
+    expect.soft([unknown.status, without(unknown.body)]).toEqual([wrong.status, without(wrong.body)]);
     expect.soft(Object.keys(unknown.headers).sort()).toEqual(Object.keys(wrong.headers).sort());
   }
   const works = await asApp(server, web, {

@@ -94,6 +94,7 @@ const hostile: { [K in keyof Views]: Views[K] } = {
     message: HOSTILE,
     id: HOSTILE,
     hint: HOSTILE,
+    sent: HOSTILE,
     again: true,
     app: { name: HOSTILE, uri: `https://app.example/${HOSTILE}` },
   },
