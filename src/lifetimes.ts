@@ -55,6 +55,8 @@ export const lifeSeconds = {
   signUp: 5 * minute,
   /** The token that says which password was just proved. */
   stepToken: 3 * minute,
+  /** The same while an authenticator is set up: somebody may have to find and install the app first. */
+  setUpToken: 15 * minute,
   /** A browser that was invited, on its way to the sign-up. */
   openedLink: hour,
   longestInvitation: 30 * day,
@@ -115,7 +117,7 @@ export function assertLifetimes({ resources }: LifetimeSettings): void {
       life.revocation >= longestToken + life.clockMargin,
     'a refresh token does not live longer than its family': life.refreshIdle <= life.refreshFamily,
     'each step of a sign-in ends before the sign-in does':
-      Math.max(life.passwordProof, life.stepToken, life.signUp) <= life.interaction,
+      Math.max(life.passwordProof, life.stepToken, life.setUpToken, life.signUp) <= life.interaction,
     'a repetition that passes for a lost answer comes while the code is known':
       lostAnswerMs / 1000 <= life.polledKept,
     'a repetition that passes for the same click comes while the code lives':

@@ -92,7 +92,7 @@ export function keyPolicies(
   // An ID token is also the hint of a sign-out, as long as its session lasts.
   const jwk = published(Math.max(lifeSeconds.idToken, config.SESSION_LIFETIME_SECONDS));
   return {
-    'token step': inside(lifeSeconds.stepToken),
+    'token step': inside(lifeSeconds.setUpToken),
     'token session': inside(config.SESSION_LIFETIME_SECONDS),
     'token access': inside(lifeSeconds.accessToken),
     'token refresh': inside(lifeSeconds.refreshIdle),

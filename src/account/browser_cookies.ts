@@ -10,9 +10,14 @@ export interface BrowserCookies {
   proof(ctx: Context): string | undefined;
   keepProof(ctx: Context, token: string, seconds: number): void;
   dropProof(ctx: Context): void;
+  /** The proof that has made new recovery codes, for the page that shows them. */
+  spentProof(ctx: Context): string | undefined;
+  keepSpentProof(ctx: Context, token: string, seconds: number): void;
   /** The browser's own session is over: its cookies say nothing any more. */
   dropSession(ctx: Context): void;
 }
+
+export const newCodesPath = '/account/new-codes';
 
 export function createBrowserCookies(secure: boolean): BrowserCookies {
   const names = cookieNames(secure);
@@ -31,6 +36,11 @@ export function createBrowserCookies(secure: boolean): BrowserCookies {
     },
     dropProof(ctx) {
       ctx.cookies.set(names.proof, null, proof);
+    },
+    spentProof: (ctx) => ctx.cookies.get(names.newCodes),
+    keepSpentProof(ctx, token, seconds) {
+      const codes = { ...proof, path: newCodesPath };
+      ctx.cookies.set(names.newCodes, token, { ...codes, maxAge: seconds * 1000 });
     },
     dropSession(ctx) {
       ctx.cookies.set(names.session, null, { ...base, sameSite: 'lax', path: '/' });

@@ -7,7 +7,7 @@ import { bodies, readBody } from '../http/forms.ts';
 import type { SignedIn } from '../oidc/signed_in.ts';
 import type { Step } from '../tokens/steps.ts';
 import type { Totp } from '../totp/totp.ts';
-import type { BrowserCookies } from './browser_cookies.ts';
+import { type BrowserCookies, newCodesPath } from './browser_cookies.ts';
 import type { Changes, NewCodes } from './changes.ts';
 import type { Action, Pipeline, Told } from './pipeline.ts';
 import { type Change, changes as kinds, type Proofs, proofRequired } from './proofs.ts';
@@ -24,7 +24,7 @@ export interface ChangeRouteDeps {
 
 type Proved<T = void> = (ctx: Context, who: SignedIn, proof: Step) => Promise<T>;
 
-export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRouteDeps): void {
+export function mountChanges({ page, action, show, seeOther }: Pipeline, deps: ChangeRouteDeps): void {
   const { proofs, changes, cookies } = deps;
   const proofOf = (ctx: Context, who: SignedIn, change: Change) =>
     proofs.open(who, change, cookies.proof(ctx));
@@ -40,11 +40,22 @@ export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRoute
     show(ctx, 'totp_setup', { ...form, username, ...setup, qrSvg, error });
   }
 
-  function showCodes(ctx: Context, { codes, again }: NewCodes): Told | undefined {
+  /** Shown by GET, so that they are still there after a reload. */
+  function toCodes(ctx: Context, change: Change, { again }: NewCodes): Told | undefined {
+    const token = cookies.proof(ctx);
     cookies.dropProof(ctx);
-    show(ctx, 'recovery_codes', { codes, location: '/account', replacing: true });
+    if (token !== undefined) cookies.keepSpentProof(ctx, token, proofs.secondsOf(change));
+    seeOther(ctx, newCodesPath);
     return again ? { detail: { again } } : undefined;
   }
+  page('/new-codes', async (ctx, who) => {
+    for (const change of kinds) {
+      const proof = await proofs.open(who, change, cookies.spentProof(ctx));
+      const codes = proof && (await changes.recoveryCodesOf(who, proof));
+      if (codes) return show(ctx, 'recovery_codes', { codes, location: '/account', replacing: true });
+    }
+    seeOther(ctx, '/account');
+  });
 
   function changePage(change: Change, work: Proved): void {
     page(`/${change}`, async (ctx, who) => {
@@ -82,7 +93,7 @@ export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRoute
           given,
           cookies.browser(ctx, who.sessionUid),
         );
-        cookies.keepProof(ctx, token, proofs.seconds);
+        cookies.keepProof(ctx, token, proofs.secondsOf(change));
         ctx.body = { location: `/account/${change}` };
         return { detail: { change, factor } };
       },
@@ -114,8 +125,9 @@ export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRoute
     name: 'authenticator',
     work: withProof('authenticator', async (ctx, who, proof) => {
       const { code } = await readBody(ctx, bodies.code);
-      return showCodes(
+      return toCodes(
         ctx,
+        'authenticator',
         await changes.authenticator(who, proof, code, cookies.browser(ctx, who.sessionUid)),
       );
     }),
@@ -133,7 +145,7 @@ export function mountChanges({ page, action, show }: Pipeline, deps: ChangeRoute
   action('/recovery-codes', {
     name: 'recovery-codes',
     work: withProof('recovery-codes', async (ctx, who, proof) =>
-      showCodes(ctx, await changes.recoveryCodes(who, proof)),
+      toCodes(ctx, 'recovery-codes', await changes.recoveryCodes(who, proof)),
     ),
     async again(ctx, who, error) {
       if (error.code !== 'proof_required') return false;

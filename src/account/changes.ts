@@ -23,7 +23,7 @@ export interface ChangeDeps {
   opaque: Pick<Opaque, 'registerInit' | 'registerFinish' | 'hasVersion'>;
   secondFactor: Pick<SecondFactor, 'attempt'>;
   totp: Pick<Totp, 'setup' | 'replace' | 'setBefore' | 'renewRecoveryCodes' | 'madeRecoveryCodes'>;
-  proofs: Pick<Proofs, 'use' | 'spend' | 'seconds'>;
+  proofs: Pick<Proofs, 'use' | 'spend' | 'secondsOf'>;
   revocations: Pick<Revocations, 'endAccount'>;
   audit: Pick<Audit, 'recordWithin'>;
   database: Database;
@@ -47,6 +47,8 @@ export interface Changes {
   authenticatorSetup(who: SignedIn, proof: Step): TotpSetup;
   /** Confirms the new authenticator by its first code. Returns new recovery codes. Throws AppError 400 `malformed_code`, 401 `invalid_code`. */
   authenticator(who: SignedIn, proof: Step, typed: string, browser: Browser): Promise<NewCodes>;
+  /** The recovery codes that this proof has made; undefined where others have replaced them, or one was used. */
+  recoveryCodesOf(who: SignedIn, proof: Step): Promise<string[] | undefined>;
   /** Makes new recovery codes and returns them. */
   recoveryCodes(who: SignedIn, proof: Step): Promise<NewCodes>;
 }
@@ -62,7 +64,7 @@ export function createChanges(deps: ChangeDeps): Changes {
       const { response, keyId } = await opaque.registerInit(request, jti);
       // Of a proof's registrations all are made with one OPAQUE key, so that the one that is finished names the right one.
       const bound = await ephemeral.get(keyOf(jti));
-      if (bound === undefined) await ephemeral.put(keyOf(jti), keyId, proofs.seconds);
+      if (bound === undefined) await ephemeral.put(keyOf(jti), keyId, proofs.secondsOf('password'));
       else if (bound !== keyId) throw proofRequired();
       return { response };
     },
@@ -93,6 +95,7 @@ export function createChanges(deps: ChangeDeps): Changes {
         return { codes, again: false };
       });
     },
+    recoveryCodesOf: ({ account }, { jti }) => totp.madeRecoveryCodes(database.query, account.id, jti),
     recoveryCodes: ({ account }, proof) =>
       database.transaction(async (query) => {
         const first = await proofs.use(query, proof);

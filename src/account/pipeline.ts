@@ -53,7 +53,15 @@ export function createPipeline({ signedIn, signInPath, render, sameOriginOnly, o
     ctx.status = 303;
   }
 
+  const pages = new Set<string>();
+  /** The page of the change that an action is part of, or else the account page. */
+  const pageOf = (path: string): string => {
+    const [, change = ''] = path.split('/');
+    return pages.has(`/${change}`) ? `/account/${change}` : '/account';
+  };
+
   function page(path: string, work: (ctx: Context, who: SignedIn) => Promise<void>): void {
+    pages.add(path);
     router.get(path, async (ctx) => {
       const who = await signedIn(ctx);
       if (who) await work(ctx, who);
@@ -62,6 +70,8 @@ export function createPipeline({ signedIn, signInPath, render, sameOriginOnly, o
   }
 
   function action(path: string, { name, work, again, before = [] }: Action): void {
+    // Whoever opens the address of an action is led to the page that it belongs to.
+    if (!pages.has(path)) router.get(path, (ctx) => seeOther(ctx, pageOf(path)));
     router.post(path, sameOriginOnly, ...before, async (ctx) => {
       const who = await signedIn(ctx);
       const told = (outcome: AccountOutcome['outcome'], more?: Told & Pick<AccountOutcome, 'blockedBy'>) =>

@@ -9,6 +9,7 @@ import type { Passwords } from '../interaction/password.ts';
 import type { SecondFactor } from '../interaction/second_factor.ts';
 import { AppError } from '../lib/errors.ts';
 import { type Factor, parseCode } from '../lib/typed_code.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { SignedIn } from '../oidc/signed_in.ts';
 import type { Query } from '../storage/database.ts';
 import type { Step, Steps } from '../tokens/steps.ts';
@@ -28,7 +29,8 @@ export interface ProofDeps {
 }
 
 export interface Proofs {
-  readonly seconds: number;
+  /** How long a proof is good for. */
+  secondsOf(change: Change): number;
   /** A live session has failures of its own: what strangers do elsewhere never keeps it from proving the password. */
   init(who: SignedIn, change: Change, ke1: string, browser: Browser): Promise<{ ke2: string }>;
   /** The proof as a token, and by which factor. Throws AppError 401 `invalid_credentials` or `invalid_code`, 400 `malformed_code`, 429. */
@@ -56,8 +58,9 @@ export function createProofs({ passwords, secondFactor, totp, steps, accounts, q
     if (!(await accounts.holdsCredential(query, accountId, credentialId))) throw proofRequired();
     return steps.spend(query, jti);
   };
+  const secondsOf = (change: Change) => (change === 'authenticator' ? lifeSeconds.setUpToken : steps.seconds);
   return {
-    seconds: steps.seconds,
+    secondsOf,
     init: (who, change, ke1, { address, agent, device }) =>
       passwords.loginInit(exchange(who, change), who.account.username, ke1, {
         address,
@@ -73,7 +76,7 @@ export function createProofs({ passwords, secondFactor, totp, steps, accounts, q
       const typed = parseCode(code);
       const use = await totp.against(query, who.account.id);
       const factor = await secondFactor.attempt(who.account, browser, (within) => use(within, typed));
-      return { token: await steps.issue(proved, purpose(who, change)), factor };
+      return { token: await steps.issue(proved, purpose(who, change), secondsOf(change)), factor };
     },
     async open(who, change, token) {
       const proof = await steps.open(token, purpose(who, change));

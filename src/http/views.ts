@@ -26,8 +26,8 @@ export interface Views {
   /** `expires`: ISO 8601. */
   invitation: { username: string; expires: string };
   authenticator_reset: { username: string; expires: string };
-  /** `recovery`: asks for a recovery code. `error`: what was wrong with the last code, beside the field. */
-  totp: { uid: string; recovery: boolean; error?: string | undefined };
+  /** `label`: what the authenticator app calls this site. `recovery`: asks for a recovery code. `error`: what was wrong with the last code, beside the field. */
+  totp: { uid: string; label: string; recovery: boolean; error?: string | undefined };
   /**
    * `action`: where the code is posted. `replacing`: another authenticator is in use until then. `cancel`: the way back. `secret`: base32 without
    * spaces. `qrSvg`: SVG markup of `otpauthUri`, made by the server.
@@ -111,6 +111,8 @@ export interface Views {
   };
   /** Moves on by itself to `location`, an http(s) URL or a path. */
   onward: { location: string };
+  /** Shown where a page is opened whose sign-in is over. `app`: where it was for, if that is known. */
+  finished: { username: string; app?: { name: string; uri: string } | undefined };
   /** Posts `fields` on to an app, by script or by a button. */
   form_post: { action: string; fields: [name: string, value: string][]; clientName?: string | undefined };
   /** `apps`: the others of the session, and whether they know. */
@@ -207,6 +209,10 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
     derive: ({ stayUri }) => ({ stayUri: webUri(stayUri) }),
   },
   onward: { title: () => 'One moment' },
+  finished: {
+    title: () => 'You are signed in',
+    derive: ({ app }) => ({ app: webUri(app?.uri) && app }),
+  },
   form_post: { title: () => 'Back to the app', script: 'form_post.js' },
   logout_done: { title: () => 'Signed out' },
   device: { title: () => 'Connect a device', script: 'page.js' },

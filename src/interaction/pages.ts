@@ -4,7 +4,7 @@ import type { Accounts } from '../accounts/accounts.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import { formActionFor } from '../http/onward.ts';
 import type { Views } from '../http/views.ts';
-import type { WaitingRequest } from '../oidc/interactions.ts';
+import type { Interactions, WaitingRequest } from '../oidc/interactions.ts';
 import type { Totp } from '../totp/totp.ts';
 import { type Invited, invitationRequired } from './invited.ts';
 import type { SecondFactor } from './second_factor.ts';
@@ -14,9 +14,12 @@ import { stepOf } from './steps.ts';
 export interface PageDeps {
   render<K extends keyof Views>(name: K, view: Views[K]): string;
   accounts: Pick<Accounts, 'byId' | 'parseUsername'>;
-  totp: Pick<Totp, 'setup' | 'qrCode'>;
+  totp: Pick<Totp, 'setup' | 'qrCode' | 'label'>;
   secondFactor: Pick<SecondFactor, 'hasConfirmed'>;
   invited: Pick<Invited, 'invitation' | 'maySignUp'>;
+  clientOf: Interactions['clientOf'];
+  /** Where an app's people find it, by the operator's word. */
+  addressOf(clientId: string): Promise<string | undefined>;
   /** What the scopes let an app do, in words that complete "would be able to". */
   describeScopes(scopes: string[]): { name: string; description: string }[];
   /** How the details of a rich authorization request read. */
@@ -28,6 +31,8 @@ export interface Pages {
   show(ctx: Context, standing: Standing, options?: { error?: string; recovery?: boolean }): Promise<void>;
   /** Throws AppError 403 `invitation_required` where nobody may sign up in this browser. */
   showRegister(ctx: Context, standing: Standing): Promise<void>;
+  /** Where a sign-in is over, to whoever is signed in. */
+  showFinished(ctx: Context, account: { username: string }, clientId: string): Promise<void>;
   showRecoveryCodes(ctx: Context, standing: Standing, codes: string[], location: string): void;
 }
 
@@ -98,7 +103,7 @@ export function createPages(deps: PageDeps): Pages {
           // Whoever confirmed the set-up and did not receive the recovery codes is shown the way to them once more.
           if (standing.step && (await secondFactor.hasConfirmed(standing.step)))
             return showSetup(ctx, standing, error);
-          return send(ctx, standing, 'totp', { uid, recovery, error });
+          return send(ctx, standing, 'totp', { uid, label: totp.label, recovery, error });
         case 'consent':
           return send(ctx, standing, 'consent', {
             uid,
@@ -122,6 +127,13 @@ export function createPages(deps: PageDeps): Pages {
         clientName: standing.waiting.client.name,
         invitation: invitation && { username: invitation.username, email: invitation.email },
       });
+    },
+    async showFinished(ctx, { username }, clientId) {
+      const [client, uri] = await Promise.all([deps.clientOf(clientId), deps.addressOf(clientId)]);
+      ctx.type = 'html';
+      ctx.set('Content-Security-Policy', contentSecurityPolicy());
+      const app = client && uri !== undefined ? { name: client.name, uri } : undefined;
+      ctx.body = render('finished', { username, app });
     },
     showRecoveryCodes(ctx, standing, codes, location) {
       send(ctx, standing, 'recovery_codes', { codes, location, replacing: standing.reset !== undefined });

@@ -36,7 +36,7 @@ export interface Passwords {
   /** Throws AppError 429 where there were too many failures before. */
   loginInit(uid: string, username: string, ke1: string, from: LoginOrigin): Promise<{ ke2: string }>;
   /** Whose password was proved. Throws AppError 401 for everything else. */
-  loginFinish(uid: string, ke3: string): Promise<Proved>;
+  loginFinish(uid: string, ke3: string): Promise<Proved & { totpConfirmed: boolean }>;
   registerInit(uid: string, username: string, request: string): Promise<{ response: string }>;
   /**
    * The new account. Throws AppError 409 where the name is taken: told only here, under the sign-up limit. `invitation`: the
@@ -163,7 +163,7 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       ]);
       // The password was changed, or the account disabled, between the two messages.
       if (account?.credentialId !== proved.credentialId) throw wrong;
-      return proved;
+      return { ...proved, totpConfirmed: account.totpConfirmed };
     },
 
     async registerInit(uid, username, request) {

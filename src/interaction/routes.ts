@@ -8,6 +8,8 @@ import { bodies, readBody } from '../http/forms.ts';
 import { userAgentOf } from '../http/request.ts';
 import { AppError, type ErrorCode, TooManyFailures } from '../lib/errors.ts';
 import type { Interactions } from '../oidc/interactions.ts';
+import type { SignedIn } from '../oidc/signed_in.ts';
+import type { Trail } from '../oidc/trail.ts';
 import type { Proved } from '../tokens/steps.ts';
 import type { Browser } from './buckets.ts';
 import type { Devices } from './devices.ts';
@@ -24,7 +26,9 @@ export interface RouteDeps {
   passwords: Passwords;
   secondFactor: SecondFactor;
   invited: Pick<Invited, 'invitation' | 'admit' | 'cookie'>;
-  interactions: Pick<Interactions, 'finishLogin' | 'finishConsent'>;
+  interactions: Pick<Interactions, 'finishLogin' | 'finishConsent' | 'restart'>;
+  signedIn(ctx: Context): Promise<SignedIn | undefined>;
+  trail: Pick<Trail, 'read'>;
   devices: Pick<Devices, 'remember'>;
   sameOriginOnly: Middleware;
   /** Sends the browser on after a form; `target`: where that ends. */
@@ -69,17 +73,59 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
   });
   const isForm = (ctx: Context): boolean => ctx.is('urlencoded') === 'urlencoded';
 
-  router.get('/', async (ctx) => {
-    const standing = await standings.of(ctx, uidOf(ctx));
+  function seeOther(ctx: Context, location: string): void {
+    ctx.redirect(location);
+    ctx.status = 303;
+  }
+
+  /** One page: shown where its sign-in waits in this browser, or else where that has gone on. */
+  function page(path: string, show: (ctx: Context, standing: Standing) => Promise<void>): void {
+    router.get(path, async (ctx) => {
+      ctx.set('Cache-Control', 'no-store');
+      const standing = await standings.of(ctx, uidOf(ctx)).catch(orExpired);
+      if (standing instanceof AppError) return follow(ctx, standing);
+      const { waiting, step: proof } = standing;
+      const { answered, begunSignedOut, prompt, returnTo } = waiting;
+      // Whoever has just set an authenticator up has recovery codes to see first.
+      if (answered && proof && (await secondFactor.hasConfirmed(proof)))
+        return seeOther(ctx, `/interaction/${waiting.uid}/recovery-codes`);
+      // Another tab has signed in meanwhile, or the answer to the last step was lost.
+      const goesOn =
+        answered || (prompt === 'login' && begunSignedOut && !proof && (await deps.signedIn(ctx)));
+      if (goesOn) seeOther(ctx, returnTo);
+      else await show(ctx, standing);
+    });
+  }
+
+  /** To where a sign-in has gone on that does not wait at this address any more. */
+  async function follow(ctx: Context, expired: AppError): Promise<void> {
+    const restart = await interactions.restart(expired, uidOf(ctx));
+    if (restart !== undefined) return seeOther(ctx, restart);
+    const onward = deps.trail.read(ctx);
+    if (onward && 'uid' in onward) return seeOther(ctx, `/interaction/${onward.uid}`);
+    const who = onward && (await deps.signedIn(ctx));
+    if (!who) throw expired;
+    await pages.showFinished(ctx, who.account, onward.clientId);
+  }
+
+  // Shown by GET, so that they are still there after a reload.
+  router.get('/recovery-codes', async (ctx) => {
+    ctx.set('Cache-Control', 'no-store');
+    const standing = await standings.of(ctx, uidOf(ctx)).catch(orExpired);
+    if (standing instanceof AppError) return follow(ctx, standing);
+    const codes = standing.step && (await secondFactor.recoveryCodesOf(standing.step));
+    if (codes) pages.showRecoveryCodes(ctx, standing, codes, standing.waiting.returnTo);
+    else seeOther(ctx, `/interaction/${uidOf(ctx)}`);
+  });
+
+  page('/', async (ctx, standing) => {
     const signsUp = standing.waiting.promptName === 'create' || (await invited.invitation(ctx)) !== undefined;
     if (signsUp && stepOf(standing.proven) === 'login') await pages.showRegister(ctx, standing);
     else await pages.show(ctx, standing);
   });
-  router.get('/login', async (ctx) => pages.show(ctx, await standings.of(ctx, uidOf(ctx))));
-  router.get('/recovery', async (ctx) =>
-    pages.show(ctx, await standings.of(ctx, uidOf(ctx)), { recovery: true }),
-  );
-  router.get('/register', async (ctx) => pages.showRegister(ctx, await standings.of(ctx, uidOf(ctx))));
+  page('/login', (ctx, standing) => pages.show(ctx, standing));
+  page('/recovery', (ctx, standing) => pages.show(ctx, standing, { recovery: true }));
+  page('/register', (ctx, standing) => pages.showRegister(ctx, standing));
 
   /** One step: allowed at this point, done, answered as the asker reads it. */
   function step(
@@ -87,6 +133,8 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     work: (ctx: Context, standing: Standing) => Promise<object>,
     ...before: Middleware[]
   ) {
+    // Whoever opens the address of a form that was shown again, with its error, is led to the page.
+    router.get(`/${action}`, (ctx) => seeOther(ctx, `/interaction/${uidOf(ctx)}`));
     router.post(`/${action}`, deps.sameOriginOnly, ...before, async (ctx) => {
       ctx.set('Cache-Control', 'no-store');
       const standing = await standings.of(ctx, uidOf(ctx));
@@ -135,16 +183,22 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));
   }
 
-  async function complete(ctx: Context, { waiting }: Standing, completed: Completed): Promise<string> {
+  async function complete(
+    ctx: Context,
+    { waiting }: Standing,
+    completed: Completed,
+    keepStep = false,
+  ): Promise<string> {
     const { account, amr, endedOthersAt } = completed;
     const login = { accountId: account.id, amr, endedOthersAt };
     const location = await interactions.finishLogin(ctx.req, ctx.res, waiting, login);
     ctx.state.amr = amr;
-    standings.end(ctx, uidOf(ctx), devices.remember(account.usernameKey, standings.device(ctx)));
+    const device = devices.remember(account.usernameKey, standings.device(ctx));
+    standings.end(ctx, uidOf(ctx), { device, keepStep });
     return location;
   }
 
-  const begun = async (ctx: Context, proved: Proved) => {
+  const begun = async (ctx: Context, proved: Proved & { totpConfirmed: boolean }) => {
     ctx.state.accountId = proved.accountId;
     await standings.begin(ctx, uidOf(ctx), proved);
     return { location: `/interaction/${uidOf(ctx)}` };
@@ -183,7 +237,7 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     const proved = await passwords.registerFinish(uidOf(ctx), username, record, email, invitation?.token);
     ctx.state.invited = invitation !== undefined;
     if (invitation) invited.cookie.forget(ctx);
-    return begun(ctx, proved);
+    return begun(ctx, { ...proved, totpConfirmed: false });
   });
   step('totp/setup', async (ctx, standing) => {
     if (!standing.account) throw stepRequired();
@@ -203,8 +257,11 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
       reset: standing.reset,
     });
     ctx.state.again = confirmed.again;
-    const location = await complete(ctx, standing, confirmed);
-    if (isForm(ctx)) pages.showRecoveryCodes(ctx, standing, confirmed.recoveryCodes, location);
+    const location = await complete(ctx, standing, confirmed, isForm(ctx));
+    if (isForm(ctx)) {
+      seeOther(ctx, `/interaction/${uidOf(ctx)}/recovery-codes`);
+      ctx.body = '';
+    }
     return { recovery_codes: confirmed.recoveryCodes, location };
   });
   step('totp/verify', async (ctx, standing) => {
@@ -221,6 +278,11 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
   });
 
   return router.routes() as Middleware;
+}
+
+function orExpired(error: unknown): AppError {
+  if (error instanceof AppError && error.code === 'interaction_expired') return error;
+  throw error;
 }
 
 /** A step out of turn: without the password's proof it is asked for; otherwise the order is wrong. */

@@ -64,6 +64,8 @@ export interface SecondFactor {
    * 403 `reset_ended`.
    */
   confirm(given: SetUp): Promise<Completed & { recoveryCodes: string[]; again: boolean }>;
+  /** The recovery codes that came of confirming the authenticator by this step; undefined where others have replaced them. */
+  recoveryCodesOf(step: Step): Promise<string[] | undefined>;
   /** Whether this step has confirmed the authenticator, and nothing has come of it since. */
   hasConfirmed(step: Step): Promise<boolean>;
   /** Takes a code of the authenticator or a recovery code. Throws AppError 400 `malformed_code`, 401 `invalid_code`. */
@@ -109,8 +111,10 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
     if (!(await steps.spend(query, jti))) throw stepRequired();
   }
 
-  const hasConfirmed: SecondFactor['hasConfirmed'] = async ({ accountId, jti }) =>
-    (await totp.madeRecoveryCodes(database.query, accountId, jti)) !== undefined;
+  const recoveryCodesOf: SecondFactor['recoveryCodesOf'] = ({ accountId, jti }) =>
+    totp.madeRecoveryCodes(database.query, accountId, jti);
+  const hasConfirmed: SecondFactor['hasConfirmed'] = async (step) =>
+    (await recoveryCodesOf(step)) !== undefined;
 
   return {
     attempt,
@@ -135,6 +139,7 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
       });
       return { account, amr: amrOf.otp, ...shown };
     },
+    recoveryCodesOf,
     hasConfirmed,
     async verify(account, step, typed, browser) {
       const code = parseCode(typed);

@@ -33,9 +33,9 @@ export interface Standings {
   /** Throws AppError 400 `interaction_expired` where nothing waits in this browser under this uid. */
   of(ctx: Context, uid: string): Promise<Standing>;
   /** Issues a login-step token to this browser. */
-  begin(ctx: Context, uid: string, proved: Proved): Promise<void>;
-  /** Takes the token away and leaves the proof of a known device. */
-  end(ctx: Context, uid: string, device: string): void;
+  begin(ctx: Context, uid: string, proved: Proved & { totpConfirmed: boolean }): Promise<void>;
+  /** Takes the token away, unless it is to show recovery codes once more, and leaves the proof of a known device. */
+  end(ctx: Context, uid: string, left: { device: string; keepStep?: boolean }): void;
   /** Where attempts in this browser come from. */
   browser(ctx: Context): Omit<Browser, 'sessionUid'>;
   device(ctx: Context): string | undefined;
@@ -61,9 +61,12 @@ export function createStandings(deps: StandingDeps): Standings {
       const id = waiting.prompt === 'consent' ? waiting.accountId : step?.accountId;
       const account = id === undefined ? undefined : await accounts.byId(id);
       const current = account !== undefined && account.credentialId === step?.credentialId;
-      const passwordOf = waiting.prompt === 'login' && current ? account : undefined;
-      const opened = passwordOf?.totpConfirmed ? await resetLinks.opened(ctx) : undefined;
-      const reset = opened?.accountId === passwordOf?.id ? opened : undefined;
+      const mine = waiting.prompt === 'login' && current ? account : undefined;
+      const opened = mine?.totpConfirmed ? await resetLinks.opened(ctx) : undefined;
+      const reset = opened?.accountId === mine?.id ? opened : undefined;
+      // A password is good for longer where an authenticator is set up, and only there.
+      const isStale = mine?.totpConfirmed === true && !reset && step?.isFresh === false;
+      const passwordOf = isStale ? undefined : mine;
       const replacesAuthenticator = reset !== undefined;
       return {
         waiting,
@@ -73,12 +76,14 @@ export function createStandings(deps: StandingDeps): Standings {
         proven: { prompt: waiting.prompt, passwordOf, replacesAuthenticator },
       };
     },
-    async begin(ctx, uid, proved) {
-      const token = await steps.issue(proved, purpose(uid));
-      ctx.cookies.set(stepCookie, token, { ...at(uid), maxAge: steps.seconds * 1000 });
+    async begin(ctx, uid, { totpConfirmed, ...proved }) {
+      const replaces = totpConfirmed && (await resetLinks.opened(ctx))?.accountId === proved.accountId;
+      const seconds = totpConfirmed && !replaces ? steps.seconds : lifeSeconds.setUpToken;
+      const token = await steps.issue(proved, purpose(uid), seconds);
+      ctx.cookies.set(stepCookie, token, { ...at(uid), maxAge: seconds * 1000 });
     },
-    end(ctx, uid, device) {
-      ctx.cookies.set(stepCookie, null, at(uid));
+    end(ctx, uid, { device, keepStep = false }) {
+      if (!keepStep) ctx.cookies.set(stepCookie, null, at(uid));
       if (resetLinks.cookie.read(ctx) !== undefined) resetLinks.cookie.forget(ctx);
       ctx.cookies.set(deviceCookie, device, { ...base, path: '/', maxAge: lifeSeconds.knownDevice * 1000 });
     },

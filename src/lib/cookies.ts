@@ -8,11 +8,15 @@ export function cookieNames(secure: boolean) {
     device: `${host}cypher_device`,
     interaction: `${path}cypher_interaction`,
     resume: `${path}cypher_resume`,
+    /** What the names of these begin with: one for each sign-in. */
+    begun: `${host}cypher_begun_`,
+    trail: `${path}cypher_trail`,
     step: `${path}cypher_step`,
     signedOut: `${path}cypher_signed_out`,
     /** Of whoever fills in a form without a session. */
     form: `${host}cypher_form`,
     proof: `${path}cypher_proof`,
+    newCodes: `${path}cypher_new_codes`,
     invitation: `${path}cypher_invitation`,
     authenticatorReset: `${path}cypher_authenticator_reset`,
     /** Of the parent domain of the sites behind forward-auth, and of each of these sites. */

@@ -8,6 +8,7 @@ import { errors } from 'oidc-provider';
 import type { Consents } from '../consents/consents.ts';
 import { AppError } from '../lib/errors.ts';
 import { type Detail, requestedDetails } from './authorization_details.ts';
+import type { BrowserBinding } from './browser_binding.ts';
 import { mfaAcr, scopeOfClaim } from './claims.ts';
 import { displayNameOf } from './client_names.ts';
 import { identityIsProven } from './consent.ts';
@@ -44,6 +45,12 @@ export interface WaitingRequest {
   scopes: string[];
   /** What the app asks to do in particular (RFC 9396). */
   details: Detail[];
+  /** Where the browser goes on once it is answered. */
+  returnTo: string;
+  /** Whether it has been answered, and the browser has not gone on. */
+  answered: boolean;
+  /** Whether nobody was signed in when it was begun. One of a device does not count: it goes on for who signs in there. */
+  begunSignedOut: boolean;
 }
 
 export interface Interactions {
@@ -61,9 +68,17 @@ export interface Interactions {
     waiting: Pick<WaitingRequest, 'promptName'>,
     login: { accountId: string; amr: string[]; endedOthersAt?: number | undefined },
   ): Promise<string>;
+  /**
+   * Where a request goes on that `waiting` has refused because its session is over, or another's by now; undefined for any
+   * other refusal.
+   */
+  restart(expired: AppError, uid: string): Promise<string | undefined>;
   /** Hands over the answer to the consent page; returns where the browser goes on. */
   finishConsent(req: IncomingMessage, res: ServerResponse, allowed: boolean): Promise<string>;
 }
+
+/** The library's words for a request whose session has ended, or is another person's. */
+const sessionGone = new Set(['session not found', 'session principal changed']);
 
 /** The prompts that have pages here. */
 const promptNames = ['login', 'create', 'select_account', 'consent'] as const;
@@ -89,7 +104,7 @@ function consentsIn({
 
 export function createInteractions(
   provider: Provider,
-  consents: Pick<Consents, 'remember'>,
+  { consents, binding }: { consents: Pick<Consents, 'remember'>; binding: Pick<BrowserBinding, 'holds'> },
   now: () => number,
 ): Interactions {
   const details = (req: IncomingMessage, res: ServerResponse) =>
@@ -127,9 +142,12 @@ export function createInteractions(
   return {
     clientOf,
     async waiting(req, res, uid) {
-      const { prompt, params, session, uid: waitingUid } = await details(req, res);
+      const interaction = await details(req, res);
+      const { prompt, params, session, uid: waitingUid } = interaction;
       const promptName = promptNames.find((name) => name === prompt.name);
-      if (waitingUid !== uid || !promptName) {
+      const { bound, deviceCode } = interaction as { bound?: true; deviceCode?: string };
+      const isElsewhere = bound && !binding.holds(req.headers.cookie, uid);
+      if (waitingUid !== uid || !promptName || isElsewhere) {
         throw new AppError(
           'interaction_expired',
           'This sign-in has expired. Go back to the app and sign in again.',
@@ -155,7 +173,16 @@ export function createInteractions(
           ]),
         ],
         details: requestedDetails(params) ?? [],
+        returnTo: interaction.returnTo,
+        answered: interaction.result !== undefined,
+        begunSignedOut: session === undefined && deviceCode === undefined,
       };
+    },
+
+    async restart({ cause }, uid) {
+      const isOfSession =
+        cause instanceof errors.SessionNotFound && sessionGone.has(String(cause.error_description));
+      return isOfSession ? (await provider.Interaction.find(uid))?.returnTo : undefined;
     },
 
     finishLogin(req, res, { promptName }, { accountId, amr, endedOthersAt }) {

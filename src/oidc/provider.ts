@@ -18,6 +18,7 @@ import type { Statement } from '../storage/statement.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import { completeAnswers } from './answers.ts';
 import { type SendLogout, takeOverBackchannelLogout } from './backchannel_logout.ts';
+import { type BrowserBinding, bindToBrowser } from './browser_binding.ts';
 import { changedSteps, togetherChanged } from './changed_steps.ts';
 import { addClientClaims } from './client_claims.ts';
 import { createClientFetch, type FetchDeps, refusedToAsk } from './client_fetches.ts';
@@ -54,6 +55,7 @@ export interface OidcDeps extends Omit<ConfigurationDeps, 'fetch'> {
   readAhead: Query;
   revocations: Revocations;
   spend: Spend;
+  binding: BrowserBinding;
   log: Log;
   /** Whether a device's code was asked about a moment ago. */
   pollsTooSoon(codeHash: string): Promise<boolean>;
@@ -106,6 +108,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   keepScopes(provider);
   serveRegisteredClients(provider, { ...deps.clients, now });
   keepSessionIdentifier(provider);
+  bindToBrowser(provider, deps.binding);
   resumeWithPresentSession(provider);
   keepSessionOfGrants(provider);
   persistStoredSessionsOnly(provider);

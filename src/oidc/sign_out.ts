@@ -59,6 +59,12 @@ export function dropOldHints(provider: Provider, keys: () => readonly JWK[]): Mi
 export const moveOnAfterSignOut =
   (moveOn: (ctx: Context, to: { location: string; target: string }) => void): Middleware =>
   async (ctx, next) => {
+    // Whoever comes back to the address of the question's answer is asked.
+    if (ctx.method === 'GET' && ctx.path === '/session/end/confirm') {
+      ctx.redirect('/session/end');
+      ctx.status = 303;
+      return;
+    }
     await next();
     if (ctx.method !== 'POST' || ctx.path !== '/session/end/confirm' || ctx.status !== 303) return;
     const location = ctx.response.get('Location');

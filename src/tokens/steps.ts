@@ -18,6 +18,8 @@ export interface Proved {
 
 export interface Step extends Proved {
   jti: string;
+  /** Whether it is young enough for what is no set-up. */
+  isFresh: boolean;
 }
 
 /** What a token is good for: each name here is a claim that must have just this value. No two uses have the same names. */
@@ -29,7 +31,8 @@ export type StepPurpose =
 
 export interface Steps {
   readonly seconds: number;
-  issue(proved: Proved, purpose: StepPurpose): Promise<string>;
+  /** `seconds`: how long it is good for. */
+  issue(proved: Proved, purpose: StepPurpose, seconds?: number): Promise<string>;
   /** Undefined for whatever is not a live token for just this purpose. */
   open(token: string | undefined, purpose: StepPurpose): Promise<Step | undefined>;
   /** Uses the token up, in the transaction of `query`. False where it was used before: of parallel uses one goes on. */
@@ -39,11 +42,11 @@ export interface Steps {
 export function createSteps(tokens: Pick<Tokens, 'seal' | 'open'>, now: () => number): Steps {
   return {
     seconds: lifeSeconds.stepToken,
-    issue: ({ accountId, credentialId }, purpose) =>
+    issue: ({ accountId, credentialId }, purpose, seconds = lifeSeconds.stepToken) =>
       tokens.seal(
         'step',
         { ...purpose, sub: accountId, credential: credentialId, jti: randomId() },
-        { expiresAt: Math.floor(now() / 1000) + lifeSeconds.stepToken },
+        { expiresAt: Math.floor(now() / 1000) + seconds },
       ),
     async open(token, purpose) {
       const claims = token === undefined ? undefined : await tokens.open('step', token);
@@ -52,8 +55,9 @@ export function createSteps(tokens: Pick<Tokens, 'seal' | 'open'>, now: () => nu
       const { sub, credential, jti } = claims;
       if (typeof sub !== 'string' || typeof credential !== 'string' || typeof jti !== 'string')
         return undefined;
-      return { accountId: sub, credentialId: credential, jti };
+      const isFresh = now() / 1000 - claims.iat < lifeSeconds.stepToken;
+      return { accountId: sub, credentialId: credential, jti, isFresh };
     },
-    spend: (query, jti) => spend(query, `step:${jti}`, now() + lifeSeconds.stepToken * 1000),
+    spend: (query, jti) => spend(query, `step:${jti}`, now() + lifeSeconds.setUpToken * 1000),
   };
 }

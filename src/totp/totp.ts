@@ -35,6 +35,8 @@ type SetSecret = (
 ) => Promise<string[] | typeof otherTime | undefined>;
 
 export interface Totp {
+  /** What authenticator apps call this site: its host. */
+  readonly label: string;
   /**
    * The secret that this interaction offers to this account: derived, so nothing is stored before it is confirmed, and
    * another browser that proves the same password is offered another secret.
@@ -169,6 +171,7 @@ export function createTotp(deps: TotpDeps): Totp {
     };
 
   return {
+    label,
     setup(interactionUid, account) {
       const bytes = keyedHash(setupKey, interactionUid, account.id).subarray(0, secretBytes);
       const secret = base32.encode(bytes, { padding: false });

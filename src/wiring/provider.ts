@@ -9,6 +9,7 @@ import { cookieNames } from '../lib/cookies.ts';
 import { createAdapter } from '../oidc/adapter.ts';
 import { createAnonymousForms } from '../oidc/anonymous_forms.ts';
 import { createApprovals, waitingRequests } from '../oidc/approvals.ts';
+import { createBrowserBinding } from '../oidc/browser_binding.ts';
 import { ownNames } from '../oidc/client_names.ts';
 import { createInteractions } from '../oidc/interactions.ts';
 import { createProviderPages } from '../oidc/pages.ts';
@@ -19,6 +20,7 @@ import { createOidc } from '../oidc/provider.ts';
 import { createReadAhead } from '../oidc/read_ahead.ts';
 import { createSignedIn } from '../oidc/signed_in.ts';
 import { createSignedOut } from '../oidc/signed_out.ts';
+import { createTrail } from '../oidc/trail.ts';
 import { cookieSignaturesOf, privateJwks } from '../server_keys.ts';
 import { spend } from '../storage/spent.ts';
 import { createFileClients } from './file_clients.ts';
@@ -45,7 +47,18 @@ export async function wireProvider(
   const { ephemeral, refresh, registrations, revocations, sealer, sessions } = foundations;
   const pings = createPings({ sealer, hold: deliveryStore.hold });
   const signedOut = createSignedOut(cookieNames(secureCookies).signedOut, secureCookies);
+  const names = cookieNames(secureCookies);
+  const binding = createBrowserBinding(names.begun, secureCookies, now);
+  const trail = createTrail(names.trail, secureCookies);
   const readAhead = createReadAhead(database.query, now);
+  /** Where an app's people find it, by the operator's word. */
+  async function addressOf(clientId: string): Promise<string | undefined> {
+    const client = await clients.byId(clientId);
+    // What an app has registered by itself is not the operator's word: nobody is sent there from an error.
+    if (!client || client.source === 'registration') return undefined;
+    const { initiate_login_uri, client_uri } = client.metadata;
+    return [initiate_login_uri, client_uri].find((uri) => typeof uri === 'string');
+  }
   const oidc = createOidc({
     config,
     accounts,
@@ -67,19 +80,14 @@ export async function wireProvider(
       secure: secureCookies,
     }),
     consents,
+    binding,
     pairwise: createPairwise(keyring.derive('pairwise subjects')),
     spend: (id, expiresAt) => spend(database.query, id, expiresAt),
     pages: createProviderPages({
       views,
       accounts,
       signedOut,
-      async addressOf(clientId) {
-        const client = await clients.byId(clientId);
-        // What an app has registered by itself is not the operator's word: nobody is sent there from an error.
-        if (!client || client.source === 'registration') return undefined;
-        const { initiate_login_uri, client_uri } = client.metadata;
-        return [initiate_login_uri, client_uri].find((uri) => typeof uri === 'string');
-      },
+      addressOf,
       appsAfterSignOut: (uid) => deliveries.afterSignOut(uid, signOutWaitMs),
     }),
     holdPing: pings.hold,
@@ -113,6 +121,7 @@ export async function wireProvider(
   });
   const { provider, sessionCookie, middleware, sendLogout } = oidc;
   signedOut.noteAt(provider);
+  trail.noteAt(provider);
   const deliveries = createDeliveries({
     store: deliveryStore,
     send: ({ kind, clientId, accountId, sid, sealed }) =>
@@ -133,8 +142,10 @@ export async function wireProvider(
     middleware,
     deliveries,
     reloadFiles: files.reload,
-    interactions: createInteractions(provider, consents, now),
+    interactions: createInteractions(provider, { consents, binding }, now),
     signedIn: createSignedIn(provider, accounts),
+    trail,
+    addressOf,
     /** Of requests that apps make from elsewhere; none where CIBA is off. */
     approvals:
       config.CIBA === 'on'

@@ -34,7 +34,12 @@ export function wireSignIn(
   deps: AppDeps,
   foundations: Foundations,
   { views, secureCookies, sameOriginOnly, addressLimit, makingLimit }: PageParts,
-  { interactions, signedIn }: Pick<WiredProvider, 'interactions' | 'signedIn'>,
+  {
+    interactions,
+    signedIn,
+    trail,
+    addressOf,
+  }: Pick<WiredProvider, 'interactions' | 'signedIn' | 'trail' | 'addressOf'>,
 ) {
   const { database, metrics, log, now } = deps;
   const recordEvent = createSignInEvents(deps);
@@ -88,6 +93,8 @@ export function wireSignIn(
     secondFactor,
     routes: createInteractionRoutes({
       interactions,
+      signedIn,
+      trail,
       invited,
       standings: createStandings({ interactions, accounts, steps, resetLinks, secureCookies }),
       pages: createPages({
@@ -96,6 +103,8 @@ export function wireSignIn(
         totp,
         secondFactor,
         invited,
+        clientOf: interactions.clientOf,
+        addressOf,
         describeScopes,
         describeDetails: describeDetails(config.resources),
       }),

@@ -204,8 +204,11 @@ test('a post from another site is refused at every address, and changes nothing'
   for (const change of ['password', 'authenticator', 'recovery-codes'])
     paths.push(`${change}/proof/init`, `${change}/proof/finish`);
   for (const path of [...paths, 'recovery-codes']) {
-    for (const headers of [{ origin: 'https://evil.example' }, { 'sec-fetch-site': 'cross-site' }]) {
-      const answer = await postForm(person, path, { session: 'x', client: 'web' }).set(headers);
+    for (const headers of [{ origin: 'https://evil.example' }, { 'sec-fetch-site': 'cross-site' }] as Record<
+      string,
+      string
+    >[]) {
+      const answer = await postForm(person, path, { session: 'x', client: 'web' }, headers);
       expect(answer.status, path).toBe(403);
     }
   }

@@ -70,7 +70,7 @@ test('a proof is used up by its change: again, or in parallel, it changes nothin
   await prove(person, 'recovery-codes');
   const cookies = cookieHeader(cookiesOf(person, '/account'));
   const answers = await Promise.all(
-    Array.from({ length: 3 }, () => postForm(person, 'recovery-codes').set('cookie', cookies)),
+    Array.from({ length: 3 }, () => postForm(person, 'recovery-codes', {}, { cookie: cookies })),
   );
   expect(new Set(answers.map(({ text }) => codesOn(text).join())).size).toBe(1);
   const codes = codesOn(answers[0]?.text ?? '');
@@ -78,7 +78,7 @@ test('a proof is used up by its change: again, or in parallel, it changes nothin
   const login = await visit(server, 'cleo', person);
   await login.person.provePassword(login.uid);
   expect((await login.person.step(login.uid, 'totp/verify', { code: codes[0] })).status).toBe(200);
-  const again = await postForm(person, 'recovery-codes').set('cookie', cookies);
+  const again = await postForm(person, 'recovery-codes', {}, { cookie: cookies });
   expect(again.status).toBe(401);
   expect(again.text).toContain('Confirm that it is you');
 });

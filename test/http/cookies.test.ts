@@ -177,7 +177,7 @@ test('Cookies: HttpOnly and SameSite always; on https Secure, and __Host- where 
   try {
     for (const [at, prefix] of [
       [server, /^cypher_/],
-      [secure, /^(__Secure-cypher_|__Host-cypher_(session|device)=)/],
+      [secure, /^(__Secure-cypher_|__Host-cypher_(session|device|begun_[\w-]+)=)/],
     ] as const) {
       const lines: string[] = [];
       const person = behindTls(createPerson(at, 'ida'));

@@ -49,7 +49,9 @@ test('Headers: every page from sign-up to consent and sign-out; forms lead on or
   const secretOf = ({ text }: request.Response) => /data-testid="totp-secret">(.*?)<\/p>/.exec(text)?.[1];
   expect(secretOf(wrong)).toBe(secretOf(setup));
   ada.totpSecret = String(secretOf(setup)).replace(/<[^>]*>/g, '');
-  const codes = await form(ada, `${page}/totp/verify-setup`, { code: ada.code() });
+  const confirmed = await form(ada, `${page}/totp/verify-setup`, { code: ada.code() });
+  expect([confirmed.status, confirmed.headers.location]).toEqual([303, `${page}/recovery-codes`]);
+  const codes = await ada.agent.get(`${page}/recovery-codes`);
   expect(codes.status).toBe(200);
   expectSafePage(codes);
   expect(codes.text.match(/data-testid="recovery-code"/g)).toHaveLength(10);

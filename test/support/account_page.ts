@@ -19,9 +19,22 @@ export async function openAccount(person: Person) {
   return person.agent.get('/account');
 }
 
-/** Posts a form as the page does. */
-export const postForm = (person: Person, path: string, fields: Record<string, string> = {}) =>
-  person.agent.post(`/account/${path}`).type('form').set('accept', 'text/html').send(fields);
+/** Posts a form as the page does, and follows to the page of new recovery codes where it leads there. */
+export async function postForm(
+  person: Person,
+  path: string,
+  fields: Record<string, string> = {},
+  headers: Record<string, string> = {},
+) {
+  const form = person.agent
+    .post(`/account/${path}`)
+    .type('form')
+    .set({ accept: 'text/html', ...headers });
+  const answer = await form.send(fields);
+  return answer.headers.location === '/account/new-codes'
+    ? person.agent.get('/account/new-codes').accept('html')
+    : answer;
+}
 
 /** The ids that the page's forms send back, in their order. */
 export const idsOn = (html: string, field: 'session' | 'client'): string[] =>

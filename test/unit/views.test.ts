@@ -18,8 +18,9 @@ const hostile: { [K in keyof Views]: Views[K] } = {
   invitation: { username: HOSTILE, expires: HOSTILE },
   authenticator_reset: { username: HOSTILE, expires: HOSTILE },
   site_denied: { host: HOSTILE, username: HOSTILE, switchUrl: HOSTILE, id: HOSTILE },
+  finished: { username: HOSTILE, app: { name: HOSTILE, uri: `https://a.example/${HOSTILE}` } },
   onward: { location: `/${HOSTILE}` },
-  totp: { uid: HOSTILE, recovery: false, error: HOSTILE },
+  totp: { uid: HOSTILE, label: HOSTILE, recovery: false, error: HOSTILE },
   totp_setup: {
     action: HOSTILE,
     replacing: true,

@@ -34,7 +34,8 @@ async function signIn(form: PageForm): Promise<void> {
 }
 
 function fail(failure: Failure): void {
-  if (isExpired(failure)) form.close(explain(failure));
+  // The address of the page leads to where the sign-in has gone on, in another tab for example.
+  if (isExpired(failure)) void leaveFor(form.data.base);
   else if (failure.error === 'invalid_credentials') form.fieldError('password', WRONG, 'username');
   else form.formError(explain(failure));
 }

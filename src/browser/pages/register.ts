@@ -47,7 +47,8 @@ async function signUp(form: PageForm): Promise<void> {
 function fail(failure: Failure): void {
   // The server names the field before what is wrong with it: "email: is too long".
   const [, field, fault] = /^(username|email): (.+)$/.exec(failure.message) ?? [];
-  if (isExpired(failure)) form.close(explain(failure));
+  // The address of the page leads to where the sign-in has gone on, in another tab for example.
+  if (isExpired(failure)) void leaveFor(form.data.base);
   else if (failure.error === 'username_taken') form.fieldError('username', explain(failure));
   else if (field) form.fieldError(field, `The ${field} ${fault}.`);
   else if (/username/i.test(failure.message)) form.fieldError('username', explain(failure));
