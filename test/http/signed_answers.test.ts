@@ -15,13 +15,19 @@ const reports = {
   token_format: 'jwt',
   client_id: api.client_id,
 };
+const accounts = {
+  audience: 'https://accounts.example/api',
+  scopes: ['read'],
+  client_id: signedApi.client_id,
+};
+const resources = [reports, accounts];
 let server: TestServer;
 let other: TestServer;
 let ada: Person;
 beforeAll(async () => {
   const clients = [...Object.values(apps), signedInfo, signedApi];
-  server = await startServer({ clients, resources: [reports] });
-  other = await startServer({ clients, resources: [reports], beside: server });
+  server = await startServer({ clients, resources });
+  other = await startServer({ clients, resources, beside: server });
   ada = createPerson(server, 'ada');
 });
 afterAll(async () => {
@@ -73,18 +79,29 @@ test('userinfo as a signed JWT, for an app that registered so', async () => {
 });
 
 test('introspection as a signed JWT, where the caller accepts it', async () => {
-  const { access_token } = await ada.tokensFor(web);
+  const { access_token } = await ada.tokensFor(web, { resource: accounts.audience, scope: 'openid read' });
   const ask = (token: string, accept: string) =>
     asApp(server, signedApi, { token }, '/token/introspection').accept(accept);
   const type = 'application/token-introspection+jwt';
   const answer = await ask(access_token, type);
   expect(answer.type).toBe(type);
   const payload = await verified(answer.text, 'token-introspection+jwt', 'signed-api');
-  expect(payload.token_introspection).toMatchObject({ active: true, client_id: 'web' });
+  expect(payload.token_introspection).toMatchObject({
+    active: true,
+    client_id: 'web',
+    aud: accounts.audience,
+  });
   expect(payload).not.toHaveProperty('sub');
   const unknown = await verified((await ask('x', type)).text, 'token-introspection+jwt', 'signed-api');
   expect(unknown.token_introspection).toEqual({ active: false });
   expect((await ask(access_token, 'application/json')).body.active).toBe(true);
+  const forOthers = await ada.tokensFor(web, forReports);
+  const refused = await verified(
+    (await ask(forOthers.access_token, type)).text,
+    'token-introspection+jwt',
+    'signed-api',
+  );
+  expect(refused.token_introspection).toEqual({ active: false });
 });
 
 test('at+jwt: a token that others’ libraries verify, with what RFC 9068 asks for', async () => {
