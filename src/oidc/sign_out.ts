@@ -8,6 +8,7 @@ import type Provider from 'oidc-provider';
 import type { Client, JWK, KoaContextWithOIDC } from 'oidc-provider';
 // @ts-expect-error: not part of the library's types.
 import { confirm } from 'oidc-provider/lib/actions/end_session.js';
+import { pathOf } from '../http/rate_limit.ts';
 import { isPairwise, type Pairwise } from './pairwise.ts';
 
 interface Hint {
@@ -42,7 +43,7 @@ export function dropOldHints(provider: Provider, keys: () => readonly JWK[]): Mi
   }
 
   return async (ctx, next) => {
-    if (ctx.method === 'GET' && ctx.path === '/session/end') {
+    if (ctx.method === 'GET' && pathOf(ctx) === '/session/end') {
       const query = new URLSearchParams(ctx.querystring);
       const [hint, ...others] = query.getAll('id_token_hint');
       // What is no ID token at all, or is given twice, is left for the library to refuse.
@@ -66,7 +67,7 @@ export const moveOnAfterSignOut =
       return;
     }
     await next();
-    if (ctx.method !== 'POST' || ctx.path !== '/session/end/confirm' || ctx.status !== 303) return;
+    if (ctx.method !== 'POST' || pathOf(ctx) !== '/session/end/confirm' || ctx.status !== 303) return;
     const location = ctx.response.get('Location');
     moveOn(ctx, { location, target: location });
   };
