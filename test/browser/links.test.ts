@@ -82,7 +82,7 @@ test('a lost authenticator is replaced by the link, and the person is at their a
   await look(hedy, 'reset-set-up');
   await hedy.readTotpSecret();
   await hedy.confirmTotp();
-  await hedy.press('Continue');
+  await hedy.goOn();
   await hedy.heading('Your account');
 
   await page.goto(`${url}/authenticator-reset/${token}`);
