@@ -51,7 +51,9 @@ export function createClientRegistry({ database, store, secrets }: ClientRegistr
   let namesOfFile = new Set<string>();
   // Promises, kept from before the query on: a change that is told of meanwhile takes them away.
   const kept = new Map<string, Promise<RegisteredClient | undefined>>();
+  const looks = new Map<string, Promise<boolean>>();
   const watch = database.watch('cypher_clients', (id) => {
+    looks.clear();
     if (id === undefined) kept.clear();
     else kept.delete(id);
   });
@@ -60,19 +62,6 @@ export function createClientRegistry({ database, store, secrets }: ClientRegistr
     const stored = await store.byId(id);
     return stored && !stored.suspendedAt ? fromStore(stored, secrets) : undefined;
   };
-
-  function readAndKeep(id: string): Promise<RegisteredClient | undefined> {
-    const reading = read(id);
-    for (const oldest of kept.keys()) {
-      if (kept.size < mostKept) break;
-      kept.delete(oldest);
-    }
-    kept.set(id, reading);
-    reading.catch(() => {
-      if (kept.get(id) === reading) kept.delete(id);
-    });
-    return reading;
-  }
 
   return {
     async linked() {
@@ -83,17 +72,22 @@ export function createClientRegistry({ database, store, secrets }: ClientRegistr
     },
     async looksLike(name) {
       const key = nameKey(name);
-      return namesOfFile.has(key) || store.hasName(key);
+      if (namesOfFile.has(key)) return true;
+      if (!watch.reliable()) return store.hasName(key);
+      return looks.get(key) ?? keep(looks, key, store.hasName(key));
     },
     async byId(id) {
       const written = ofFile.get(id);
       if (written) return written;
       if (!possibleId.test(id)) return undefined;
       if (!watch.reliable()) return read(id);
-      return kept.get(id) ?? readAndKeep(id);
+      return kept.get(id) ?? keep(kept, id, read(id));
     },
     forget: (id) => void kept.delete(id),
-    forgetAll: () => kept.clear(),
+    forgetAll() {
+      kept.clear();
+      looks.clear();
+    },
     async useFile(clients) {
       const clashes = await store.present(clients.map(({ client_id }) => client_id));
       ofFile = new Map(clients.map((client) => [client.client_id, fromFile(client, secrets)]));
@@ -101,6 +95,19 @@ export function createClientRegistry({ database, store, secrets }: ClientRegistr
       return clashes;
     },
   };
+}
+
+/** Keeps what is being read, unless it fails. */
+function keep<T>(among: Map<string, Promise<T>>, key: string, reading: Promise<T>): Promise<T> {
+  for (const oldest of among.keys()) {
+    if (among.size < mostKept) break;
+    among.delete(oldest);
+  }
+  among.set(key, reading);
+  reading.catch(() => {
+    if (among.get(key) === reading) among.delete(key);
+  });
+  return reading;
 }
 
 /** One entry of CLIENTS_FILE. */

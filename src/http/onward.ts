@@ -37,5 +37,8 @@ export function formActionFor(target: string): string[] {
   return protocol === undefined ? [] : [protocol];
 }
 
+/** The host of a website's address. Of an app's own scheme it is empty: any app may choose any such text. */
+export const webHostOf = (uri: string): string => (isAppScheme(uri) ? '' : (URL.parse(uri)?.host ?? ''));
+
 /** Whether the address is of an installed app and of no website. */
 const isAppScheme = (uri: string): boolean => !/^https?:/i.test(uri);

@@ -44,7 +44,7 @@ export interface Views {
   };
   /** `location`: where the flow goes on, as a path or an http(s) URL. */
   recovery_codes: { codes: string[]; location: string; replacing: boolean };
-  /** `host`: where the browser is sent afterwards; empty for a device. The URIs are the client's own metadata, not trusted. */
+  /** `host`: where the browser is sent afterwards, in words; empty for a device. The URIs are the client's own metadata, not trusted. */
   consent: {
     uid: string;
     username: string;

@@ -2,7 +2,7 @@
 import type { Context } from 'koa';
 import type { Accounts } from '../accounts/accounts.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
-import { formActionFor } from '../http/onward.ts';
+import { formActionFor, webHostOf } from '../http/onward.ts';
 import type { Views } from '../http/views.ts';
 import type { Interactions, WaitingRequest } from '../oidc/interactions.ts';
 import type { Totp } from '../totp/totp.ts';
@@ -113,7 +113,7 @@ export function createPages(deps: PageDeps): Pages {
             logoUri: client.logoUri,
             policyUri: client.policyUri,
             tosUri: client.tosUri,
-            host: hostOf(waiting.redirectUri),
+            host: waiting.redirectUri && (webHostOf(waiting.redirectUri) || 'an app on this device'),
             scopes: describeScopes(waiting.scopes),
             details: describeDetails(waiting.details),
           });
@@ -139,10 +139,4 @@ export function createPages(deps: PageDeps): Pages {
       send(ctx, standing, 'recovery_codes', { codes, location, replacing: standing.reset !== undefined });
     },
   };
-}
-
-/** The host a person is sent back to; a native app has only its scheme. */
-function hostOf(redirectUri: string): string {
-  const url = URL.parse(redirectUri);
-  return url?.host || url?.protocol.slice(0, -1) || '';
 }

@@ -31,15 +31,12 @@ export interface ClientModelDeps {
   byId(id: string): Promise<KnownClient | undefined>;
   /** Whether it is one of them; its time depends on neither. */
   matches(given: string, secrets: readonly KnownSecret[], nowMs: number): boolean;
-  /** Whether a stranger's app must not go by this name. */
-  misleads(name: string): Promise<boolean>;
   now: () => number;
 }
 
 /** What the library's own code calls, and its key store for MACs. */
 interface Model extends KeyHolder {
   clientId: string;
-  clientName?: string | undefined;
   clientSecret: string | undefined;
   symmetricKeyStore: Iterable<object> & { add(key: object): void };
   compareClientSecret(given: string): boolean;
@@ -78,10 +75,7 @@ export const askFor = <T>(client: object, uri: string, work: () => T): T =>
   operators.has(client) ? byOperatorsChoice(uri, work) : work();
 
 /** Serves the clients of the registry from this provider instance. */
-export function serveRegisteredClients(
-  provider: Provider,
-  { byId, matches, misleads, now }: ClientModelDeps,
-): void {
+export function serveRegisteredClients(provider: Provider, { byId, matches, now }: ClientModelDeps): void {
   const Model = provider.Client as unknown as ModelClass;
   const findStatic = Model.find.bind(Model);
   const built = new WeakMap<KnownClient, { model: Model; goodUntil: number }>();
@@ -90,16 +84,10 @@ export function serveRegisteredClients(
     const model = disarm(await findStatic(id));
     if (!model) return undefined;
     fetchKeysAgain(model, false, now);
-    await clearName(model);
     return model;
   }, now);
 
-  /** A name that misleads is not shown: the host is what people have. */
-  async function clearName(model: Model): Promise<void> {
-    if (model.clientName !== undefined && (await misleads(model.clientName))) model.clientName = undefined;
-  }
-
-  async function build(client: KnownClient): Promise<Model> {
+  function build(client: KnownClient): Model {
     const live = client.secrets.filter(({ expiresAt }) => expiresAt === undefined || now() < expiresAt);
     const [first, ...others] = live.map(({ text }) => withSecret(client.metadata, text));
     // One without a secret has none in the library either: so it is given one when it changes to a method that needs it.
@@ -117,7 +105,6 @@ export function serveRegisteredClients(
       recogniseSecret(model, (given) => matches(given, client.secrets, now()));
     }
     if (isOperators(client)) operators.add(model);
-    else await clearName(model);
     fetchKeysAgain(model, isOperators(client), now);
     known.set(model, client);
     const goodUntil = Math.min(

@@ -10,7 +10,7 @@ import { AppError } from '../lib/errors.ts';
 import { type Detail, requestedDetails } from './authorization_details.ts';
 import type { BrowserBinding } from './browser_binding.ts';
 import { mfaAcr, scopeOfClaim } from './claims.ts';
-import { displayNameOf } from './client_names.ts';
+import type { AppNames } from './client_names.ts';
 import { identityIsProven } from './consent.ts';
 import { rememberSession } from './grant_session.ts';
 
@@ -102,9 +102,15 @@ function consentsIn({
   );
 }
 
+interface InteractionsDeps {
+  consents: Pick<Consents, 'remember'>;
+  binding: Pick<BrowserBinding, 'holds'>;
+  nameOf: AppNames;
+}
+
 export function createInteractions(
   provider: Provider,
-  { consents, binding }: { consents: Pick<Consents, 'remember'>; binding: Pick<BrowserBinding, 'holds'> },
+  { consents, binding, nameOf }: InteractionsDeps,
   now: () => number,
 ): Interactions {
   const details = (req: IncomingMessage, res: ServerResponse) =>
@@ -124,12 +130,12 @@ export function createInteractions(
     }
   }
 
-  async function clientOf(clientId: string): Promise<ClientView | undefined> {
+  async function clientOf(clientId: string, answerUri?: string): Promise<ClientView | undefined> {
     const client = await provider.Client.find(clientId);
     return (
       client && {
         id: client.clientId,
-        name: displayNameOf(client),
+        name: await nameOf(client, answerUri),
         firstParty: client.first_party === true,
         uri: client.clientUri,
         logoUri: client.logoUri,
@@ -153,7 +159,8 @@ export function createInteractions(
           'This sign-in has expired. Go back to the app and sign in again.',
         );
       }
-      const client = await clientOf(String(params.client_id));
+      const redirectUri = String(params.redirect_uri ?? '');
+      const client = await clientOf(String(params.client_id), redirectUri);
       if (!client) throw new AppError('interaction_expired', 'The app that asked for this sign-in is gone.');
       const missing = prompt.details as ConsentDetails;
       return {
@@ -161,7 +168,7 @@ export function createInteractions(
         prompt: promptName === 'consent' ? 'consent' : 'login',
         promptName,
         client,
-        redirectUri: String(params.redirect_uri ?? ''),
+        redirectUri,
         loginHint: typeof params.login_hint === 'string' ? params.login_hint : undefined,
         accountId: session?.accountId,
         session: session && { accountId: session.accountId, uid: session.uid },

@@ -7,13 +7,11 @@ import { contentSecurityPolicy } from '../http/headers.ts';
 import { formActionFor, moveOn } from '../http/onward.ts';
 import type { PageViews, SignedOutApp } from '../http/views.ts';
 import { AppError } from '../lib/errors.ts';
-import { displayNameOf } from './client_names.ts';
+import type { AppNames } from './client_names.ts';
 import type { Pages } from './configuration.ts';
 import { shown } from './error_reports.ts';
 import { describeScopes } from './scopes.ts';
 import type { SignedOut } from './signed_out.ts';
-
-const nameOf = (client: Client | undefined): string | undefined => client && displayNameOf(client);
 
 interface Problem {
   message?: string;
@@ -65,17 +63,18 @@ function wordsFor(
   { oidc }: KoaContextWithOIDC,
   { error: code, error_description: description }: { error: string; error_description?: string | undefined },
   error: Error,
+  clientName: string | undefined,
 ): Words {
   if (error.name === 'SessionNotFound')
     return {
       title: 'This sign-in has expired',
       message: 'It was begun too long ago or in another browser. Go back to the app and sign in again.',
     };
-  if (code === 'invalid_redirect_uri' && oidc?.client)
+  if (code === 'invalid_redirect_uri' && clientName !== undefined)
     return {
       title: 'The app’s address is not registered',
-      message: `${nameOf(oidc.client)} asked to be answered at this address, which is not one of its own here:`,
-      sent: shown(oidc.params?.redirect_uri),
+      message: `${clientName} asked to be answered at this address, which is not one of its own here:`,
+      sent: shown(oidc?.params?.redirect_uri),
       hint: 'If you run the app: register this redirect URI, letter for letter, or have the app send the one that is registered. The log has both. If you do not, tell the people who run it.',
     };
   if (code === 'invalid_client' && !oidc?.client)
@@ -106,6 +105,7 @@ export interface ProviderPagesDeps {
   views: PageViews;
   accounts: Pick<Accounts, 'byId'>;
   signedOut: SignedOut;
+  nameOf: AppNames;
   /** Where an app's people find it, by what the operator wrote down; undefined where that says nothing. */
   addressOf(clientId: string): Promise<string | undefined>;
   /** The apps of a session that has ended, once each has been told or has had its time. */
@@ -116,6 +116,7 @@ export function createProviderPages({
   views,
   accounts,
   signedOut,
+  nameOf: nameOfClient,
   addressOf,
   appsAfterSignOut,
 }: ProviderPagesDeps): Pages {
@@ -125,6 +126,8 @@ export function createProviderPages({
     ctx.set('Content-Security-Policy', contentSecurityPolicy(formAction));
     ctx.body = html;
   }
+  const nameOf = async (client: Client | undefined, answerUri?: string): Promise<string | undefined> =>
+    client && nameOfClient(client, answerUri);
   const signedIn = async (ctx: KoaContextWithOIDC): Promise<Account | undefined> => {
     const id = ctx.oidc.session?.accountId;
     return id === undefined ? undefined : accounts.byId(id);
@@ -133,7 +136,7 @@ export function createProviderPages({
   /** An error is told whatever else fails: also while the database cannot say where the app is. */
   async function appOf(client: Client | undefined): Promise<{ name: string; uri: string } | undefined> {
     const uri = client && (await addressOf(client.clientId).catch(() => undefined));
-    return uri === undefined ? undefined : { name: nameOf(client) ?? '', uri };
+    return uri === undefined ? undefined : { name: (await nameOf(client)) ?? '', uri };
   }
 
   return {
@@ -142,7 +145,7 @@ export function createProviderPages({
         ctx,
         views.render('error', {
           status: ctx.status,
-          ...wordsFor(ctx, out, error),
+          ...wordsFor(ctx, out, error, await nameOf(ctx.oidc?.client)),
           id: String(ctx.state.requestId),
           // The sign-in that comes back from its pages is used up by the attempt.
           again: mayWorkAgain(ctx) && ctx.oidc?.route !== 'resume',
@@ -158,13 +161,13 @@ export function createProviderPages({
         action: '/session/end/confirm',
         xsrf,
         username: account?.username,
-        clientName: nameOf(client),
+        clientName: await nameOf(client, target),
         stayUri: (await appOf(client))?.uri ?? withState(target, params?.state),
       });
       page(ctx, html, formActionFor(target));
     },
-    formPost(ctx, action, fields) {
-      const clientName = nameOf(ctx.oidc.client);
+    async formPost(ctx, action, fields) {
+      const clientName = await nameOf(ctx.oidc.client, action);
       page(ctx, views.render('form_post', { action, fields, clientName }), anyWebsite);
     },
     moveOn: (ctx, to) => moveOn(ctx, views.render, to),
@@ -176,11 +179,11 @@ export function createProviderPages({
       const others = told.filter(({ clientId }) => clientId !== accountClientId);
       const apps = await Promise.all(
         others.map(async ({ clientId, state }) => ({
-          name: nameOf(await ctx.oidc.provider.Client.find(clientId)) ?? clientId,
+          name: (await nameOf(await ctx.oidc.provider.Client.find(clientId))) ?? clientId,
           state: answers[state] ?? 'silent',
         })),
       );
-      page(ctx, views.render('logout_done', { clientName: nameOf(client), apps }));
+      page(ctx, views.render('logout_done', { clientName: await nameOf(client), apps }));
     },
     async userCode(ctx, xsrf, problem) {
       const { message, status, wrongGuess = false } = problemOf(problem, ctx.status);
@@ -198,13 +201,13 @@ export function createProviderPages({
           xsrf,
           userCode,
           address,
-          clientName: nameOf(client) ?? '',
+          clientName: (await nameOf(client)) ?? '',
           scopes: describeScopes(scope.split(' ').filter(Boolean)),
         }),
       );
     },
     async deviceConnected(ctx) {
-      page(ctx, views.render('device_done', { denied: false, clientName: nameOf(ctx.oidc.client) }));
+      page(ctx, views.render('device_done', { denied: false, clientName: await nameOf(ctx.oidc.client) }));
     },
   };
 }

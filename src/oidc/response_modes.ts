@@ -9,10 +9,10 @@ import type { Context } from 'koa';
 import Provider, { type KoaContextWithOIDC } from 'oidc-provider';
 
 type Handler = Parameters<Provider['registerResponseMode']>[1];
-type Redirect = (ctx: KoaContextWithOIDC, uri: string, answer: object) => void;
+type Redirect = (ctx: KoaContextWithOIDC, uri: string, answer: object) => void | Promise<void>;
 
 /** A page that posts `fields` to `action`, an app's redirect URI. */
-export type FormPost = (ctx: KoaContextWithOIDC, action: string, fields: [string, string][]) => void;
+export type FormPost = (ctx: KoaContextWithOIDC, action: string, fields: [string, string][]) => Promise<void>;
 
 interface JwtMaker {
   new (available: object, options: object): { extra: object; issue(options: object): Promise<string> };
@@ -20,10 +20,10 @@ interface JwtMaker {
 
 /** oidc-provider, whose form_post answers are the page that `formPost` shows. */
 export function providerWithFormPost(formPost: FormPost): typeof Provider {
-  const post = (ctx: KoaContextWithOIDC, action: string, answer: object): void => {
+  const post = (ctx: KoaContextWithOIDC, action: string, answer: object): Promise<void> => {
     // A page that is shown has been answered, whatever the answer to the app says.
     ctx.status = 200;
-    formPost(
+    return formPost(
       ctx,
       action,
       Object.entries(answer).map(([name, value]) => [name, String(value)]),
@@ -41,7 +41,7 @@ export function providerWithFormPost(formPost: FormPost): typeof Provider {
       const IdToken = ctx.oidc.provider.IdToken as unknown as JwtMaker;
       const token = new IdToken({}, { ctx });
       token.extra = answer;
-      mode(ctx)(ctx, uri, { response: await token.issue({ use: 'authorization' }) });
+      await mode(ctx)(ctx, uri, { response: await token.issue({ use: 'authorization' }) });
     };
   const handlers: Record<string, Handler> = {
     form_post: post,

@@ -1,6 +1,5 @@
 /** oidc-provider on our stores, tokens and pages, what it sends to apps, and what the pages need to know of it. */
 import type { AppDeps } from '../app.ts';
-import { nameFault } from '../clients/names.ts';
 import type { Config } from '../config/load.ts';
 import { createDeliveries } from '../deliveries/deliveries.ts';
 import { createOutgoing } from '../http/outgoing.ts';
@@ -10,7 +9,7 @@ import { createAdapter } from '../oidc/adapter.ts';
 import { createAnonymousForms } from '../oidc/anonymous_forms.ts';
 import { createApprovals, waitingRequests } from '../oidc/approvals.ts';
 import { createBrowserBinding } from '../oidc/browser_binding.ts';
-import { ownNames } from '../oidc/client_names.ts';
+import { createAppNames, ownNames } from '../oidc/client_names.ts';
 import { createInteractions } from '../oidc/interactions.ts';
 import { createProviderPages } from '../oidc/pages.ts';
 import { createPairwise } from '../oidc/pairwise.ts';
@@ -50,6 +49,7 @@ export async function wireProvider(
   const names = cookieNames(secureCookies);
   const binding = createBrowserBinding(names.begun, secureCookies, now);
   const trail = createTrail(names.trail, secureCookies);
+  const nameOf = createAppNames(ownNames(config.ISSUER), clients.looksLike);
   const readAhead = createReadAhead(database.query, now);
   /** Where an app's people find it, by the operator's word. */
   async function addressOf(clientId: string): Promise<string | undefined> {
@@ -66,12 +66,7 @@ export async function wireProvider(
       ...{ sessions, records, revocations, ephemeral, registrations, readAhead },
       networkOf: (address) => networksOf(address).at(-1)?.key ?? address,
     }),
-    clients: {
-      byId: clients.byId,
-      matches: clientSecrets.matches,
-      misleads: async (name) =>
-        nameFault(name, ownNames(config.ISSUER)) !== undefined || clients.looksLike(name),
-    },
+    clients: { byId: clients.byId, matches: clientSecrets.matches },
     jwks: privateJwks(keyring),
     cookieSignatures: cookieSignaturesOf(keyring),
     dpopNonceKey: keyring.derive('dpop nonces'),
@@ -87,6 +82,7 @@ export async function wireProvider(
       views,
       accounts,
       signedOut,
+      nameOf,
       addressOf,
       appsAfterSignOut: (uid) => deliveries.afterSignOut(uid, signOutWaitMs),
     }),
@@ -142,7 +138,7 @@ export async function wireProvider(
     middleware,
     deliveries,
     reloadFiles: files.reload,
-    interactions: createInteractions(provider, { consents, binding }, now),
+    interactions: createInteractions(provider, { consents, binding, nameOf }, now),
     signedIn: createSignedIn(provider, accounts),
     trail,
     addressOf,

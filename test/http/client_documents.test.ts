@@ -41,7 +41,6 @@ async function found(document: object) {
   serveRegisteredClients(provider, {
     byId: async () => undefined,
     matches: () => false,
-    misleads: async () => false,
     now: Date.now,
   });
   const find = () => provider.Client.find(id);

@@ -66,7 +66,7 @@ test('Names: control, bidi and invisible characters, mixed alphabets, addresses,
     expect([client_name, (await register({ client_name })).status]).toEqual([client_name, 201]);
 });
 
-test('Names: every page that names a stranger’s app shows its host, and one that the operator added does not', async () => {
+test('Names: every page that names a stranger’s app says where the answer goes or that nobody has verified it; one that the operator added goes by its name', async () => {
   const device = 'urn:ietf:params:oauth:grant-type:device_code';
   const { body: app } = await register({
     client_name: 'Notes',
@@ -89,7 +89,7 @@ test('Names: every page that names a stranger’s app shows its host, and one th
   const posted = await ada.authorize(stranger, { ...pkce, response_mode: 'form_post' });
   const allowed = await ada.step(interactionOf(posted) ?? '', 'consent', { decision: 'allow' });
   expect(await html(new URL(allowed.body.location).pathname)).toContain(shown);
-  expect(await html('/account')).toContain(shown);
+  expect(await html('/account')).toContain('Notes (not verified)');
 
   const { body: begun } = await asApp(server, stranger, { scope: 'openid' }, '/device/auth').expect(200);
   const entered = await html('/device', { user_code: begun.user_code });
@@ -98,16 +98,100 @@ test('Names: every page that names a stranger’s app shows its host, and one th
     .post('/device')
     .type('form')
     .send({ xsrf: field('xsrf', entered), user_code: begun.user_code });
-  expect(found.text).toContain(shown);
+  expect(found.text).toContain('Notes (not verified)');
 
-  const out = await html('/session/end', { client_id: app.client_id });
-  expect(out).toContain(shown);
+  const bye = { client_id: app.client_id, post_logout_redirect_uri: 'https://stranger.example/bye' };
+  expect(await html('/session/end', bye)).toContain(shown);
   const bea = createPerson(server, 'bea');
   const operators = await bea.authorize(apps.web, pkce);
   expect((await bea.agent.get(operators.pathname)).text).not.toContain('(web.example)');
 });
 
-test('Names: one that misleads and was registered earlier is not shown; one without a host says so', async () => {
+test('Names: only the host that gets this answer stands beside the name; hosts that an app merely claims stand nowhere', async () => {
+  const device = 'urn:ietf:params:oauth:grant-type:device_code';
+  const claimed = ['https://accounts.google.com/cb', 'https://login.bank.example/cb'];
+  const evil = 'https://evil.example/cb';
+  const native = 'accounts.google.com://accounts.google.com/cb';
+  const { body: app } = await register({
+    client_name: 'Account Sync',
+    redirect_uris: [...claimed, evil],
+    post_logout_redirect_uris: [...claimed, 'https://evil.example/bye'],
+    grant_types: ['authorization_code', 'refresh_token', device],
+  }).expect(201);
+  const eve = createPerson(server, 'eve');
+  const pkce = { code_challenge: 'a'.repeat(43), code_challenge_method: 'S256' };
+  const html = async (path: string, query: object = {}) =>
+    (await eve.agent.get(path).query(query).accept('html')).text;
+  const onlyNames = (page: string, shown: string) => {
+    expect(page).toContain(`>${shown}<`);
+    expect(page).not.toMatch(/google|bank\.example/);
+  };
+  const stranger = { client_id: app.client_id, redirect_uri: evil };
+  const start = await eve.authorize(stranger, pkce);
+  const uid = interactionOf(start) ?? '';
+  onlyNames(await html(start.pathname), 'Account Sync (evil.example)');
+  const consent = await eve.signUp(uid);
+  const next = await eve.agent.get(consent.pathname + consent.search);
+  const asked = new URL(String(next.headers.location), server.url).pathname;
+  onlyNames(await html(asked), 'Account Sync (evil.example)');
+  await eve.step(asked.split('/').at(-1) ?? '', 'consent', { decision: 'allow' });
+  onlyNames(await html('/account'), 'Account Sync (not verified)');
+
+  const { body: begun } = await asApp(server, stranger, { scope: 'openid' }, '/device/auth').expect(200);
+  const entered = await html('/device', { user_code: begun.user_code });
+  const xsrf = /name="xsrf" value="([^"]+)"/.exec(entered)?.[1];
+  const found = await eve.agent.post('/device').type('form').send({ xsrf, user_code: begun.user_code });
+  onlyNames(found.text, 'Account Sync (not verified)');
+  const [claim = ''] = claimed;
+  const { body: sly } = await asApp(
+    server,
+    stranger,
+    { scope: 'openid', redirect_uri: claim },
+    '/device/auth',
+  );
+  const hal = createPerson(server, 'hal');
+  const first = await hal.agent.get('/device').query({ user_code: sly.user_code });
+  const typed = { xsrf: /name="xsrf" value="([^"]+)"/.exec(first.text)?.[1], user_code: sly.user_code };
+  const confirmed = await hal.agent
+    .post('/device')
+    .type('form')
+    .send({ ...typed, confirm: 'yes' });
+  const login = /\/interaction\/[\w-]+/.exec(confirmed.text + confirmed.headers.location)?.[0] ?? '';
+  onlyNames((await hal.agent.get(login)).text, 'Account Sync (not verified)');
+
+  const ends = { client_id: app.client_id, post_logout_redirect_uri: 'https://evil.example/bye' };
+  onlyNames(await html('/session/end', ends), 'Account Sync (evil.example)');
+  onlyNames(await html('/session/end', { client_id: app.client_id }), 'Account Sync (not verified)');
+  onlyNames(await html('/session/end/success', { client_id: app.client_id }), 'Account Sync (not verified)');
+  const wrong = await eve.agent
+    .get('/auth')
+    .query({ client_id: app.client_id, redirect_uri: 'https://bank.example/x', response_type: 'code' })
+    .accept('html');
+  expect(wrong.text).toContain('Account Sync (not verified) asked');
+
+  const fay = createPerson(server, 'fay');
+  const installed = { client_name: 'Account Sync', application_type: 'native', redirect_uris: [native] };
+  const { client_id } = (await register(installed).expect(201)).body;
+  const scheme = await fay.authorize({ client_id, redirect_uri: native }, pkce);
+  onlyNames((await fay.agent.get(scheme.pathname)).text, 'Account Sync (not verified)');
+});
+
+test('Names: a name that an app of the operator’s takes later is a stranger’s no more', async () => {
+  const { body: app } = await register({ client_name: 'Late Post' }).expect(201);
+  const pkce = { code_challenge: 'a'.repeat(43), code_challenge_method: 'S256' };
+  const gil = createPerson(server, 'gil');
+  const start = await gil.authorize({ client_id: app.client_id, redirect_uri }, pkce);
+  const page = async () => (await gil.agent.get(start.pathname)).text;
+  expect(await page()).toContain('Late Post (stranger.example)');
+  const store = createClientStore(server.database, server.clock.now);
+  const own = { client_id: 'late', client_name: 'L\u00e1te Post', grant_types: [] };
+  await store.add({ source: 'command', metadata: clientSchema.parse(own) });
+  await expect.poll(page).toContain('An app (stranger.example)');
+  await store.remove('late');
+  await expect.poll(page).toContain('Late Post (stranger.example)');
+});
+
+test('Names: one that misleads and was registered earlier is not shown', async () => {
   const { body: app } = await register({ client_name: 'Notes' }).expect(201);
   await server.database.query(
     `update clients set metadata = metadata || '{"client_name":"Your account"}' where id = $1`,

@@ -276,7 +276,7 @@ test('replays are detected by ReplayDetection.unique, which looks and then store
 
 test('the library registers its response modes by the method that puts our form_post in their place', () => {
   const names: string[] = [];
-  const Ours = providerWithFormPost(() => {});
+  const Ours = providerWithFormPost(async () => {});
   class Watched extends Ours {
     override registerResponseMode(...[name, handler]: Parameters<Provider['registerResponseMode']>) {
       names.push(name);
