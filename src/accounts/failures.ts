@@ -17,15 +17,18 @@ export interface Bucket {
   longestDelaySeconds: number;
   /** When the failures are forgotten, in milliseconds since the epoch. No delay lasts longer. */
   forgottenAt: number;
+  /** The bucket counts an attempt only where another one, by its id, has failures, or where it has none. */
+  onlyIf?: { bucket: Buffer; hasFailures: boolean };
 }
 
 export interface Failures {
   /**
-   * Counts an attempt as failed until it is known better. Throws TooManyFailures while one of the buckets is blocked; then no
-   * bucket is charged. In a transaction the other attempts at the buckets wait for its end. By itself it waits for no disk: all
-   * see it at once, and a crash of PostgreSQL forgets what it counted in its last half second.
+   * Counts an attempt as failed until it is known better, and returns the ids of the buckets that count it. Throws
+   * TooManyFailures while one of these is blocked; then no bucket is charged. In a transaction the other attempts at the buckets
+   * wait for its end. By itself it waits for no disk: all see it at once, and a crash of PostgreSQL forgets what it counted in its
+   * last half second.
    */
-  charge(buckets: Bucket[], query?: Query): Promise<void>;
+  charge(buckets: Bucket[], query?: Query): Promise<Buffer[]>;
   /** Takes one charge back from each: the attempt was right, though the login is not complete. */
   refund(ids: Buffer[]): Promise<void>;
   /** Forgets the failures of some buckets and takes a charge back from others: the login is complete. */
@@ -40,26 +43,36 @@ const waitingForNoDisk = "set_config('synchronous_commit', 'off', true) is not n
 
 const refundOne = `update login_failures set failures = greatest(failures - 1, 0), blocked_until = ${notBlocked}`;
 
+/** The buckets that count this attempt. */
+const asked = `asked as (
+    select * from unnest($1::bytea[], $2::int[], $3::int[], $4::int[], $5::timestamptz[], $6::bytea[], $7::boolean[])
+      as a(bucket, free, first, longest, forgotten_at, other, has_failures)
+    where other is null or has_failures = exists (
+      select from login_failures where bucket = other and failures > 0 and expires_at > $8))`;
+
 /**
  * A bucket that was blocked already is seen before any is charged. One that parallel attempts block just now refuses by its own
- * `where`: the statement then returns fewer buckets than it was given.
+ * `where`: the statement then returns fewer buckets than were asked.
  */
-const chargeAll = `with asked as (
-    select * from unnest($1::bytea[], $2::int[], $3::int[], $4::int[], $5::timestamptz[])
-      as a(bucket, free, first, longest, forgotten_at)),
+const chargeAll = `with ${asked},
   open as (select where not exists (
-    select from login_failures where bucket = any($1) and blocked_until > $6 and expires_at > $6))
+    select from login_failures
+    where bucket = any(array(select bucket from asked)) and blocked_until > $8 and expires_at > $8))
   insert into login_failures as f (bucket, failures, blocked_until, expires_at)
   select bucket, 1,
-    case when free <= 1 then least(forgotten_at, $6::timestamptz + first * interval '1 s') else ${notBlocked} end, forgotten_at
-  from asked, open where case when $7::boolean then true else ${waitingForNoDisk} end order by bucket
+    case when free <= 1 then least(forgotten_at, $8::timestamptz + first * interval '1 s') else ${notBlocked} end, forgotten_at
+  from asked, open where case when $9::boolean then true else ${waitingForNoDisk} end order by bucket
   on conflict (bucket) do update set (failures, blocked_until, expires_at) = (
     select n, case when n < free then ${notBlocked} else
-      least(forgotten_at, $6 + least(longest, first * power(2, least(n - free, 20))) * interval '1 s') end, forgotten_at
-    from asked a, lateral (select case when f.expires_at <= $6 then 1 else f.failures + 1 end as n) as count
+      least(forgotten_at, $8 + least(longest, first * power(2, least(n - free, 20))) * interval '1 s') end, forgotten_at
+    from asked a, lateral (select case when f.expires_at <= $8 then 1 else f.failures + 1 end as n) as count
     where a.bucket = f.bucket)
-  where f.blocked_until <= $6 or f.expires_at <= $6
-  returning bucket`;
+  where f.blocked_until <= $8 or f.expires_at <= $8
+  returning bucket, (select count(*)::int from asked) as asked`;
+
+const longestBlocked = `with ${asked}
+  select bucket, blocked_until from login_failures
+  where bucket = any(array(select bucket from asked)) and expires_at > $8 order by blocked_until desc limit 1`;
 
 export function createFailures({ query }: Database, now: () => number): Failures {
   const refund = (ids: Buffer[]) =>
@@ -67,24 +80,13 @@ export function createFailures({ query }: Database, now: () => number): Failures
 
   return {
     async charge(buckets, on = query) {
-      const ids = buckets.map(({ id }) => id);
-      const at = new Date(now());
-      const charged = await on<{ bucket: Buffer }>(chargeAll, [
-        ids,
-        buckets.map(({ free }) => free),
-        buckets.map(({ firstDelaySeconds }) => firstDelaySeconds),
-        buckets.map(({ longestDelaySeconds }) => longestDelaySeconds),
-        buckets.map(({ forgottenAt }) => new Date(forgottenAt)),
-        at,
-        on !== query,
-      ]);
-      if (charged.length === buckets.length) return;
+      const given = [...columnsOf(buckets), new Date(now())];
+      const charged = await on<{ bucket: Buffer; asked: number }>(chargeAll, [...given, on !== query]);
+      const ids = charged.map(({ bucket }) => bucket);
+      if (charged.length > 0 && charged.length === charged[0]?.asked) return ids;
       // The caller's transaction undoes them by itself.
-      if (charged.length > 0 && on === query) await refund(charged.map(({ bucket }) => bucket));
-      const [blocked] = await on<{ bucket: Buffer; blocked_until: Date }>(
-        'select bucket, blocked_until from login_failures where bucket = any($1) order by blocked_until desc limit 1',
-        [ids],
-      );
+      if (charged.length > 0 && on === query) await refund(ids);
+      const [blocked] = await on<{ bucket: Buffer; blocked_until: Date }>(longestBlocked, given);
       const waitMs = (blocked?.blocked_until.getTime() ?? 0) - now();
       throw new TooManyFailures(
         Math.max(1, Math.ceil(waitMs / 1000)),
@@ -103,3 +105,13 @@ export function createFailures({ query }: Database, now: () => number): Failures
     },
   };
 }
+
+const columnsOf = (buckets: Bucket[]): unknown[] => [
+  buckets.map(({ id }) => id),
+  buckets.map(({ free }) => free),
+  buckets.map(({ firstDelaySeconds }) => firstDelaySeconds),
+  buckets.map(({ longestDelaySeconds }) => longestDelaySeconds),
+  buckets.map(({ forgottenAt }) => new Date(forgottenAt)),
+  buckets.map(({ onlyIf }) => onlyIf?.bucket ?? null),
+  buckets.map(({ onlyIf }) => onlyIf?.hasFailures ?? null),
+];

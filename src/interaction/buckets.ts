@@ -6,6 +6,9 @@
  * | --- | --- | --- |
  * | a browser with a session of the account, or a known device of it | that browser | that browser, and its day |
  * | any other | account and network; network; account | account and network; the account's day; network |
+ *
+ * A user of IPv6 has networks of three sizes, and each counts. All strangers share the account's attempts. Those from networks
+ * that have not failed at it yet have most of them to themselves, so that whoever fails often does not keep the owner out.
  */
 import type { Bucket } from '../accounts/failures.ts';
 import type { NetworksOf } from '../http/networks.ts';
@@ -29,8 +32,8 @@ export interface Buckets {
 }
 
 export interface CodeBuckets {
-  /** What a completed login forgets. */
-  own: Bucket;
+  /** What a completed login forgets: a browser has one, a network one for each of its sizes. */
+  own: Bucket[];
   /** What only its end forgets. */
   day: Bucket;
   /** Where a wrong code is counted once it is known to be wrong: people of one office do not wait for one another. */
@@ -55,8 +58,9 @@ const longestDelaySeconds = 15 * 60;
 /** For strangers: who mistypes a password that often has another browser, or needs another way in. */
 const longestPairDelaySeconds = 60 * 60;
 /** Between two attempts at an account by browsers that it does not know, once there were too many. */
-const accountDelaySeconds = 45;
-const accountTimes = 20;
+const newNetworksDelaySeconds = 60;
+const failedNetworksDelaySeconds = 180;
+const accountTimes = 10;
 const codesTimes = 4;
 
 const hourMs = 60 * 60_000;
@@ -80,15 +84,34 @@ export function createBuckets({ key, devices, networksOf, limits, now }: BucketD
     return id === undefined ? undefined : ['device', id];
   }
 
-  function own(usernameKey: string, known: [string, string] | undefined, { address }: Browser): Bucket {
-    const [network] = networksOf(address);
-    return {
-      id: keyedHash(key, 'own', usernameKey, ...(known ?? ['network', network.key])),
-      free: limits.account,
+  function own(usernameKey: string, known: [string, string] | undefined, { address }: Browser): Bucket[] {
+    const bucket = (what: string[], times: number, longest: number): Bucket => ({
+      id: keyedHash(key, 'own', usernameKey, ...what),
+      free: limits.account * times,
       firstDelaySeconds,
-      longestDelaySeconds: known ? longestDelaySeconds : longestPairDelaySeconds,
+      longestDelaySeconds: longest,
       forgottenAt: dayFromNow(),
-    };
+    });
+    if (known) return [bucket(known, 1, longestDelaySeconds)];
+    return networksOf(address).map(({ key, times }) =>
+      bucket(['network', key], times, longestPairDelaySeconds),
+    );
+  }
+
+  /** What all strangers at an account share, by whether this stranger's widest network has failed at it. */
+  function shared(usernameKey: string, widest: Bucket | undefined): Bucket[] {
+    if (!widest) return [];
+    const share = (name: string, hasFailures: boolean, seconds: number): Bucket =>
+      periodic([name, usernameKey], dayMs, {
+        free: limits.account * accountTimes,
+        firstDelaySeconds: seconds,
+        longestDelaySeconds: seconds,
+        onlyIf: { bucket: widest.id, hasFailures },
+      });
+    return [
+      share('account', true, failedNetworksDelaySeconds),
+      share('account from new networks', false, newNetworksDelaySeconds),
+    ];
   }
 
   const networks = ({ address }: Browser): Bucket[] =>
@@ -100,13 +123,8 @@ export function createBuckets({ key, devices, networksOf, limits, now }: BucketD
     ofPassword(usernameKey, browser) {
       const known = knownAs(usernameKey, browser);
       const mine = own(usernameKey, known, browser);
-      if (known) return [mine];
-      const account = periodic(['account', usernameKey], dayMs, {
-        free: limits.account * accountTimes,
-        firstDelaySeconds: accountDelaySeconds,
-        longestDelaySeconds: accountDelaySeconds,
-      });
-      return [mine, account, ...networks(browser)];
+      if (known) return mine;
+      return [...mine, ...shared(usernameKey, mine.at(-1)), ...networks(browser)];
     },
     ofCode(usernameKey, browser) {
       const known = knownAs(usernameKey, browser);

@@ -132,16 +132,15 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       const { key } = accounts.parseUsername(username);
       const { known, accountId, ...credential } = await accounts.credentialOf(key);
       const sessionUid = known && session?.accountId === accountId ? session.uid : undefined;
-      const charged = buckets.ofPassword(key, { ...browser, sessionUid });
       // Charged before the work and taken back by a right KE3: a KE1 that is never followed up is a failure.
-      await failures.charge(charged);
+      const charged = await failures.charge(buckets.ofPassword(key, { ...browser, sessionUid }));
       const { ke2, expected } = await opaque.loginInit(ke1, known ? credential : undefined, key);
       await loginStates.keep(uid, {
         expected,
         known: known ? 1 : 0,
         proved: { accountId, credentialId: credential.credentialId },
         opaqueKeyId: credential.opaqueKeyId,
-        bucket: Buffer.concat(charged.map(({ id }) => id)).toString('base64url'),
+        bucket: Buffer.concat(charged).toString('base64url'),
         endsAt: now() + lifeSeconds.passwordProof * 1000,
       });
       const { address, agent } = browser;

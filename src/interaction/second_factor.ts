@@ -88,16 +88,16 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
     const made = await database
       .transaction(async (query) => {
         // With what is charged, parallel guesses wait for the end of this one.
-        await failures.charge([own, day], query);
+        await failures.charge([...own, day], query);
         charged = true;
         const result = await make(query);
         if (result !== undefined && result !== otherTime)
-          await failures.settle({ forget: [own], refund: [day] }, query);
+          await failures.settle({ forget: own, refund: [day] }, query);
         return result;
       })
       .catch(async (error) => {
         // What was refused for another reason is undone, and the charge with it: it still counts.
-        if (charged && error instanceof AppError && stillCounts(error)) await failures.charge([own, day]);
+        if (charged && error instanceof AppError && stillCounts(error)) await failures.charge([...own, day]);
         throw error;
       });
     if (made !== undefined && made !== otherTime) return made;

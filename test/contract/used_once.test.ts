@@ -162,7 +162,7 @@ onEveryBackend('failures', (backend) => {
 
   test('what is charged by itself waits for no disk; the transaction of a code that is tried still does', async () => {
     const [here] = backend().instances;
-    const waits = async (charge: (query: Query) => Promise<void>) => {
+    const waits = async (charge: (query: Query) => Promise<unknown>) => {
       const seen: string[] = [];
       await here.database.transaction(async (query) => {
         // The tests' PostgreSQL goes without.
