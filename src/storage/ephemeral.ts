@@ -8,18 +8,25 @@ import type { Database } from './database.ts';
 
 export interface Ephemeral {
   get(key: string): Promise<string | undefined>;
-  /** Throws AppError 503 where it cannot be kept. `owner`: on whose behalf; see the in-process cache. */
+  /** Throws AppError 503 where it cannot be kept. `owner`: on whose behalf it is begun, where anybody may begin it. */
   put(key: string, value: string, ttlSeconds: number, owner?: string): Promise<void>;
   /** Gets and deletes in one atomic step. Whatever is issued on the strength of it is also marked in `spent`. */
   take(key: string): Promise<string | undefined>;
 }
 
 /**
- * Anybody may begin to sign in and never go on. Of what was begun the latest is kept, so many that nobody who is at it
- * is among the others: the sweeper takes those.
+ * What anybody may begin and never go on with, for all instances together. Past it the sweeper takes the oldest of whoever
+ * holds the most, as the in-process cache does: who holds no more than an equal share loses nothing.
  */
-export const mostInteractions = 100_000;
-export const interactionKeys = 'Interaction:';
+export interface Room {
+  rows: number;
+  /** Of their values, as PostgreSQL stores them. Their number alone bounds little: strangers choose how large a request is. */
+  bytes: number;
+}
+export const roomForBegun: Room = { rows: 100_000, bytes: 400_000_000 };
+
+/** What is begun has an owner. A build that knows no owners, and may run beside this one, writes interactions without. */
+export const isBegun = `(owner <> '' or key like 'Interaction:%')`;
 
 export function createEphemeral(cache: Cache, { query }: Database, now: () => number): Ephemeral {
   if (!cache.redis) {
@@ -37,11 +44,11 @@ export function createEphemeral(cache: Cache, { query }: Database, now: () => nu
       );
       return row?.value;
     },
-    async put(key, value, ttlSeconds) {
+    async put(key, value, ttlSeconds, owner = '') {
       await query(
-        `insert into ephemeral (key, value, expires_at) values ($1, $2, $3)
+        `insert into ephemeral (key, value, expires_at, owner) values ($1, $2, $3, $4)
          on conflict (key) do update set value = excluded.value, expires_at = excluded.expires_at`,
-        [key, value, new Date(now() + ttlSeconds * 1000)],
+        [key, value, new Date(now() + ttlSeconds * 1000), owner],
       );
     },
     async take(key) {

@@ -5,7 +5,7 @@
  */
 import type { Log } from '../lib/log.ts';
 import type { Database } from './database.ts';
-import { interactionKeys, mostInteractions } from './ephemeral.ts';
+import { isBegun, type Room, roomForBegun } from './ephemeral.ts';
 
 /** How often an instance sweeps: several times within the shortest life, so that what is live is most of each table. */
 export const sweepEveryMs = 3_000;
@@ -48,30 +48,85 @@ const tokensOfExpiredFamilies = counted(`delete from refresh_tokens where ctid =
        select ctid from refresh_tokens where family_id = f.id limit ${batchTokensOfFamily} for update skip locked) t
      limit ${batchRows}))`);
 
-/** All interactions live equally long: those that end first were begun first. */
-const endOfOldest = `select expires_at as end from ephemeral where key like '${interactionKeys}%'
-   order by expires_at desc offset ${mostInteractions} limit 1`;
-const oldestInteractions = counted(`delete from ephemeral where ctid = any(array(
-     select ctid from ephemeral where key like '${interactionKeys}%' and expires_at <= $1
-     order by expires_at limit ${batchRows} for update skip locked))`);
+const mayBeTooMuch = `select 1 from pg_stat_user_tables where relid = 'ephemeral'::regclass
+   and (n_live_tup > $1 or pg_table_size(relid) > $2)`;
+
+/**
+ * How many rows are too many of which owners, by one look at each row. $1: the room, $2: what the smallest row takes of it.
+ * `kept`: what all would hold together if nobody held more than this one. Where that is more than the room, the largest
+ * share lies below: the room that the small ones leave, in equal parts. Nobody keeps part of a row, so all surpluses together
+ * may be more than is to go: the largest owners are taken first, and of equal ones those that began first.
+ */
+const surpluses = `with shares as (
+     select owner, count(*) as rows, sum(greatest(pg_column_size(value), $2::bigint)) as held, min(expires_at) as oldest
+     from ephemeral where ${isBegun} group by owner),
+   levels as (
+     select held, sum(held) over smaller + held * (count(*) over () - row_number() over smaller) as kept
+     from shares window smaller as (order by held rows unbounded preceding)),
+   largest as (
+     select ($1 - coalesce(sum(held) filter (where kept <= $1), 0)) / count(*) filter (where kept > $1) as share,
+       max(kept) - $1 as to_go
+     from levels having max(kept) > $1),
+   larger as (
+     select owner, rows, held, oldest, to_go, ceil(rows - round(rows * share / held, 6)) as surplus
+     from shares, largest where held > share),
+   in_order as (
+     select owner, surplus, to_go, sum(surplus * held / rows) over larger_first - surplus * held / rows as gone_before
+     from larger window larger_first as (order by held desc, oldest rows unbounded preceding))
+   select owner, surplus::int as rows from in_order where gone_before < to_go limit ${batchRows * 10}`;
+
+/** The oldest rows of each owner of $1: as many as stand in $2. All that is begun lives as long as others of its kind. */
+const oldestOfOwners = counted(`delete from ephemeral where ctid = any(array(
+     select row from unnest($1::text[], $2::int[]) as surplus(owner, rows)
+     cross join lateral (
+       select ctid as row from ephemeral where owner = surplus.owner and ${isBegun}
+       order by expires_at limit surplus.rows for update skip locked) oldest))`);
+
+interface Surplus {
+  owner: string;
+  rows: number;
+}
+
+/** The same rows, in parts of at most `batchRows`. */
+function* inBatches(surpluses: Surplus[]): Generator<Surplus[]> {
+  let batch: Surplus[] = [];
+  let left = batchRows;
+  for (const surplus of surpluses)
+    for (let { owner, rows } = surplus; rows > 0; ) {
+      const some = Math.min(rows, left);
+      batch.push({ owner, rows: some });
+      rows -= some;
+      left -= some;
+      if (left > 0) continue;
+      yield batch;
+      batch = [];
+      left = batchRows;
+    }
+  if (batch.length > 0) yield batch;
+}
 
 export interface Sweeper {
-  /** Deletes all that has expired by now, and interactions that are too many. Returns how many rows. */
+  /** Deletes all that has expired by now, and what is begun past its room. Returns how many rows. */
   sweep(): Promise<number>;
   start(everyMs: number): void;
   stop(): void;
 }
 
-/** A sweeper over one database; `start` repeats it until `stop`. */
-export function createSweeper({ query, maintain }: Database, log: Log, now: () => number): Sweeper {
+/** A sweeper over one database; `start` repeats it until `stop`. `room`: for all that is begun. */
+export function createSweeper(
+  { query, maintain }: Database,
+  log: Log,
+  now: () => number,
+  room: Room = roomForBegun,
+): Sweeper {
   let timer: NodeJS.Timeout | undefined;
 
-  const deleteBatch = async (text: string, before = new Date(now())): Promise<number> =>
-    (await query<{ rows: number }>(text, [before]))[0]?.rows ?? 0;
+  const deleteBatch = async (text: string, values: unknown[] = [new Date(now())]): Promise<number> =>
+    (await query<{ rows: number }>(text, values))[0]?.rows ?? 0;
 
-  async function sweepTable(table: string, deletion: string, before?: Date): Promise<number> {
+  async function sweepTable(table: string, deletion: string): Promise<number> {
     for (let total = 0; ; ) {
-      const gone = await deleteBatch(deletion, before);
+      const gone = await deleteBatch(deletion);
       total += gone;
       if (gone === batchRows) continue;
       await reuseSpace(table, total);
@@ -79,13 +134,17 @@ export function createSweeper({ query, maintain }: Database, log: Log, now: () =
     }
   }
 
-  /** Looks closely only where the table may hold so many. */
-  async function sweepInteractions(): Promise<number> {
-    const many = await query(
-      `select 1 from pg_stat_user_tables where relid = 'ephemeral'::regclass and n_live_tup > ${mostInteractions}`,
-    );
-    const [oldest] = many.length > 0 ? await query<{ end: Date }>(endOfOldest) : [];
-    return oldest ? sweepTable('ephemeral', oldestInteractions, oldest.end) : 0;
+  /** Looks closely only where the table may hold so much. */
+  async function sweepBegun(): Promise<number> {
+    if ((await query(mayBeTooMuch, [room.rows, room.bytes])).length === 0) return 0;
+    const found = await query<Surplus>(surpluses, [room.bytes, Math.ceil(room.bytes / room.rows)]);
+    let total = 0;
+    for (const batch of inBatches(found)) {
+      const values = [batch.map(({ owner }) => owner), batch.map(({ rows }) => rows)];
+      total += await deleteBatch(oldestOfOwners, values);
+    }
+    await reuseSpace('ephemeral', total);
+    return total;
   }
 
   async function sweepFamilies(): Promise<number> {
@@ -120,7 +179,7 @@ export function createSweeper({ query, maintain }: Database, log: Log, now: () =
   async function sweep(): Promise<number> {
     let total = 0;
     for (const table of tables) total += await sweepTable(table, expiredOf(table, batchRows));
-    return total + (await sweepInteractions()) + (await sweepFamilies());
+    return total + (await sweepBegun()) + (await sweepFamilies());
   }
 
   return {

@@ -159,6 +159,47 @@ test('Load: without Redis, a flood of large requests from one address evicts nob
   }
 });
 
+test('Load: with Redis, what is begun counts as its network’s, and each network keeps its share of what there is room for', async () => {
+  const here = await startServer({
+    clients: [apps.web],
+    beside: server,
+    settings: { TRUSTED_PROXIES: '127.0.0.1' },
+  });
+  try {
+    const parameters = {
+      client_id: web.client_id,
+      redirect_uri: web.redirect_uri,
+      response_type: 'code',
+      scope: 'openid',
+      code_challenge: 'A'.repeat(43),
+      code_challenge_method: 'S256',
+    };
+    const from = (address: string) => ({ 'X-Forwarded-For': address });
+    for (const address of ['2001:db8:7:1::1', '2001:db8:7:2::9', '203.0.113.7']) {
+      await request(here.url).get('/auth').query(parameters).set(from(address)).expect(303);
+      await request(here.url)
+        .post('/request')
+        .type('form')
+        .auth(web.client_id, web.client_secret)
+        .send(parameters)
+        .set(from(address))
+        .expect(201);
+    }
+    const held = await here.database.query(
+      `select split_part(key, ':', 1) as model, owner, count(*)::int from ephemeral
+       where owner like '2001:db8:7%' or owner = '203.0.113.7' group by 1, 2 order by 1, 2`,
+    );
+    expect(held).toEqual(
+      ['Interaction', 'PushedAuthorizationRequest'].flatMap((model) => [
+        { model, owner: '2001:db8:7/48', count: 2 },
+        { model, owner: '203.0.113.7', count: 1 },
+      ]),
+    );
+  } finally {
+    await here.close();
+  }
+});
+
 test('Load: one bound on what a request says, by GET, by POST, pushed, from a device and by an app that asks from elsewhere', async () => {
   const large = {
     state: 's'.repeat(15 * 1024),

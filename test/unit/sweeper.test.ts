@@ -1,8 +1,9 @@
 /** The sweeper: what has expired goes, what lives stays, and sweepers do not stand in one another's way. */
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createLog } from '../../src/lib/log.ts';
 import { createRefreshStore } from '../../src/refresh/store.ts';
-import { interactionKeys, mostInteractions } from '../../src/storage/ephemeral.ts';
+import { roomForBegun } from '../../src/storage/ephemeral.ts';
 import { spend } from '../../src/storage/spent.ts';
 import { createSweeper } from '../../src/storage/sweeper.ts';
 import { openStores } from '../support/stores.ts';
@@ -13,7 +14,8 @@ beforeAll(async () => {
 });
 afterAll(() => stores.close());
 
-const sweeper = () => createSweeper(stores.database, createLog('silent'), stores.now);
+const sweeper = (room = roomForBegun) =>
+  createSweeper(stores.database, createLog('silent'), stores.now, room);
 const count = async (table: string): Promise<number> => {
   const [row] = await stores.database.query<{ n: number }>(`select count(*)::int as n from ${table}`);
   return row?.n ?? -1;
@@ -112,20 +114,80 @@ test('Load and rubbish: of a flood of sign-ins that nobody goes on with the late
   const begun = (from: number, to: number) =>
     query(
       `insert into ephemeral (key, value, expires_at)
-       select '${interactionKeys}' || n, '{}', $1::timestamptz + n * interval '1 ms' from generate_series($2::int, $3::int) n`,
+       select 'Interaction:' || n, '{}', $1::timestamptz + n * interval '1 ms' from generate_series($2::int, $3::int) n`,
       [new Date(stores.now() + 600_000), from, to],
     );
   await query(`insert into ephemeral (key, value, expires_at) values ('ke2:somebody', '', $1)`, [
     new Date(stores.now() + 1000),
   ]);
-  for (let from = 1; from <= mostInteractions + 5000; from += 5000) await begun(from, from + 4999);
+  for (let from = 1; from <= roomForBegun.rows + 5000; from += 5000) await begun(from, from + 4999);
   const kept = async () => {
     await sweeper().sweep();
     return count('ephemeral');
   };
-  await expect.poll(kept).toBe(mostInteractions + 1);
-  const [oldest] = await query(`select key from ephemeral where key = '${interactionKeys}5001'`);
+  await expect.poll(kept).toBe(roomForBegun.rows + 1);
+  const [oldest] = await query(`select key from ephemeral where key = 'Interaction:5001'`);
   expect(oldest).toBeDefined();
+  await query('delete from ephemeral');
+});
+
+/** `rows` interactions of each of `owners`, the oldest `age` seconds old. */
+const beginMany = async (owners: string[], rows: number, age: number, value = '{}') => {
+  for (let from = 1; from <= rows; from += 5000)
+    await stores.database.query(
+      `insert into ephemeral (key, value, expires_at, owner)
+       select 'Interaction:' || owner || n, $5, $1::timestamptz + n * interval '1 ms', owner
+       from generate_series($2::int, $3::int) n, unnest($4::text[]) owner`,
+      [new Date(stores.now() + (3600 - age) * 1000), from, Math.min(rows, from + 4999), owners, value],
+    );
+};
+const heldBy = async (owners: string) => {
+  const [row] = await stores.database.query<{ n: number }>(
+    'select count(*)::int as n from ephemeral where owner like $1',
+    [owners],
+  );
+  return row?.n;
+};
+const swept = async (room = roomForBegun) => {
+  await sweeper(room).sweep();
+  return count('ephemeral');
+};
+
+test('Load: one network that begins a hundred thousand sign-ins evicts none of anybody else’s', async () => {
+  const { query } = stores.database;
+  await query('delete from ephemeral');
+  await beginMany(['198.51.100.1'], 1, 60);
+  const offices = Array.from({ length: 1000 }, (_, n) => `10.0.${n >> 8}.${n & 255}`);
+  await beginMany(offices, 3, 50);
+  await beginMany(['2001:db8:1:0/48'], roomForBegun.rows + 1, 0);
+  await expect.poll(swept, { timeout: 20_000 }).toBe(roomForBegun.rows);
+  expect([await heldBy('198.51.100.1'), await heldBy('10.0.%')]).toEqual([1, 3000]);
+  expect(await query("select from ephemeral where key = 'Interaction:2001:db8:1:0/48100001'")).toHaveLength(
+    1,
+  );
+  await query('delete from ephemeral');
+});
+
+test('Load: past the room of all, each network keeps an equal share of it, by number and by size', async () => {
+  const { query } = stores.database;
+  const room = { rows: 1000, bytes: 1_000_000 };
+  await beginMany(['quiet'], 100, 60);
+  await beginMany(['first', 'second', 'third'], 600, 50);
+  await expect.poll(() => swept(room), { timeout: 20_000 }).toBe(1000);
+  for (const owner of ['quiet', 'first', 'second', 'third'])
+    expect([owner, await heldBy(owner)]).toEqual([owner, owner === 'quiet' ? 100 : 300]);
+  // Ten times as large: of those, a tenth as many.
+  await query("delete from ephemeral where owner <> 'quiet'");
+  await beginMany(['large'], 200, 50, randomBytes(5000).toString('hex'));
+  await expect.poll(() => swept(room), { timeout: 20_000 }).toBe(100 + 90);
+  expect(await heldBy('quiet')).toBe(100);
+  // More networks than there is room for: those that began last are kept.
+  await query('delete from ephemeral');
+  const many = (kind: string, of: number) => Array.from({ length: of }, (_, n) => `${kind}-${n}`);
+  await beginMany(many('early', 600), 1, 60);
+  await beginMany(many('late', 900), 1, 50);
+  await expect.poll(() => swept(room), { timeout: 20_000 }).toBe(1000);
+  expect(await heldBy('late-%')).toBe(900);
   await query('delete from ephemeral');
 });
 
