@@ -5,7 +5,7 @@ import { createLog } from '../../src/lib/log.ts';
 import { openDatabase, type Query } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { createSweeper } from '../../src/storage/sweeper.ts';
-import { createDatabase } from '../support/databases.ts';
+import { createDatabase, patient } from '../support/databases.ts';
 import { addTokens, sizes } from './expiry_tables.ts';
 
 const lifeSeconds = 96;
@@ -15,7 +15,7 @@ const families = 2500;
 test('tables do not grow with what has expired: after a hundred thousand tokens they are about as large as what lives', async () => {
   const { url, drop } = await createDatabase();
   await migrate(url, new URL('../../migrations', import.meta.url).pathname);
-  const database = openDatabase(url, { onIdleError: () => {} });
+  const database = openDatabase(url, { onIdleError: () => {}, timeouts: patient });
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   const query: Query = async (text, values = []) => (await client.query(text, [...values])).rows;

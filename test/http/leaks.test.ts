@@ -34,7 +34,9 @@ const secrets = new Map<string, string | Buffer>();
 const kinds = [
   ...'password, client secret, token, code, recovery code, TOTP secret, secret, otpauth_uri'.split(', '),
   ...'request_uri, KE3, token id, key, key-encryption key, id of cookie cypher_session'.split(', '),
-  ...'session, interaction.sig, resume.sig, step, device'.split(', ').map((name) => `cookie cypher_${name}`),
+  ...'session, interaction.sig, resume.sig, step, device, trail, trail.sig'
+    .split(', ')
+    .map((name) => `cookie cypher_${name}`),
 ];
 let number = 0;
 const secret = (name: string, value: string | Buffer) => secrets.set(`${name} ${number++}`, value);
@@ -46,9 +48,9 @@ function watched(name: string, password: string) {
   person.agent.on('response', (answer: request.Response) => {
     for (const line of answer.headers['set-cookie'] ?? []) {
       const [cookie = '', value = ''] = String(line).split(';')[0]?.split('=') ?? [];
-      // The interaction's id is in the address of its page, too; without its signature it opens nothing.
-      if (value && !['cypher_interaction', 'cypher_resume'].includes(cookie))
-        secret(`cookie ${cookie}`, value);
+      // The interaction's id is in the address of its page, too; without its signature it opens nothing. Of a sign-in that was
+      // begun in this browser the cookie's name is what counts, and its value is a time.
+      if (value && !/^cypher_(interaction$|resume$|begun_)/.test(cookie)) secret(`cookie ${cookie}`, value);
     }
     for (const [field, value] of Object.entries(answer.body ?? {})) {
       if (['secret', 'otpauth_uri', 'access_token', 'refresh_token', 'id_token'].includes(field))

@@ -16,7 +16,7 @@ import { migrate } from '../../src/storage/migrate.ts';
 import { createKeyset, type TokenKind } from '../../src/tokens/keys.ts';
 import { createTokens } from '../../src/tokens/tokens.ts';
 import { apps } from '../support/apps.ts';
-import { createDatabase, createRedisDatabase } from '../support/databases.ts';
+import { createDatabase, createRedisDatabase, patient } from '../support/databases.ts';
 import { asApp, createPerson, type Person } from '../support/person.ts';
 import { kek, startServer, type TestServer } from '../support/server.ts';
 import { begin } from '../support/visits.ts';
@@ -42,7 +42,7 @@ beforeAll(async () => {
   await copyFile(join(migrations, '0001_initial.sql'), join(first, '0001_initial.sql'));
   await migrate(created.url, first);
   await rm(first, { recursive: true });
-  database = openDatabase(created.url, { onIdleError: () => {} });
+  database = openDatabase(created.url, { onIdleError: () => {}, timeouts: patient });
 
   const keys = await generateOpaqueKeys();
   await addKey('opaque', Buffer.concat([keys.seed, keys.privateKey, keys.publicKey]));

@@ -3,6 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { inject } from 'vitest';
+import type { StorageTimeouts } from '../../src/storage/database.ts';
+
+/** For a test that is not about outages: a busy machine is none. */
+export const patient: StorageTimeouts = { statementMs: 30_000, requestMs: 30_000 };
 
 /** A fresh, empty database on the run's PostgreSQL: one for each test file, so that files run side by side. */
 export async function createDatabase(): Promise<{ url: string; drop(): Promise<void> }> {

@@ -15,7 +15,7 @@ import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { version } from '../../src/version.ts';
-import { createDatabase, createRedisDatabase } from './databases.ts';
+import { createDatabase, createRedisDatabase, patient } from './databases.ts';
 
 export interface TestClock {
   now(): number;
@@ -100,7 +100,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const metrics = createMetrics(version);
   const database = openDatabase(databaseUrl, {
     onIdleError: () => {},
-    timeouts: options.answersWithinASecond ? undefined : { statementMs: 30_000, requestMs: 30_000 },
+    timeouts: options.answersWithinASecond ? undefined : patient,
     observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
   });
   const cache =

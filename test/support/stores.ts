@@ -9,14 +9,14 @@ import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { copySeal } from '../../src/wiring/copies.ts';
-import { createDatabase } from './databases.ts';
+import { createDatabase, patient } from './databases.ts';
 
 const migrations = new URL('../../migrations', import.meta.url).pathname;
 
 export async function openStores() {
   const { url, drop } = await createDatabase();
   await migrate(url, migrations);
-  const database = openDatabase(url, { onIdleError: () => {} });
+  const database = openDatabase(url, { onIdleError: () => {}, timeouts: patient });
   let at = Date.now();
   const now = () => at;
   return {
