@@ -25,6 +25,8 @@ export interface ClientStore {
   linked(most: number): Promise<Pick<StoredClient, 'id' | 'metadata'>[]>;
   /** Whether a client of the operator's has a name that looks like this, by its key (names.ts). */
   hasName(key: string): Promise<boolean>;
+  /** Computes the keys of the operator's names anew where another version, or a migration, computed them otherwise. */
+  renewNameKeys(): Promise<void>;
   /** Which of these ids are taken here. */
   present(ids: string[]): Promise<string[]>;
   /** False where the id is taken, or registration has made as many as it may. */
@@ -91,6 +93,19 @@ export function createClientStore(database: Database, now: () => number): Client
       ]);
       return rows.length > 0;
     },
+    async renewNameKeys() {
+      const rows = await query<{ id: string; name: string; key: string | null }>(
+        `select id, coalesce(metadata->>'client_name', id) as name, name_key as key from clients where source = 'command'`,
+      );
+      const stale = rows.filter(({ name, key }) => key !== nameKey(name));
+      if (stale.length === 0) return;
+      // One that is renamed meanwhile keeps its newer key.
+      await query(
+        `update clients c set name_key = n.key from unnest($1::text[], $2::text[], $3::text[]) as n (id, name, key)
+         where c.id = n.id and coalesce(c.metadata->>'client_name', c.id) = n.name`,
+        [stale.map(({ id }) => id), stale.map(({ name }) => name), stale.map(({ name }) => nameKey(name))],
+      );
+    },
     async present(ids) {
       const rows = await query<{ id: string }>('select id from clients where id = any($1) order by id', [
         ids,
@@ -113,8 +128,8 @@ export function createClientStore(database: Database, now: () => number): Client
     change: (metadata, secret) =>
       database.transaction(async (on) => {
         const rows = await on(
-          'update clients set metadata = $2, changed_at = $3 where id = $1 returning id',
-          [metadata.client_id, jsonb(metadata), at()],
+          'update clients set metadata = $2, name_key = $4, changed_at = $3 where id = $1 returning id',
+          [metadata.client_id, jsonb(metadata), at(), keyOf(metadata)],
         );
         if (rows.length === 0) return false;
         if (secret) await addSecret(on, metadata.client_id, secret);

@@ -121,10 +121,12 @@ export async function layFoundations(config: Config, deps: AppDeps) {
   const clients = createClientRegistry({ database, store: clientStore, secrets: clientSecrets });
   restoreGuard.follow(async () => {
     await keyring.refresh();
+    await clientStore.renewNameKeys();
     clients.forgetAll();
     cache.clear();
   });
   await restoreGuard.look();
+  await clientStore.renewNameKeys();
 
   const revocations = createRevocations(database, now);
 

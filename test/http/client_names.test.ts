@@ -218,6 +218,24 @@ test('Names: a name that an app of the operator’s takes later is a stranger’
   await expect.poll(page).toContain('Late Post (stranger.example)');
 });
 
+test('Names: an app that an earlier version stored is looked for by today’s key once a server has started', async () => {
+  const store = createClientStore(server.database, server.clock.now);
+  const cafe = clientSchema.parse({ client_id: 'cafe', client_name: 'Café', grant_types: [] });
+  await store.add({ source: 'command', metadata: cafe });
+  await server.database.query("update clients set name_key = 'caf' where id = 'cafe'");
+  const beside = await startServer({ beside: server, settings: { REGISTRATION: 'open' } });
+  const metadata = {
+    client_name: 'CAF\u00c9',
+    redirect_uris: [redirect_uri],
+    token_endpoint_auth_method: 'none',
+  };
+  const refused = await request(beside.url).post('/reg').send(metadata);
+  await beside.close();
+  expect(refused.body.error_description).toContain('another app');
+  await store.change({ ...cafe, client_name: 'Tea Room' });
+  expect((await register({ client_name: 'TEA-ROOM' })).body.error_description).toContain('another app');
+});
+
 test('Names: one that misleads and was registered earlier is not shown', async () => {
   const { body: app } = await register({ client_name: 'Notes' }).expect(201);
   await server.database.query(
