@@ -113,7 +113,6 @@ test('nothing serious bars the way on any page, in either scheme, on a phone or 
   await see('device-connected');
 
   await visitor.begin();
-  await visitor.press('Allow');
   await visitor.arrive();
   demo.unreachable = true;
   await visitor.begin(demo.intranet);

@@ -91,7 +91,7 @@ test('a person signs up, allows the app, and uses it until they sign out', async
 
   await ada.signOut();
   await page.goto(demo.server.url);
-  await page.getByText('You are not signed in').waitFor();
+  await ada.heading('One sign-in for your apps');
 });
 
 test('they sign out and in again, with the password and a code', async () => {
