@@ -90,7 +90,8 @@ export function createPipeline({ signedIn, signInPath, render, sameOriginOnly, o
         return seeOther(ctx, '/account');
       }
       try {
-        told('ok', await fewAtOnce(who.account.id, () => work(ctx, who)));
+        const of = { accountId: who.account.id, asker: who.sessionUid, isKnown: true };
+        told('ok', await fewAtOnce(of, () => work(ctx, who)));
       } catch (error) {
         const blockedBy = error instanceof TooManyFailures ? error.bucket : undefined;
         told(error instanceof AppError ? error.code : 'server_error', { blockedBy });

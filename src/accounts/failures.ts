@@ -29,10 +29,17 @@ export interface Failures {
    * last half second.
    */
   charge(buckets: Bucket[], query?: Query): Promise<Buffer[]>;
+  /** Throws TooManyFailures where one of the buckets is blocked. It charges none, and waits for no attempt that is under way. */
+  refuseBlocked(buckets: Bucket[]): Promise<void>;
   /** Takes one charge back from each: the attempt was right, though the login is not complete. */
   refund(ids: Buffer[]): Promise<void>;
   /** Forgets the failures of some buckets and takes a charge back from others: the login is complete. */
   settle(buckets: { forget: Bucket[]; refund: Bucket[] }, query: Query): Promise<void>;
+}
+
+interface Blocked {
+  bucket: Buffer;
+  blocked_until: Date;
 }
 
 /** Of a bucket that is not blocked. No present time: instances' clocks differ, and so do those of parallel requests. */
@@ -78,6 +85,12 @@ export function createFailures({ query }: Database, now: () => number): Failures
   const refund = (ids: Buffer[]) =>
     query(`${refundOne} where bucket = any($1) and ${waitingForNoDisk}`, [ids]);
 
+  const tooMany = (blocked: Blocked | undefined) => {
+    const waitMs = (blocked?.blocked_until.getTime() ?? 0) - now();
+    const seconds = Math.max(1, Math.ceil(waitMs / 1000));
+    return new TooManyFailures(seconds, blocked?.bucket.toString('base64url') ?? '');
+  };
+
   return {
     async charge(buckets, on = query) {
       const given = [...columnsOf(buckets), new Date(now())];
@@ -86,12 +99,11 @@ export function createFailures({ query }: Database, now: () => number): Failures
       if (charged.length > 0 && charged.length === charged[0]?.asked) return ids;
       // The caller's transaction undoes them by itself.
       if (charged.length > 0 && on === query) await refund(ids);
-      const [blocked] = await on<{ bucket: Buffer; blocked_until: Date }>(longestBlocked, given);
-      const waitMs = (blocked?.blocked_until.getTime() ?? 0) - now();
-      throw new TooManyFailures(
-        Math.max(1, Math.ceil(waitMs / 1000)),
-        blocked?.bucket.toString('base64url') ?? '',
-      );
+      throw tooMany((await on<Blocked>(longestBlocked, given))[0]);
+    },
+    async refuseBlocked(buckets) {
+      const [blocked] = await query<Blocked>(longestBlocked, [...columnsOf(buckets), new Date(now())]);
+      if (blocked && blocked.blocked_until.getTime() > now()) throw tooMany(blocked);
     },
     async refund(ids) {
       await refund(ids);

@@ -32,6 +32,8 @@ export interface Buckets {
 }
 
 export interface CodeBuckets {
+  /** Whether the account knows the browser. */
+  isKnown: boolean;
   /** What a completed login forgets: a browser has one, a network one for each of its sizes. */
   own: Bucket[];
   /** What only its end forgets. */
@@ -129,6 +131,7 @@ export function createBuckets({ key, devices, networksOf, limits, now }: BucketD
     ofCode(usernameKey, browser) {
       const known = knownAs(usernameKey, browser);
       return {
+        isKnown: known !== undefined,
         own: own(usernameKey, known, browser),
         day: periodic(['codes', usernameKey, ...(known ?? [])], dayMs, {
           free: limits.account * codesTimes,

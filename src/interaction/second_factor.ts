@@ -13,7 +13,7 @@ import { otherTime, parseCode, parseTotpCode } from '../lib/typed_code.ts';
 import type { Database, Query } from '../storage/database.ts';
 import type { Step, Steps } from '../tokens/steps.ts';
 import type { Totp, TotpSetup } from '../totp/totp.ts';
-import type { Browser, Buckets } from './buckets.ts';
+import type { Browser, Buckets, CodeBuckets } from './buckets.ts';
 
 export interface SecondFactorDeps {
   accounts: Pick<Accounts, 'holdsCredential'>;
@@ -79,11 +79,20 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
 
   const fewAtOnce = createFewAtOnce();
 
-  const attempt: SecondFactor['attempt'] = (account, browser, make) =>
-    fewAtOnce(account.id, () => attemptAlone(account, browser, make));
+  const attempt: SecondFactor['attempt'] = (account, browser, make) => {
+    const charged = buckets.ofCode(account.usernameKey, browser);
+    const asker = charged.own.at(0)?.id.toString('base64url') ?? '';
+    return fewAtOnce(
+      { accountId: account.id, asker, isKnown: charged.isKnown },
+      () => attemptAlone(charged, make),
+      () => failures.refuseBlocked([...charged.own, charged.day]),
+    );
+  };
 
-  const attemptAlone: SecondFactor['attempt'] = async (account, browser, make) => {
-    const { own, day, networks } = buckets.ofCode(account.usernameKey, browser);
+  async function attemptAlone<T extends object | string>(
+    { own, day, networks }: CodeBuckets,
+    make: (query: Query) => Promise<T | typeof otherTime | undefined>,
+  ): Promise<T> {
     let charged = false;
     const made = await database
       .transaction(async (query) => {
@@ -103,7 +112,7 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
     if (made !== undefined && made !== otherTime) return made;
     if (networks.length > 0) await failures.charge(networks).catch(alreadyBlocked);
     throw made === undefined ? wrongCode() : otherTimesCode();
-  };
+  }
 
   /** Uses the login step up, and that of the password which the account still has. */
   async function spend(query: Query, { accountId, credentialId, jti }: Step): Promise<void> {

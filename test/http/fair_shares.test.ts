@@ -2,7 +2,7 @@
 import pg from 'pg';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { openAccount, postForm } from '../support/account_page.ts';
+import { openAccount, postForm, prove } from '../support/account_page.ts';
 import { apps } from '../support/apps.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
 import { asApp, createPerson, type Person } from '../support/person.ts';
@@ -28,7 +28,7 @@ beforeAll(async () => {
   created = await createDatabase();
   const storage = { databaseUrl: created.url, redisUrl: await createRedisDatabase() };
   const clients = [...Object.values(apps), till, centre];
-  server = await startServer({ clients, storage, settings: { CIBA: 'on' } });
+  server = await startServer({ clients, storage, settings: { CIBA: 'on', TRUSTED_PROXIES: '127.0.0.1' } });
 });
 afterAll(async () => {
   await server.close();
@@ -66,6 +66,53 @@ test('Load: parallel codes of one person hold few connections; the rest are refu
   // What was refused was not counted: the person goes on.
   const next = await afterPassword(server, bob);
   expect((await next.person.step(next.uid, 'totp/verify', { code: bob.code() })).status).toBe(200);
+});
+
+test('Lockout: forty wrong codes at once by whoever has the password keep the owner from nothing, in a known browser and in a new one', async () => {
+  const kit = createPerson(server, 'kit');
+  await openAccount(kit);
+  const { person: thief, uid } = await afterPassword(server, kit);
+  thief.agent.set('X-Forwarded-For', '198.51.100.7');
+  const guess = () => thief.step(uid, 'totp/verify', { code: '000000' }).then(({ body }) => body.error);
+  expect(await guess()).toBe('invalid_code');
+  const lock = new pg.Client({ connectionString: created.url });
+  await lock.connect();
+  await lock.query('begin');
+  // As if the thief's attempts took long.
+  await lock.query('select from login_failures where failures > 0 for update');
+  const refused: string[] = [];
+  const sent = Array.from({ length: 40 }, () => guess().then((error) => refused.push(error)));
+  await vi.waitFor(() => expect(refused.length).toBe(37), 20_000);
+  expect((await prove(kit, 'password')).status).toBe(200);
+  server.clock.advance(30);
+  const own = await begin(kit, apps.intranet, { prompt: 'login' });
+  expect((await kit.provePassword(own)).status).toBe(200);
+  expect((await kit.step(own, 'totp/verify', { code: kit.code() })).status).toBe(200);
+  await lock.query('rollback');
+  await lock.end();
+  await Promise.all(sent);
+  while ((await guess()) !== 'too_many_requests');
+
+  // Now the thief is blocked. What is refused takes no place from others whom the account does not know.
+  let stop = false;
+  const errors = new Set<string>();
+  const flood = Array.from({ length: 40 }, async () => {
+    while (!stop) errors.add(await guess());
+  });
+  try {
+    for (let n = 0; n < 5; n++) {
+      const { person, uid: at } = await afterPassword(server, kit);
+      person.agent.set('X-Forwarded-For', `203.0.113.${n}`);
+      server.clock.advance(n === 0 ? 30 : 0);
+      const code = n === 0 ? kit.code() : '000000';
+      const { status, body } = await person.step(at, 'totp/verify', { code });
+      expect([n, status, body.error]).toEqual([n, n === 0 ? 200 : 401, n === 0 ? undefined : 'invalid_code']);
+    }
+  } finally {
+    stop = true;
+    await Promise.all(flood);
+  }
+  expect(errors).toContain('too_many_requests');
 });
 
 test('Load: a person whose 200 apps do not answer delays no other app’s notice of a sign-out', async () => {
