@@ -118,6 +118,7 @@ async function start(
   const metricsServer =
     config.METRICS_PORT && (await serveMetrics(metrics, config.METRICS_HOST, config.METRICS_PORT));
   sweeper.start(sweepEveryMs);
+  await retention.hold().catch((cause) => log.warn({ cause }, 'the audit log’s retention could not be set'));
   retention.start();
   app.start();
   collectRarely();

@@ -51,6 +51,8 @@ export type AuditEventName =
   | 'restore.accepted'
   | 'key.changed'
   | 'audit.expired'
+  | 'audit.archived'
+  | 'audit.retention_changed'
   | 'copy.refused'
   | 'registration_token.made';
 

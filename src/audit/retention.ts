@@ -1,6 +1,7 @@
 /**
- * How long the audit log keeps events. The oldest are deleted in batches, and each batch leaves an event behind that says how many
- * they were and until when, in the same commit. The database itself refuses to delete what is younger than 30 days.
+ * How long the audit log keeps events. A week later the oldest are deleted in batches, and each batch leaves an event behind that says how many
+ * they were and until when, in the same commit. The database itself holds the retention: it refuses to delete what is younger, and
+ * a shorter one comes into force late.
  */
 import type { Log } from '../lib/log.ts';
 import type { Database } from '../storage/database.ts';
@@ -16,6 +17,8 @@ export interface AuditRetentionDeps {
 }
 
 export interface AuditRetention {
+  /** Has the database hold the retention, from when it allows it on. */
+  hold(): Promise<void>;
   /** Deletes what has outlived its retention. Returns how many events. */
   expire(): Promise<number>;
   start(): void;
@@ -23,6 +26,8 @@ export interface AuditRetention {
 }
 
 const everyMs = 60 * 60_000;
+/** For whoever archives events that have outlived their retention, before they are deleted. */
+const daysForArchiving = 7;
 const batchRows = 1000;
 
 /**
@@ -32,6 +37,18 @@ const batchRows = 1000;
 const deleteOldest = `delete from audit_log where id in (
     select id from (select id, at from audit_log order by id limit ${batchRows}) oldest where at < $1)
   returning at`;
+
+/** Writes only where something changes. */
+const holdDays = `insert into audit_retention as r (days) values ($1)
+  on conflict (only_row) do update set days = excluded.days
+  where coalesce(r.next_days, r.days) <> excluded.days or r.next_at <= now()
+  returning days, next_days, next_at`;
+
+interface Held {
+  days: number;
+  next_days: number | null;
+  next_at: Date | null;
+}
 
 export function createAuditRetention({
   database,
@@ -44,7 +61,9 @@ export function createAuditRetention({
 
   const expireBatch = (): Promise<number> =>
     database.transaction(async (query) => {
-      const before = new Date(now() - days * 24 * 60 * 60_000);
+      const [held] = await query<{ days: number }>('select audit_retention_days() as days');
+      if (!held || held.days === 0) return 0;
+      const before = new Date(now() - (Math.max(days, held.days) + daysForArchiving) * 24 * 60 * 60_000);
       const gone = await query<{ at: Date }>(deleteOldest, [before]);
       if (gone.length > 0) {
         const detail = { events: gone.length, before: before.toISOString() };
@@ -53,7 +72,17 @@ export function createAuditRetention({
       return gone.length;
     });
 
+  const hold = (): Promise<void> =>
+    database.transaction(async (query) => {
+      const [held] = await query<Held>(holdDays, [days]);
+      if (!held) return;
+      const next = held.next_at && { nextDays: held.next_days, from: held.next_at.toISOString() };
+      const detail = { days: held.days, ...next };
+      await audit.recordWithin(query, { event: 'audit.retention_changed', detail });
+    });
+
   async function expire(): Promise<number> {
+    await hold();
     if (days === 0) return 0;
     for (let total = 0; ; ) {
       const gone = await expireBatch();
@@ -63,6 +92,7 @@ export function createAuditRetention({
   }
 
   return {
+    hold,
     expire,
     start() {
       // Instances that were started together do not look together.

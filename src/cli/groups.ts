@@ -24,6 +24,10 @@ export const groups: Record<string, Group> = {
     description: 'the keys of the server',
     load: async () => (await import('./key.ts')).addKeyCommands,
   },
+  audit: {
+    description: 'the audit log',
+    load: async () => (await import('./audit.ts')).addAuditCommands,
+  },
   backup: {
     description: 'write the whole database to a new file, also while the server runs',
     load: async () => (await import('./backup.ts')).describeBackup,

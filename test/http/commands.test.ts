@@ -76,6 +76,14 @@ test('a token is told what it is and why it is good for nothing, and gives away 
   ]);
 });
 
+test('the audit log is archived by command, up to its retention and no further', async () => {
+  expect(await run('audit', 'archive', '/nowhere/at/all.gz')).toContain('No event is old enough');
+  const young = await server.cypher(['audit', 'archive', '/nowhere/at/all.gz', '--before', '2999-01-01']);
+  expect([young.code, young.stderr]).toEqual([1, expect.stringContaining('keeps events for')]);
+  const unread = await server.cypher(['audit', 'archive', '/nowhere/at/all.gz', '--before', 'yesterday']);
+  expect([unread.code, unread.stderr]).toEqual([1, expect.stringContaining('must be a date')]);
+});
+
 test('rotating again while the next key waits makes none, and says which one waits and until when', async () => {
   const rotate = async () => (await sound.cypher(['key', 'rotate', 'PS256'])).stdout;
   const [, id, time] = /^jwk PS256: (\S+) is published and signs from (\S+)\n$/.exec(await rotate()) ?? [];
