@@ -21,7 +21,11 @@ async function guess(name: string, address: string, finish = false) {
   return answer;
 }
 
+const daySeconds = 86_400;
+
 test('Rate limits: wrong passwords from one address wait longer and longer; one guess an address, and the limit of the account holds', async () => {
+  // Some counts are by the day, and this takes hours.
+  server.clock.advance(daySeconds - ((server.clock.now() / 1000) % daySeconds));
   const ada = await signUp(server, 'ada');
   for (let n = 1; n <= 5; n++) expect((await guess('ada', '198.51.100.1', true)).status).toBe(200);
   const delays = [];
@@ -35,20 +39,20 @@ test('Rate limits: wrong passwords from one address wait longer and longer; one 
   }
   expect(delays).toEqual([30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
 
-  // From addresses of their own, until there are a hundred in all.
-  for (let n = 15; n <= 100; n++) expect((await guess('ada', `203.0.113.${n}`)).status).toBe(200);
+  // From addresses that have not failed at this account: fifty a day in all, and the first one above was one of them.
+  for (let n = 2; n <= 50; n++) expect((await guess('ada', `203.0.113.${n}`)).status).toBe(200);
   const waits = [];
-  for (let n = 101; n <= 104; n++) {
+  for (let n = 51; n <= 54; n++) {
     const refused = await guess('ada', `203.0.113.${n}`);
     waits.push([refused.status, Number(refused.headers['retry-after'])]);
-    server.clock.advance(45);
+    server.clock.advance(60);
     expect((await guess('ada', `203.0.113.${n}`)).status).toBe(200);
   }
-  expect(waits).toEqual(Array(4).fill([429, 45]));
+  expect(waits).toEqual(Array(4).fill([429, 60]));
   // The owner too waits at a browser that is not known, and no longer.
   const { person, uid } = await visit(server, 'ada', ada);
   expect((await person.provePassword(uid)).status).toBe(429);
-  server.clock.advance(45);
+  server.clock.advance(60);
   expect((await person.provePassword(uid)).status).toBe(200);
 });
 
