@@ -7,8 +7,10 @@ import ipaddr from 'ipaddr.js';
 export interface Network {
   /** Its address and, of IPv6, its length. */
   key: string;
-  /** How many times as much as one address it may do. */
+  /** How many times as much as one address it may do, where it is one that the operator trusts, too. */
   times: number;
+  /** The same by its length alone: a trusted network may guess at one account no more often than others. */
+  timesBySize: number;
 }
 
 /** The narrowest network first. */
@@ -28,12 +30,17 @@ export function createNetworks(trustedNetworks: string[]): NetworksOf {
   const isTrusted = createMatcher(trustedNetworks);
   return (address) => {
     const more = isTrusted(address) ? timesWhereTrusted : 1;
-    if (!address.includes(':') || !ipaddr.isValid(address)) return [{ key: address, times: more }];
+    if (!address.includes(':') || !ipaddr.isValid(address))
+      return [{ key: address, times: more, timesBySize: 1 }];
     const { parts: words } = ipaddr.process(address) as ipaddr.IPv6;
     const network = ({ bits, parts, times }: (typeof lengths)[number]): Network => {
       const kept = words.slice(0, parts);
       if (bits === 56) kept[3] = (kept[3] ?? 0) & 0xff00;
-      return { key: `${kept.map((word) => word.toString(16)).join(':')}/${bits}`, times: times * more };
+      return {
+        key: `${kept.map((word) => word.toString(16)).join(':')}/${bits}`,
+        times: times * more,
+        timesBySize: times,
+      };
     };
     const [narrow, ...wide] = lengths;
     return [network(narrow), ...wide.map(network)];

@@ -95,8 +95,8 @@ export function createBuckets({ key, devices, networksOf, limits, now }: BucketD
       forgottenAt: dayFromNow(),
     });
     if (known) return [bucket(known, 1, longestDelaySeconds)];
-    return networksOf(address).map(({ key, times }) =>
-      bucket(['network', key], times, longestPairDelaySeconds),
+    return networksOf(address).map(({ key, timesBySize }) =>
+      bucket(['network', key], timesBySize, longestPairDelaySeconds),
     );
   }
 

@@ -320,14 +320,14 @@ test.each([
 
 test('Lockout: of IPv6 a /64 counts as one address, and a /56 and a /48 have bounds of their own; trusted networks may do more', () => {
   const networksOf = createNetworks(['203.0.113.0/24', '2001:db8:5::/48']);
-  expect(networksOf('198.51.100.1')).toEqual([{ key: '198.51.100.1', times: 1 }]);
-  expect(networksOf('203.0.113.9')).toEqual([{ key: '203.0.113.9', times: 20 }]);
+  expect(networksOf('198.51.100.1')).toEqual([{ key: '198.51.100.1', times: 1, timesBySize: 1 }]);
+  expect(networksOf('203.0.113.9')).toEqual([{ key: '203.0.113.9', times: 20, timesBySize: 1 }]);
   expect(networksOf('2001:db8:1:2345:6::7')).toEqual([
-    { key: '2001:db8:1:2345/64', times: 1 },
-    { key: '2001:db8:1:2300/56', times: 4 },
-    { key: '2001:db8:1/48', times: 16 },
+    { key: '2001:db8:1:2345/64', times: 1, timesBySize: 1 },
+    { key: '2001:db8:1:2300/56', times: 4, timesBySize: 4 },
+    { key: '2001:db8:1/48', times: 16, timesBySize: 16 },
   ]);
-  expect(networksOf('2001:db8:1::')[0]).toEqual({ key: '2001:db8:1:0/64', times: 1 });
+  expect(networksOf('2001:db8:1::')[0]).toEqual({ key: '2001:db8:1:0/64', times: 1, timesBySize: 1 });
   expect(networksOf('2001:db8:5::1').map(({ times }) => times)).toEqual([20, 80, 320]);
 });
 
