@@ -167,9 +167,11 @@ test('on a terminal the log is for people and says what to do next; a misspelt s
   expect(said).toMatch(/next: open http:\/\/localhost:\d+ and choose Sign in/);
   expect(said).toMatch(/Cypher \d+\.\d+\.\d+ answers/);
 
-  const terminal = onTerminal('npm run --silent start', settings);
+  // Without npm between: what script(1) ends is the server itself.
+  const terminal = onTerminal(`exec ${process.execPath} dist/main.js`, settings);
   await terminal.until(() => terminal.output().includes('next:'));
   await terminal.signal('SIGTERM');
+  await expect.poll(() => isUp(`http://localhost:${port}/health/live`)).toBe(false);
   expect(terminal.output()).toMatch(/INFO.*Cypher/);
   expect(terminal.output()).not.toContain('{"level"');
 });
