@@ -56,7 +56,7 @@ async function start() {
   const until = async (text: string, from = 0) => {
     while (!logged.slice(from).includes(text)) await sleep(20);
   };
-  await until('Cypher answers at');
+  await until('answers at');
   return {
     url: `http://localhost:${port}`,
     logged: () => logged,
