@@ -29,7 +29,7 @@ export interface RequestIdentityOptions {
   trustedProxies: string[];
   /** In lower case: the header in which a proxy passes a client's certificate on. */
   certificateHeader?: string | undefined;
-  /** Told of each request that came by a proxy which is not trusted. */
+  /** Called for each request that came by a proxy which is not trusted. */
   onUntrustedProxy(address: string): void;
 }
 

@@ -23,7 +23,7 @@ export interface PasswordDeps {
   buckets: Pick<Buckets, 'ofPassword'>;
   ephemeral: Ephemeral;
   sealer: Pick<Sealer, 'seal' | 'unseal'>;
-  /** Told of a proof that was begun and not finished in time. */
+  /** Called for a proof that was begun and not finished in time. */
   onUnanswered(attempt: Attempt): void;
   /** Milliseconds since the epoch. */
   now: () => number;

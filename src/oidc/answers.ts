@@ -42,7 +42,7 @@ export function completeAnswers(
 
 /** RFC 6749, section 4.2.2, as token_commit.ts has it for the token endpoint: nothing was granted is told as nothing. */
 function sayScope(answer: { access_token?: string; scope?: string } | undefined): void {
-  // A device's approval is told of by the same event, without an answer.
+  // A device's approval emits the same event, without an answer.
   if (answer?.access_token !== undefined) answer.scope ??= '';
 }
 

@@ -11,7 +11,7 @@ import { isIdentityScope } from './scopes.ts';
 /** Self-registered apps could fill the memory: past so many no further ones are warned of. */
 const mostWarned = 1000;
 
-/** Told of the scope that a request asks for, before the library takes out what it does not know. */
+/** Called with the scope that a request asks for, before the library removes what it does not know. */
 export type OnAsked = (ctx: Pick<KoaContextWithOIDC, 'oidc'>, scope: string) => void;
 
 export function createWarnings(resources: readonly Resource[], log: Log): OnAsked {

@@ -60,7 +60,7 @@ export function checkRequirements(login: interactionPolicy.Prompt, pairwise: Pai
   login.checks.add(
     new Check('subject', 'the app asks for another person', 'login_required', (ctx) => {
       const { session, client } = ctx.oidc;
-      // Somebody who is not signed in is asked to by the library's own check.
+      // The library's own check asks a visitor who is not signed in to sign in.
       if (session?.accountId === undefined || !client) return Check.NO_NEED_TO_PROMPT;
       if (fitsSubject(demandsOf(ctx), subjectFor(pairwise, client, session.accountId)))
         return Check.NO_NEED_TO_PROMPT;
