@@ -6,7 +6,7 @@ import type { Audit } from '../audit/audit.ts';
 import type { Consents } from '../consents/consents.ts';
 import { sha256 } from '../lib/crypto.ts';
 import { lifeSeconds } from '../lifetimes.ts';
-import type { ListedGrant } from '../oidc/record_store.ts';
+import type { ListedGrant } from '../oidc/library/record_store.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { ListedSession, SessionStore } from '../sessions/store.ts';
 import type { Database } from '../storage/database.ts';

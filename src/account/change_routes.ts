@@ -4,7 +4,7 @@
  */
 import type { Context, Middleware } from 'koa';
 import { bodies, readBody } from '../http/forms.ts';
-import type { SignedIn } from '../oidc/signed_in.ts';
+import type { SignedIn } from '../oidc/session/signed_in.ts';
 import type { Step } from '../tokens/steps.ts';
 import type { Totp } from '../totp/totp.ts';
 import { type BrowserCookies, newCodesPath } from './browser_cookies.ts';

@@ -9,7 +9,7 @@ import type { Audit } from '../audit/audit.ts';
 import type { Browser } from '../interaction/buckets.ts';
 import type { SecondFactor } from '../interaction/second_factor.ts';
 import { otherTime, parseTotpCode } from '../lib/typed_code.ts';
-import type { SignedIn } from '../oidc/signed_in.ts';
+import type { SignedIn } from '../oidc/session/signed_in.ts';
 import type { Opaque } from '../opaque/opaque.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';

@@ -9,7 +9,7 @@ import { userAgentOf } from '../http/request.ts';
 import type { Views } from '../http/views.ts';
 import { AppError, TooManyFailures } from '../lib/errors.ts';
 import { createFewAtOnce } from '../lib/few_at_once.ts';
-import type { SignedIn } from '../oidc/signed_in.ts';
+import type { SignedIn } from '../oidc/session/signed_in.ts';
 import type { AccountAction, AccountOutcome } from './outcomes.ts';
 
 export interface PipelineDeps {

@@ -10,7 +10,7 @@ import type { SecondFactor } from '../interaction/second_factor.ts';
 import { AppError } from '../lib/errors.ts';
 import { type Factor, parseCode } from '../lib/typed_code.ts';
 import { lifeSeconds } from '../lifetimes.ts';
-import type { SignedIn } from '../oidc/signed_in.ts';
+import type { SignedIn } from '../oidc/session/signed_in.ts';
 import type { Query } from '../storage/database.ts';
 import type { Step, Steps } from '../tokens/steps.ts';
 import type { Totp } from '../totp/totp.ts';

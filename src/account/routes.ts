@@ -6,7 +6,7 @@ import type { Middleware } from 'koa';
 import { bodies, readBody } from '../http/forms.ts';
 import type { Views } from '../http/views.ts';
 import { AppError } from '../lib/errors.ts';
-import type { SignedIn } from '../oidc/signed_in.ts';
+import type { SignedIn } from '../oidc/session/signed_in.ts';
 import type { Access } from './access.ts';
 import { createBrowserCookies } from './browser_cookies.ts';
 import { type ChangeRouteDeps, mountChanges } from './change_routes.ts';

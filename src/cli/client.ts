@@ -20,7 +20,7 @@ const withClients = (work: (control: ClientControl) => Promise<void>): Promise<v
         secrets: createClientSecrets(keyring.derive('client secrets'), sealer),
         // The provider's rules are loaded only where there is something to check.
         async check(metadata) {
-          const { createMetadataCheck } = await import('../oidc/metadata_check.ts');
+          const { createMetadataCheck } = await import('../oidc/library/metadata_check.ts');
           return createMetadataCheck(config, privateJwks(keyring))(metadata);
         },
         audit,
@@ -146,7 +146,7 @@ export function addClientCommands(client: Command): void {
     .option('--json', 'print JSON')
     .action(({ expires, pkce, json }: { expires: string; pkce: boolean; json?: true }) =>
       onStage(async ({ database, audit, now }) => {
-        const { makeInitialAccessToken } = await import('../oidc/initial_access_tokens.ts');
+        const { makeInitialAccessToken } = await import('../oidc/clients/initial_access_tokens.ts');
         const { token, expiresAt } = await makeInitialAccessToken(
           database,
           { seconds: secondsOf(expires), pkce },

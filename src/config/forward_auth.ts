@@ -58,5 +58,5 @@ export const forwardAuthSchema = z
 export type ForwardAuth = z.infer<typeof forwardAuthSchema>;
 export type ForwardAuthSite = ForwardAuth['sites'][number];
 
-/** What the ids of the sites' clients begin with (oidc/forward_auth_clients.ts). */
+/** What the ids of the sites' clients begin with (oidc/clients/forward_auth_clients.ts). */
 export const forwardAuthClientPrefix = 'cypher-forward-auth:';

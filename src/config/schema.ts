@@ -160,7 +160,7 @@ const redirectUri = z
     'must be https, http on localhost, or an app scheme such as com.example.app:/callback, without a fragment',
   );
 
-/** The account page among the apps (oidc/account_client.ts). */
+/** The account page among the apps (oidc/clients/account_client.ts). */
 export const accountClientId = 'cypher-account';
 
 const clientMetadata = {

@@ -1,7 +1,7 @@
 /**
  * The pages: one typed view model each, one EJS template each, one layout around them. The only importer of ejs.
  * Templates get plain data and decide nothing but wording and markup; what they print is escaped, and what becomes a
- * link or a picture passes `webUri` here first. Routes and oidc/provider.ts render through it.
+ * link or a picture passes `webUri` here first. Routes and oidc/library/provider.ts render through it.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -4,7 +4,7 @@ import type { Accounts } from '../accounts/accounts.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import { formActionFor, webHostOf } from '../http/onward.ts';
 import type { Views } from '../http/views.ts';
-import type { Interactions, WaitingRequest } from '../oidc/interactions.ts';
+import type { Interactions, WaitingRequest } from '../oidc/interaction/interactions.ts';
 import type { Totp } from '../totp/totp.ts';
 import { type Invited, invitationRequired } from './invited.ts';
 import type { SecondFactor } from './second_factor.ts';

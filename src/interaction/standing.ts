@@ -4,7 +4,7 @@ import type { Account, Accounts } from '../accounts/accounts.ts';
 import { userAgentOf } from '../http/request.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { lifeSeconds } from '../lifetimes.ts';
-import type { Interactions, WaitingRequest } from '../oidc/interactions.ts';
+import type { Interactions, WaitingRequest } from '../oidc/interaction/interactions.ts';
 import type { Proved, Step, Steps } from '../tokens/steps.ts';
 import type { Browser } from './buckets.ts';
 import type { OpenedReset, ResetLinks } from './reset_links.ts';

@@ -22,7 +22,7 @@ import { openKeyring } from '../keys/keyring.ts';
 import { createRotation } from '../keys/rotation.ts';
 import { createSealer } from '../lib/crypto.ts';
 import { createOncePer } from '../lib/once_per.ts';
-import { createRecordStore } from '../oidc/record_store.ts';
+import { createRecordStore } from '../oidc/library/record_store.ts';
 import { createOpaque } from '../opaque/opaque.ts';
 import { createRefreshStore } from '../refresh/store.ts';
 import { createRevocations } from '../revocation/revocations.ts';

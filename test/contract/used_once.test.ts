@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { type Bucket, createFailures } from '../../src/accounts/failures.ts';
-import { createRecordStore } from '../../src/oidc/record_store.ts';
+import { createRecordStore } from '../../src/oidc/library/record_store.ts';
 import { createRefreshStore } from '../../src/refresh/store.ts';
 import type { Query } from '../../src/storage/database.ts';
 import { atOnce, type Instance, onEveryBackend } from './backends.ts';

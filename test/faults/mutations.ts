@@ -56,7 +56,7 @@ export const mutations: Record<string, Edit[]> = {
   /** A code is redeemed whether or not it was, and a family that has begun can begin once more. */
   code: [
     {
-      file: 'oidc/record_store.ts',
+      file: 'oidc/library/record_store.ts',
       find: 'and id_hash = $2 and consumed_at is null',
       replace: 'and id_hash = $2',
     },
@@ -69,7 +69,7 @@ export const mutations: Record<string, Edit[]> = {
   /** A device whose answer was lost gets nothing for its next poll, and loses the family that it never had. */
   poll: [
     {
-      file: 'oidc/record_store.ts',
+      file: 'oidc/library/record_store.ts',
       find: 'polledModels.has(model) ? lostAnswerMs',
       replace: 'polledModels.has(model) ? 0',
     },
@@ -123,7 +123,7 @@ export const mutations: Record<string, Edit[]> = {
   /** A token that names no session does not ask its grant for it. */
   grant_session: [
     {
-      file: 'oidc/paseto_access_tokens.ts',
+      file: 'oidc/library/models/access_token.ts',
       find: 'session: with_session ? found.sessionUid : undefined,',
       replace: 'session: undefined,',
     },

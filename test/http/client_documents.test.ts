@@ -7,7 +7,7 @@ import { exportJWK, generateKeyPair } from 'jose';
 import Provider from 'oidc-provider';
 import request from 'supertest';
 import { expect, test } from 'vitest';
-import { serveRegisteredClients } from '../../src/oidc/client_model.ts';
+import { serveRegisteredClients } from '../../src/oidc/library/models/client.ts';
 import { startServer } from '../support/server.ts';
 
 const id = 'https://app.example/client.json';

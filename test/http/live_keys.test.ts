@@ -1,9 +1,9 @@
-/** What src/oidc/live_keys.ts takes for granted of oidc-provider: its keystore can be filled anew, in one step. */
+/** What src/oidc/library/live_keys.ts takes for granted of oidc-provider: its keystore can be filled anew, in one step. */
 import { exportJWK, generateKeyPair } from 'jose';
 import Provider, { type JWK } from 'oidc-provider';
 import { expect, test } from 'vitest';
 import { createCookieSignatures } from '../../src/lib/cookie_signatures.ts';
-import { replaceKeys } from '../../src/oidc/live_keys.ts';
+import { replaceKeys } from '../../src/oidc/library/live_keys.ts';
 
 const newKey = async (kid: string) =>
   ({

@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { stepNames } from '../../src/oidc/lean_routes.ts';
+import { stepNames } from '../../src/oidc/library/lean_routes.ts';
 import { root } from '../../src/root.ts';
 
 async function textsIn(directory: string): Promise<string[]> {

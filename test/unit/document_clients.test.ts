@@ -1,7 +1,7 @@
 /** What is kept of clients by metadata document, and that made-up ones push none out. */
 import { expect, test } from 'vitest';
 import { AppError } from '../../src/lib/errors.ts';
-import { createDocumentClients } from '../../src/oidc/document_clients.ts';
+import { createDocumentClients } from '../../src/oidc/clients/document_clients.ts';
 
 function counting() {
   const asked: string[] = [];

@@ -2,7 +2,7 @@
 import Koa from 'koa';
 import request from 'supertest';
 import { expect, test } from 'vitest';
-import { createSessionCookie } from '../../src/oidc/session_cookie.ts';
+import { createSessionCookie } from '../../src/oidc/session/session_cookie.ts';
 import { createKeyset } from '../../src/tokens/keys.ts';
 import { bytesOf, NOW, ownKeys, tokensWith } from './tokens_support.ts';
 

@@ -1,0 +1,139 @@
+/**
+ * Dynamic registration (RFC 7591) and its management (RFC 7592), where REGISTRATION allows it: what a stranger's client may
+ * be, and what is told of it. The endpoints are oidc-provider's; the clients go to our registry.
+ */
+import type { Middleware } from 'koa';
+import type { AdapterPayload, Configuration, KoaContextWithOIDC } from 'oidc-provider';
+import { errors } from 'oidc-provider';
+import { nameFault } from '../../clients/names.ts';
+import type { Config } from '../../config/load.ts';
+import { clientSchema, type Resource } from '../../config/schema.ts';
+import { randomId } from '../../lib/crypto.ts';
+import { isIdentityScope } from '../claims/scopes.ts';
+import { mayBeStrangers } from '../interaction/policy.ts';
+import { isUnknownSecret } from '../library/models/client.ts';
+
+/** Where self-registered clients are kept. */
+export interface Registrations {
+  /** Adds or changes one. `secret`: the one it has from now on; undefined where that is as before, or none. */
+  save(metadata: { client_id: string }, secret: string | undefined): Promise<void>;
+  remove(id: string): Promise<void>;
+  /** Whether an app of the operator's has a name that looks like this one. */
+  looksTaken(name: string): Promise<boolean>;
+}
+
+type Features = NonNullable<Configuration['features']>;
+
+export function registrationFeatures({
+  REGISTRATION,
+}: Pick<Config, 'REGISTRATION'>): Pick<Features, 'registration' | 'registrationManagement'> {
+  const enabled = REGISTRATION !== 'off';
+  return {
+    registration: {
+      enabled,
+      initialAccessToken: REGISTRATION === 'token',
+      ...(REGISTRATION === 'token' ? { policies: { [noPkcePolicy]: () => {} } } : {}),
+      issueRegistrationAccessToken: true,
+      idFactory: () => randomId(),
+      secretFactory: () => randomId(32),
+    },
+    registrationManagement: { enabled, rotateRegistrationAccessToken: true },
+  };
+}
+
+const mostBytes = 16 * 1024;
+const mostAddresses = 20;
+const longestText = 2048;
+
+/** Metadata that only an operator may give: it is taken out. */
+const operatorsOwn = ['first_party', 'require_pkce', 'claims'];
+
+/** The policy of an initial access token whose confidential clients may do without PKCE: the operator's word, not theirs. */
+export const noPkcePolicy = 'no_pkce';
+
+/** Whether the client came, or comes now, by such a token. */
+export function mayOmitPkce({ oidc }: KoaContextWithOIDC): boolean {
+  const { InitialAccessToken, RegistrationAccessToken, Client } = oidc.entities as Entities;
+  // The library writes the policy into what the client manages itself with, and could not read that once REGISTRATION is
+  // `open`. From here on the client's own metadata say it.
+  if (RegistrationAccessToken) delete RegistrationAccessToken.policies;
+  return InitialAccessToken?.policies?.includes(noPkcePolicy) ?? Client?.require_pkce === false;
+}
+
+interface Entities {
+  InitialAccessToken?: { policies?: string[] };
+  RegistrationAccessToken?: { policies?: string[] };
+  Client?: { require_pkce?: boolean };
+}
+
+/** Optional values that are empty say nothing: some clients send all that they have a field for. */
+export const withoutEmpty = (metadata: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== '' && value !== null));
+
+/** `ownNames`: what no stranger's name may look like. */
+export interface StrangersLimits {
+  withoutPkce: boolean;
+  resources: readonly Resource[];
+  ownNames: readonly string[];
+}
+
+/** Refuses what a stranger's client may not be. Throws InvalidClientMetadata. */
+export function checkStranger(
+  metadata: Record<string, unknown>,
+  { withoutPkce, resources, ownNames }: StrangersLimits,
+): void {
+  for (const name of operatorsOwn) delete metadata[name];
+  metadata.require_pkce = !withoutPkce;
+  if (JSON.stringify(metadata).length > mostBytes)
+    throw new errors.InvalidClientMetadata('metadata is too large');
+  for (const [name, value] of Object.entries(metadata)) {
+    const values = Array.isArray(value) ? value : [value];
+    if (values.length > mostAddresses) throw new errors.InvalidClientMetadata(`${name} has too many values`);
+    if (values.some((each) => typeof each === 'string' && each.length > longestText))
+      throw new errors.InvalidClientMetadata(`${name} is too long`);
+  }
+  const parsed = clientSchema.safeParse(metadata);
+  const [issue] = parsed.error?.issues ?? [];
+  if (issue) throw new errors.InvalidClientMetadata(`${issue.path.join('.')} ${issue.message}`);
+  const misleading = parsed.data?.client_name && nameFault(parsed.data.client_name, ownNames);
+  if (misleading) throw new errors.InvalidClientMetadata(`client_name ${misleading}`);
+  const { grant_types: grants, scope = '' } = metadata;
+  const known = new Set(resources.flatMap(({ scopes }) => scopes));
+  const unknown = String(scope)
+    .split(' ')
+    .filter((each) => each && !isIdentityScope(each) && !known.has(each));
+  if (unknown.length > 0)
+    throw new errors.InvalidClientMetadata(`scope names what is not known here: ${unknown.join(' ')}`);
+  if (Array.isArray(grants) && !mayBeStrangers(grants))
+    throw new errors.InvalidClientMetadata('grant_types must be ones by which a person is asked');
+}
+
+/** The adapter's part: what the endpoints store. */
+export const registrationAdapter = (registrations: Registrations) => ({
+  // They are found by models/client.ts, before the library looks here.
+  find: async () => undefined,
+  async upsert(_id: string, payload: AdapterPayload) {
+    const {
+      client_secret: secret,
+      client_secret_expires_at: _,
+      ...metadata
+    } = payload as AdapterPayload & {
+      client_id: string;
+      client_secret?: string;
+    };
+    const { client_name: name } = metadata as { client_name?: string };
+    if (name !== undefined && (await registrations.looksTaken(name)))
+      throw new errors.InvalidClientMetadata('client_name must not look like that of another app here');
+    await registrations.save(metadata, isUnknownSecret(secret) ? undefined : secret);
+  },
+  destroy: (id: string) => registrations.remove(id),
+});
+
+/** A secret is told once, when it is made: later answers leave it out. */
+export const tellSecretOnce: Middleware = async (ctx, next) => {
+  await next();
+  const body = ctx.body as { client_secret?: unknown } | undefined;
+  if (typeof body !== 'object' || body === null || !isUnknownSecret(body.client_secret)) return;
+  const { client_secret: _, client_secret_expires_at: __, ...rest } = body as Record<string, unknown>;
+  ctx.body = rest;
+};

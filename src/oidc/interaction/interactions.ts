@@ -1,0 +1,247 @@
+/**
+ * What the login pages need of oidc-provider: which request is waiting, for which client, and a way to hand the result
+ * back. Bound to the browser by the library's signed interaction cookie.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type Provider from 'oidc-provider';
+import { errors } from 'oidc-provider';
+import type { Consents } from '../../consents/consents.ts';
+import { AppError } from '../../lib/errors.ts';
+import { mfaAcr, scopeOfClaim } from '../claims/claims.ts';
+import type { AppNames } from '../clients/client_names.ts';
+import { rememberSession } from '../library/models/grant.ts';
+import { type Detail, requestedDetails } from '../requests/authorization_details.ts';
+import type { BrowserBinding } from '../session/browser_binding.ts';
+import { identityIsProven } from './consent.ts';
+
+export interface ClientView {
+  id: string;
+  name: string;
+  firstParty: boolean;
+  uri: string | undefined;
+  logoUri: string | undefined;
+  policyUri: string | undefined;
+  tosUri: string | undefined;
+}
+
+/** A request for authorization that waits for a person. */
+export interface WaitingRequest {
+  uid: string;
+  prompt: 'login' | 'consent';
+  /**
+   * What the library calls the prompt, and will find answered: `create` where the app asked for a new account,
+   * `select_account` where it lets the person choose another one than the present.
+   */
+  promptName: (typeof promptNames)[number];
+  client: ClientView;
+  /** Where the answer goes. */
+  redirectUri: string;
+  loginHint: string | undefined;
+  /** Who is signed in; undefined before the login. */
+  accountId: string | undefined;
+  /** The session of who is signed in. */
+  session: { accountId: string; uid: string } | undefined;
+  /** Scopes that the consent page asks for, those of APIs included, and those of single claims that were asked for. */
+  scopes: string[];
+  /** What the app asks to do in particular (RFC 9396). */
+  details: Detail[];
+  /** Where the browser goes on once it is answered. */
+  returnTo: string;
+  /** Whether it has been answered, and the browser has not gone on. */
+  answered: boolean;
+  /** Whether nobody was signed in when it was begun. One of a device does not count: it goes on for who signs in there. */
+  begunSignedOut: boolean;
+}
+
+export interface Interactions {
+  /** Undefined where no such client is registered. */
+  clientOf(clientId: string): Promise<ClientView | undefined>;
+  /** The request that waits in this browser under this uid. Throws AppError 400 `interaction_expired`. */
+  waiting(req: IncomingMessage, res: ServerResponse, uid: string): Promise<WaitingRequest>;
+  /**
+   * Hands over a completed login; returns where the browser goes on. `amr` says what really happened. `endedOthersAt`: when it
+   * has ended everything else of the account, in milliseconds since the epoch.
+   */
+  finishLogin(
+    req: IncomingMessage,
+    res: ServerResponse,
+    waiting: Pick<WaitingRequest, 'promptName'>,
+    login: { accountId: string; amr: string[]; endedOthersAt?: number | undefined },
+  ): Promise<string>;
+  /**
+   * Where a request goes on that `waiting` has refused because its session is over, or another's by now; undefined for any
+   * other refusal.
+   */
+  restart(expired: AppError, uid: string): Promise<string | undefined>;
+  /** Hands over the answer to the consent page; returns where the browser goes on. */
+  finishConsent(req: IncomingMessage, res: ServerResponse, allowed: boolean): Promise<string>;
+}
+
+/** The library's words for a request whose session has ended, or is another person's. */
+const sessionGone = new Set(['session not found', 'session principal changed']);
+
+/** The prompts that have pages here. */
+const promptNames = ['login', 'create', 'select_account', 'consent'] as const;
+
+interface ConsentDetails {
+  missingOIDCScope?: string[];
+  missingOIDCClaims?: string[];
+  missingResourceScopes?: Record<string, string[]>;
+}
+
+/** What the person was asked for, as it is remembered. */
+function consentsIn({
+  missingOIDCScope = [],
+  missingOIDCClaims = [],
+  missingResourceScopes,
+}: ConsentDetails) {
+  const own = { audience: '', scopes: missingOIDCScope, claims: missingOIDCClaims };
+  const apis = Object.entries(missingResourceScopes ?? {});
+  return [own, ...apis.map(([audience, scopes]) => ({ audience, scopes, claims: [] }))].filter(
+    ({ scopes, claims }) => scopes.length + claims.length > 0,
+  );
+}
+
+interface InteractionsDeps {
+  consents: Pick<Consents, 'remember'>;
+  binding: Pick<BrowserBinding, 'holds'>;
+  nameOf: AppNames;
+}
+
+export function createInteractions(
+  provider: Provider,
+  { consents, binding, nameOf }: InteractionsDeps,
+  now: () => number,
+): Interactions {
+  const details = (req: IncomingMessage, res: ServerResponse) =>
+    orExpired(provider.interactionDetails(req, res));
+
+  /** The interaction may be gone at every look at it: expired, or lost with the cache. */
+  async function orExpired<T>(look: Promise<T>): Promise<T> {
+    try {
+      return await look;
+    } catch (error) {
+      if (!(error instanceof errors.SessionNotFound)) throw error;
+      throw new AppError(
+        'interaction_expired',
+        'This sign-in has expired or was begun in another browser. Go back to the app and sign in again.',
+        { cause: error },
+      );
+    }
+  }
+
+  async function clientOf(clientId: string, answerUri?: string): Promise<ClientView | undefined> {
+    const client = await provider.Client.find(clientId);
+    return (
+      client && {
+        id: client.clientId,
+        name: await nameOf(client, answerUri),
+        firstParty: client.first_party === true,
+        uri: client.clientUri,
+        logoUri: client.logoUri,
+        policyUri: client.policyUri,
+        tosUri: client.tosUri,
+      }
+    );
+  }
+
+  return {
+    clientOf,
+    async waiting(req, res, uid) {
+      const interaction = await details(req, res);
+      const { prompt, params, session, uid: waitingUid } = interaction;
+      const promptName = promptNames.find((name) => name === prompt.name);
+      const { bound, deviceCode } = interaction as { bound?: true; deviceCode?: string };
+      const isElsewhere = bound && !binding.holds(req.headers.cookie, uid);
+      if (waitingUid !== uid || !promptName || isElsewhere) {
+        throw new AppError(
+          'interaction_expired',
+          'This sign-in has expired. Go back to the app and sign in again.',
+        );
+      }
+      const redirectUri = String(params.redirect_uri ?? '');
+      const client = await clientOf(String(params.client_id), redirectUri);
+      if (!client) throw new AppError('interaction_expired', 'The app that asked for this sign-in is gone.');
+      const missing = prompt.details as ConsentDetails;
+      return {
+        uid,
+        prompt: promptName === 'consent' ? 'consent' : 'login',
+        promptName,
+        client,
+        redirectUri,
+        loginHint: typeof params.login_hint === 'string' ? params.login_hint : undefined,
+        accountId: session?.accountId,
+        session: session && { accountId: session.accountId, uid: session.uid },
+        scopes: [
+          ...new Set([
+            ...(missing.missingOIDCScope ?? []),
+            ...Object.values(missing.missingResourceScopes ?? {}).flat(),
+            ...(missing.missingOIDCClaims ?? []).map(scopeOfClaim),
+          ]),
+        ],
+        details: requestedDetails(params) ?? [],
+        returnTo: interaction.returnTo,
+        answered: interaction.result !== undefined,
+        begunSignedOut: session === undefined && deviceCode === undefined,
+      };
+    },
+
+    async restart({ cause }, uid) {
+      const isOfSession =
+        cause instanceof errors.SessionNotFound && sessionGone.has(String(cause.error_description));
+      return isOfSession ? (await provider.Interaction.find(uid))?.returnTo : undefined;
+    },
+
+    finishLogin(req, res, { promptName }, { accountId, amr, endedOthersAt }) {
+      // No login of the second in which everything was ended counts: this one is of the next.
+      const seconds = endedOthersAt === undefined ? now() / 1000 : endedOthersAt / 1000 + 1;
+      const login = { accountId, amr, acr: mfaAcr, ts: Math.floor(seconds) };
+      return orExpired(
+        provider.interactionResult(req, res, { [promptName]: {}, login }, { mergeWithLastSubmission: false }),
+      );
+    },
+
+    async finishConsent(req, res, allowed) {
+      if (!allowed) {
+        return orExpired(
+          provider.interactionResult(
+            req,
+            res,
+            { error: 'access_denied', error_description: 'The request was denied.' },
+            { mergeWithLastSubmission: false },
+          ),
+        );
+      }
+      const { prompt, params, session, grantId } = await details(req, res);
+      if (prompt.name !== 'consent' || !session)
+        throw new AppError('wrong_step', 'There is nothing to allow now.');
+      const { accountId, uid: sessionUid } = session;
+      const grant =
+        (grantId ? await provider.Grant.find(grantId) : undefined) ??
+        new provider.Grant({ accountId, clientId: String(params.client_id) });
+      rememberSession(grant, sessionUid);
+      const missing = prompt.details as ConsentDetails;
+      if (missing.missingOIDCScope) grant.addOIDCScope(missing.missingOIDCScope.join(' '));
+      if (missing.missingOIDCClaims) grant.addOIDCClaims(missing.missingOIDCClaims);
+      for (const [audience, scopes] of Object.entries(missing.missingResourceScopes ?? {})) {
+        grant.addResourceScope(audience, scopes.join(' '));
+      }
+      // Details are for this request alone: what an earlier one was allowed does not add up.
+      const asked = requestedDetails(params);
+      if (asked) Object.assign(grant, { rar: asked });
+      const client = await provider.Client.find(String(params.client_id));
+      const redirectUri = params.redirect_uri as string | undefined;
+      if (client && identityIsProven(client, redirectUri))
+        await consents.remember(accountId, client.clientId, consentsIn(missing));
+      const saved = await grant.save();
+      return orExpired(
+        provider.interactionResult(
+          req,
+          res,
+          { consent: grantId ? {} : { grantId: saved } },
+          { mergeWithLastSubmission: true },
+        ),
+      );
+    },
+  };
+}

@@ -1,0 +1,146 @@
+/**
+ * Override of single steps of oidc-provider's routes, by their names (lean_routes.ts puts them in): a default scope, API
+ * addresses in equivalent forms, an empty `claims`, registrations with empty values, discovery without empty lists, and
+ * the redirect after a sign-out. Each has a test over HTTP, which fails where a release names the step otherwise.
+ */
+import type { Context, Next } from 'koa';
+import { type Client, errors, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider';
+import type { Resource } from '../../config/schema.ts';
+import { isIdentityScope } from '../claims/scopes.ts';
+import { withoutEmpty } from '../clients/registration.ts';
+import type { OnAsked } from '../requests/ignored.ts';
+import { refuseTooLarge } from '../requests/parameter_size.ts';
+import { seeOther, withParameters } from './response_modes.ts';
+
+type Parameters = Record<string, unknown>;
+
+interface StepContext extends Context {
+  oidc: KoaContextWithOIDC['oidc'] & { params: Parameters; body: Parameters; client: Client };
+}
+
+type Step = (ctx: StepContext, next: Next) => unknown;
+
+/** What is put in the place of a step, from the step itself. */
+export type ChangedSteps = Record<string, (step: Step) => Step>;
+
+/** Several tables as one: a step that is in more of them is changed by each, in their order. */
+export function togetherChanged(...tables: ChangedSteps[]): ChangedSteps {
+  const together: ChangedSteps = {};
+  for (const [name, change] of tables.flatMap((table) => Object.entries(table))) {
+    const before = together[name];
+    together[name] = before ? (step) => change(before(step)) : change;
+  }
+  return together;
+}
+
+/** `resources`: the APIs there are now. */
+export function changedSteps(resources: readonly Resource[], onAsked: OnAsked): ChangedSteps {
+  return {
+    assembleAuthorizationParams: (step) => (ctx, next) => {
+      refuseTooLarge((ctx.method === 'POST' ? ctx.oidc.body : ctx.query) ?? {});
+      return step(ctx, next);
+    },
+    checkScope: (step) => (ctx, next) => {
+      const { params, client } = ctx.oidc;
+      // With what a signed request holds, wherever that came from.
+      refuseTooLarge({ ...params, request: undefined });
+      takeDeclared(params, resources);
+      // RFC 6749, section 3.3: whoever names no scope is given the one of the registration, or else the least there is.
+      if (!params.scope) params.scope = client.scope ?? defaultScope(params, resources);
+      return step(ctx, next);
+    },
+    checkResource: (step) => (ctx, next) => {
+      const asked = String(ctx.oidc.params.scope ?? '');
+      onAsked(ctx, asked);
+      return step(ctx, () => {
+        refuseNothing(ctx, asked);
+        return next();
+      });
+    },
+    checkClaims: (step) => (ctx, next) => {
+      if (isEmptyObject(ctx.oidc.params.claims)) ctx.oidc.params.claims = undefined;
+      return step(ctx, next);
+    },
+    // At the token endpoint the library looks at resources within each grant.
+    stripGrantIrrelevantParams: (step) => (ctx, next) =>
+      step(ctx, () => {
+        takeDeclared(ctx.oidc.params, resources);
+        if (ctx.oidc.params.grant_type === 'client_credentials')
+          onAsked(ctx, String(ctx.oidc.params.scope ?? ''));
+        return next();
+      }),
+    registrationResponse: withoutEmptyValues,
+    clientUpdateResponse: withoutEmptyValues,
+    discovery: (step) => async (ctx, next) => {
+      await step(ctx, next);
+      const body = ctx.body as Parameters;
+      ctx.body = Object.fromEntries(
+        Object.entries({
+          ...body,
+          request_uri_parameter_supported: true,
+          require_request_uri_registration: true,
+          // Nobody has one here: the person answers with a code of the second factor.
+          ...(body.backchannel_user_code_parameter_supported === undefined
+            ? {}
+            : { backchannel_user_code_parameter_supported: false }),
+        }).filter(([, value]) => !(Array.isArray(value) && value.length === 0)),
+      );
+    },
+    endSession: (step) => async (ctx, next) => {
+      const { state } = ctx.oidc.session as { state?: { postLogoutRedirectUri?: string; state?: string } };
+      await step(ctx, next);
+      const { postLogoutRedirectUri: uri, state: value } = state ?? {};
+      if (uri !== undefined && ctx.status === 303)
+        seeOther(ctx, withParameters(uri, value === undefined ? {} : { state: value }));
+    },
+  };
+}
+
+const withoutEmptyValues =
+  (step: Step): Step =>
+  (ctx, next) => {
+    ctx.oidc.body = withoutEmpty(ctx.oidc.body);
+    return step(ctx, next);
+  };
+
+/** The same address by RFC 3986, sections 6.2.2 and 6.2.3: case of scheme and host, a default port, an empty path. */
+const normal = (uri: string): string => URL.parse(uri)?.href ?? uri;
+
+/** APIs are known by the address that they are declared with: forms that are equivalent to it are written as it is. */
+function takeDeclared(params: Parameters, resources: readonly Resource[]): void {
+  const { resource } = params;
+  if (resource === undefined) return;
+  const declared = (uri: unknown) =>
+    resources.find(({ audience }) => audience === uri || normal(audience) === normal(String(uri)))
+      ?.audience ?? uri;
+  params.resource = Array.isArray(resource) ? resource.map(declared) : declared(resource);
+}
+
+/** All that the APIs which are asked for have; `openid` where that is nothing. */
+function defaultScope({ resource }: Parameters, resources: readonly Resource[]): string {
+  const asked = [resource].flat();
+  const scopes = resources.flatMap(({ audience, scopes }) => (asked.includes(audience) ? scopes : []));
+  return scopes.length > 0 ? [...new Set(scopes)].join(' ') : 'openid';
+}
+
+/**
+ * Throws InvalidScope where nothing of what was asked for is known here: the app would be let in without a question, to
+ * nothing.
+ */
+function refuseNothing({ oidc }: StepContext, asked: string): void {
+  if (!['authorization', 'pushed_authorization_request', 'device_authorization'].includes(oidc.route)) return;
+  const scopes = String(oidc.params.scope ?? '').split(' ');
+  const servers = Object.values(oidc.resourceServers ?? {}) as ResourceServer[];
+  const known = scopes.some(
+    (scope) => isIdentityScope(scope) || servers.some((server) => server.scope.split(' ').includes(scope)),
+  );
+  if (!known)
+    throw new errors.InvalidScope(
+      'none of the requested scopes is known: ask for openid, or name the API by resource',
+      asked,
+    );
+}
+
+function isEmptyObject(json: unknown): boolean {
+  return typeof json === 'string' && /^\s*\{\s*\}\s*$/.test(json);
+}

@@ -1,0 +1,86 @@
+/**
+ * What oidc-provider asks for one after the other at the token endpoint (a code or refresh token, its session, its grant, its
+ * account), read by one statement with the first of them. The others are kept for this request and handed over once; what
+ * is not here is read as ever. Nothing that ends them is overlooked for it: codes go with their account, families end with
+ * whatever they hang on, and using a code up and rotating a token are conditional on that.
+ */
+import Provider from 'oidc-provider';
+import type { Account } from '../../accounts/accounts.ts';
+import { requestMemory } from '../../lib/request_memory.ts';
+import type { Query } from '../../storage/database.ts';
+import { withQueries } from '../../storage/statement.ts';
+import type { RecordPayload } from './record_store.ts';
+
+/** An account as far as tokens need it. */
+export type Holder = Pick<Account, 'id' | 'username' | 'email' | 'signedOutAt'>;
+
+interface Kept {
+  Grant: RecordPayload;
+  Session: { accountId?: string };
+  Account: Holder;
+}
+
+interface Row {
+  grant_id: string;
+  account_id: string;
+  session_uid: string | null;
+  kept_grant: RecordPayload | null;
+  kept_session: Kept['Session'] | null;
+  username: string | null;
+  email: string | null;
+  signed_out_at: Date | null;
+}
+
+const kept = requestMemory<Map<string, unknown>>('read ahead');
+
+/** Hands over what was read ahead in this request; undefined where that is nothing, or was handed over before. */
+export function takeKept<Name extends keyof Kept>(name: Name, id: string): Kept[Name] | undefined {
+  const mine = Provider.ctx && kept.get(Provider.ctx);
+  const key = `${name}:${id}`;
+  const value = mine?.get(key) as Kept[Name] | undefined;
+  mine?.delete(key);
+  return value;
+}
+
+/**
+ * A query that reads ahead: for statements that return `grant_id`, `account_id` and `session_uid` of what they find.
+ * `now`: milliseconds since the epoch.
+ */
+export function createReadAhead(query: Query, now: () => number): Query {
+  return async <Found extends object>(text: string, values: readonly unknown[] = []) => {
+    const statement = withQueries(
+      { found: { text, values } },
+      {
+        // A grant is stored under the base64url of its id's SHA-256. Lateral and limited: of a plain join PostgreSQL keeps
+        // a plan, made while a new database had few rows, that reads all grants and sessions.
+        text: `select found.*, g.payload as kept_grant, s.payload as kept_session, a.username, a.email, a.signed_out_at
+          from found
+          left join lateral (select payload from records where model = 'Grant' and expires_at > $1 and id_hash =
+            translate(encode(sha256(convert_to(found.grant_id, 'UTF8')), 'base64'), '+/=', '-_') limit 1) g on true
+          left join lateral (select payload from sessions
+            where uid = found.session_uid and ended_at is null and expires_at > $1 limit 1) s on true
+          left join lateral (select username, email, signed_out_at from accounts
+            where id = found.account_id and disabled_at is null limit 1) a on true`,
+        values: [new Date(now())],
+      },
+    );
+    const rows = await query<Found & Row>(statement.text, statement.values);
+    if (Provider.ctx) kept.set(Provider.ctx, new Map(rows.flatMap(keptOf)));
+    return rows;
+  };
+}
+
+function keptOf(row: Row): [string, unknown][] {
+  const { username, email, signed_out_at } = row;
+  const holder = username !== null && {
+    id: row.account_id,
+    username,
+    email: email ?? undefined,
+    signedOutAt: signed_out_at?.getTime(),
+  };
+  return [
+    ...(row.kept_grant ? [[`Grant:${row.grant_id}`, row.kept_grant] as [string, unknown]] : []),
+    ...(row.kept_session ? [[`Session:${row.session_uid}`, row.kept_session] as [string, unknown]] : []),
+    ...(holder ? [[`Account:${row.account_id}`, holder] as [string, unknown]] : []),
+  ];
+}
