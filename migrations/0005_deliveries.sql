@@ -1,7 +1,7 @@
 -- Up Migration
 
--- What apps are to be told: that a session of theirs has ended. Each row is one message to one app, told again until the
--- app has answered or the attempts are used up; `answer` is the outcome of the last one.
+-- Messages to apps: that a session of theirs has ended, or that an approval was given. Each row is one message to one app. It is
+-- sent again until the app has answered or the attempts are used up; `answer` is the outcome of the last attempt.
 create table deliveries (
   id bigint generated always as identity primary key,
   kind text not null check (kind in ('logout', 'ping')),
@@ -21,8 +21,8 @@ create index on deliveries (next_attempt_at) where state = 'waiting';
 create index on deliveries (session_uid) where session_uid is not null;
 create index on deliveries (expires_at);
 
--- However a session ends, by whatever statement of whatever version: its apps are told, or it has not ended.
-create function tell_apps_of_ended_session() returns trigger language plpgsql as
+-- However a session ends, and whichever statement ends it: its apps are notified in the same transaction.
+create function notify_apps_of_ended_session() returns trigger language plpgsql as
 $$ begin
   insert into deliveries (kind, client_id, account_id, session_uid, sid, next_attempt_at, created_at, expires_at)
     select 'logout', app.key, new.account_id, new.uid, app.value->>'sid', new.ended_at, new.ended_at,
@@ -31,6 +31,6 @@ $$ begin
     where app.value ? 'sid';
   return null;
 end $$;
-create trigger apps_hear_of_ended_sessions after update of ended_at on sessions
+create trigger ended_sessions_are_notified after update of ended_at on sessions
   for each row when (old.ended_at is null and new.ended_at is not null and new.account_id is not null)
-  execute function tell_apps_of_ended_session();
+  execute function notify_apps_of_ended_session();

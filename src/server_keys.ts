@@ -126,9 +126,8 @@ export const privateJwks = (keyring: Keyring): JWK[] =>
     }),
   );
 
-/** What cookies are signed with: the first signs, all verify. */
 export const cookieSignaturesOf = (keyring: Keyring): CookieSignatures =>
-  createCookieSignatures(keyring.of('cookies').map(({ bytes }) => bytes.toString('base64url')));
+  createCookieSignatures(keyring.of('cookies').map(({ bytes }) => bytes));
 
 /** What proofs of known devices are made with, by the first, and checked with, by any. */
 export const deviceKeysOf = (keyring: Keyring): [Buffer, ...Buffer[]] => [

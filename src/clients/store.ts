@@ -25,7 +25,7 @@ export interface ClientStore {
   linked(most: number): Promise<Pick<StoredClient, 'id' | 'metadata'>[]>;
   /** Whether a client of the operator's has a name that looks like this, by its key (names.ts). */
   hasName(key: string): Promise<boolean>;
-  /** Computes the keys of the operator's names anew where another version, or a migration, computed them otherwise. */
+  /** Recomputes the keys of the operator's names that another version computed in another way. */
   renewNameKeys(): Promise<void>;
   /** Which of these ids are taken here. */
   present(ids: string[]): Promise<string[]>;

@@ -73,9 +73,9 @@ function keysIn(json: unknown, issuer: string): ReadonlyMap<string, KeyObject> {
   if (named !== issuer) throw new Error(`the keys at ${issuer} are those of ${String(named)}`);
   if (!Array.isArray(keys) || keys.length > mostKeys) throw new Error('this is no list of PASETO keys');
   const found = new Map<string, KeyObject>();
-  for (const { kid, key } of keys as { kid?: unknown; key?: unknown }[]) {
-    // What is of another version or purpose is not for us, and no reason to do without the others.
-    const [, encoded] = /^k4\.public\.([\w-]{43})$/.exec(String(key)) ?? [];
+  for (const { kid, paserk } of keys as { kid?: unknown; paserk?: unknown }[]) {
+    // Skip keys of other versions or purposes: they must not keep the others from being used.
+    const [, encoded] = /^k4\.public\.([\w-]{43})$/.exec(String(paserk)) ?? [];
     if (typeof kid !== 'string' || encoded === undefined) continue;
     const der = Buffer.concat([spkiPrefix, Buffer.from(encoded, 'base64url')]);
     found.set(kid, createPublicKey({ key: der, format: 'der', type: 'spki' }));

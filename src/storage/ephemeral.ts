@@ -25,8 +25,8 @@ export interface Room {
 }
 export const roomForBegun: Room = { rows: 100_000, bytes: 400_000_000 };
 
-/** What is begun has an owner. A build that knows no owners, and may run beside this one, writes interactions without. */
-export const isBegun = `(owner <> '' or key like 'Interaction:%')`;
+/** Of the rows, those that strangers may begin: they have an owner. */
+export const isBegun = `owner <> ''`;
 
 export function createEphemeral(cache: Cache, { query }: Database, now: () => number): Ephemeral {
   if (!cache.redis) {

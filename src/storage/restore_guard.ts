@@ -70,8 +70,6 @@ const beat = `update restore_guard set behind_ms = ${missing}, beat_at = clock_t
       then least(greatest((extract(epoch from clock_timestamp() - beat_at) * 1000)::bigint, 0), $4) else 0 end
   where id = 1 returning epoch::float8, served_ms::float8, behind_ms::float8`;
 
-const undefinedTable = '42P01';
-
 export function createRestoreGuard({ database, copies, toleranceMs, log }: RestoreGuardDeps): RestoreGuard {
   let furthestSeen = noMark;
   let at: Mark | undefined;
@@ -89,14 +87,8 @@ export function createRestoreGuard({ database, copies, toleranceMs, log }: Resto
 
   async function beatNow(): Promise<GuardRow | undefined> {
     const { epoch, servedMs } = furthestSeen;
-    try {
-      const [row] = await database.query<GuardRow>(beat, [epoch, servedMs, toleranceMs, mostPerBeatMs]);
-      return row;
-    } catch (error) {
-      // A backup of a version before this one was put back while the server runs.
-      if ((error as { code?: string }).code === undefinedTable) return undefined;
-      throw error;
-    }
+    const [row] = await database.query<GuardRow>(beat, [epoch, servedMs, toleranceMs, mostPerBeatMs]);
+    return row;
   }
 
   async function lookOnce(): Promise<void> {

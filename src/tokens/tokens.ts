@@ -45,8 +45,6 @@ export interface PublishedKey {
   kid: string;
   /** `k4.public.…` (PASERK). */
   paserk: string;
-  /** The same, under its first name. */
-  key: string;
   state: KeyState;
   /** RFC 3339: no token of this key is older. */
   not_before?: string;
@@ -231,7 +229,6 @@ export function createTokens({ issuer, keyset: first, lookForKeys, history, now 
             {
               kid: key.kid,
               paserk: key.paserk,
-              key: key.paserk,
               state: key.state,
               ...(key.notBefore !== undefined && { not_before: rfc3339(Math.floor(key.notBefore / 1000)) }),
               ...(key.notAfter !== undefined && { not_after: rfc3339(Math.ceil(key.notAfter / 1000)) }),

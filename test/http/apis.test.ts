@@ -49,10 +49,10 @@ const me = (token: string) => request(server.url).get('/me').auth(token, { type:
 async function verifiedOffline(token: string, kindOfToken = 'public') {
   const published = await request(server.url).get('/.well-known/paseto-keys');
   const footer = JSON.parse(Buffer.from(token.split('.')[3] ?? '', 'base64url').toString());
-  const { key } = published.body.keys.find(({ kid }: { kid: string }) => kid === footer.kid);
+  const { paserk } = published.body.keys.find(({ kid }: { kid: string }) => kid === footer.kid);
   const v4 = new PublicProtocol(VerifyFactory, ImportPublicKeyFactory);
   const implicitAssertion = Buffer.from(JSON.stringify([server.url, kindOfToken]));
-  const { claims } = await v4.Verify(await v4.ImportPublicKey(key), token, { implicitAssertion });
+  const { claims } = await v4.Verify(await v4.ImportPublicKey(paserk), token, { implicitAssertion });
   return claims;
 }
 

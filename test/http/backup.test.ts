@@ -110,7 +110,7 @@ test('a backup that is damaged, newer or of another key changes nothing', async 
   const altered = (name: string, content: Buffer) => writeFile(file(name), content);
   await altered('cut', sound.subarray(0, sound.length - 40));
   await altered('changed', gzipSync(Buffer.from(text.replace('\tada\t', '\teve\t'), 'latin1')));
-  await altered('newer', gzipSync(Buffer.from(text.replace('"0001_initial"', '"9999_later"'), 'latin1')));
+  await altered('newer', gzipSync(Buffer.from(text.replace('"0001_keys"', '"9999_later"'), 'latin1')));
   await altered('none', Buffer.from('no backup'));
   const other = await anotherDatabase();
   for (const [name, because] of [

@@ -50,7 +50,7 @@ test('replaced keys sign by their order, verify while they are there, and are pu
 
   const old = await issue();
   expect(old.kid).toBe('first');
-  const cookies = createCookieSignatures(['a key']);
+  const cookies = createCookieSignatures([Buffer.from('a key')]);
   replaceKeys(provider, [second, first], cookies);
   expect(provider.keys).toBe(cookies);
   expect((await issue()).kid).toBe('second');

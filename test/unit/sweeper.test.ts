@@ -113,8 +113,8 @@ test('Load and rubbish: of a flood of sign-ins that nobody goes on with the late
   await query('delete from ephemeral');
   const begun = (from: number, to: number) =>
     query(
-      `insert into ephemeral (key, value, expires_at)
-       select 'Interaction:' || n, '{}', $1::timestamptz + n * interval '1 ms' from generate_series($2::int, $3::int) n`,
+      `insert into ephemeral (key, value, expires_at, owner)
+       select 'Interaction:' || n, '{}', $1::timestamptz + n * interval '1 ms', '198.51.100.1' from generate_series($2::int, $3::int) n`,
       [new Date(stores.now() + 600_000), from, to],
     );
   await query(`insert into ephemeral (key, value, expires_at) values ('ke2:somebody', '', $1)`, [

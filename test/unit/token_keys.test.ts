@@ -91,7 +91,7 @@ describe('keys', () => {
       `{"kid":"${old?.kid}"}`,
     );
     const seedOfOld = Buffer.from(bytesOf(5)).toString('base64url');
-    expect(old?.key).toMatch(/^k4\.public\.[\w-]{43}$/);
+    expect(old?.paserk).toMatch(/^k4\.public\.[\w-]{43}$/);
     expect(JSON.stringify(published)).not.toContain(seedOfOld);
   });
 
