@@ -11,7 +11,7 @@ import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { startEmbeddedPostgres } from '../../src/storage/embedded_postgres.ts';
 import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { migrate } from '../../src/storage/migrate.ts';
-import { createDatabase, createRedisDatabase, patient } from '../support/databases.ts';
+import { createMigratedDatabase, createRedisDatabase, patient } from '../support/databases.ts';
 
 const migrations = new URL('../../migrations', import.meta.url).pathname;
 
@@ -38,10 +38,9 @@ const pool = (url: string) => openDatabase(url, { onIdleError: () => {}, timeout
 const nowhere = 'redis://127.0.0.1:1';
 
 async function onRedis(redisUrl: string): Promise<Opened> {
-  const { url, drop } = await createDatabase();
+  const { url, drop } = await createMigratedDatabase();
   const instance = () => ({ database: pool(url), cache: createRedisCache(redisUrl, () => {}) });
   const instances: [Instance, Instance] = [instance(), instance()];
-  await migrate(url, migrations);
   // A first command tells each whether its Redis is there.
   for (const { cache } of instances) {
     const ready = redisUrl === nowhere || cache.redis?.status === 'ready';
@@ -58,8 +57,7 @@ async function onRedis(redisUrl: string): Promise<Opened> {
 }
 
 async function alone(now: () => number): Promise<Opened> {
-  const { url, drop } = await createDatabase();
-  await migrate(url, migrations);
+  const { url, drop } = await createMigratedDatabase();
   const instance = { database: pool(url), cache: createMemoryCache(now) };
   return { instances: [instance, instance], close: () => instance.database.close().then(drop) };
 }

@@ -3,9 +3,8 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { createLog } from '../../src/lib/log.ts';
 import { openDatabase, type Query } from '../../src/storage/database.ts';
-import { migrate } from '../../src/storage/migrate.ts';
 import { createSweeper } from '../../src/storage/sweeper.ts';
-import { createDatabase, patient } from '../support/databases.ts';
+import { createMigratedDatabase, patient } from '../support/databases.ts';
 import { addTokens, sizes } from './expiry_tables.ts';
 
 const lifeSeconds = 96;
@@ -13,8 +12,7 @@ const everySeconds = 9;
 const families = 2500;
 
 test('tables do not grow with what has expired: after a hundred thousand tokens they are about as large as what lives', async () => {
-  const { url, drop } = await createDatabase();
-  await migrate(url, new URL('../../migrations', import.meta.url).pathname);
+  const { url, drop } = await createMigratedDatabase();
   const database = openDatabase(url, { onIdleError: () => {}, timeouts: patient });
   const client = new pg.Client({ connectionString: url });
   await client.connect();

@@ -8,10 +8,20 @@ import type { StorageTimeouts } from '../../src/storage/database.ts';
 /** For a test that is not about outages: a busy machine is none. */
 export const patient: StorageTimeouts = { statementMs: 30_000, requestMs: 30_000 };
 
+export interface TestDatabase {
+  url: string;
+  drop(): Promise<void>;
+}
+
 /** A fresh, empty database on the run's PostgreSQL: one for each test file, so that files run side by side. */
-export async function createDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
+export const createDatabase = (): Promise<TestDatabase> => createFrom('template1');
+
+/** The same with the tables of all migrations. It is a copy: that takes half as long as running them. */
+export const createMigratedDatabase = (): Promise<TestDatabase> => createFrom(inject('migratedTemplate'));
+
+async function createFrom(template: string): Promise<TestDatabase> {
   const name = `test_${randomBytes(8).toString('hex')}`;
-  await administer(`CREATE DATABASE ${name}`);
+  await administer(`CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY FILE_COPY`);
   const url = new URL(inject('postgresUrl'));
   url.pathname = `/${name}`;
   return {

@@ -1,14 +1,18 @@
 // One PostgreSQL and one Redis for the whole run, made here unless DATABASE_URL or REDIS_URL names one; the tests take
 // them through databases.ts. What `npm start` runs is built anew.
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
+import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { startEmbeddedPostgres } from '../../src/storage/embedded_postgres.ts';
+import { migrate } from '../../src/storage/migrate.ts';
 import { buildServer } from './built.ts';
 import { findOnPath } from './programs.ts';
 
@@ -17,6 +21,8 @@ declare module 'vitest' {
     /** A PostgreSQL whose role may create databases. */
     postgresUrl: string;
     redisUrl: string;
+    /** The name of a database that all migrations have run in, and that nobody may connect to: it is copied. */
+    migratedTemplate: string;
   }
 }
 
@@ -34,10 +40,29 @@ export default async function setup(project: TestProject): Promise<() => Promise
   ]);
   project.provide('postgresUrl', postgres.url);
   project.provide('redisUrl', redis.url);
+  const template = await createTemplate(postgres.url);
+  project.provide('migratedTemplate', template.name);
   return async () => {
+    await template.drop();
     await Promise.all([postgres.stop(), redis.stop()]);
     await rm(directory, { recursive: true, force: true });
   };
+}
+
+async function createTemplate(postgresUrl: string): Promise<{ name: string; drop(): Promise<void> }> {
+  const name = `test_template_${randomBytes(8).toString('hex')}`;
+  const url = new URL(postgresUrl);
+  url.pathname = `/${name}`;
+  await administer(postgresUrl, `CREATE DATABASE ${name}`);
+  await migrate(url.href, fileURLToPath(new URL('../../migrations', import.meta.url)));
+  await administer(postgresUrl, `ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS false`);
+  return { name, drop: () => administer(postgresUrl, `DROP DATABASE ${name}`) };
+}
+
+async function administer(postgresUrl: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: postgresUrl });
+  await client.connect();
+  await client.query(statement).finally(() => client.end());
 }
 
 const given = (url: string): Server => ({ url, stop: async () => {} });

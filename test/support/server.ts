@@ -15,7 +15,7 @@ import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { version } from '../../src/version.ts';
-import { createDatabase, createRedisDatabase, patient } from './databases.ts';
+import { createMigratedDatabase, createRedisDatabase, patient } from './databases.ts';
 
 export interface TestClock {
   now(): number;
@@ -64,10 +64,11 @@ const stores = new WeakMap<TestServer, { databaseUrl: string; redisUrl: string }
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
   await installNativeGroup();
   const shared = options.storage ?? (options.beside && stores.get(options.beside));
-  const created = shared ? undefined : await createDatabase();
+  const created = shared ? undefined : await createMigratedDatabase();
   const databaseUrl = shared?.databaseUrl ?? created?.url ?? '';
   const redisUrl = shared?.redisUrl ?? (await createRedisDatabase());
-  if (!options.beside) await migrate(databaseUrl, `${root}migrations`);
+  // Storage that a test has made may be empty.
+  if (options.storage) await migrate(databaseUrl, `${root}migrations`);
 
   const server: Server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

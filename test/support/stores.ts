@@ -7,15 +7,11 @@ import type { Cache } from '../../src/storage/cache.ts';
 import { createCopies } from '../../src/storage/copies.ts';
 import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { createMemoryCache } from '../../src/storage/memory_cache.ts';
-import { migrate } from '../../src/storage/migrate.ts';
 import { copySeal } from '../../src/wiring/copies.ts';
-import { createDatabase, patient } from './databases.ts';
-
-const migrations = new URL('../../migrations', import.meta.url).pathname;
+import { createMigratedDatabase, patient } from './databases.ts';
 
 export async function openStores() {
-  const { url, drop } = await createDatabase();
-  await migrate(url, migrations);
+  const { url, drop } = await createMigratedDatabase();
   const database = openDatabase(url, { onIdleError: () => {}, timeouts: patient });
   let at = Date.now();
   const now = () => at;
