@@ -2,6 +2,7 @@
  * Serves: storage, the app, listening, signals, a graceful stop. main.ts calls it with a checked configuration. What takes
  * long is begun first and side by side: the embedded PostgreSQL starts while the app's modules load.
  */
+import { closeSync, openSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { createAudit } from './audit/audit.ts';
@@ -147,7 +148,18 @@ async function start(
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  process.on('SIGHUP', () => void app.reloadFiles());
+  const onTerminal = process.stdin.isTTY;
+  process.on('SIGHUP', () => void (onTerminal && !hasTerminal() ? stop('SIGHUP') : app.reloadFiles()));
+}
+
+/** SIGHUP has two meanings: an operator asks for a reload, or the terminal that the server was started in was closed. */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** What a person wants to know after the start, and what they should not rely on in production. */

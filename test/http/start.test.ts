@@ -10,10 +10,10 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { built } from '../support/built.ts';
-import { freePorts, npmRun, onTerminal, postmasterOf } from '../support/npm_run.ts';
+import { freePorts, isAlive, npmRun, onTerminal, postmasterOf } from '../support/npm_run.ts';
 import { asApp, createPerson } from '../support/person.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
@@ -174,6 +174,22 @@ test('on a terminal the log is for people and says what to do next; a misspelt s
   await expect.poll(() => isUp(`http://localhost:${port}/health/live`)).toBe(false);
   expect(terminal.output()).toMatch(/INFO.*Cypher/);
   expect(terminal.output()).not.toContain('{"level"');
+});
+
+test('a server whose terminal is closed ends, and its PostgreSQL with it; while there is one, SIGHUP reads the files anew', async () => {
+  const port = await freePorts();
+  const settings = { PORT: String(port), ISSUER: `http://localhost:${port}`, DATA_DIR: dataDir };
+  const terminal = onTerminal(`echo "pid $$"; exec ${process.execPath} dist/main.js`, settings);
+  await terminal.until(() => terminal.output().includes('next:'));
+  const pid = Number(/pid (\d+)/.exec(terminal.output())?.[1]);
+  onTestFinished(() => void (isAlive(pid) && process.kill(pid, 'SIGKILL')));
+  process.kill(pid, 'SIGHUP');
+  await terminal.until(() => terminal.output().includes('were read anew'));
+  expect(await isUp(`http://localhost:${port}/health/live`)).toBe(true);
+  // What holds the terminal's other end is gone: so is the terminal.
+  await terminal.signal('SIGKILL');
+  await expect.poll(() => isAlive(pid)).toBe(false);
+  expect(await postmasterOf(dataDir)).toBeUndefined();
 });
 
 test('server and commands find the same files wherever they are run', async () => {

@@ -65,7 +65,7 @@ export async function postmasterOf(dataDir: string): Promise<number | undefined>
   return pid > 0 && isAlive(pid) ? pid : undefined;
 }
 
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
