@@ -18,6 +18,7 @@ const OWNERS: Record<string, string[]> = {
   '@zxcvbn-ts/core': ['browser/'],
   '@zxcvbn-ts/language-common': ['browser/'],
   '@zxcvbn-ts/language-en': ['browser/'],
+  'blake2b-wasm': ['tokens/'],
   bowser: ['account/words.ts'],
   commander: ['cli.ts'],
   ejs: ['http/views.ts'],
