@@ -3,7 +3,7 @@ import type Provider from 'oidc-provider';
 import type { ClientRegistry } from '../clients/registry.ts';
 import { type Config, ConfigError, type Files, loadFiles } from '../config/load.ts';
 import type { Log } from '../lib/log.ts';
-import { metadataFaults } from '../oidc/library/models/client.ts';
+import { metadataFaults } from '../oidc/library/metadata_check.ts';
 
 interface FileClientsDeps {
   config: Config;

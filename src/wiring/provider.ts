@@ -11,9 +11,9 @@ import { createInteractions } from '../oidc/interaction/interactions.ts';
 import { createProviderPages } from '../oidc/interaction/pages.ts';
 import { createTrail } from '../oidc/interaction/trail.ts';
 import { createAdapter } from '../oidc/library/adapter.ts';
-import { createAnonymousForms } from '../oidc/library/anonymous_forms.ts';
 import { createOidc } from '../oidc/library/provider.ts';
 import { createReadAhead } from '../oidc/library/read_ahead.ts';
+import { createAnonymousForms } from '../oidc/library/routes/anonymous_forms.ts';
 import { createApprovals, waitingRequests } from '../oidc/polled/approvals.ts';
 import { createPings } from '../oidc/polled/pings.ts';
 import { leastPollSeconds } from '../oidc/polled/polling.ts';
@@ -115,15 +115,15 @@ export async function wireProvider(
       }),
     now,
   });
-  const { provider, sessionCookie, middleware, sendLogout } = oidc;
+  const { provider, sessionCookie, middleware, notifications } = oidc;
   signedOut.noteAt(provider);
   trail.noteAt(provider);
   const deliveries = createDeliveries({
     store: deliveryStore,
     send: ({ kind, clientId, accountId, sid, sealed }) =>
       kind === 'logout'
-        ? sendLogout(clientId, accountId, sid)
-        : pings.send(provider, { clientId, about: sid, sealed }),
+        ? notifications.logout(clientId, accountId, sid)
+        : pings.send(notifications.ping, { clientId, about: sid, sealed }),
     onOutcome(outcome, { kind, clientId, accountId, attempt }) {
       metrics.deliveries.inc({ kind, outcome });
       if (outcome !== 'failed')

@@ -11,10 +11,16 @@ const hand = 'the key of the one who used it';
 
 onEveryBackend('records', (backend) => {
   const open = ({ database }: Instance) => createRecordStore(database, backend().now);
+  const code = (id: string, ttlSeconds: number, grantId = 'g') => ({
+    model: 'AuthorizationCode',
+    id,
+    payload: { grantId },
+    ttlSeconds,
+  });
 
   test('of forty that use a code up at once one succeeds, and both instances know', async () => {
     const [here, there] = backend().instances;
-    await open(here).save('AuthorizationCode', 'a code', { grantId: 'g' }, 60);
+    await open(here).save(code('a code', 60));
     const used = await atOnce(backend().instances, (on) =>
       open(on).using('AuthorizationCode', 'a code', hand).run(),
     );
@@ -26,13 +32,14 @@ onEveryBackend('records', (backend) => {
 
   test('of forty that answer a device’s code at once one is the first, and the others are told so', async () => {
     const [here] = backend().instances;
-    for (let code = 0; code < 25; code++) {
-      const asked = { userCode: `user code ${code}` };
-      await open(here).save('DeviceCode', `device code ${code}`, asked, 60);
+    for (let count = 0; count < 25; count++) {
+      const device = { model: 'DeviceCode', id: `device code ${count}` };
+      const asked = { userCode: `user code ${count}` };
+      await open(here).save({ ...device, payload: asked, ttlSeconds: 60 });
       const answered = { ...asked, inFlight: true };
       let seconds = 60;
       const saved = await atOnce(backend().instances, (on) =>
-        open(on).save('DeviceCode', `device code ${code}`, answered, seconds++, ['inFlight']),
+        open(on).save({ ...device, payload: answered, ttlSeconds: seconds++, unless: ['inFlight'] }),
       );
       expect(saved.filter(Boolean)).toEqual([true]);
     }
@@ -56,7 +63,7 @@ onEveryBackend('records', (backend) => {
         inAMinute,
         open(on).using('AuthorizationCode', 'f', hand).statement,
       );
-    await open(here).save('AuthorizationCode', 'f', { grantId: 'g' }, 60);
+    await open(here).save(code('f', 60));
     await refreshOn(here).begin({ ...family, id: 'before', expiresAt: inAMinute }, 'taken', {}, inAMinute);
     await expect(begin(here, 'failed', 'taken')).rejects.toThrow('duplicate key');
     let count = 0;
@@ -76,7 +83,7 @@ onEveryBackend('records', (backend) => {
     ['AuthorizationCode', 0.5],
   ])('a %s that is presented again passes for a repetition for %d seconds', async (model, seconds) => {
     const [here, there] = backend().instances;
-    await open(here).save(model, 'r', { grantId: 'g' }, 600);
+    await open(here).save({ model, id: 'r', payload: { grantId: 'g' }, ttlSeconds: 600 });
     expect(await open(there).using(model, 'r', hand).whyNot()).toBe('gone');
     await open(here).using(model, 'r', hand).run();
     backend().pass(seconds - 0.2);
@@ -96,16 +103,16 @@ onEveryBackend('records', (backend) => {
 
   test('saving it once more does not make it unused', async () => {
     const [here, there] = backend().instances;
-    await open(here).save('AuthorizationCode', 'b', { grantId: 'g' }, 60);
+    await open(here).save(code('b', 60));
     await open(here).using('AuthorizationCode', 'b', hand).run();
-    await open(there).save('AuthorizationCode', 'b', { grantId: 'g' }, 60);
+    await open(there).save(code('b', 60));
     expect(await open(there).using('AuthorizationCode', 'b', hand).run()).toBe(false);
   });
 
   test('a record goes with its grant, by its removal, and with time', async () => {
     const [here, there] = backend().instances;
     for (const id of ['c', 'd', 'e']) {
-      await open(here).save('AuthorizationCode', id, { grantId: id }, id === 'e' ? 60 : 600);
+      await open(here).save(code(id, id === 'e' ? 60 : 600, id));
     }
     await open(there).removeOfGrant('AuthorizationCode', 'c');
     await open(there).remove('AuthorizationCode', 'd');

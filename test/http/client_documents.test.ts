@@ -7,7 +7,7 @@ import { exportJWK, generateKeyPair } from 'jose';
 import Provider from 'oidc-provider';
 import request from 'supertest';
 import { expect, test } from 'vitest';
-import { serveRegisteredClients } from '../../src/oidc/library/models/client.ts';
+import { overrideClient } from '../../src/oidc/library/models/client.ts';
 import { startServer } from '../support/server.ts';
 
 const id = 'https://app.example/client.json';
@@ -38,7 +38,7 @@ async function found(document: object) {
       return Response.json(document);
     }) as never,
   });
-  serveRegisteredClients(provider, {
+  overrideClient(provider, {
     byId: async () => undefined,
     matches: () => false,
     now: Date.now,

@@ -1,5 +1,5 @@
 /**
- * The routes of src/oidc/library/lean_routes.ts beside the library's own: one store, the same requests to both, the same answers,
+ * The routes of src/oidc/library/routes/lean_steps.ts beside the library's own: one store, the same requests to both, the same answers,
  * headers and events. Every request is made twice, for what is learned at the first is used at the second.
  */
 import { once } from 'node:events';
@@ -9,7 +9,7 @@ import { buffer } from 'node:stream/consumers';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import Provider, { type Configuration } from 'oidc-provider';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { withLeanRoutes } from '../../src/oidc/library/lean_routes.ts';
+import { withOurRoutes } from '../../src/oidc/library/routes/routes.ts';
 
 const issuer = 'http://localhost:1';
 const secret = 'a-secret-0123456789abcdef0123456789abcdef';
@@ -82,7 +82,7 @@ let whole: Served;
 let lean: Served;
 beforeAll(async () => {
   whole = await serve(build());
-  lean = await serve(withLeanRoutes(build));
+  lean = await serve(withOurRoutes(build));
 });
 afterAll(() => {
   for (const { server } of [whole, lean]) server.close();

@@ -9,14 +9,13 @@ import Provider, { errors, interactionPolicy } from 'oidc-provider';
 import Router from 'oidc-provider/lib/helpers/router.js';
 import request from 'supertest';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
-import { prompts } from '../../src/oidc/interaction/policy.ts';
-import { takeOverBackchannelLogout } from '../../src/oidc/library/models/backchannel_logout.ts';
-import { withSecret } from '../../src/oidc/library/models/client.ts';
-import { keepSessionOfGrants, rememberSession } from '../../src/oidc/library/models/grant.ts';
-import { detectReplaysAtOnce } from '../../src/oidc/library/models/replay_detection.ts';
-import { keepSessionIdentifier } from '../../src/oidc/library/models/session.ts';
-import { persistStoredSessionsOnly } from '../../src/oidc/library/models/session_persist.ts';
-import { providerWithFormPost } from '../../src/oidc/library/response_modes.ts';
+import { withSecret } from '../../src/oidc/clients/unknown_secret.ts';
+import { prompts } from '../../src/oidc/interaction/prompts.ts';
+import { takeOverNotifications } from '../../src/oidc/library/models/client_notifications.ts';
+import { overrideGrant, rememberSession } from '../../src/oidc/library/models/grant.ts';
+import { overrideReplayDetection } from '../../src/oidc/library/models/replay_detection.ts';
+import { overrideSession } from '../../src/oidc/library/models/session.ts';
+import { providerWithFormPost } from '../../src/oidc/library/routes/response_modes.ts';
 import { apps } from '../support/apps.ts';
 import { asApp, createPerson } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -138,7 +137,7 @@ test('nothing that the library stores of a token is in its own adapters', async 
 test('Session.resetIdentifier and Session.save change the id and destroy the old one; ours do after a login alone', async () => {
   const change = async (override: boolean, login: boolean) => {
     const { provider, calls } = bareProvider();
-    if (override) keepSessionIdentifier(provider);
+    if (override) overrideSession(provider);
     const session = new provider.Session() as unknown as {
       save(ttl: number): Promise<string>;
       loginAccount(details: object): void;
@@ -161,7 +160,7 @@ test('Session.resetIdentifier and Session.save change the id and destroy the old
 test('a Grant stores what IN_PAYLOAD names, and nothing else: with our override its session too', async () => {
   const kept = async (override: boolean) => {
     const { provider } = bareProvider();
-    if (override) keepSessionOfGrants(provider);
+    if (override) overrideGrant(provider);
     const grant = new provider.Grant({ accountId: 'somebody', clientId: 'an app' });
     rememberSession(grant, 'a session');
     const id = await grant.save();
@@ -191,7 +190,7 @@ test('Client.backchannelLogout makes a logout token and posts it through `fetch`
       return new Response(null, { status: 204 });
     }) as never,
   });
-  const send = takeOverBackchannelLogout(provider);
+  const { logout: send } = takeOverNotifications(provider);
   const found = (await provider.Client.find('told')) as unknown as {
     backchannelLogout(accountId: string, sid: string): Promise<void>;
   };
@@ -227,7 +226,7 @@ test('Session.persist refuses what was never stored, which our override leaves a
   const fresh = () => new (bareProvider().provider.Session)() as unknown as { persist(): Promise<unknown> };
   await expect(fresh().persist()).rejects.toThrow('previously persisted');
   const { provider } = bareProvider();
-  persistStoredSessionsOnly(provider);
+  overrideSession(provider);
   const session = new provider.Session() as unknown as {
     persist(): Promise<unknown>;
     save(ttl: number): Promise<unknown>;
@@ -269,7 +268,7 @@ test('replays are detected by ReplayDetection.unique, which looks and then store
   expect(calls).toEqual(['ReplayDetection.upsert', 'ReplayDetection.upsert']);
   const spent: unknown[] = [];
   const spend = async (id: string, expiresAt: number) => spent.push([id, expiresAt]) === 1;
-  detectReplaysAtOnce(provider, spend, Date.now);
+  overrideReplayDetection(provider, spend, Date.now);
   expect(await Promise.all([1, 2].map(() => model.unique('a', 'jti', inAMinute)))).toEqual([true, false]);
   expect(spent).toEqual([1, 2].map(() => [expect.stringMatching(/^jti:/), inAMinute * 1000]));
 });

@@ -4,6 +4,8 @@ import type { Database } from '../../storage/database.ts';
 import { createRecordStore } from '../library/record_store.ts';
 import { noPkcePolicy } from './registration.ts';
 
+const model = 'InitialAccessToken';
+
 /** Stores a new token, good for `seconds` and any number of registrations. `pkce` false: what registers may do without. */
 export async function makeInitialAccessToken(
   database: Database,
@@ -14,7 +16,7 @@ export async function makeInitialAccessToken(
   const iat = Math.floor(now() / 1000);
   const exp = iat + seconds;
   const policies = pkce ? {} : { policies: [noPkcePolicy] };
-  const payload = { kind: 'InitialAccessToken', jti: token, iat, exp, ...policies };
-  await createRecordStore(database, now).save('InitialAccessToken', token, payload, seconds);
+  const payload = { kind: model, jti: token, iat, exp, ...policies };
+  await createRecordStore(database, now).save({ model, id: token, payload, ttlSeconds: seconds });
   return { token, expiresAt: new Date(exp * 1000) };
 }

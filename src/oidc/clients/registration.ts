@@ -3,15 +3,15 @@
  * be, and what is told of it. The endpoints are oidc-provider's; the clients go to our registry.
  */
 import type { Middleware } from 'koa';
-import type { AdapterPayload, Configuration, KoaContextWithOIDC } from 'oidc-provider';
+import type { Configuration, KoaContextWithOIDC } from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import { nameFault } from '../../clients/names.ts';
 import type { Config } from '../../config/load.ts';
 import { clientSchema, type Resource } from '../../config/schema.ts';
 import { randomId } from '../../lib/crypto.ts';
 import { isIdentityScope } from '../claims/scopes.ts';
-import { mayBeStrangers } from '../interaction/policy.ts';
-import { isUnknownSecret } from '../library/models/client.ts';
+import { mayBeStrangers } from './policy.ts';
+import { isUnknownSecret } from './unknown_secret.ts';
 
 /** Where self-registered clients are kept. */
 export interface Registrations {
@@ -107,27 +107,6 @@ export function checkStranger(
   if (Array.isArray(grants) && !mayBeStrangers(grants))
     throw new errors.InvalidClientMetadata('grant_types must be ones by which a person is asked');
 }
-
-/** The adapter's part: what the endpoints store. */
-export const registrationAdapter = (registrations: Registrations) => ({
-  // They are found by models/client.ts, before the library looks here.
-  find: async () => undefined,
-  async upsert(_id: string, payload: AdapterPayload) {
-    const {
-      client_secret: secret,
-      client_secret_expires_at: _,
-      ...metadata
-    } = payload as AdapterPayload & {
-      client_id: string;
-      client_secret?: string;
-    };
-    const { client_name: name } = metadata as { client_name?: string };
-    if (name !== undefined && (await registrations.looksTaken(name)))
-      throw new errors.InvalidClientMetadata('client_name must not look like that of another app here');
-    await registrations.save(metadata, isUnknownSecret(secret) ? undefined : secret);
-  },
-  destroy: (id: string) => registrations.remove(id),
-});
 
 /** A secret is told once, when it is made: later answers leave it out. */
 export const tellSecretOnce: Middleware = async (ctx, next) => {

@@ -3,7 +3,7 @@
  * itself, or its answer goes to a web address of its own. Whoever can install an app on the person's device can take its
  * loopback address or its scheme, so such an app is asked for anew (RFC 8252, section 8.6; RFC 9700, section 4.13).
  */
-import type { Client, Grant } from 'oidc-provider';
+import type { Client, Grant, KoaContextWithOIDC } from 'oidc-provider';
 import type { Consent } from '../../consents/consents.ts';
 
 /** Whether an answer at `redirectUri` reaches this client alone; undefined for a device. */
@@ -57,3 +57,7 @@ export function addRemembered(grant: Grant, asked: Asked, remembered: readonly C
   }
   return added;
 }
+
+/** Where the answer to a request for authorization goes; undefined for a device. */
+export const redirectUriOf = ({ oidc }: KoaContextWithOIDC): string | undefined =>
+  oidc.params?.redirect_uri as string | undefined;

@@ -151,8 +151,8 @@ export function createInteractions(
       const interaction = await details(req, res);
       const { prompt, params, session, uid: waitingUid } = interaction;
       const promptName = promptNames.find((name) => name === prompt.name);
-      const { bound, deviceCode } = interaction as { bound?: true; deviceCode?: string };
-      const isElsewhere = bound && !binding.holds(req.headers.cookie, uid);
+      const { deviceCode } = interaction as { deviceCode?: string };
+      const isElsewhere = !binding.holds(req.headers.cookie, uid);
       if (waitingUid !== uid || !promptName || isElsewhere) {
         throw new AppError(
           'interaction_expired',

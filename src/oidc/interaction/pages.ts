@@ -1,4 +1,5 @@
 /** The pages that oidc-provider asks for: errors of its endpoints, sign-out and signed out. */
+import type { Context } from 'koa';
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import type { Account, Accounts } from '../../accounts/accounts.ts';
 import { accountClientId } from '../../config/schema.ts';
@@ -9,9 +10,35 @@ import type { PageViews, SignedOutApp } from '../../http/views.ts';
 import { AppError } from '../../lib/errors.ts';
 import { describeScopes } from '../claims/scopes.ts';
 import type { AppNames } from '../clients/client_names.ts';
-import type { Pages } from '../library/configuration.ts';
+import type { FormPost } from '../library/routes/response_modes.ts';
 import { shown } from '../requests/error_reports.ts';
 import type { SignedOut } from '../session/signed_out.ts';
+
+export interface Pages {
+  error(
+    ctx: KoaContextWithOIDC,
+    error: { error: string; error_description?: string | undefined },
+    cause: Error,
+  ): Promise<void>;
+  logout(ctx: KoaContextWithOIDC, xsrf: string): Promise<void>;
+  loggedOut(ctx: KoaContextWithOIDC): Promise<void>;
+  /** Sends the browser on after a form; `target`: where that ends. */
+  moveOn(ctx: Context, to: { location: string; target: string }): void;
+  formPost: FormPost;
+  /** Asks for a device's code; `problem` says why again. */
+  userCode(ctx: KoaContextWithOIDC, xsrf: string, problem: Error | undefined): Promise<void>;
+  /** Asks whether the device is the person's own. */
+  userCodeFound(ctx: KoaContextWithOIDC, xsrf: string, code: FoundUserCode): Promise<void>;
+  deviceConnected(ctx: KoaContextWithOIDC): Promise<void>;
+}
+
+/** What a person has entered the code of. */
+export interface FoundUserCode {
+  userCode: string;
+  client: Client;
+  /** The address that the device asked from. */
+  address: string;
+}
 
 interface Problem {
   message?: string;

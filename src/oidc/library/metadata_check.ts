@@ -1,12 +1,14 @@
-/** oidc-provider's metadata rules without a server, for commands that add a client. */
+/** oidc-provider's metadata rules for clients of the operator's: those of CLIENTS_FILE, and those that a command adds. */
 import Provider, { type JWK } from 'oidc-provider';
 import type { Config } from '../../config/load.ts';
 import { createOutgoing } from '../../http/outgoing.ts';
-import { createClientFetch } from './client_fetches.ts';
-import { providerConfiguration } from './configuration.ts';
-import { keepScopes, metadataFaults } from './models/client.ts';
+import { withSecret } from '../clients/unknown_secret.ts';
+import { byOperatorsChoice, createClientFetch } from './client_fetches.ts';
+import { providerConfiguration } from './configuration/configuration.ts';
+import { keepScopes } from './models/client.ts';
+import { modelOf } from './models/model.ts';
 
-/** A function that tells what is wrong with a client's metadata; undefined where nothing is. */
+/** The rules without a server. Returns a function that tells what is wrong with a client's metadata; undefined where nothing is. */
 export function createMetadataCheck(
   config: Config,
   jwks: JWK[],
@@ -44,4 +46,24 @@ export function createMetadataCheck(
   );
   keepScopes(provider);
   return async (metadata) => (await metadataFaults(provider, [metadata])).get(metadata.client_id);
+}
+
+/** One sentence for each of the operator's clients that breaks the library's metadata rules, by the client's id. */
+export async function metadataFaults(
+  provider: Provider,
+  clients: readonly { client_id: string }[],
+): Promise<Map<string, string>> {
+  const Model = modelOf<{ validate(metadata: object): Promise<void> }>(provider, 'Client');
+  const faults = new Map<string, string>();
+  await Promise.all(
+    clients.map(async (client) => {
+      try {
+        await byOperatorsChoice('', () => Model.validate(withSecret(client)));
+      } catch (error) {
+        const { message, error_description = message } = error as Error & { error_description?: string };
+        faults.set(client.client_id, error_description);
+      }
+    }),
+  );
+  return faults;
 }

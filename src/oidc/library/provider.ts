@@ -1,10 +1,12 @@
 /**
- * oidc-provider, built: configuration, PASETO tokens, session cookie. The rest of the server sees the functions returned
- * here and mounts the middleware; what an interaction is to the library stays in interactions.ts.
+ * oidc-provider, built: its configuration, its routes with our steps, its models with our overrides, and the middleware around
+ * it. The rest of the server sees the functions returned here and mounts the middleware. What an interaction is to the library
+ * is in interaction/interactions.ts.
  */
 import type { Middleware } from 'koa';
 import compose from 'koa-compose';
-import Provider, { type errors, type JWK, type KoaContextWithOIDC } from 'oidc-provider';
+import type Provider from 'oidc-provider';
+import type { errors, JWK, KoaContextWithOIDC } from 'oidc-provider';
 import type { Resource } from '../../config/schema.ts';
 import type { Outgoing } from '../../http/outgoing.ts';
 import type { CookieSignatures } from '../../lib/cookie_signatures.ts';
@@ -17,31 +19,35 @@ import type { Query } from '../../storage/database.ts';
 import type { Statement } from '../../storage/statement.ts';
 import type { Tokens } from '../../tokens/tokens.ts';
 import { tellSecretOnce } from '../clients/registration.ts';
-import { slowDownPolls } from '../polled/polling.ts';
 import { completeError, sentWith } from '../requests/error_reports.ts';
 import { createWarnings } from '../requests/ignored.ts';
 import { takePostedRequests } from '../requests/posted_requests.ts';
 import { takeRequestUris } from '../requests/request_uris.ts';
-import { type BrowserBinding, bindToBrowser } from '../session/browser_binding.ts';
+import type { BrowserBinding } from '../session/browser_binding.ts';
 import { createSessionCookie } from '../session/session_cookie.ts';
 import { dropOldHints, moveOnAfterSignOut } from '../session/sign_out.ts';
-import { completeAnswers } from './answers.ts';
-import { changedSteps, togetherChanged } from './changed_steps.ts';
-import { createClientFetch, type FetchDeps, refusedToAsk } from './client_fetches.ts';
-import { type ConfigurationDeps, providerConfiguration } from './configuration.ts';
-import { withLeanRoutes } from './lean_routes.ts';
+import { createClientFetch, type FetchDeps } from './client_fetches.ts';
+import { type ConfigurationDeps, providerConfiguration } from './configuration/configuration.ts';
 import { replaceKeys } from './live_keys.ts';
-import { type TokenForm, usePasetoAccessTokens } from './models/access_token.ts';
-import { type SendLogout, takeOverBackchannelLogout } from './models/backchannel_logout.ts';
-import { addClientClaims } from './models/claims.ts';
-import { type ClientModelDeps, keepScopes, serveRegisteredClients } from './models/client.ts';
-import { keepSessionOfGrants } from './models/grant.ts';
-import { resumeWithPresentSession } from './models/interaction.ts';
-import { type RefreshTokenDeps, usePasetoRefreshTokens } from './models/refresh_token.ts';
-import { detectReplaysAtOnce, type Spend } from './models/replay_detection.ts';
-import { keepSessionIdentifier } from './models/session.ts';
-import { persistStoredSessionsOnly } from './models/session_persist.ts';
-import { providerWithFormPost } from './response_modes.ts';
+import { overrideAccessTokens, type TokenForm } from './models/access_token.ts';
+import { overrideAuthorizationCode } from './models/authorization_code.ts';
+import { overrideBackchannelRequest } from './models/backchannel_request.ts';
+import { overrideClaims } from './models/claims.ts';
+import { type ClientModelDeps, keepScopes, overrideClient } from './models/client.ts';
+import { type Notifications, takeOverNotifications } from './models/client_notifications.ts';
+import { overrideDeviceCode } from './models/device_code.ts';
+import { overrideGrant } from './models/grant.ts';
+import { overrideInteraction } from './models/interaction.ts';
+import { overrideContext } from './models/oidc_context.ts';
+import type { PollsTooSoon } from './models/polled.ts';
+import { overrideRefreshToken, type RefreshTokenDeps } from './models/refresh_token.ts';
+import { overrideReplayDetection, type Spend } from './models/replay_detection.ts';
+import { overrideSession } from './models/session.ts';
+import { currentScope, scopeOf } from './request_scope.ts';
+import { completeAnswers } from './routes/answers.ts';
+import { changedSteps } from './routes/changed_steps.ts';
+import { providerWithFormPost } from './routes/response_modes.ts';
+import { withOurRoutes } from './routes/routes.ts';
 
 export interface OidcDeps extends Omit<ConfigurationDeps, 'fetch'> {
   /** How apps' addresses are asked: for keys, sector identifiers, metadata documents, and to tell them something. */
@@ -58,7 +64,7 @@ export interface OidcDeps extends Omit<ConfigurationDeps, 'fetch'> {
   binding: BrowserBinding;
   log: Log;
   /** Whether a device's code was asked about a moment ago. */
-  pollsTooSoon(codeHash: string): Promise<boolean>;
+  pollsTooSoon: PollsTooSoon;
   onRefresh: RefreshTokenDeps['onRefresh'];
   onPollRepeated: RefreshTokenDeps['onPollRepeated'];
   endReused: RefreshTokenDeps['endReused'];
@@ -83,66 +89,27 @@ export interface Oidc {
   sessionCookie: Middleware;
   /** Serves the OAuth and OpenID endpoints. */
   middleware: Middleware;
-  sendLogout: SendLogout;
+  notifications: Notifications;
   /** From now on these keys for ID tokens, of each algorithm the signing one first, and for cookies. */
   useKeys(jwks: JWK[], cookieSignatures: CookieSignatures): void;
 }
 
 /** Builds oidc-provider with our stores, tokens and pages. Throws where its configuration is faulty. */
 export function createOidc(deps: OidcDeps): Oidc {
-  const { config, tokens, revocations, refresh, now } = deps;
+  const { config, tokens, now } = deps;
   let { jwks } = deps;
   const OurProvider = providerWithFormPost(deps.pages.formPost);
   const fetch = createClientFetch({ outgoing: deps.outgoing, count: deps.countOutgoing });
-  const provider = withLeanRoutes(
+  const provider = withOurRoutes(
     () => new OurProvider(config.ISSUER, providerConfiguration({ ...deps, fetch })),
-    togetherChanged(
-      changedSteps(config.resources, createWarnings(config.resources, deps.log)),
-      deps.anonymousForms.steps,
-    ),
+    changedSteps(config.resources, createWarnings(config.resources, deps.log)),
+    deps.anonymousForms.steps,
   );
   logErrors(provider, deps);
   tellEnds(provider, deps);
   // http/request.ts has already settled who the client is and under which name it reached us.
   provider.proxy = true;
-  keepScopes(provider);
-  serveRegisteredClients(provider, { ...deps.clients, now });
-  keepSessionIdentifier(provider);
-  bindToBrowser(provider, deps.binding);
-  resumeWithPresentSession(provider);
-  keepSessionOfGrants(provider);
-  persistStoredSessionsOnly(provider);
-  const sendLogout = takeOverBackchannelLogout(provider);
-  detectReplaysAtOnce(provider, deps.spend, now);
-  addClientClaims(provider);
-  usePasetoAccessTokens(provider, {
-    issuer: config.ISSUER,
-    tokens,
-    revocations,
-    kindFor(audience) {
-      const resource = config.resources.find((entry) => entry.audience === audience);
-      return resource ? formOf[resource.token_format] : 'access';
-    },
-    pairwise: deps.pairwise,
-    now,
-    async isClient(id, issuedAt) {
-      const client = await deps.clients.byId(id);
-      if (!client) return (await provider.Client.find(id)) !== undefined;
-      // A token that is issued in the second in which its client is added is one of that client.
-      return client.since === undefined || client.since < (issuedAt + 1) * 1000;
-    },
-  });
-  usePasetoRefreshTokens(provider, {
-    tokens,
-    refresh,
-    readAhead: deps.readAhead,
-    revocations,
-    familySeconds: lifeSeconds.refreshFamily,
-    onRefresh: deps.onRefresh,
-    onPollRepeated: deps.onPollRepeated,
-    endReused: deps.endReused,
-  });
-  slowDownPolls(provider, deps.pollsTooSoon);
+  overrideModels(provider, deps);
   const sessionCookie = createSessionCookie({
     tokens,
     name: cookieNames(config.ISSUER.startsWith('https:')).session,
@@ -165,13 +132,46 @@ export function createOidc(deps: OidcDeps): Oidc {
     jwks = keys;
     replaceKeys(provider, keys, cookies);
   };
-  return { provider, sessionCookie, middleware, useKeys, sendLogout };
+  return { provider, sessionCookie, middleware, useKeys, notifications: takeOverNotifications(provider) };
+}
+
+function overrideModels(provider: Provider, deps: OidcDeps): void {
+  const { config, tokens, revocations, now } = deps;
+  keepScopes(provider);
+  overrideClient(provider, { ...deps.clients, now });
+  overrideContext(provider);
+  overrideSession(provider);
+  overrideInteraction(provider, deps.binding);
+  overrideGrant(provider);
+  overrideAuthorizationCode(provider);
+  overrideDeviceCode(provider, deps.pollsTooSoon);
+  overrideBackchannelRequest(provider, deps.pollsTooSoon);
+  overrideReplayDetection(provider, deps.spend, now);
+  overrideClaims(provider);
+  overrideAccessTokens(provider, {
+    issuer: config.ISSUER,
+    tokens,
+    revocations,
+    kindFor(audience) {
+      const resource = config.resources.find((entry) => entry.audience === audience);
+      return resource ? formOf[resource.token_format] : 'access';
+    },
+    pairwise: deps.pairwise,
+    now,
+    async isClient(id, issuedAt) {
+      const client = await deps.clients.byId(id);
+      if (!client) return (await provider.Client.find(id)) !== undefined;
+      // A token that is issued in the second in which its client is added is one of that client.
+      return client.since === undefined || client.since < (issuedAt + 1) * 1000;
+    },
+  });
+  overrideRefreshToken(provider, { ...deps, familySeconds: lifeSeconds.refreshFamily });
 }
 
 /** The library hides a refusal of ours behind an error of its own. */
 const refuseToAsk: Middleware = async (ctx, next) => {
   await next();
-  const refusal = refusedToAsk(ctx);
+  const refusal = scopeOf(ctx)?.refusal;
   if (refusal && ctx.status >= 400) throw refusal;
 };
 
@@ -211,7 +211,7 @@ function tellEnds(provider: Provider, { onEnded }: Pick<OidcDeps, 'onEnded'>): v
     onEnded('session.ended', { accountId: session.accountId, clientId: client?.clientId, address: ip });
   });
   const revoked = ({ accountId, clientId, reused }: EndedOf & { reused?: unknown }) => {
-    if (!reused) onEnded('token.revoked', { accountId, clientId, address: Provider.ctx?.ip });
+    if (!reused) onEnded('token.revoked', { accountId, clientId, address: currentScope()?.ctx.ip });
   };
   provider.on('access_token.destroyed', revoked);
   provider.on('refresh_token.destroyed', revoked);

@@ -4,12 +4,11 @@
  * is not here is read as ever. Nothing that ends them is overlooked for it: codes go with their account, families end with
  * whatever they hang on, and using a code up and rotating a token are conditional on that.
  */
-import Provider from 'oidc-provider';
 import type { Account } from '../../accounts/accounts.ts';
-import { requestMemory } from '../../lib/request_memory.ts';
 import type { Query } from '../../storage/database.ts';
 import { withQueries } from '../../storage/statement.ts';
 import type { RecordPayload } from './record_store.ts';
+import { currentScope } from './request_scope.ts';
 
 /** An account as far as tokens need it. */
 export type Holder = Pick<Account, 'id' | 'username' | 'email' | 'signedOutAt'>;
@@ -31,11 +30,9 @@ interface Row {
   signed_out_at: Date | null;
 }
 
-const kept = requestMemory<Map<string, unknown>>('read ahead');
-
 /** Hands over what was read ahead in this request; undefined where that is nothing, or was handed over before. */
 export function takeKept<Name extends keyof Kept>(name: Name, id: string): Kept[Name] | undefined {
-  const mine = Provider.ctx && kept.get(Provider.ctx);
+  const mine = currentScope()?.kept;
   const key = `${name}:${id}`;
   const value = mine?.get(key) as Kept[Name] | undefined;
   mine?.delete(key);
@@ -65,7 +62,8 @@ export function createReadAhead(query: Query, now: () => number): Query {
       },
     );
     const rows = await query<Found & Row>(statement.text, statement.values);
-    if (Provider.ctx) kept.set(Provider.ctx, new Map(rows.flatMap(keptOf)));
+    const scope = currentScope();
+    if (scope) scope.kept = new Map(rows.flatMap(keptOf));
     return rows;
   };
 }

@@ -43,27 +43,21 @@ export interface Use {
 /** What a client polls for until it has its answer (RFC 8628, section 3.5; CIBA Core, section 11). */
 export const polledModels: ReadonlySet<string> = new Set(['DeviceCode', 'BackchannelAuthenticationRequest']);
 
+/** A record as it is to be stored. */
+export interface Saving {
+  model: string;
+  id: string;
+  payload: RecordPayload;
+  ttlSeconds: number;
+  /** A record that is there is changed, unless it has one of these fields: of parallel answers the first counts. */
+  unless?: readonly string[];
+}
+
 export interface RecordStore {
-  /**
-   * Creates or changes a record. With `unless` a record that is there is changed, and false returned where it is gone or has
-   * one of these fields already: of parallel answers to one question the first counts.
-   */
-  save(
-    model: string,
-    id: string,
-    payload: RecordPayload,
-    ttlSeconds: number,
-    unless?: readonly string[],
-    query?: Query,
-  ): Promise<boolean>;
+  /** Creates or changes a record. False where it was to be changed `unless`, and is gone or has one of the fields. */
+  save(record: Saving, query?: Query): Promise<boolean>;
   /** The statement that saves, for whoever writes it together with others; it returns a row where it did. */
-  saving(
-    model: string,
-    id: string,
-    payload: RecordPayload,
-    ttlSeconds: number,
-    unless?: readonly string[],
-  ): Statement;
+  saving(record: Saving): Statement;
   /**
    * The payload, with `used` where it has been used up, and with `consumed` (unix seconds) where that is so long ago that
    * this is no repetition. `query` is given `grant_id`, `account_id` and `session_uid` too.
@@ -96,6 +90,13 @@ interface GrantPayload {
   resources?: Record<string, string>;
 }
 
+/** A record that is presented. `hand`: by what a repetition is known to come from the same client. */
+interface Presentation {
+  model: string;
+  id: string;
+  hand: string | undefined;
+}
+
 interface Row {
   payload: RecordPayload;
   consumed_at: Date | null;
@@ -126,77 +127,76 @@ const hashOf = (id: string): string => (isReference(id) ? id.slice(referenceMark
 /** For how long after its use a presentation by the same hand passes for a repetition. */
 const repetitionMs = (model: string): number => (polledModels.has(model) ? lostAnswerMs : sameInstantMs);
 
-export function createRecordStore({ query }: Database, now: () => number): RecordStore {
-  const fromRow = (model: string, { payload, consumed_at }: Row): RecordPayload =>
-    consumed_at
-      ? {
-          ...payload,
-          used: true,
-          ...(now() - consumed_at.getTime() >= repetitionMs(model) && {
-            consumed: Math.floor(consumed_at.getTime() / 1000),
-          }),
-        }
-      : payload;
-  const saving: RecordStore['saving'] = (
-    model,
-    id,
-    { jti: _, kind: __, ...payload },
-    ttlSeconds,
-    unless = [],
-  ) => {
-    const { grantId = null, accountId = null, uid = null, userCode = null } = payload;
-    const expiresAt = new Date(now() + ttlSeconds * 1000);
-    const changed = [model, hashOf(id), jsonb(payload), grantId, accountId, expiresAt];
-    // An answer changes what is there. An upsert would do too, but while another answer changes the row it may miss it, and
-    // fail with a unique violation of the user code's index.
-    if (unless.length > 0)
-      return {
-        text: `update records set payload = $3, grant_id = $4, account_id = $5, expires_at = $6
-               where model = $1 and id_hash = $2 and not payload ?| $7::text[]
-               returning model`,
-        values: [...changed, unless],
-      };
+/** The payload as the library is given it. */
+const payloadOf = (model: string, { payload, consumed_at }: Row, nowMs: number): RecordPayload =>
+  consumed_at
+    ? {
+        ...payload,
+        used: true,
+        ...(nowMs - consumed_at.getTime() >= repetitionMs(model) && {
+          consumed: Math.floor(consumed_at.getTime() / 1000),
+        }),
+      }
+    : payload;
+
+function savingOf({ model, id, payload, ttlSeconds, unless = [] }: Saving, nowMs: number): Statement {
+  const { jti: _, kind: __, ...stored } = payload;
+  const { grantId = null, accountId = null, uid = null, userCode = null } = stored;
+  const expiresAt = new Date(nowMs + ttlSeconds * 1000);
+  const changed = [model, hashOf(id), jsonb(stored), grantId, accountId, expiresAt];
+  // An answer changes what is there. An upsert would do too, but while another answer changes the row it may miss it, and
+  // fail with a unique violation of the user code's index.
+  if (unless.length > 0)
     return {
-      text: `insert into records (model, id_hash, payload, grant_id, account_id, expires_at, uid, user_code)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)
-             on conflict (model, id_hash) do update set payload = excluded.payload, grant_id = excluded.grant_id,
-               account_id = excluded.account_id, expires_at = excluded.expires_at
+      text: `update records set payload = $3, grant_id = $4, account_id = $5, expires_at = $6
+             where model = $1 and id_hash = $2 and not payload ?| $7::text[]
              returning model`,
-      values: [...changed, uid, userCode],
+      values: [...changed, unless],
     };
+  return {
+    text: `insert into records (model, id_hash, payload, grant_id, account_id, expires_at, uid, user_code)
+           values ($1, $2, $3, $4, $5, $6, $7, $8)
+           on conflict (model, id_hash) do update set payload = excluded.payload, grant_id = excluded.grant_id,
+             account_id = excluded.account_id, expires_at = excluded.expires_at
+           returning model`,
+    values: [...changed, uid, userCode],
   };
-  const using: RecordStore['using'] = (model, id, hand) => {
-    const at = now();
-    const statement = {
-      text: `update records set consumed_at = $3, expires_at = greatest(expires_at, $4),
-               payload = payload || jsonb_build_object('usedBy', $5::text)
-             where model = $1 and id_hash = $2 and consumed_at is null
-             returning model`,
-      values: [
-        ...[model, hashOf(id), new Date(at), new Date(at + lifeSeconds.accessToken * 1000)],
-        hand ?? null,
-      ],
-    };
-    return {
-      statement,
-      run: async () => (await query(statement.text, statement.values)).length === 1,
-      async whyNot() {
-        const [row] = await query<UsedRow>(
-          `select consumed_at, payload->>'usedBy' as used_by from records where model = $1 and id_hash = $2`,
-          [model, hashOf(id)],
-        );
-        if (!row?.consumed_at) return 'gone';
-        const isSameHand = hand !== undefined && row.used_by === hand;
-        const isSoon = Math.abs(row.consumed_at.getTime() - at) < repetitionMs(model);
-        return isSameHand && isSoon ? 'repetition' : 'replay';
-      },
-    };
+}
+
+function useOf(query: Query, at: number, { model, id, hand }: Presentation): Use {
+  const statement = {
+    text: `update records set consumed_at = $3, expires_at = greatest(expires_at, $4),
+             payload = payload || jsonb_build_object('usedBy', $5::text)
+           where model = $1 and id_hash = $2 and consumed_at is null
+           returning model`,
+    values: [
+      ...[model, hashOf(id), new Date(at), new Date(at + lifeSeconds.accessToken * 1000)],
+      hand ?? null,
+    ],
   };
   return {
+    statement,
+    run: async () => (await query(statement.text, statement.values)).length === 1,
+    async whyNot() {
+      const [row] = await query<UsedRow>(
+        `select consumed_at, payload->>'usedBy' as used_by from records where model = $1 and id_hash = $2`,
+        [model, hashOf(id)],
+      );
+      if (!row?.consumed_at) return 'gone';
+      const isSameHand = hand !== undefined && row.used_by === hand;
+      const isSoon = Math.abs(row.consumed_at.getTime() - at) < repetitionMs(model);
+      return isSameHand && isSoon ? 'repetition' : 'replay';
+    },
+  };
+}
+
+export function createRecordStore({ query }: Database, now: () => number): RecordStore {
+  const saving = (record: Saving) => savingOf(record, now());
+  return {
     saving,
-    using,
-    async save(model, id, payload, ttlSeconds, unless, on = query) {
-      const { text, values } = saving(model, id, payload, ttlSeconds, unless);
+    using: (model, id, hand) => useOf(query, now(), { model, id, hand }),
+    async save(record, on = query) {
+      const { text, values } = saving(record);
       return (await on(text, values)).length === 1;
     },
     async byId(model, id, on = query) {
@@ -205,14 +205,14 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
          from records where model = $1 and id_hash = $2 and expires_at > $3`,
         [model, hashOf(id), new Date(now())],
       );
-      return row && { ...fromRow(model, row), jti: id };
+      return row && { ...payloadOf(model, row, now()), jti: id };
     },
     async byUserCode(model, userCode) {
       const [row] = await query<Row & { id_hash: string }>(
         'select id_hash, payload, consumed_at from records where model = $1 and user_code = $2 and expires_at > $3',
         [model, userCode, new Date(now())],
       );
-      return row && { ...fromRow(model, row), jti: referenceTo(row.id_hash) };
+      return row && { ...payloadOf(model, row, now()), jti: referenceTo(row.id_hash) };
     },
     async unanswered(model, accountId, answers) {
       const rows = await query<{ id_hash: string; payload: RecordPayload }>(

@@ -5,12 +5,11 @@
  */
 import type Provider from 'oidc-provider';
 import type { Resource } from '../../config/schema.ts';
-import { randomId } from '../../lib/crypto.ts';
 import { AppError } from '../../lib/errors.ts';
 import { lifeSeconds } from '../../lifetimes.ts';
 import type { Query } from '../../storage/database.ts';
 import { isIdentityScope } from '../claims/scopes.ts';
-import { rememberSession } from '../library/models/grant.ts';
+import { payloadOfGrant, rememberSession } from '../library/models/grant.ts';
 import { type RecordPayload, type RecordStore, referenceTo } from '../library/record_store.ts';
 
 const model = 'BackchannelAuthenticationRequest';
@@ -63,13 +62,6 @@ interface Request extends RecordPayload {
   params?: { binding_message?: string; max_age?: string };
 }
 
-interface GrantModel {
-  jti: string;
-  addOIDCScope(scope: string): void;
-  addResourceScope(audience: string, scope: string): void;
-  getValueAndPayload(): Promise<{ payload: RecordPayload & { exp: number } }>;
-}
-
 export function createApprovals({ provider, records, resources, releasePing, now }: ApprovalDeps): Approvals {
   const secondsUntil = (exp: number) => exp - now() / 1000;
 
@@ -81,10 +73,11 @@ export function createApprovals({ provider, records, resources, releasePing, now
 
   async function answer(query: Query, id: string, request: Request, outcome: object): Promise<void> {
     // As long as the app may ask for it.
-    const seconds = secondsUntil(request.exp) + lifeSeconds.polledKept;
-    const answered = { ...request, ...outcome };
-    if (!(await records.save(model, referenceTo(id), answered, seconds, ['grantId', 'error'], query)))
-      throw gone();
+    const ttlSeconds = secondsUntil(request.exp) + lifeSeconds.polledKept;
+    const payload = { ...request, ...outcome };
+    const unless = ['grantId', 'error'];
+    const saved = await records.save({ model, id: referenceTo(id), payload, ttlSeconds, unless }, query);
+    if (!saved) throw gone();
     await releasePing(query, id);
   }
 
@@ -94,19 +87,17 @@ export function createApprovals({ provider, records, resources, releasePing, now
     { accountId, clientId, scope, resource = [] }: Request,
     sessionUid: string,
   ): Promise<string> {
-    const made = new provider.Grant({ accountId, clientId });
-    rememberSession(made, sessionUid);
-    const grant = made as unknown as GrantModel;
+    const grant = new provider.Grant({ accountId, clientId });
+    rememberSession(grant, sessionUid);
     const scopes = scope.split(' ');
     grant.addOIDCScope(scopes.filter(isIdentityScope).join(' '));
     for (const audience of [resource].flat()) {
       const known = resources.find((entry) => entry.audience === audience)?.scopes ?? [];
       grant.addResourceScope(audience, scopes.filter((each) => known.includes(each)).join(' '));
     }
-    grant.jti = randomId(32);
-    const { payload } = await grant.getValueAndPayload();
-    await records.save('Grant', grant.jti, payload, secondsUntil(payload.exp), [], query);
-    return grant.jti;
+    const { id, payload, exp } = await payloadOfGrant(grant);
+    await records.save({ model: 'Grant', id, payload, ttlSeconds: secondsUntil(exp) }, query);
+    return id;
   }
 
   /** Somebody who signed in after the request was made has been asked to (OpenID Connect Core, section 3.1.2.1). */

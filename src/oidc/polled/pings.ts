@@ -2,10 +2,8 @@
  * Notifications to clients in ping mode that their request was answered (OpenID CIBA Core 1.0, section 10.2). What is
  * sent would let its bearer tell the client so, or ask for the tokens with the client's credentials: it waits sealed.
  */
-import type Provider from 'oidc-provider';
 import { type Sealer, sha256 } from '../../lib/crypto.ts';
 import { NotTaken } from '../../lib/errors.ts';
-import { askFor } from '../library/models/client.ts';
 import type { Ping } from './ciba.ts';
 
 export interface PingDeps {
@@ -20,13 +18,11 @@ export interface HeldPing {
   sealed: Buffer | undefined;
 }
 
+/** Sends one. False where the client is gone or has no address for it; rejects unless it answers 200 or 204. */
+export type SendPing = (clientId: string, ping: { requestId: string; token: string }) => Promise<boolean>;
+
 /** What the library rejects with: `response` where there was an answer. */
 type Failure = Error & { response?: { status: number } };
-
-interface ClientModel {
-  backchannelClientNotificationEndpoint?: string | undefined;
-  backchannelPing(request: object): Promise<void>;
-}
 
 const identityOf = (about: string): string => `deliveries ${about} sealed`;
 
@@ -42,21 +38,13 @@ export function createPings({ sealer, hold }: PingDeps) {
      * False where the client is gone or has no address for it. Rejects unless it answers 200 or 204: with NotTaken where it
      * answers with a redirect or a refusal, which CIBA Core, section 10.2, does not have repeated.
      */
-    async send(provider: Provider, { clientId, about, sealed }: HeldPing): Promise<boolean> {
-      const client = (await provider.Client.find(clientId)) as unknown as ClientModel | undefined;
-      const address = client?.backchannelClientNotificationEndpoint;
-      if (!client || !address || !about || !sealed) return false;
-      const { requestId, token } = JSON.parse(sealer.unseal(sealed, identityOf(about)).toString('utf8'));
-      const request = {
-        jti: requestId,
-        kind: 'BackchannelAuthenticationRequest',
-        params: { client_notification_token: token },
-      };
-      await askFor(client, address, () => client.backchannelPing(request)).catch((error: Failure) => {
+    async send(ping: SendPing, { clientId, about, sealed }: HeldPing): Promise<boolean> {
+      if (!about || !sealed) return false;
+      const held = JSON.parse(sealer.unseal(sealed, identityOf(about)).toString('utf8'));
+      return ping(clientId, held).catch((error: Failure) => {
         const { status = 0 } = error.response ?? {};
         throw status >= 300 && status < 500 ? new NotTaken(error.message, { cause: error }) : error;
       });
-      return true;
     },
   };
 }

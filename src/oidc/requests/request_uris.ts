@@ -8,6 +8,7 @@ import type Provider from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import { isRedirectUri } from '../../config/schema.ts';
 import { pathOf } from '../../http/rate_limit.ts';
+import { AppError } from '../../lib/errors.ts';
 import type { ClientFetch } from '../library/client_fetches.ts';
 import { askFor } from '../library/models/client.ts';
 
@@ -27,6 +28,11 @@ export function checkRequestUris(name: string, uris: unknown): void {
 /** A hash in the address tells caches of changes (section 6.2). There is none here, and the app's signature is what counts. */
 const withoutHash = (uri: string): string => uri.replace(/#.*$/, '');
 const isRequestUri = (uri: string): boolean => /^https?:/.test(uri) && isRedirectUri(withoutHash(uri));
+
+/** What could not be had is refused by the library. A refusal of ours (429) is answered as it is. */
+function unlessOurs(error: unknown): undefined {
+  if (error instanceof AppError) throw error;
+}
 
 export function takeRequestUris(provider: Provider, fetch: ClientFetch): Middleware {
   /** The object; undefined where the address is not this client's, or there is nothing to be had. */
@@ -48,7 +54,7 @@ export function takeRequestUris(provider: Provider, fetch: ClientFetch): Middlew
       const [uris, clientIds] = [query.getAll('request_uri'), query.getAll('client_id')];
       const [[uri], [clientId]] = [uris, clientIds];
       if (uris.length === 1 && clientIds.length === 1 && uri && clientId && isRequestUri(uri)) {
-        const object = await fetchObject(ctx, clientId, uri).catch(() => undefined);
+        const object = await fetchObject(ctx, clientId, uri).catch(unlessOurs);
         if (object !== undefined) {
           query.delete('request_uri');
           query.append('request', object);

@@ -1,12 +1,9 @@
 /**
- * Override of oidc-provider's Interaction: it is bound to the browser in which it was begun. The library's own cookies have paths,
- * so that a sibling domain could plant those of an attacker's sign-in in somebody's browser, and sign them in as the attacker.
- * A cookie with the prefix `__Host-` nobody else can plant, and its name says which sign-in it is for: that it is there is the
- * proof. test/http/browser_binding.test.ts breaks where a release stores interactions otherwise.
+ * A sign-in is bound to the browser in which it was begun. The library's own cookies have paths, so that a sibling domain could
+ * plant those of an attacker's sign-in in somebody's browser, and sign them in as the attacker. A cookie with the prefix
+ * `__Host-` nobody else can plant, and its name says which sign-in it is for: that it is there is the proof.
  */
 import type { Context } from 'koa';
-import type Provider from 'oidc-provider';
-import ProviderClass from 'oidc-provider';
 import { lifeSeconds } from '../../lifetimes.ts';
 
 export interface BrowserBinding {
@@ -37,46 +34,5 @@ export function createBrowserBinding(prefix: string, secure: boolean, now: () =>
       ctx.cookies.set(nameOf(uid), String(Math.floor(now() / 1000)), { ...options, maxAge });
     },
     forget: (ctx, uid) => void ctx.cookies.set(nameOf(uid), null, options),
-  };
-}
-
-interface InteractionModel {
-  uid: string;
-  exp?: number;
-  /** Undefined for one that a build without this override has begun. */
-  bound?: true;
-  save(ttlSeconds: number): Promise<unknown>;
-  destroy(): Promise<void>;
-}
-
-/** Binds what begins from now on, and refuses in other browsers to go on with it. */
-export function bindToBrowser(provider: Provider, binding: BrowserBinding): void {
-  const Interaction = provider.Interaction as unknown as {
-    IN_PAYLOAD: string[];
-    prototype: InteractionModel;
-    find(id: string): Promise<InteractionModel | undefined>;
-  };
-  const kept = [...Interaction.IN_PAYLOAD, 'bound'];
-  Object.defineProperty(Interaction, 'IN_PAYLOAD', { get: () => kept });
-  const { save, destroy } = Interaction.prototype;
-  Interaction.prototype.destroy = async function () {
-    await destroy.call(this);
-    const { ctx } = ProviderClass;
-    if (ctx) binding.forget(ctx, this.uid);
-  };
-  Interaction.prototype.save = function (ttlSeconds) {
-    const { ctx } = ProviderClass;
-    if (this.exp === undefined && ctx) {
-      this.bound = true;
-      binding.note(ctx, this.uid);
-    }
-    return save.call(this, ttlSeconds);
-  };
-  const find = Interaction.find.bind(Interaction);
-  Interaction.find = async (id) => {
-    const found = await find(id);
-    const { ctx } = ProviderClass;
-    if (!found?.bound || !ctx) return found;
-    return binding.holds(ctx.get('cookie'), found.uid) ? found : undefined;
   };
 }

@@ -4,8 +4,8 @@
  * is replaced. The cookie is authenticated by the token itself, so it carries no second signature.
  */
 import type { Middleware } from 'koa';
-import { requestMemory } from '../../lib/request_memory.ts';
 import type { Tokens } from '../../tokens/tokens.ts';
+import { scopeOf } from '../library/request_scope.ts';
 
 export interface SessionCookieDeps {
   tokens: Pick<Tokens, 'seal' | 'open'>;
@@ -17,11 +17,6 @@ export interface SessionCookieDeps {
   subjectOf(ctx: object): { accountId?: string | undefined; uid?: string | undefined };
   now: () => number;
 }
-
-const withheld = requestMemory<true>('session cookie withheld');
-
-/** Keeps the session's cookie out of the answer to this request: what it names was not stored. */
-export const withholdSessionCookie = (ctx: object): void => withheld.set(ctx, true);
 
 export function createSessionCookie({
   tokens,
@@ -61,7 +56,7 @@ export function createSessionCookie({
       const [pair = '', ...attributes] = line.split(';');
       const id = pair.startsWith(`${name}=`) ? pair.slice(name.length + 1) : '';
       if (!id) return [line];
-      if (withheld.get(ctx)) return [];
+      if (scopeOf(ctx)?.withholdsSessionCookie) return [];
       // Its key may have been dropped since: what that one had opened is not carried over to the key that follows it.
       if (id === opened?.id && !(await tokens.open('session', opened.token))) return [];
       return [[`${name}=${await seal(id, ctx)}`, ...attributes].join(';')];

@@ -5,11 +5,11 @@
  */
 import type { Context, Middleware } from 'koa';
 import type Provider from 'oidc-provider';
-import type { Client, JWK, KoaContextWithOIDC } from 'oidc-provider';
-// @ts-expect-error: not part of the library's types.
-import { confirm } from 'oidc-provider/lib/actions/end_session.js';
+import type { JWK, KoaContextWithOIDC } from 'oidc-provider';
 import { pathOf } from '../../http/rate_limit.ts';
 import { isPairwise, type Pairwise } from '../clients/pairwise.ts';
+import { jwtValidator } from '../library/models/id_token.ts';
+import { endSession } from '../library/routes/end_session.ts';
 
 interface Hint {
   header: { alg?: string; kid?: unknown };
@@ -26,7 +26,7 @@ function decode(hint: string): Hint {
 
 /** Takes hints that nobody can verify any more out of requests. `keys`: what ID tokens are verified with now. */
 export function dropOldHints(provider: Provider, keys: () => readonly JWK[]): Middleware {
-  const IdToken = provider.IdToken as unknown as { validate(hint: string, client: Client): Promise<object> };
+  const validate = jwtValidator(provider);
 
   async function isOld(hint: string): Promise<boolean> {
     const { header, payload } = decode(hint);
@@ -35,7 +35,7 @@ export function dropOldHints(provider: Provider, keys: () => readonly JWK[]): Mi
     if (!client || client.idTokenSignedResponseAlg !== header.alg) return true;
     // One that is signed with the app's secret does not say with which.
     if (header.alg?.startsWith('HS'))
-      return IdToken.validate(hint, client).then(
+      return validate(hint, client).then(
         () => false,
         () => true,
       );
@@ -85,13 +85,9 @@ function isOfSession({ oidc }: KoaContextWithOIDC, pairwise: Pairwise): boolean 
   return hint.sub === subject && (hint.sid === undefined || hint.sid === known.sid);
 }
 
-/** The library's own last step of a sign-out, which ends the session and sends the browser on. */
-const endSession: (ctx: KoaContextWithOIDC) => Promise<void> = confirm.at(-1);
-
 /** Signs out at once where the hint is of this session. False where the person has to be asked. */
 export async function signOutByHint(ctx: KoaContextWithOIDC, pairwise: Pairwise): Promise<boolean> {
   if (!isOfSession(ctx, pairwise)) return false;
-  Object.assign(ctx.oidc, { params: { ...ctx.oidc.params, logout: 'yes' } });
   await endSession(ctx);
   return true;
 }

@@ -2,6 +2,7 @@
 import type { Context } from 'koa';
 import type Provider from 'oidc-provider';
 import type { Account, Accounts } from '../../accounts/accounts.ts';
+import { presentSession } from '../library/models/session.ts';
 
 export interface SignedIn {
   account: Account;
@@ -11,8 +12,7 @@ export interface SignedIn {
 /** Undefined where nobody is, or where everything of the account was ended after the session's login. */
 export function createSignedIn(provider: Provider, accounts: Pick<Accounts, 'byId'>) {
   return async (ctx: Context): Promise<SignedIn | undefined> => {
-    // The library's types want its own context; of ours it reads the cookies alone.
-    const { accountId, uid, loginTs } = await provider.Session.get(ctx as never);
+    const { accountId, uid, loginTs } = await presentSession(provider, ctx);
     const account = accountId === undefined ? undefined : await accounts.byId(accountId);
     if (!account || !standsAfter(account, loginTs)) return undefined;
     return { account, sessionUid: uid };

@@ -22,6 +22,12 @@ export interface AccessTokenPayload {
   extra?: object;
 }
 
+/** What a token is bound to (RFC 7800, section 3.1). */
+interface Confirmation {
+  jkt?: string;
+  'x5t#S256'?: string;
+}
+
 export interface AccessClaims {
   kind: string;
   jti: string;
@@ -35,26 +41,33 @@ export interface AccessClaims {
   session?: string;
   with_session?: true;
   gty?: string;
-  cnf?: { jkt?: string; 'x5t#S256'?: string };
+  cnf?: Confirmation;
   claims?: { userinfo?: object };
   authorization_details?: object[];
   extra?: object;
 }
 
+/** What is said in a token and is not in its payload. */
+interface TokenContext {
+  issuer: string;
+  family: string | undefined;
+  kind: 'access' | 'public';
+  /** The account, or its name at a pairwise client; undefined for a client's own token. */
+  subject: string | undefined;
+}
+
 /**
  * The claims of a token. A token for no particular API is for the issuer itself (userinfo), which alone reads what the
  * `claims` parameter asked of it. The session is named where the token ends with it, but not in a `public` token: it
- * would tell APIs which of a person's apps belong together. That says no more than that there is one; its grant knows which. `subject` is the account's name at a pairwise client.
+ * would tell APIs which of a person's apps belong together. That one says no more than that there is a session; its grant
+ * knows which.
  */
 export function toClaims(
   payload: AccessTokenPayload,
-  issuer: string,
-  family: string | undefined,
-  kind: 'access' | 'public',
-  subject: string | undefined = payload.accountId,
+  { issuer, family, kind, subject }: TokenContext,
 ): AccessClaims {
   const cnf = { jkt: payload.jkt, 'x5t#S256': payload['x5t#S256'] };
-  return withoutUndefined({
+  return withoutUndefined<AccessClaims>({
     kind: payload.kind,
     jti: payload.jti,
     client_id: payload.clientId,
@@ -67,14 +80,14 @@ export function toClaims(
     session: payload.expiresWithSession && kind === 'access' ? payload.sessionUid : undefined,
     with_session: payload.expiresWithSession && kind === 'public' ? true : undefined,
     gty: payload.gty,
-    cnf: cnf.jkt || cnf['x5t#S256'] ? withoutUndefined(cnf) : undefined,
+    cnf: cnf.jkt || cnf['x5t#S256'] ? withoutUndefined<Confirmation>(cnf) : undefined,
     claims:
       payload.aud === undefined && payload.claims?.userinfo
         ? { userinfo: payload.claims.userinfo }
         : undefined,
     authorization_details: payload.rar,
     extra: payload.extra,
-  }) as AccessClaims;
+  });
 }
 
 /** The claims of a token that this server made; times are unix seconds. */
@@ -85,7 +98,7 @@ export function fromClaims(
   claims: OpenedClaims,
   accountId: string | undefined = claims.sub,
 ): AccessTokenPayload {
-  return withoutUndefined({
+  return withoutUndefined<AccessTokenPayload>({
     kind: claims.kind,
     jti: claims.jti,
     iat: claims.iat,
@@ -102,13 +115,16 @@ export function fromClaims(
     claims: claims.claims,
     rar: claims.authorization_details,
     extra: claims.extra,
-  }) as unknown as AccessTokenPayload;
+  });
 }
 
 /** A loop: every token goes through here. */
-function withoutUndefined(object: Record<string, unknown>): object {
-  const defined: Record<string, unknown> = {};
-  for (const name in object) if (object[name] !== undefined) defined[name] = object[name];
+function withoutUndefined<T extends object>(object: { [Name in keyof T]: T[Name] | undefined }): T {
+  const defined = {} as T;
+  for (const name in object) {
+    const value = object[name];
+    if (value !== undefined) defined[name] = value as T[typeof name];
+  }
   return defined;
 }
 

@@ -1,13 +1,12 @@
 /**
- * Override of oidc-provider's Claims.result: a client's own `claims` (config/client_claims.ts) join what ID tokens and
- * userinfo say to it. The library knows claims by scope, for all clients alike, and drops every other one.
- * test/http/provider_internals.test.ts breaks where a release puts claims together otherwise.
+ * oidc-provider's Claims. `result`: a client's own `claims` (config/client_claims.ts) join what ID tokens and userinfo say to it.
+ * The library knows claims by scope, for all clients alike, and drops every other one.
  */
-
 import type Provider from 'oidc-provider';
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import type { ClientClaims } from '../../../config/client_claims.ts';
 import { claimsByScope } from '../../claims/claims.ts';
+import { modelOf } from './model.ts';
 
 type Values = Record<string, unknown>;
 
@@ -20,8 +19,8 @@ interface ClaimsModel {
 }
 
 /** Adds every client's mapped claims. */
-export function addClientClaims(provider: Provider): void {
-  const { prototype } = provider.Claims as unknown as { prototype: ClaimsModel };
+export function overrideClaims(provider: Provider): void {
+  const { prototype } = modelOf<{ prototype: ClaimsModel }>(provider, 'Claims');
   const result = prototype.result;
   prototype.result = async function () {
     const claims = await result.call(this);

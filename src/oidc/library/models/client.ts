@@ -1,15 +1,24 @@
 /**
- * Overrides of oidc-provider's Client: `find` looks into our registry, and `compareClientSecret` compares with keyed
- * hashes, two secrets if there are two. The library wants to hold the secret itself; where we do not know it, it is given
- * one that nobody knows. test/http/provider_internals.test.ts breaks where a release finds or compares otherwise.
+ * oidc-provider's Client. Its keys are in client_keys.ts, its notifications in client_notifications.ts.
+ *
+ * - `find` looks into our registry, and then among those of the library: the account page, the sites of forward-auth, and
+ *   clients whose id is the address of their metadata document.
+ * - `compareClientSecret` compares with keyed hashes, two secrets if there are two. The library wants to hold the secret
+ *   itself; where we do not know it, it is given one that nobody knows.
+ * - `redirectUriAllowed` and `postLogoutRedirectUriAllowed` let an app on the person's own machine listen at any port.
+ * - The schema's `scopes` check is left out: it knows nothing of the scopes of APIs.
  */
 import type Provider from 'oidc-provider';
-import ProviderClass, { errors } from 'oidc-provider';
+import { type Adapter, type AdapterPayload, errors } from 'oidc-provider';
 import { isRedirectUri } from '../../../config/schema.ts';
-import { randomId } from '../../../lib/crypto.ts';
 import { createDocumentClients, isAddress } from '../../clients/document_clients.ts';
-import { mayBeStrangers } from '../../interaction/policy.ts';
-import { byOperatorsChoice, fetchKeysAgain, type KeyHolder } from '../client_fetches.ts';
+import { mayBeStrangers } from '../../clients/policy.ts';
+import { isUnknownSecret, withSecret } from '../../clients/unknown_secret.ts';
+import { byOperatorsChoice } from '../client_fetches.ts';
+import { currentScope } from '../request_scope.ts';
+import type { Stores } from '../stores.ts';
+import { type KeyHolder, overrideClientKeys } from './client_keys.ts';
+import { modelOf } from './model.ts';
 
 /** A client of the registry, as far as it matters here. */
 export interface KnownClient {
@@ -39,12 +48,10 @@ interface Model extends KeyHolder {
   clientId: string;
   clientSecret: string | undefined;
   symmetricKeyStore: Iterable<object> & { add(key: object): void };
-  compareClientSecret(given: string): boolean;
   applicationType: string;
-  redirectUris: string[];
-  postLogoutRedirectUris?: string[];
-  redirectUriAllowed(uri: string): boolean;
-  postLogoutRedirectUriAllowed(uri: string): boolean;
+  redirectUris: string[] | undefined;
+  grantTypes: string[] | undefined;
+  postLogoutRedirectUris: string[] | undefined;
 }
 
 interface ModelClass {
@@ -55,18 +62,6 @@ interface ModelClass {
   validate(metadata: object): Promise<void>;
 }
 
-/** Stands for a secret that we have only a hash of; nobody knows it. */
-const unknownSecret = randomId(32);
-export const isUnknownSecret = (secret: unknown): boolean => secret === unknownSecret;
-
-/** Metadata as the library takes it: with a secret, wherever it would want one. */
-export const withSecret = (metadata: object, secret?: string) => ({
-  ...metadata,
-  client_secret: secret ?? unknownSecret,
-});
-
-const isOperators = ({ source }: KnownClient): boolean => source !== 'registration';
-
 /** Clients that the operator has registered, by file or command. */
 const operators = new WeakSet<object>();
 
@@ -75,45 +70,17 @@ export const askFor = <T>(client: object, uri: string, work: () => T): T =>
   operators.has(client) ? byOperatorsChoice(uri, work) : work();
 
 /** Serves the clients of the registry from this provider instance. */
-export function serveRegisteredClients(provider: Provider, { byId, matches, now }: ClientModelDeps): void {
-  const Model = provider.Client as unknown as ModelClass;
+export function overrideClient(provider: Provider, deps: ClientModelDeps): void {
+  const { byId, matches, now } = deps;
+  const Model = modelOf<ModelClass>(provider, 'Client');
   const findStatic = Model.find.bind(Model);
   const built = new WeakMap<KnownClient, { model: Model; goodUntil: number }>();
   const known = new WeakMap<Model, KnownClient>();
   const documents = createDocumentClients(async (id) => {
     const model = disarm(await findStatic(id));
-    if (!model) return undefined;
-    fetchKeysAgain(model, false, now);
+    if (model) overrideClientKeys(model, false, now);
     return model;
   }, now);
-
-  function build(client: KnownClient): Model {
-    const live = client.secrets.filter(({ expiresAt }) => expiresAt === undefined || now() < expiresAt);
-    const [first, ...others] = live.map(({ text }) => withSecret(client.metadata, text));
-    // One without a secret has none in the library either: so it is given one when it changes to a method that needs it.
-    const metadata =
-      first ?? (Model.needsSecret(client.metadata) ? withSecret(client.metadata) : client.metadata);
-    // Its sector identifier was looked at when it was registered: no request waits for that again.
-    const model = new Model(metadata);
-    // A MAC by the secret that is being replaced is as good as one by the new secret.
-    for (const other of others) {
-      for (const key of new Model(other).symmetricKeyStore) model.symmetricKeyStore.add(key);
-    }
-    // The library's word for what its registration endpoints may not touch.
-    if (client.source !== 'registration') Object.defineProperty(model, 'noManage', { value: true });
-    if (client.source === 'registration' && first?.client_secret === unknownSecret) {
-      recogniseSecret(model, (given) => matches(given, client.secrets, now()));
-    }
-    if (isOperators(client)) operators.add(model);
-    fetchKeysAgain(model, isOperators(client), now);
-    known.set(model, client);
-    const goodUntil = Math.min(
-      Number.POSITIVE_INFINITY,
-      ...live.map(({ expiresAt }) => expiresAt ?? Number.POSITIVE_INFINITY),
-    );
-    built.set(client, { model, goodUntil });
-    return model;
-  }
 
   Model.find = async (id) => {
     if (typeof id !== 'string' || id === '') return undefined;
@@ -124,19 +91,54 @@ export function serveRegisteredClients(provider: Provider, { byId, matches, now 
       return isAddress(id) ? documents(id) : findStatic(id);
     }
     const ready = built.get(client);
-    return ready && now() < ready.goodUntil ? ready.model : build(client);
+    if (ready && now() < ready.goodUntil) return ready.model;
+    const model = build(Model, client, deps);
+    known.set(model, client);
+    built.set(client, { model, goodUntil: goodUntil(client, now) });
+    return model;
   };
 
-  Model.prototype.redirectUriAllowed = function (uri) {
-    return isAmong(this.redirectUris, uri, listensOnThisMachine(this));
-  };
-  Model.prototype.postLogoutRedirectUriAllowed = function (uri) {
-    return isAmong(this.postLogoutRedirectUris ?? [], uri, listensOnThisMachine(this));
-  };
+  Object.assign(Model.prototype, {
+    redirectUriAllowed(this: Model, uri: string) {
+      return isAmong(this.redirectUris ?? [], uri, listensOnThisMachine(this));
+    },
+    postLogoutRedirectUriAllowed(this: Model, uri: string) {
+      return isAmong(this.postLogoutRedirectUris ?? [], uri, listensOnThisMachine(this));
+    },
+    compareClientSecret(this: Model, given: string) {
+      return matches(given, known.get(this)?.secrets ?? [], now());
+    },
+  });
+}
 
-  Model.prototype.compareClientSecret = function (given) {
-    return matches(given, known.get(this)?.secrets ?? [], now());
-  };
+const liveSecrets = ({ secrets }: KnownClient, now: () => number): KnownSecret[] =>
+  secrets.filter(({ expiresAt }) => expiresAt === undefined || now() < expiresAt);
+
+/** When one of its secrets ends next, in milliseconds since the epoch. */
+const goodUntil = (client: KnownClient, now: () => number): number =>
+  Math.min(...liveSecrets(client, now).map(({ expiresAt = Number.POSITIVE_INFINITY }) => expiresAt));
+
+function build(Model: ModelClass, client: KnownClient, { matches, now }: ClientModelDeps): Model {
+  const [first, ...others] = liveSecrets(client, now).map(({ text }) => withSecret(client.metadata, text));
+  // One without a secret has none in the library either: so it is given one when it changes to a method that needs it.
+  const metadata =
+    first ?? (Model.needsSecret(client.metadata) ? withSecret(client.metadata) : client.metadata);
+  // Its sector identifier was looked at when it was registered: no request waits for that again.
+  const model = new Model(metadata);
+  // A MAC by the secret that is being replaced is as good as one by the new secret.
+  for (const other of others) {
+    for (const key of new Model(other).symmetricKeyStore) model.symmetricKeyStore.add(key);
+  }
+  const isOperators = client.source !== 'registration';
+  if (isOperators) {
+    // The library's word for what its registration endpoints may not touch.
+    Object.defineProperty(model, 'noManage', { value: true });
+    operators.add(model);
+  } else if (isUnknownSecret(first?.client_secret)) {
+    recogniseSecret(model, (given) => matches(given, client.secrets, now()));
+  }
+  overrideClientKeys(model, isOperators, now);
+  return model;
 }
 
 /**
@@ -144,7 +146,7 @@ export function serveRegisteredClients(provider: Provider, { byId, matches, now 
  * may ask for, and what is unknown in it is given to nobody.
  */
 export function keepScopes(provider: Provider): void {
-  const { Schema } = provider.Client as unknown as { Schema: { prototype: { scopes(): void } } };
+  const { Schema } = modelOf<{ Schema: { prototype: { scopes(): void } } }>(provider, 'Client');
   Schema.prototype.scopes = function (this: { scope?: string }) {
     if (this.scope) this.scope = [...new Set(this.scope.split(' '))].join(' ');
   };
@@ -167,11 +169,7 @@ function isAmong(registered: readonly string[], uri: string, anyPort: boolean): 
 /** A client by its metadata document (the draft's `client_id` is its address) is a stranger's. */
 function disarm(model: (Model & { clientIdMetadataDocument?: boolean }) | undefined): Model | undefined {
   if (model?.clientIdMetadataDocument) {
-    const {
-      redirectUris = [],
-      postLogoutRedirectUris = [],
-      grantTypes = [],
-    } = model as unknown as Record<string, string[]>;
+    const { redirectUris = [], postLogoutRedirectUris = [], grantTypes = [] } = model;
     if (!mayBeStrangers(grantTypes))
       throw new errors.InvalidClientMetadata('grant_types must be ones by which a person is asked');
     if (![...redirectUris, ...postLogoutRedirectUris].every(isRedirectUri))
@@ -188,32 +186,34 @@ function disarm(model: (Model & { clientIdMetadataDocument?: boolean }) | undefi
  * `clientSecret`: where it is the right one, that is what it finds there.
  */
 function recogniseSecret(model: Model, matches: (given: string) => boolean): void {
+  const secret = model.clientSecret;
   Object.defineProperty(model, 'clientSecret', {
     enumerable: true,
     get() {
-      const { route, body } = ProviderClass.ctx?.oidc ?? {};
-      const given = route === 'client_update' ? (body as Record<string, unknown>)?.client_secret : undefined;
-      return typeof given === 'string' && matches(given) ? given : unknownSecret;
+      const scope = currentScope();
+      const given = scope?.route === 'client_update' ? scope.ctx.oidc.body?.client_secret : undefined;
+      return typeof given === 'string' && matches(given) ? given : secret;
     },
   });
 }
 
-/** One sentence for each of the operator's clients that breaks the library's metadata rules, by the client's id. */
-export async function metadataFaults(
-  provider: Provider,
-  clients: readonly { client_id: string }[],
-): Promise<Map<string, string>> {
-  const Model = provider.Client as unknown as ModelClass;
-  const faults = new Map<string, string>();
-  await Promise.all(
-    clients.map(async (client) => {
-      try {
-        await byOperatorsChoice('', () => Model.validate(withSecret(client)));
-      } catch (error) {
-        const { message, error_description = message } = error as Error & { error_description?: string };
-        faults.set(client.client_id, error_description);
-      }
-    }),
-  );
-  return faults;
-}
+/** What the registration endpoints store. */
+export const clientAdapter = ({ registrations }: Pick<Stores, 'registrations'>): Partial<Adapter> => ({
+  // `find` above has looked into the registry before the library asks here.
+  find: async () => undefined,
+  async upsert(_id: string, payload: AdapterPayload) {
+    const {
+      client_secret: secret,
+      client_secret_expires_at: _,
+      ...metadata
+    } = payload as AdapterPayload & {
+      client_id: string;
+      client_secret?: string;
+    };
+    const { client_name: name } = metadata as { client_name?: string };
+    if (name !== undefined && (await registrations.looksTaken(name)))
+      throw new errors.InvalidClientMetadata('client_name must not look like that of another app here');
+    await registrations.save(metadata, isUnknownSecret(secret) ? undefined : secret);
+  },
+  destroy: (id: string) => registrations.remove(id),
+});

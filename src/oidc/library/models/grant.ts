@@ -1,19 +1,73 @@
 /**
- * Override of oidc-provider's Grant: it keeps the session that it was given in. A token that others can read does not name
- * its session, so that this is where a sign-out finds it (models/access_token.ts). test/http/provider_internals.test.ts
- * breaks where a release stores grants otherwise.
+ * oidc-provider's Grant: what a person has allowed an app. It is stored with the authorization that makes it and read with the
+ * code or token of a request (read_ahead.ts).
+ *
+ * - It keeps the session that it was given in. A token that others can read does not name its session, so that this is where
+ *   a sign-out finds it (access_token.ts).
+ * - `find` does not read it at introspection, which looks only whether it has ended. The revocations have just said so of the
+ *   token, and a grant never ends without them, so what the token says of its grant stands in for the row.
  */
-import type Provider from 'oidc-provider';
-import type { Grant } from 'oidc-provider';
 
-/** Makes grants keep `sessionUid`. */
-export function keepSessionOfGrants(provider: Provider): void {
-  const Grant = provider.Grant as unknown as { IN_PAYLOAD: string[] };
-  const kept = [...Grant.IN_PAYLOAD, 'sessionUid'];
-  Object.defineProperty(Grant, 'IN_PAYLOAD', { get: () => kept });
+import type Provider from 'oidc-provider';
+import type { Adapter, AdapterPayload, Grant } from 'oidc-provider';
+import { randomId } from '../../../lib/crypto.ts';
+import type { OpenedClaims } from '../../tokens/token_claims.ts';
+import { takeKept } from '../read_ahead.ts';
+import type { RecordPayload } from '../record_store.ts';
+import { currentScope } from '../request_scope.ts';
+import type { Stores } from '../stores.ts';
+import { filled, keepInPayload, modelOf } from './model.ts';
+import { authorizationAdapter } from './record.ts';
+
+interface GrantClass {
+  new (payload: object): object;
+  IN_PAYLOAD: string[];
+  find(id: string, options?: object): Promise<object | undefined>;
 }
 
-/** Notes the session, for a grant that has none yet: a new one, or one that an older release has stored. */
-export function rememberSession(grant: Grant & { sessionUid?: string }, sessionUid: string): void {
+export type GrantInSession = Grant & { sessionUid?: string };
+
+export function overrideGrant(provider: Provider): void {
+  const Model = modelOf<GrantClass>(provider, 'Grant');
+  keepInPayload(Model, 'sessionUid');
+  const find = Model.find.bind(Model);
+  Model.find = async (id, options) => {
+    const checked = currentScope()?.checkedGrant;
+    return checked?.jti === id ? filled(Model, checked) : find(id, options);
+  };
+}
+
+/** Notes what a token that was found at introspection says of its grant. */
+export function rememberGrantOf(
+  { grant, client_id, iat, exp }: OpenedClaims,
+  accountId: string | undefined,
+): void {
+  const scope = currentScope();
+  if (scope?.route !== 'introspection' || grant === undefined || accountId === undefined) return;
+  scope.checkedGrant = { jti: grant, clientId: client_id, accountId, iat, exp };
+}
+
+/** Notes the session, for a grant that has none yet. */
+export function rememberSession(grant: GrantInSession, sessionUid: string): void {
   grant.sessionUid ??= sessionUid;
 }
+
+/** A new grant, for whoever stores it in a transaction of theirs. `exp`: unix seconds. */
+export async function payloadOfGrant(
+  grant: Grant,
+): Promise<{ id: string; payload: RecordPayload; exp: number }> {
+  const made = grant as unknown as {
+    getValueAndPayload(): Promise<{ payload: RecordPayload & { exp: number } }>;
+  };
+  grant.jti = randomId(32);
+  const { payload } = await made.getValueAndPayload();
+  return { id: grant.jti, payload, exp: payload.exp };
+}
+
+export const grantAdapter = (stores: Stores): Partial<Adapter> => ({
+  ...authorizationAdapter('Grant', stores),
+  async find(id) {
+    const found = takeKept('Grant', id) ?? (await stores.records.byId('Grant', id));
+    return found && ({ ...found, jti: id } as AdapterPayload);
+  },
+});

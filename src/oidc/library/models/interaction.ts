@@ -1,47 +1,81 @@
 /**
- * Override of oidc-provider's Interaction.find where a request for authorization goes on after its pages: an answer counts
- * for the session that it was given in. Where another one is in the browser by now, the library either refuses or, after a
- * login, signs that one out. Here the request goes on for whoever is signed in, without the answer: everything is checked anew.
- * test/http/resumed_sign_ins.test.ts breaks where a release looks at an interaction otherwise.
+ * oidc-provider's Interaction: a request for authorization that waits for a person. It lives in the cache.
+ *
+ * - It is bound to the browser in which it was begun (session/browser_binding.ts): `save` notes the first time that it is
+ *   stored, `destroy` forgets, and `find` does not find it in another browser.
+ * - `find`, where a request goes on after its pages: an answer counts for the session that it was given in. Where another one
+ *   is in the browser by now, the library either refuses or, after a login, signs that one out. Here the request goes on for
+ *   whoever is signed in, without the answer: everything is checked anew.
+ * - The library notes the session's id in an interaction and never reads it there; a dump is to hold no such id.
  */
-import type Provider from 'oidc-provider';
-import ProviderClass from 'oidc-provider';
 
-interface Resumed {
+import type Provider from 'oidc-provider';
+import type { Adapter, AdapterPayload } from 'oidc-provider';
+import type { BrowserBinding } from '../../session/browser_binding.ts';
+import { currentScope } from '../request_scope.ts';
+import type { Stores } from '../stores.ts';
+import { ephemeralAdapter } from './ephemeral.ts';
+import { modelOf } from './model.ts';
+
+interface InteractionModel {
+  uid: string;
+  /** Set once it has been stored. */
+  exp?: number;
   session?: { uid?: string; accountId?: string } | undefined;
   result?: { login?: { accountId: string; ts?: number } } | undefined;
   deviceCode?: string | undefined;
+  save(ttlSeconds: number): Promise<unknown>;
+  destroy(): Promise<void>;
 }
 
+/** The session of the browser that resumes a request. */
 interface Present {
   uid: string;
-  accountId?: string;
-  loginTs?: number;
+  accountId?: string | undefined;
+  loginTs?: number | undefined;
 }
 
-/** Makes what is resumed go on with the session of the browser that resumes it. */
-export function resumeWithPresentSession(provider: Provider): void {
-  const Interaction = provider.Interaction as unknown as { find(id: string): Promise<Resumed | undefined> };
-  const find = Interaction.find.bind(Interaction);
-  Interaction.find = async (id) => {
+export function overrideInteraction(provider: Provider, binding: BrowserBinding): void {
+  const Model = modelOf<{
+    prototype: InteractionModel;
+    find(id: string): Promise<InteractionModel | undefined>;
+  }>(provider, 'Interaction');
+  const find = Model.find.bind(Model);
+  const { save, destroy } = Model.prototype;
+  Model.prototype.save = function (ttlSeconds) {
+    const scope = currentScope();
+    if (this.exp === undefined && scope) binding.note(scope.ctx, this.uid);
+    return save.call(this, ttlSeconds);
+  };
+  Model.prototype.destroy = async function () {
+    await destroy.call(this);
+    const scope = currentScope();
+    if (scope) binding.forget(scope.ctx, this.uid);
+  };
+  Model.find = async (id) => {
     const found = await find(id);
-    const oidc = ProviderClass.ctx?.oidc;
-    if (!found || (oidc?.route !== 'resume' && oidc?.route !== 'device_resume')) return found;
-    const present = oidc.session as unknown as Present;
-    if (!isOvertaken(found, present)) return found;
-    const forAnother = found.deviceCode !== undefined && present.accountId !== personOf(found);
-    // A device's code was confirmed by one person and is not connected to another's account: the library refuses it so.
-    found.session = forAnother ? { uid: 'of another sign-in' } : undefined;
-    found.result = undefined;
+    const scope = currentScope();
+    if (!found || !scope) return found;
+    if (!binding.holds(scope.ctx.get('cookie'), found.uid)) return undefined;
+    if (scope.route === 'resume' || scope.route === 'device_resume')
+      goOnWith(scope.ctx.oidc.session as unknown as Present, found);
     return found;
   };
 }
 
-const personOf = ({ session, result }: Resumed): string | undefined =>
+function goOnWith(present: Present, found: InteractionModel): void {
+  if (!isOvertaken(found, present)) return;
+  const forAnother = found.deviceCode !== undefined && present.accountId !== personOf(found);
+  // A device's code was confirmed by one person and is not connected to another's account: the library refuses it so.
+  found.session = forAnother ? { uid: 'of another sign-in' } : undefined;
+  found.result = undefined;
+}
+
+const personOf = ({ session, result }: InteractionModel): string | undefined =>
   result?.login?.accountId ?? session?.accountId;
 
 /** Whether the answer belongs to a session or a login that another one has taken the place of. */
-function isOvertaken({ session, result }: Resumed, present: Present): boolean {
+function isOvertaken({ session, result }: InteractionModel, present: Present): boolean {
   if (session?.uid !== undefined && session.uid !== present.uid) return true;
   const login = result?.login;
   return (
@@ -50,4 +84,17 @@ function isOvertaken({ session, result }: Resumed, present: Present): boolean {
     present.accountId !== login.accountId &&
     (present.loginTs ?? 0) > (login.ts ?? 0)
   );
+}
+
+export function interactionAdapter(stores: Stores): Partial<Adapter> {
+  const adapter = ephemeralAdapter('Interaction', stores);
+  return {
+    ...adapter,
+    upsert: (id, payload, expiresIn) => adapter.upsert(id, withoutSessionId(payload), expiresIn ?? 0),
+  };
+}
+
+function withoutSessionId(payload: AdapterPayload): AdapterPayload {
+  const { session } = payload;
+  return session ? { ...payload, session: { ...session, cookie: undefined } } : payload;
 }

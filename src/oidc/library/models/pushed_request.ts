@@ -1,39 +1,37 @@
 /**
- * Pushed requests (RFC 9126, section 2.2) are answered once. oidc-provider uses one up before it makes the answer, which may
- * still fail. Here the use is one of the writes of the authorization (authorization_writes.ts): it is committed with the
- * code, or not at all, and of parallel answers to one request it lets one through.
+ * oidc-provider's PushedAuthorizationRequest (RFC 9126, section 2.2): answered once. The library uses one up before it makes
+ * the answer, which may still fail. Here the use is one of the writes of the authorization: it is committed with the code, or
+ * not at all, and of parallel answers to one request it lets one through.
  */
-import type { Next } from 'koa';
-import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { Adapter } from 'oidc-provider';
 import { sha256 } from '../../../lib/crypto.ts';
 import { invalidRequest } from '../../../lib/errors.ts';
-import { requestMemory } from '../../../lib/request_memory.ts';
 import { lifeSeconds } from '../../../lifetimes.ts';
 import { isSpentBefore, spending } from '../../../storage/spent.ts';
-import { gather } from '../authorization_writes.ts';
+import { scopeOf } from '../request_scope.ts';
+import type { Step } from '../routes/step.ts';
+import type { Stores } from '../stores.ts';
+import { ephemeralAdapter } from './ephemeral.ts';
 
-const answered = requestMemory<string>('answered pushed request');
-
-type Step = (ctx: KoaContextWithOIDC, next: Next) => unknown;
+export const pushedRequestAdapter = (stores: Stores): Partial<Adapter> => ({
+  ...ephemeralAdapter('PushedAuthorizationRequest', stores),
+  consume: async () => {},
+});
 
 /** The last step of an authorization, with the use of the pushed request that it answers. */
 export const settlePushedRequest =
   (step: Step): Step =>
   async (ctx, next) => {
     await step(ctx, next);
-    const { PushedAuthorizationRequest, Interaction } = ctx.oidc.entities as {
-      PushedAuthorizationRequest?: { jti: string };
-      Interaction?: { parJti?: string };
-    };
+    const scope = scopeOf(ctx);
+    if (!scope) return;
+    const { PushedAuthorizationRequest, Interaction } = scope.entities;
     // The request itself may have expired while the person was signing in.
     const id = PushedAuthorizationRequest?.jti ?? Interaction?.parJti;
     if (id === undefined) return;
     // Kept for as long as a sign-in that was begun with it may last.
-    if (gather(spending(`pushed:${sha256(id)}`, lifeSeconds.interaction))) answered.set(ctx, id);
+    if (scope.gather(spending(`pushed:${sha256(id)}`, lifeSeconds.interaction))) scope.answeredPush = id;
   };
-
-/** The id of the pushed request that was answered; it is the caller's to remove. */
-export const takeAnswered = (ctx: object): string | undefined => answered.take(ctx);
 
 /** Throws what a write of an authorization failed with, in words where that is a second answer to a pushed request. */
 export function refuseSecondAnswer(error: unknown): never {

@@ -6,15 +6,16 @@
  * test/http/provider_internals.test.ts breaks where a release calls these methods otherwise.
  */
 import type Provider from 'oidc-provider';
-import ProviderClass, { errors } from 'oidc-provider';
+import { errors } from 'oidc-provider';
 import { randomId } from '../../../lib/crypto.ts';
 import type { RefreshStore } from '../../../refresh/store.ts';
 import type { Revocations } from '../../../revocation/revocations.ts';
 import type { Query } from '../../../storage/database.ts';
 import type { Tokens } from '../../../tokens/tokens.ts';
-import { familyInQuestion, type InFamily, polledCode } from '../family.ts';
 import type { Use } from '../record_store.ts';
-import { holdRefreshToken, usedBefore } from '../token_commit.ts';
+import { type Bound, currentScope, type InFamily } from '../request_scope.ts';
+import { usedBefore } from '../routes/token_commit.ts';
+import { modelOf } from './model.ts';
 
 export interface RefreshTokenDeps {
   tokens: Pick<Tokens, 'seal' | 'open'>;
@@ -37,7 +38,7 @@ export interface RefreshedToken {
   accountId: string;
 }
 
-interface Payload {
+interface Payload extends Bound {
   iat: number;
   exp: number;
   clientId: string;
@@ -46,9 +47,6 @@ interface Payload {
   sid?: string;
   sessionUid?: string;
   expiresWithSession?: boolean;
-  /** The thumbprints of the key and of the certificate that it is bound to. */
-  jkt?: string;
-  'x5t#S256'?: string;
 }
 
 interface RefreshTokenModel extends InFamily, Payload {
@@ -75,13 +73,13 @@ interface RefreshTokenClass {
  * A FAPI client that did not receive or keep an answer may repeat its request whenever it notices (FAPI 2.0 security profile,
  * section 5.3.2.1, item 9): a stolen refresh token is of no use without the client's key.
  */
-const repetitions = () => ({ anyTime: ProviderClass.ctx?.oidc?.client?.fapi !== undefined });
+const repetitions = () => ({ anyTime: currentScope()?.client?.fapi !== undefined });
 
 /** FAPI-CIBA has a redeemed request refused, whoever presents it (its suite: `fapi-ciba-id1`). */
 const mayRepeatPoll = (): boolean => {
-  const { client, entities } = ProviderClass.ctx?.oidc ?? {};
-  const isRequest = entities !== undefined && 'BackchannelAuthenticationRequest' in entities;
-  return polledCode() !== undefined && !(isRequest && client?.fapi !== undefined);
+  const scope = currentScope();
+  if (scope?.polledCode === undefined) return false;
+  return !(scope.entities.BackchannelAuthenticationRequest && scope.client?.fapi !== undefined);
 };
 
 /** Another key, or another certificate, is in another hand. */
@@ -89,9 +87,9 @@ const isBoundAlike = (one: Payload, other: Payload): boolean =>
   one.jkt === other.jkt && one['x5t#S256'] === other['x5t#S256'];
 
 /** Replaces `find`, `save`, `consume`, `destroy` and `revokeByGrantId` of this provider instance's RefreshToken. */
-export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDeps): void {
+export function overrideRefreshToken(provider: Provider, deps: RefreshTokenDeps): void {
   const { tokens, refresh, revocations, familySeconds } = deps;
-  const Model = provider.RefreshToken as unknown as RefreshTokenClass;
+  const Model = modelOf<RefreshTokenClass>(provider, 'RefreshToken');
 
   Model.find = async (value) => {
     const claims =
@@ -104,7 +102,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     const token = new Model({ ...stored.payload, jti: claims.token_id });
     token.familyId = stored.familyId;
     // Only the token endpoint may treat a repetition as one; elsewhere a used token is just inactive.
-    const repeatable = ProviderClass.ctx?.oidc?.route === 'token';
+    const repeatable = currentScope()?.isTokenRequest;
     token.reused = state === 'reuse';
     if (token.reused || (state === 'retry' && !repeatable)) token.consumed = true;
     return token;
@@ -112,18 +110,17 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
 
   /** Only prepares: the token is written, and its text made, once nothing can refuse the request any more. */
   Model.prototype.save = async function () {
-    const predecessor = ProviderClass.ctx?.oidc?.entities.RotatedRefreshToken as
-      | RefreshTokenModel
-      | undefined;
-    const polled = polledCode();
-    const first = polled === undefined ? randomId(32) : refresh.firstOf(polled);
+    const scope = currentScope();
+    if (!scope) throw new Error('a token is issued outside a request');
+    const predecessor = scope.entities.RotatedRefreshToken as RefreshTokenModel | undefined;
+    const { polledCode } = scope;
+    const first = polledCode === undefined ? randomId(32) : refresh.firstOf(polledCode);
     this.jti = predecessor ? refresh.successorOf(predecessor.jti) : first;
-    this.familyId = predecessor ? predecessor.familyId : (familyInQuestion() ?? randomId());
+    this.familyId = predecessor ? predecessor.familyId : (scope.family ?? randomId());
     const { payload } = await this.getValueAndPayload();
     const { jti: _, kind: __, ...stored } = payload;
-    holdRefreshToken(async (use) =>
-      sealed(this, await (predecessor ? rotate(predecessor, stored) : begin(this, stored, use))),
-    );
+    scope.writeRefreshToken = async (use) =>
+      sealed(this, await (predecessor ? rotate(predecessor, stored) : begin(this, stored, use)));
     this.emit('saved');
     return '';
   };
@@ -188,7 +185,7 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
     if (first?.state === 'live' && alike) {
       deps.onRefresh('repeated');
       const { clientId, accountId } = asked;
-      deps.onPollRepeated({ clientId, accountId, address: ProviderClass.ctx?.ip });
+      deps.onPollRepeated({ clientId, accountId, address: currentScope()?.ctx.ip });
       return payload;
     }
     const used = first?.state === 'retry' || first?.state === 'reuse' || (payload && !alike);
@@ -215,6 +212,6 @@ export function usePasetoRefreshTokens(provider: Provider, deps: RefreshTokenDep
 
   Model.revokeByGrantId = async (grantId) => {
     // Of a single family `destroy` or AccessToken.revokeByGrantId has taken care; the other families live on.
-    if (familyInQuestion() === undefined) await revocations.endGrant(grantId, 'signed_out');
+    if (currentScope()?.family === undefined) await revocations.endGrant(grantId, 'signed_out');
   };
 }

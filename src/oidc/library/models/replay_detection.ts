@@ -1,23 +1,24 @@
 /**
- * Override of oidc-provider's ReplayDetection: the library looks first and stores afterwards, so that of parallel replays
- * of one assertion or DPoP proof several would pass. Here one statement decides. Each user of it answers a replay with
- * its own error. test/http/provider_internals.test.ts breaks where a release detects replays otherwise.
+ * oidc-provider's ReplayDetection. `unique`: the library looks first and stores afterwards, so that of parallel replays of one
+ * assertion or DPoP proof several would pass. Here one statement decides. Each user of it answers a replay with its own error.
  */
 import type Provider from 'oidc-provider';
-import ProviderClass, { type Client, errors } from 'oidc-provider';
+import { type Client, errors } from 'oidc-provider';
 import { sha256 } from '../../../lib/crypto.ts';
 import { lifeSeconds } from '../../../lifetimes.ts';
 import { isTooFarAhead } from '../../requests/signed_claims.ts';
+import { currentScope } from '../request_scope.ts';
+import { modelOf } from './model.ts';
 
 /** True for the first of all users of `id`, false for the others, until `expiresAt` (milliseconds since the epoch). */
 export type Spend = (id: string, expiresAt: number) => Promise<boolean>;
 
 /** Makes the detection of replayed `jti`s race-proof. `now`: milliseconds since the epoch. */
-export function detectReplaysAtOnce(provider: Provider, spend: Spend, now: () => number): void {
-  const Model = provider.ReplayDetection as unknown as {
+export function overrideReplayDetection(provider: Provider, spend: Spend, now: () => number): void {
+  const Model = modelOf<{
     /** `expiresAt` in unix seconds. `issuer` is the client. */
     unique(issuer: string, jti: string, expiresAt: number): Promise<boolean>;
-  };
+  }>(provider, 'ReplayDetection');
   Model.unique = async (issuer, jti, expiresAt) => {
     const nowSeconds = Math.floor(now() / 1000);
     const proof = presentedProof(jti);
@@ -34,7 +35,7 @@ export function detectReplaysAtOnce(provider: Provider, spend: Spend, now: () =>
 
 /** What the DPoP proof of the request claims, if this `jti` is of it. The library has verified it before it asks. */
 function presentedProof(jti: string): { iat?: unknown; nbf?: unknown } | undefined {
-  const [, payload = ''] = ProviderClass.ctx?.get('dpop').split('.') ?? [];
+  const [, payload = ''] = currentScope()?.ctx.get('dpop').split('.') ?? [];
   try {
     const claims = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
     return claims?.jti === jti ? claims : undefined;

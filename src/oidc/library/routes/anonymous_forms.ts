@@ -3,11 +3,12 @@
  * opens a form, to keep its secret there: every GET of a stranger would be a row. Here a cookie keeps what the secret is made
  * from, and nothing is stored. Whoever has no session has nothing to end, and is not asked whether to sign out.
  */
-import type { Context, Next } from 'koa';
+import type { Context } from 'koa';
 import type { KoaContextWithOIDC } from 'oidc-provider';
-import { keyedHash, randomId } from '../../lib/crypto.ts';
-import type { ChangedSteps } from './changed_steps.ts';
+import { keyedHash, randomId } from '../../../lib/crypto.ts';
 import { seeOther, withParameters } from './response_modes.ts';
+import type { ChangedSteps } from './routes.ts';
+import type { StepContext } from './step.ts';
 
 export interface AnonymousForms {
   steps: ChangedSteps;
@@ -19,8 +20,6 @@ interface FormCookie {
   name: string;
   secure: boolean;
 }
-
-type StepContext = Context & { oidc: KoaContextWithOIDC['oidc'] };
 
 const idForm = /^[\w-]{32}$/;
 
@@ -61,7 +60,7 @@ export function createAnonymousForms(key: Uint8Array, { name, secure }: FormCook
       if (id !== undefined) lendState(ctx, secretFrom(id));
       return step(ctx, next);
     },
-    cleanup: (step) => (ctx, next: Next) => {
+    cleanup: (step) => (ctx, next) => {
       if (!isAnonymous(ctx)) return step(ctx, next);
       Reflect.deleteProperty(ctx.oidc.session ?? {}, 'state');
       return next();

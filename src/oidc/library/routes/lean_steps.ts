@@ -2,87 +2,27 @@
  * Override of oidc-provider's routes: the steps of its token, introspection and revocation endpoints that a plain request
  * runs through for nothing. Each is asked for only where it has something to do, and is then the library's own; what is
  * the same at every request (which parameters an endpoint takes, what it tells of CORS) is learned from its first.
- * Which steps there are, by their names, is held by test/http/provider_internals.test.ts.
  */
 import { parse } from 'node:querystring';
-import type { Context, Next } from 'koa';
-import type Provider from 'oidc-provider';
-import { type Client, errors } from 'oidc-provider';
-// @ts-expect-error: not part of the library's types.
-import als from 'oidc-provider/lib/helpers/als.js';
+import { errors } from 'oidc-provider';
 // @ts-expect-error: not part of the library's types.
 import Params from 'oidc-provider/lib/helpers/params.js';
-// @ts-expect-error: not part of the library's types.
-import Router from 'oidc-provider/lib/helpers/router.js';
-import type { ChangedSteps } from './changed_steps.ts';
-import { settlePushedRequest } from './models/pushed_request.ts';
-import { settleTokenRequest } from './token_commit.ts';
-
-type Parameters = Record<string, unknown>;
-
-interface RouteContext extends Context {
-  oidc: { body: Parameters; params: Parameters; client: Client };
-}
-
-type Step = (ctx: RouteContext, next: Next) => unknown;
-
-/** The endpoints that apps and APIs call at every turn. */
-const hotRoutes = new Set(['token', 'introspection', 'revocation']);
-
-/** Builds a provider whose routes are these, with the steps that are `changed`. */
-export function withLeanRoutes(build: () => Provider, changed: ChangedSteps = {}): Provider {
-  let provider: Provider | undefined;
-  const openContext: Step = (ctx, next) => {
-    // The library defines a getter on each context, by which V8 keeps every request until the next full collection.
-    ctx.oidc = new (
-      provider as unknown as { OIDCContext: new (ctx: Context) => RouteContext['oidc'] }
-    ).OIDCContext(ctx);
-    return als.run(ctx, next);
-  };
-  const { get, post } = Router.prototype;
-  const lean = (register: typeof post) =>
-    function (this: unknown, name: string, path: string, ...steps: Step[]) {
-      const opened = steps.map((step) => (nameOf(step) === 'ensureOIDC' ? openContext : settled(step)));
-      const lean = hotRoutes.has(name) ? opened.map(leaner) : opened;
-      // By the names that the library has given them.
-      const own = lean.map((step, index) => changed[nameOf(steps[index] ?? step)]?.(step as never) ?? step);
-      return register.call(this, name, path, ...(own as Step[]));
-    };
-  Object.assign(Router.prototype, { get: lean(get), post: lean(post) });
-  try {
-    provider = build();
-    return provider;
-  } finally {
-    Object.assign(Router.prototype, { get, post });
-  }
-}
-
-/** Merged into one file with others of its name, a function has a number behind it: see build_server.ts. */
-const nameOf = (step: Step): string => step.name.replace(/\d+$/, '');
-
-/** The last steps of requests that use something up, with what they then write. */
-const settling: Record<string, (step: never) => Step> = {
-  callTokenHandler: settleTokenRequest as never,
-  respond: settlePushedRequest as never,
-};
-
-const settled = (step: Step): Step => settling[nameOf(step)]?.(step as never) ?? step;
+import { nameOf, type Parameters, type Step, type StepContext } from './step.ts';
 
 /** The same step, or one in its place that answers plain requests as it would. */
-function leaner(step: Step): Step {
+export function leaner(step: Step): Step {
   // The library's own are functions without a name where they are made by another one.
   const make = replacements[nameOf(step) || 'cors'];
   return make ? make(step) : step;
 }
 
 const only =
-  (needed: (ctx: RouteContext) => boolean) =>
+  (needed: (ctx: StepContext) => boolean) =>
   (step: Step): Step =>
   (ctx, next) =>
     needed(ctx) ? step(ctx, next) : next();
 
-const hasRepeated = ({ oidc: { params } }: RouteContext): boolean =>
-  Object.values(params).some(Array.isArray);
+const hasRepeated = ({ oidc: { params } }: StepContext): boolean => Object.values(params).some(Array.isArray);
 
 const replacements: Record<string, (step: Step) => Step> = {
   // None of these endpoints opens a session.
@@ -110,10 +50,8 @@ const replacements: Record<string, (step: Step) => Step> = {
   ),
 };
 
-/** The library's functions that are known by their names, for a test. */
-export const stepNames = ['ensureOIDC', ...Object.keys(settling), ...Object.keys(replacements)]
-  .map((name) => name.replace('bound ', ''))
-  .filter((name) => name !== 'cors');
+/** The names of the library's steps that are replaced here. */
+export const leanStepNames = Object.keys(replacements);
 
 const plainlyAccepted = new Set(['*/*', 'application/json']);
 
@@ -121,7 +59,7 @@ const plainlyAccepted = new Set(['*/*', 'application/json']);
 const mostBytes = 56 * 1024;
 
 /** The length of a body that Node's parser holds to it; undefined where the library has to look at the request. */
-function plainLength({ method, req, headers }: RouteContext): number | undefined {
+function plainLength({ method, req, headers }: StepContext): number | undefined {
   const length = Number(headers['content-length']);
   const isPlain =
     method === 'POST' &&
@@ -136,7 +74,7 @@ function plainLength({ method, req, headers }: RouteContext): number | undefined
 const plainType = /^application\/x-www-form-urlencoded(; ?charset=utf-8)?$/i;
 
 /** Rejects where the connection ends before the body. */
-function readForm({ req }: RouteContext, length: number): Promise<Parameters> {
+function readForm({ req }: StepContext, length: number): Promise<Parameters> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     req.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -151,7 +89,7 @@ function readForm({ req }: RouteContext, length: number): Promise<Parameters> {
  * Which parameters are left behind this step, learned from the first request of each kind: the step makes a set of them, or
  * deletes all others, at every request. Only steps that took something away are remembered, for anybody may make up kinds.
  */
-function learnedParameters(kindOf: (ctx: RouteContext) => unknown) {
+function learnedParameters(kindOf: (ctx: StepContext) => unknown) {
   return (step: Step): Step => {
     const known = new Map<unknown, string[]>();
     return (ctx, next) => {

@@ -5,10 +5,9 @@
 import type { Middleware } from 'koa';
 import type Provider from 'oidc-provider';
 import type { errors, KoaContextWithOIDC } from 'oidc-provider';
-import { type Statement, together } from '../../storage/statement.ts';
-import { takeGathered } from './authorization_writes.ts';
-import { refuseSecondAnswer, takeAnswered } from './models/pushed_request.ts';
-import { isUnsettled } from './token_commit.ts';
+import { type Statement, together } from '../../../storage/statement.ts';
+import { refuseSecondAnswer } from '../models/pushed_request.ts';
+import { scopeOf } from '../request_scope.ts';
 
 /** The middleware that goes around those of `provider`. `write` runs one statement. */
 export function completeAnswers(
@@ -20,14 +19,15 @@ export function completeAnswers(
   return async (ctx, next) => {
     try {
       await next();
-      const statements = takeGathered(ctx);
+      const scope = scopeOf(ctx);
+      const statements = scope?.takeGathered() ?? [];
       const last = statements.pop();
       if (last) await write(together(statements, last)).catch(refuseSecondAnswer);
-      const pushed = takeAnswered(ctx);
+      const pushed = scope?.answeredPush;
       // It is marked as used; without the rest of it a repetition is refused before anybody is asked to sign in.
       if (pushed !== undefined && ctx.status < 400)
         await provider.PushedAuthorizationRequest.adapter.destroy(pushed).catch(() => {});
-      if (ctx.status < 400 && isUnsettled(ctx)) throw new Error('tokens were made of what is still unused');
+      if (ctx.status < 400 && scope?.isUnsettled) throw new Error('tokens were made of what is still unused');
     } catch (error) {
       ctx.remove('Set-Cookie');
       throw error;

@@ -1,37 +1,17 @@
 /**
- * Override of single steps of oidc-provider's routes, by their names (lean_routes.ts puts them in): a default scope, API
+ * Override of single steps of oidc-provider's routes, by their names (routes.ts puts them in): a default scope, API
  * addresses in equivalent forms, an empty `claims`, registrations with empty values, discovery without empty lists, and
  * the redirect after a sign-out. Each has a test over HTTP, which fails where a release names the step otherwise.
  */
-import type { Context, Next } from 'koa';
-import { type Client, errors, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider';
-import type { Resource } from '../../config/schema.ts';
-import { isIdentityScope } from '../claims/scopes.ts';
-import { withoutEmpty } from '../clients/registration.ts';
-import type { OnAsked } from '../requests/ignored.ts';
-import { refuseTooLarge } from '../requests/parameter_size.ts';
+import { errors, type ResourceServer } from 'oidc-provider';
+import type { Resource } from '../../../config/schema.ts';
+import { isIdentityScope } from '../../claims/scopes.ts';
+import { withoutEmpty } from '../../clients/registration.ts';
+import type { OnAsked } from '../../requests/ignored.ts';
+import { refuseTooLarge } from '../../requests/parameter_size.ts';
 import { seeOther, withParameters } from './response_modes.ts';
-
-type Parameters = Record<string, unknown>;
-
-interface StepContext extends Context {
-  oidc: KoaContextWithOIDC['oidc'] & { params: Parameters; body: Parameters; client: Client };
-}
-
-type Step = (ctx: StepContext, next: Next) => unknown;
-
-/** What is put in the place of a step, from the step itself. */
-export type ChangedSteps = Record<string, (step: Step) => Step>;
-
-/** Several tables as one: a step that is in more of them is changed by each, in their order. */
-export function togetherChanged(...tables: ChangedSteps[]): ChangedSteps {
-  const together: ChangedSteps = {};
-  for (const [name, change] of tables.flatMap((table) => Object.entries(table))) {
-    const before = together[name];
-    together[name] = before ? (step) => change(before(step)) : change;
-  }
-  return together;
-}
+import type { ChangedSteps } from './routes.ts';
+import type { Parameters, Step, StepContext } from './step.ts';
 
 /** `resources`: the APIs there are now. */
 export function changedSteps(resources: readonly Resource[], onAsked: OnAsked): ChangedSteps {
@@ -70,7 +50,6 @@ export function changedSteps(resources: readonly Resource[], onAsked: OnAsked): 
         return next();
       }),
     registrationResponse: withoutEmptyValues,
-    clientUpdateResponse: withoutEmptyValues,
     discovery: (step) => async (ctx, next) => {
       await step(ctx, next);
       const body = ctx.body as Parameters;

@@ -8,15 +8,13 @@
 import type { Context } from 'koa';
 import Provider, { type KoaContextWithOIDC } from 'oidc-provider';
 
+import { signAnswer } from '../models/id_token.ts';
+
 type Handler = Parameters<Provider['registerResponseMode']>[1];
 type Redirect = (ctx: KoaContextWithOIDC, uri: string, answer: object) => void | Promise<void>;
 
 /** A page that posts `fields` to `action`, an app's redirect URI. */
 export type FormPost = (ctx: KoaContextWithOIDC, action: string, fields: [string, string][]) => Promise<void>;
-
-interface JwtMaker {
-  new (available: object, options: object): { extra: object; issue(options: object): Promise<string> };
-}
 
 /** oidc-provider, whose form_post answers are the page that `formPost` shows. */
 export function providerWithFormPost(formPost: FormPost): typeof Provider {
@@ -37,12 +35,8 @@ export function providerWithFormPost(formPost: FormPost): typeof Provider {
   const fragment = redirect((uri, answer) => `${uri}#${formOf(answer)}`);
   const signed =
     (mode: (ctx: KoaContextWithOIDC) => Redirect): Handler =>
-    async (ctx, uri, answer) => {
-      const IdToken = ctx.oidc.provider.IdToken as unknown as JwtMaker;
-      const token = new IdToken({}, { ctx });
-      token.extra = answer;
-      await mode(ctx)(ctx, uri, { response: await token.issue({ use: 'authorization' }) });
-    };
+    async (ctx, uri, answer) =>
+      mode(ctx)(ctx, uri, { response: await signAnswer(ctx, answer) });
   const handlers: Record<string, Handler> = {
     form_post: post,
     query,

@@ -1,0 +1,58 @@
+/** Grants without a consent page: what a person has allowed an app before, and what a first-party app is given. */
+import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { Consents } from '../../consents/consents.ts';
+import { isFirstParty } from '../clients/policy.ts';
+import { rememberSession } from '../library/models/grant.ts';
+import { type Asked, addRemembered, covers, identityIsProven, redirectUriOf } from './consent.ts';
+
+/** What the library never asks consent for. */
+const ownClaims = new Set(['sub', 'sid', 'auth_time', 'acr', 'amr', 'iss']);
+
+function askedBy({ oidc }: KoaContextWithOIDC): Asked {
+  const scopes = oidc.requestParamScopes;
+  const resources = Object.entries(oidc.resourceServers ?? {}).map(
+    ([audience, server]) =>
+      [audience, new Set([...scopes].filter((scope) => server.scopes.has(scope)))] as const,
+  );
+  return {
+    scopes: oidc.requestParamOIDCScopes,
+    claims: new Set([...oidc.requestParamClaims].filter((claim) => !ownClaims.has(claim))),
+    resources: new Map(resources),
+  };
+}
+
+/**
+ * The session's grant for this client. A first-party client is granted what it asks for, without a page; another one what the
+ * person allowed it before and has not withdrawn.
+ */
+export function existingGrant(consents: Pick<Consents, 'of'>) {
+  return async (ctx: KoaContextWithOIDC) => {
+    const { oidc } = ctx;
+    const { client, session, provider } = oidc;
+    if (!client || !session) return undefined;
+    const grantId = oidc.result?.consent?.grantId ?? session.grantIdFor(client.clientId);
+    const existing = grantId ? await provider.Grant.find(grantId) : undefined;
+    const { accountId } = session;
+    if (!accountId || !oidc.account) return existing;
+    const make = () => existing ?? new provider.Grant({ accountId, clientId: client.clientId });
+    const asked = askedBy(ctx);
+    if (!isFirstParty(client)) {
+      // Whoever is asked all the same is asked for everything.
+      if ((existing && covers(existing, asked)) || oidc.promptPending('consent')) return existing;
+      if (!identityIsProven(client, redirectUriOf(ctx))) return existing;
+      const grant = make();
+      if (!addRemembered(grant, asked, await consents.of(accountId, client.clientId))) return existing;
+      rememberSession(grant, session.uid);
+      await grant.save();
+      return grant;
+    }
+    const grant = make();
+    const before = JSON.stringify(grant);
+    rememberSession(grant, session.uid);
+    grant.addOIDCScope([...asked.scopes].join(' '));
+    grant.addOIDCClaims([...oidc.requestParamClaims]);
+    for (const [audience, scopes] of asked.resources) grant.addResourceScope(audience, [...scopes].join(' '));
+    if (!existing || JSON.stringify(grant) !== before) await grant.save();
+    return grant;
+  };
+}

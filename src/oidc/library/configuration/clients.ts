@@ -1,0 +1,57 @@
+/** Which clients there are beside those of the registry, what their metadata may say, and how they authenticate. */
+import type { ClientAuthMethod, Configuration } from 'oidc-provider';
+import type { Config } from '../../../config/load.ts';
+import { accountClient } from '../../clients/account_client.ts';
+import { ownNames } from '../../clients/client_names.ts';
+import { holdToFapi } from '../../clients/fapi.ts';
+import { forwardAuthClients } from '../../clients/forward_auth_clients.ts';
+import { checkStranger, mayOmitPkce } from '../../clients/registration.ts';
+import { checkRequestUris } from '../../requests/request_uris.ts';
+
+type ClientConfiguration = Pick<
+  Configuration,
+  'clients' | 'clientDefaults' | 'clientAuthMethods' | 'extraClientMetadata'
+>;
+
+export function clientConfiguration(config: Config): ClientConfiguration {
+  return {
+    // All others are found in the registry (models/client.ts).
+    clients: [
+      accountClient(config.ISSUER),
+      ...(config.forwardAuth ? forwardAuthClients(config.ISSUER, config.forwardAuth) : []),
+    ] as NonNullable<Configuration['clients']>,
+    clientDefaults: {
+      grant_types: ['authorization_code'],
+      // A logout without `sid` would end all of a person's sessions at the app, also those of other browsers.
+      backchannel_logout_session_required: true,
+    },
+    clientAuthMethods: authMethods(config),
+    extraClientMetadata: {
+      properties: ['first_party', 'require_pkce', 'fapi', 'claims', 'request_uris'],
+      validator(ctx, name, value, metadata) {
+        // There is a request where a client registers itself, and none where the operator's are read.
+        if (ctx && name === 'first_party')
+          checkStranger(metadata, {
+            withoutPkce: mayOmitPkce(ctx),
+            resources: config.resources,
+            ownNames: ownNames(config.ISSUER),
+          });
+        checkRequestUris(name, value);
+        holdToFapi(ctx, name, value, metadata);
+      },
+    },
+  };
+}
+
+function authMethods({ CLIENT_CERTIFICATE_HEADER, CLIENT_CA }: Config): ClientAuthMethod[] {
+  const methods: ClientAuthMethod[] = [
+    'client_secret_basic',
+    'client_secret_post',
+    'client_secret_jwt',
+    'private_key_jwt',
+    'none',
+  ];
+  if (CLIENT_CERTIFICATE_HEADER) methods.push('self_signed_tls_client_auth');
+  if (CLIENT_CERTIFICATE_HEADER && CLIENT_CA) methods.push('tls_client_auth');
+  return methods;
+}

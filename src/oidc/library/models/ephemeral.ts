@@ -1,0 +1,28 @@
+/** How a model is kept in the cache: what is short-lived, and nobody's loss but that of who began it. */
+import type { Adapter, AdapterPayload } from 'oidc-provider';
+import { errors } from 'oidc-provider';
+import { sha256 } from '../../../lib/crypto.ts';
+import { currentScope } from '../request_scope.ts';
+import type { Stores } from '../stores.ts';
+
+export function ephemeralAdapter(
+  model: string,
+  { ephemeral, networkOf }: Pick<Stores, 'ephemeral' | 'networkOf'>,
+): Pick<Adapter, 'upsert' | 'find' | 'destroy'> {
+  const key = (id: string) => `${model}:${sha256(id)}`;
+  return {
+    upsert(id, { jti: _, ...payload }, expiresIn = 0) {
+      const scope = currentScope();
+      const owner = scope && networkOf(scope.ctx.ip);
+      return ephemeral.put(key(id), JSON.stringify(payload), expiresIn, owner);
+    },
+    async find(id) {
+      const text = await ephemeral.get(key(id));
+      return text === undefined ? undefined : { ...(JSON.parse(text) as AdapterPayload), jti: id };
+    },
+    // The one that is destroyed is a sign-in on its way back to the app: of parallel requests one goes on.
+    async destroy(id) {
+      if ((await ephemeral.take(key(id))) === undefined) throw new errors.SessionNotFound('used before');
+    },
+  };
+}

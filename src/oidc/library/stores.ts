@@ -1,0 +1,19 @@
+/** Where the library's models live. Each adapter takes of it what its model needs. */
+import type { Revocations } from '../../revocation/revocations.ts';
+import type { SessionStore } from '../../sessions/store.ts';
+import type { Query } from '../../storage/database.ts';
+import type { Ephemeral } from '../../storage/ephemeral.ts';
+import type { Registrations } from '../clients/registration.ts';
+import type { RecordStore } from './record_store.ts';
+
+export interface Stores {
+  sessions: SessionStore;
+  records: RecordStore;
+  revocations: Revocations;
+  ephemeral: Ephemeral;
+  registrations: Registrations;
+  /** See read_ahead.ts. */
+  readAhead: Query;
+  /** The widest network of a client's address: what it has begun is of one owner. */
+  networkOf(address: string): string;
+}
