@@ -164,6 +164,18 @@ test("a token is good for its own client alone, and for none of the operator's",
   }
 });
 
+test('what a dump holds of a token opens nothing, also not as the reference by which devices’ codes are known', async () => {
+  const { body } = await register(metadata);
+  const rows = await open.database.query<{ id_hash: string }>(
+    `select id_hash from records where model = 'RegistrationAccessToken'`,
+  );
+  expect(rows.length).toBeGreaterThan(0);
+  for (const { id_hash } of rows)
+    for (const made of [id_hash, `#${id_hash}`])
+      expect((await send(body.registration_client_uri, 'GET', made)).status).toBe(401);
+  expect((await send(body.registration_client_uri, 'GET', body.registration_access_token)).status).toBe(200);
+});
+
 test('with initial access tokens nobody registers without one; an address has a limit', async () => {
   expect((await register(metadata, undefined, closed)).status).toBe(401);
   expect((await register(metadata, 'made-up', closed)).status).toBe(401);

@@ -1,6 +1,6 @@
 /** How a model is kept as a record (record_store.ts), as far as its own file says nothing else. */
 import type { Adapter, AdapterPayload } from 'oidc-provider';
-import type { RecordPayload } from '../record_store.ts';
+import { isReference, type RecordPayload } from '../record_store.ts';
 import { currentScope } from '../request_scope.ts';
 import type { Stores } from '../stores.ts';
 
@@ -8,7 +8,10 @@ export const recordAdapter = (model: string, { records }: Pick<Stores, 'records'
   async upsert(id, payload, ttlSeconds = 0) {
     await records.save({ model, id, payload: payload as RecordPayload, ttlSeconds });
   },
-  find: async (id) => (await records.byId(model, id)) as AdapterPayload | undefined,
+  // A reference is made of what a dump holds, and opens nothing from outside.
+  async find(id) {
+    return isReference(id) ? undefined : ((await records.byId(model, id)) as AdapterPayload | undefined);
+  },
   destroy: (id) => records.remove(model, id),
   // Where one family ends, the grant's other codes live on; and a used one must be known when it is presented again.
   async revokeByGrantId(grantId) {
