@@ -1,6 +1,7 @@
 /** Security headers of every answer, and the content security policy of pages. */
-
-import type { Context, Middleware } from 'koa';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
+import Koa, { type Context, type Middleware } from 'koa';
 import helmet from 'koa-helmet';
 import { pathOf } from './rate_limit.ts';
 
@@ -21,11 +22,6 @@ const mayBePopup = (ctx: Context): boolean => /^\/(auth|interaction|session\/end
 
 /** What helmet sets on every answer; it is asked once, for it would say the same each time. */
 function helmetHeaders(issuer: string): [name: string, value: string][] {
-  const headers: [string, string][] = [];
-  const res = {
-    setHeader: (name: string, value: string) => headers.push([name, value]),
-    removeHeader() {},
-  };
   const helmeted = helmet({
     contentSecurityPolicy: false,
     strictTransportSecurity: issuer.startsWith('https:')
@@ -38,7 +34,14 @@ function helmetHeaders(issuer: string): [name: string, value: string][] {
     crossOriginResourcePolicy: { policy: 'same-origin' },
     crossOriginOpenerPolicy: { policy: 'same-origin' },
   });
-  void helmeted({ req: {}, res } as unknown as Context, async () => {});
+  const headers: [string, string][] = [];
+  const request = new IncomingMessage(new Socket());
+  const response = new ServerResponse(request);
+  response.setHeader = (name, value) => {
+    headers.push([name, String(value)]);
+    return response;
+  };
+  void helmeted(new Koa().createContext(request, response), async () => {});
   if (headers.length === 0) throw new Error('helmet sets no headers any more');
   return headers;
 }
