@@ -48,7 +48,18 @@ const notBlocked = 'to_timestamp(0)';
 /** For a statement that is a transaction of its own. */
 const waitingForNoDisk = "set_config('synchronous_commit', 'off', true) is not null";
 
-const refundOne = `update login_failures set failures = greatest(failures - 1, 0), blocked_until = ${notBlocked}`;
+/** Locks rows in the order in which attempts charge them: in any other order two of them would wait for each other. */
+const locked = (buckets: string) =>
+  `locked as (select bucket from login_failures where bucket = any(${buckets}) order by bucket for update)`;
+
+const refundLocked = `update login_failures f set failures = greatest(failures - 1, 0), blocked_until = ${notBlocked}
+  from locked where f.bucket = locked.bucket`;
+
+const refundAll = `with ${locked('$1::bytea[]')} ${refundLocked} and ${waitingForNoDisk}`;
+
+const settleAll = `with ${locked('$1::bytea[] || $2::bytea[]')},
+  forgotten as (delete from login_failures f using locked where f.bucket = locked.bucket and f.bucket = any($1))
+  ${refundLocked} and f.bucket = any($2)`;
 
 /** The buckets that count this attempt. */
 const asked = `asked as (
@@ -82,8 +93,7 @@ const longestBlocked = `with ${asked}
   where bucket = any(array(select bucket from asked)) and expires_at > $8 order by blocked_until desc limit 1`;
 
 export function createFailures({ query }: Database, now: () => number): Failures {
-  const refund = (ids: Buffer[]) =>
-    query(`${refundOne} where bucket = any($1) and ${waitingForNoDisk}`, [ids]);
+  const refund = (ids: Buffer[]) => query(refundAll, [ids]);
 
   const tooMany = (blocked: Blocked | undefined) => {
     const waitMs = (blocked?.blocked_until.getTime() ?? 0) - now();
@@ -110,10 +120,7 @@ export function createFailures({ query }: Database, now: () => number): Failures
     },
     async settle(buckets, on) {
       const [forget, taken] = [buckets.forget, buckets.refund].map((each) => each.map(({ id }) => id));
-      await on(
-        `with forgotten as (delete from login_failures where bucket = any($1)) ${refundOne} where bucket = any($2)`,
-        [forget, taken],
-      );
+      await on(settleAll, [forget, taken]);
     },
   };
 }

@@ -186,6 +186,23 @@ onEveryBackend('failures', (backend) => {
     expect(await waits((query) => alone(query).charge(third))).toEqual(['off']);
   });
 
+  test('attempts of one name at once wait for each other in one order: none is ended for a deadlock', async () => {
+    const [here] = backend().instances;
+    const ordered = Array.from({ length: 6 }, (_, index) => bucket(`of many ${index}`, 100_000)).sort(
+      (a, b) => b.id.compare(a.id),
+    );
+    // In the table they lie in the order that is not the one of their ids.
+    for (const each of ordered) await open(here).charge([each]);
+    for (let round = 0; round < 10; round++) {
+      const charged = await atOnce(backend().instances, async (on) => {
+        const ids = await open(on).charge(ordered);
+        await open(on).refund(ids);
+        return ids.length;
+      });
+      expect(new Set(charged)).toEqual(new Set([ordered.length]));
+    }
+  });
+
   test('a completed login forgets its own on both instances, and of others takes its charge back', async () => {
     const [here, there] = backend().instances;
     const [own, day] = [bucket('another name'), bucket('its day', 100)];
