@@ -1,7 +1,7 @@
 /** The cookies that the account page sets and takes away. */
 import type { Context } from 'koa';
+import type { Browser } from '../authentication/buckets.ts';
 import { userAgentOf } from '../http/request.ts';
-import type { Browser } from '../interaction/buckets.ts';
 import { cookieNames } from '../lib/cookies.ts';
 
 export interface BrowserCookies {
@@ -27,7 +27,7 @@ export function createBrowserCookies(secure: boolean): BrowserCookies {
     browser: (ctx, sessionUid) => ({
       address: ctx.ip,
       agent: userAgentOf(ctx),
-      device: ctx.cookies.get(names.device),
+      known: ctx.cookies.get(names.device),
       sessionUid,
     }),
     proof: (ctx) => ctx.cookies.get(names.proof),

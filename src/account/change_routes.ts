@@ -3,17 +3,19 @@
  * which asks for the proof until this browser has given it, and actions that are refused without it.
  */
 import type { Context, Middleware } from 'koa';
+import { proofRequired } from '../authentication/refusals.ts';
+import type { StepToken } from '../authentication/step_tokens.ts';
+import type { StepUp } from '../authentication/step_up.ts';
 import { bodies, readBody } from '../http/forms.ts';
 import type { SignedIn } from '../oidc/session/signed_in.ts';
-import type { Step } from '../tokens/steps.ts';
 import type { Totp } from '../totp/totp.ts';
 import { type BrowserCookies, newCodesPath } from './browser_cookies.ts';
+import { type Change, exchangeOf, changes as kinds, secondsOf } from './change_kinds.ts';
 import type { Changes, NewCodes } from './changes.ts';
 import type { Action, Pipeline, Told } from './pipeline.ts';
-import { type Change, changes as kinds, type Proofs, proofRequired } from './proofs.ts';
 
 export interface ChangeRouteDeps {
-  proofs: Proofs;
+  stepUp: StepUp;
   changes: Changes;
   totp: Pick<Totp, 'qrCode'>;
   recoveryCodesLeft(accountId: string): Promise<number>;
@@ -22,17 +24,17 @@ export interface ChangeRouteDeps {
   addressLimit: Middleware;
 }
 
-type Proved<T = void> = (ctx: Context, who: SignedIn, proof: Step) => Promise<T>;
+type Proved<T = void> = (ctx: Context, who: SignedIn, proof: StepToken) => Promise<T>;
 
 export function mountChanges({ page, action, show, seeOther }: Pipeline, deps: ChangeRouteDeps): void {
-  const { proofs, changes, cookies } = deps;
+  const { stepUp, changes, cookies } = deps;
   const proofOf = (ctx: Context, who: SignedIn, change: Change) =>
-    proofs.open(who, change, cookies.proof(ctx));
+    stepUp.open(who, exchangeOf(who, change), cookies.proof(ctx));
 
   const showConfirm = (ctx: Context, { account }: SignedIn, change: Change) =>
     show(ctx, 'account_confirm', { change, username: account.username });
 
-  async function showSetup(ctx: Context, who: SignedIn, proof: Step, error?: string): Promise<void> {
+  async function showSetup(ctx: Context, who: SignedIn, proof: StepToken, error?: string): Promise<void> {
     const setup = changes.authenticatorSetup(who, proof);
     const qrSvg = await deps.totp.qrCode(setup.otpauthUri);
     const { username } = who.account;
@@ -44,13 +46,13 @@ export function mountChanges({ page, action, show, seeOther }: Pipeline, deps: C
   function toCodes(ctx: Context, change: Change, { again }: NewCodes): Told | undefined {
     const token = cookies.proof(ctx);
     cookies.dropProof(ctx);
-    if (token !== undefined) cookies.keepSpentProof(ctx, token, proofs.secondsOf(change));
+    if (token !== undefined) cookies.keepSpentProof(ctx, token, secondsOf(change));
     seeOther(ctx, newCodesPath);
     return again ? { detail: { again } } : undefined;
   }
   page('/new-codes', async (ctx, who) => {
     for (const change of kinds) {
-      const proof = await proofs.open(who, change, cookies.spentProof(ctx));
+      const proof = await stepUp.open(who, exchangeOf(who, change), cookies.spentProof(ctx));
       const codes = proof && (await changes.recoveryCodesOf(who, proof));
       if (codes) return show(ctx, 'recovery_codes', { codes, location: '/account', replacing: true });
     }
@@ -79,7 +81,7 @@ export function mountChanges({ page, action, show, seeOther }: Pipeline, deps: C
       before: [deps.addressLimit],
       async work(ctx, who) {
         const { ke1 } = await readBody(ctx, bodies.proofInit);
-        ctx.body = await proofs.init(who, change, ke1, cookies.browser(ctx, who.sessionUid));
+        ctx.body = await stepUp.init(who, exchangeOf(who, change), ke1, cookies.browser(ctx, who.sessionUid));
         return undefined;
       },
     });
@@ -87,13 +89,13 @@ export function mountChanges({ page, action, show, seeOther }: Pipeline, deps: C
       name: 'proof/finish',
       async work(ctx, who) {
         const given = await readBody(ctx, bodies.proofFinish);
-        const { token, factor } = await proofs.finish(
+        const { token, factor } = await stepUp.finish(
           who,
-          change,
-          given,
+          exchangeOf(who, change),
+          { ...given, seconds: secondsOf(change) },
           cookies.browser(ctx, who.sessionUid),
         );
-        cookies.keepProof(ctx, token, proofs.secondsOf(change));
+        cookies.keepProof(ctx, token, secondsOf(change));
         ctx.body = { location: `/account/${change}` };
         return { detail: { change, factor } };
       },

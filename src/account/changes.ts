@@ -1,29 +1,31 @@
 /**
- * What a person changes about their own sign-in with a proof (proofs.ts): password, authenticator, recovery codes. Each
+ * What a person changes about their own sign-in with a proof: password, authenticator, recovery codes. Each
  * change is one transaction that uses its proof up: of parallel ones with one proof, one is made. Recovery codes are shown to
  * the same proof again while it lives: a lost answer must not leave a person with codes that nobody has seen.
  */
 
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Audit } from '../audit/audit.ts';
-import type { Browser } from '../interaction/buckets.ts';
-import type { SecondFactor } from '../interaction/second_factor.ts';
+import type { Browser } from '../authentication/buckets.ts';
+import { proofRequired } from '../authentication/refusals.ts';
+import type { SecondFactor } from '../authentication/second_factor.ts';
+import type { StepToken } from '../authentication/step_tokens.ts';
+import type { StepUp } from '../authentication/step_up.ts';
 import { otherTime, parseTotpCode } from '../lib/typed_code.ts';
 import type { SignedIn } from '../oidc/session/signed_in.ts';
 import type { Opaque } from '../opaque/opaque.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Database } from '../storage/database.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
-import type { Step } from '../tokens/steps.ts';
 import type { Totp, TotpSetup } from '../totp/totp.ts';
-import { type Proofs, proofRequired } from './proofs.ts';
+import { secondsOf } from './change_kinds.ts';
 
 export interface ChangeDeps {
   accounts: Pick<Accounts, 'replaceCredential'>;
   opaque: Pick<Opaque, 'registerInit' | 'registerFinish' | 'hasVersion'>;
   secondFactor: Pick<SecondFactor, 'attempt'>;
   totp: Pick<Totp, 'setup' | 'replace' | 'setBefore' | 'renewRecoveryCodes' | 'madeRecoveryCodes'>;
-  proofs: Pick<Proofs, 'use' | 'spend' | 'secondsOf'>;
+  stepUp: Pick<StepUp, 'use' | 'spend'>;
   revocations: Pick<Revocations, 'endAccount'>;
   audit: Pick<Audit, 'recordWithin'>;
   database: Database;
@@ -37,26 +39,26 @@ export interface NewCodes {
 }
 
 export interface Changes {
-  passwordInit(proof: Step, request: string): Promise<{ response: string }>;
+  passwordInit(proof: StepToken, request: string): Promise<{ response: string }>;
   /**
    * Stores the new password's record and ends every session, grant and token of the account, that of this browser
    * included: whoever had the old password is out, and the person signs in with the new one. `address`: theirs, for the audit log.
    */
-  passwordFinish(who: SignedIn, proof: Step, record: string, address: string): Promise<void>;
+  passwordFinish(who: SignedIn, proof: StepToken, record: string, address: string): Promise<void>;
   /** The secret that this proof offers: the same at every look, kept nowhere before it is confirmed. */
-  authenticatorSetup(who: SignedIn, proof: Step): TotpSetup;
+  authenticatorSetup(who: SignedIn, proof: StepToken): TotpSetup;
   /** Confirms the new authenticator by its first code. Returns new recovery codes. Throws AppError 400 `malformed_code`, 401 `invalid_code`. */
-  authenticator(who: SignedIn, proof: Step, typed: string, browser: Browser): Promise<NewCodes>;
+  authenticator(who: SignedIn, proof: StepToken, typed: string, browser: Browser): Promise<NewCodes>;
   /** The recovery codes that this proof has made; undefined where others have replaced them, or one was used. */
-  recoveryCodesOf(who: SignedIn, proof: Step): Promise<string[] | undefined>;
+  recoveryCodesOf(who: SignedIn, proof: StepToken): Promise<string[] | undefined>;
   /** Makes new recovery codes and returns them. */
-  recoveryCodes(who: SignedIn, proof: Step): Promise<NewCodes>;
+  recoveryCodes(who: SignedIn, proof: StepToken): Promise<NewCodes>;
 }
 
 export function createChanges(deps: ChangeDeps): Changes {
-  const { accounts, opaque, secondFactor, totp, proofs, revocations, audit, database, ephemeral } = deps;
+  const { accounts, opaque, secondFactor, totp, stepUp, revocations, audit, database, ephemeral } = deps;
   const keyOf = (jti: string) => `new-password:${jti}`;
-  const setup = ({ account }: SignedIn, { jti }: Step) => totp.setup(jti, account);
+  const setup = ({ account }: SignedIn, { jti }: StepToken) => totp.setup(jti, account);
   return {
     // The proof names the credential that it leads to: whichever of several registrations with it is finished, in two tabs
     // perhaps, its record is stored under the identifier that it was made for.
@@ -64,7 +66,7 @@ export function createChanges(deps: ChangeDeps): Changes {
       const { response, keyId } = await opaque.registerInit(request, jti);
       // Of a proof's registrations all are made with one OPAQUE key, so that the one that is finished names the right one.
       const bound = await ephemeral.get(keyOf(jti));
-      if (bound === undefined) await ephemeral.put(keyOf(jti), keyId, proofs.secondsOf('password'));
+      if (bound === undefined) await ephemeral.put(keyOf(jti), keyId, secondsOf('password'));
       else if (bound !== keyId) throw proofRequired();
       return { response };
     },
@@ -74,7 +76,7 @@ export function createChanges(deps: ChangeDeps): Changes {
       if (!opaque.hasVersion(opaqueKeyId)) throw proofRequired();
       const credential = { credentialId: proof.jti, opaqueRecord, opaqueKeyId };
       await database.transaction(async (query) => {
-        await proofs.spend(query, proof);
+        await stepUp.spend(query, proof);
         if (!(await accounts.replaceCredential(query, account.id, proof.credentialId, credential)))
           throw proofRequired();
         await revocations.endAccount(account.id, query);
@@ -91,14 +93,14 @@ export function createChanges(deps: ChangeDeps): Changes {
         if (before) return { codes: before, again: true };
         const codes = await totp.replace(query, who.account, given);
         if (codes === undefined || codes === otherTime) return codes;
-        await proofs.spend(query, proof);
+        await stepUp.spend(query, proof);
         return { codes, again: false };
       });
     },
     recoveryCodesOf: ({ account }, { jti }) => totp.madeRecoveryCodes(database.query, account.id, jti),
     recoveryCodes: ({ account }, proof) =>
       database.transaction(async (query) => {
-        const first = await proofs.use(query, proof);
+        const first = await stepUp.use(query, proof);
         const made = first ? totp.renewRecoveryCodes : totp.madeRecoveryCodes;
         const codes = await made(query, account.id, proof.jti);
         if (!codes) throw proofRequired();

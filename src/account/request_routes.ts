@@ -2,9 +2,10 @@
  * The routes by which a person answers what an app asks from elsewhere (a till, a call centre): approving takes a code
  * of the second factor, given now; denying takes none.
  */
+
+import type { SecondFactor } from '../authentication/second_factor.ts';
 import { bodies, readBody } from '../http/forms.ts';
 import type { Views } from '../http/views.ts';
-import type { SecondFactor } from '../interaction/second_factor.ts';
 import { AppError } from '../lib/errors.ts';
 import { otherTime, parseCode } from '../lib/typed_code.ts';
 import type { Approvals, ApprovingSession } from '../oidc/polled/approvals.ts';

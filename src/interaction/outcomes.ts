@@ -1,6 +1,6 @@
 /** What the outcome of a step is in the audit log. Pure. */
 import type { GatheredEvent } from '../audit/audit.ts';
-import type { Attempt } from './password.ts';
+import type { Attempt } from '../authentication/password.ts';
 import type { StepOutcome } from './routes.ts';
 
 /** The event of a password whose proof was not finished in time. */

@@ -1,13 +1,13 @@
 /** The interaction's pages: which one a browser is shown at its step, and with what on it. */
 import type { Context } from 'koa';
 import type { Accounts } from '../accounts/accounts.ts';
+import type { SecondFactor } from '../authentication/second_factor.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import { formActionFor, webHostOf } from '../http/onward.ts';
 import type { Views } from '../http/views.ts';
 import type { Interactions, WaitingRequest } from '../oidc/interaction/interactions.ts';
 import type { Totp } from '../totp/totp.ts';
 import { type Invited, invitationRequired } from './invited.ts';
-import type { SecondFactor } from './second_factor.ts';
 import type { Standing } from './standing.ts';
 import { stepOf } from './steps.ts';
 

@@ -1,35 +1,38 @@
 /**
  * The interaction's routes: pages and JSON steps. Each step runs through one pipeline (origin, waiting request, the table
- * of steps), so that no route can forget a check; the work is done in password.ts and second_factor.ts.
+ * of steps), so that no route can forget a check; the work is done in authentication/.
  */
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
+import type { Browser } from '../authentication/buckets.ts';
+import type { KnownBrowsers } from '../authentication/known_browsers.ts';
+import type { Passwords } from '../authentication/password.ts';
+import { stepRequired, WrongPassword, wrongStep } from '../authentication/refusals.ts';
+import type { Completed, SecondFactor } from '../authentication/second_factor.ts';
+import type { SignUp } from '../authentication/sign_up.ts';
+import type { Proved } from '../authentication/step_tokens.ts';
 import { bodies, readBody } from '../http/forms.ts';
 import { userAgentOf } from '../http/request.ts';
 import { AppError, type ErrorCode, TooManyFailures } from '../lib/errors.ts';
 import type { Interactions } from '../oidc/interaction/interactions.ts';
 import type { Trail } from '../oidc/interaction/trail.ts';
 import type { SignedIn } from '../oidc/session/signed_in.ts';
-import type { Proved } from '../tokens/steps.ts';
-import type { Browser } from './buckets.ts';
-import type { Devices } from './devices.ts';
 import type { Invited } from './invited.ts';
 import type { Pages } from './pages.ts';
-import { type Passwords, WrongPassword } from './password.ts';
-import { type Completed, type SecondFactor, stepRequired, wrongStep } from './second_factor.ts';
 import type { Standing, Standings } from './standing.ts';
 import { type Action, stepOf, takes } from './steps.ts';
 
 export interface RouteDeps {
   standings: Standings;
   pages: Pages;
-  passwords: Passwords;
+  passwords: Pick<Passwords, 'loginInit' | 'loginFinish'>;
+  signUp: SignUp;
   secondFactor: SecondFactor;
   invited: Pick<Invited, 'invitation' | 'admit' | 'cookie'>;
   interactions: Pick<Interactions, 'finishLogin' | 'finishConsent' | 'restart'>;
   signedIn(ctx: Context): Promise<SignedIn | undefined>;
   trail: Pick<Trail, 'read'>;
-  devices: Pick<Devices, 'remember'>;
+  knownBrowsers: Pick<KnownBrowsers, 'remember'>;
   sameOriginOnly: Middleware;
   /** Sends the browser on after a form; `target`: where that ends. */
   moveOn(ctx: Context, to: { location: string; target: string }): void;
@@ -63,10 +66,11 @@ export interface StepOutcome {
 }
 
 export function createInteractionRoutes(deps: RouteDeps): Middleware {
-  const { standings, pages, passwords, secondFactor, invited, interactions, devices } = deps;
+  const { standings, pages, passwords, signUp, secondFactor, invited, interactions, knownBrowsers } = deps;
   const router = new Router({ prefix: '/interaction/:uid' });
 
   const uidOf = (ctx: Context): string => String(ctx.params.uid);
+  const exchangeOf = (ctx: Context) => ({ for: 'interaction', uid: uidOf(ctx) }) as const;
   const browserOf = (ctx: Context, { waiting: { session }, account }: Standing): Browser => ({
     ...standings.browser(ctx),
     sessionUid: session !== undefined && session.accountId === account?.id ? session.uid : undefined,
@@ -193,8 +197,8 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     const login = { accountId: account.id, amr, endedOthersAt };
     const location = await interactions.finishLogin(ctx.req, ctx.res, waiting, login);
     ctx.state.amr = amr;
-    const device = devices.remember(account.usernameKey, standings.device(ctx));
-    standings.end(ctx, uidOf(ctx), { device, keepStep });
+    const known = knownBrowsers.remember(account.usernameKey, standings.browser(ctx).known);
+    standings.end(ctx, uidOf(ctx), { known, keepStep });
     return location;
   }
 
@@ -208,10 +212,9 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
     'login/init',
     async (ctx, standing) => {
       const { username, ke1 } = await readBody(ctx, bodies.loginInit);
-      return passwords.loginInit(uidOf(ctx), username, ke1, {
+      return passwords.loginInit(exchangeOf(ctx), username, ke1, {
         ...standings.browser(ctx),
         session: standing.waiting.session,
-        step: 'login/init',
         clientId: standing.waiting.client.id,
       });
     },
@@ -219,14 +222,14 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
   );
   step('login/finish', async (ctx) => {
     const { ke3 } = await readBody(ctx, bodies.loginFinish);
-    return begun(ctx, await passwords.loginFinish(uidOf(ctx), ke3));
+    return begun(ctx, await passwords.loginFinish(exchangeOf(ctx), ke3));
   });
   step(
     'register/init',
     async (ctx) => {
       const { username, request } = await readBody(ctx, bodies.registerInit);
       await invited.admit(ctx, username);
-      return passwords.registerInit(uidOf(ctx), username, request);
+      return signUp.init(uidOf(ctx), username, request);
     },
     deps.addressLimit,
     deps.makingLimit,
@@ -234,7 +237,12 @@ export function createInteractionRoutes(deps: RouteDeps): Middleware {
   step('register/finish', async (ctx) => {
     const { username, record, email } = await readBody(ctx, bodies.registerFinish);
     const invitation = await invited.admit(ctx, username);
-    const proved = await passwords.registerFinish(uidOf(ctx), username, record, email, invitation?.token);
+    const proved = await signUp.finish(uidOf(ctx), {
+      username,
+      record,
+      email,
+      invitation: invitation?.token,
+    });
     ctx.state.invited = invitation !== undefined;
     if (invitation) invited.cookie.forget(ctx);
     return begun(ctx, { ...proved, totpConfirmed: false });

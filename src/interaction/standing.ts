@@ -1,19 +1,19 @@
 /** What a browser has proved so far, and the cookies that carry it. Every route of the interaction starts from it. */
 import type { Context } from 'koa';
 import type { Account, Accounts } from '../accounts/accounts.ts';
+import type { Browser } from '../authentication/buckets.ts';
+import type { Proved, StepToken, StepTokens } from '../authentication/step_tokens.ts';
 import { userAgentOf } from '../http/request.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import type { Interactions, WaitingRequest } from '../oidc/interaction/interactions.ts';
-import type { Proved, Step, Steps } from '../tokens/steps.ts';
-import type { Browser } from './buckets.ts';
 import type { OpenedReset, ResetLinks } from './reset_links.ts';
 import type { Proven } from './steps.ts';
 
 /** What is known of the browser behind a request. */
 export interface Standing {
   waiting: WaitingRequest;
-  step: Step | undefined;
+  step: StepToken | undefined;
   /** The account whose password was proved, or that is signed in where consent is asked for. */
   account: Account | undefined;
   proven: Proven;
@@ -24,7 +24,7 @@ export interface Standing {
 export interface StandingDeps {
   interactions: Pick<Interactions, 'waiting'>;
   accounts: Pick<Accounts, 'byId'>;
-  steps: Pick<Steps, 'issue' | 'open' | 'seconds'>;
+  stepTokens: Pick<StepTokens, 'issue' | 'open'>;
   resetLinks: Pick<ResetLinks, 'opened' | 'cookie'>;
   secureCookies: boolean;
 }
@@ -34,16 +34,15 @@ export interface Standings {
   of(ctx: Context, uid: string): Promise<Standing>;
   /** Issues a login-step token to this browser. */
   begin(ctx: Context, uid: string, proved: Proved & { totpConfirmed: boolean }): Promise<void>;
-  /** Takes the token away, unless it is to show recovery codes once more, and leaves the proof of a known device. */
-  end(ctx: Context, uid: string, left: { device: string; keepStep?: boolean }): void;
+  /** Takes the token away, unless it is to show recovery codes once more, and leaves the proof of a known browser. */
+  end(ctx: Context, uid: string, left: { known: string; keepStep?: boolean }): void;
   /** Where attempts in this browser come from. */
   browser(ctx: Context): Omit<Browser, 'sessionUid'>;
-  device(ctx: Context): string | undefined;
 }
 
 export function createStandings(deps: StandingDeps): Standings {
-  const { interactions, accounts, steps, resetLinks, secureCookies } = deps;
-  const { step: stepCookie, device: deviceCookie } = cookieNames(secureCookies);
+  const { interactions, accounts, stepTokens, resetLinks, secureCookies } = deps;
+  const { step: stepCookie, device: knownCookie } = cookieNames(secureCookies);
   const base = {
     httpOnly: true,
     sameSite: 'lax',
@@ -51,13 +50,13 @@ export function createStandings(deps: StandingDeps): Standings {
     signed: false,
     overwrite: true,
   } as const;
-  const purpose = (uid: string) => ({ interaction: uid, pass_authed: true }) as const;
+  const exchange = (uid: string) => ({ for: 'interaction', uid }) as const;
   const at = (uid: string) => ({ ...base, path: `/interaction/${uid}` });
 
   return {
     async of(ctx, uid) {
       const waiting = await interactions.waiting(ctx.req, ctx.res, uid);
-      const step = await steps.open(ctx.cookies.get(stepCookie), purpose(uid));
+      const step = await stepTokens.open(ctx.cookies.get(stepCookie), exchange(uid));
       const id = waiting.prompt === 'consent' ? waiting.accountId : step?.accountId;
       const account = id === undefined ? undefined : await accounts.byId(id);
       const current = account !== undefined && account.credentialId === step?.credentialId;
@@ -78,20 +77,19 @@ export function createStandings(deps: StandingDeps): Standings {
     },
     async begin(ctx, uid, { totpConfirmed, ...proved }) {
       const replaces = totpConfirmed && (await resetLinks.opened(ctx))?.accountId === proved.accountId;
-      const seconds = totpConfirmed && !replaces ? steps.seconds : lifeSeconds.setUpToken;
-      const token = await steps.issue(proved, purpose(uid), seconds);
+      const seconds = totpConfirmed && !replaces ? lifeSeconds.stepToken : lifeSeconds.setUpToken;
+      const token = await stepTokens.issue(proved, exchange(uid), seconds);
       ctx.cookies.set(stepCookie, token, { ...at(uid), maxAge: seconds * 1000 });
     },
-    end(ctx, uid, { device, keepStep = false }) {
+    end(ctx, uid, { known, keepStep = false }) {
       if (!keepStep) ctx.cookies.set(stepCookie, null, at(uid));
       if (resetLinks.cookie.read(ctx) !== undefined) resetLinks.cookie.forget(ctx);
-      ctx.cookies.set(deviceCookie, device, { ...base, path: '/', maxAge: lifeSeconds.knownDevice * 1000 });
+      ctx.cookies.set(knownCookie, known, { ...base, path: '/', maxAge: lifeSeconds.knownDevice * 1000 });
     },
     browser: (ctx) => ({
       address: ctx.ip,
       agent: userAgentOf(ctx),
-      device: ctx.cookies.get(deviceCookie),
+      known: ctx.cookies.get(knownCookie),
     }),
-    device: (ctx) => ctx.cookies.get(deviceCookie),
   };
 }

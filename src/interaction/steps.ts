@@ -42,7 +42,7 @@ export const steps: readonly Row[] = [
       passwordOf?.totpConfirmed === false || replacesAuthenticator,
     takes: [...password, 'totp/setup', 'totp/verify-setup'],
   },
-  // The set-up's code once more, from whoever has just confirmed it and did not receive the answer (second_factor.ts).
+  // The set-up's code once more, from whoever has just confirmed it and did not receive the answer.
   { step: 'totp', when: () => true, takes: [...password, 'totp/verify', 'totp/verify-setup'] },
 ];
 

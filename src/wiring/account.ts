@@ -3,9 +3,9 @@ import { createAccess } from '../account/access.ts';
 import { createChanges } from '../account/changes.ts';
 import { accountEventOf } from '../account/outcomes.ts';
 import { createOverview } from '../account/overview.ts';
-import { createProofs } from '../account/proofs.ts';
 import { createAccountRoutes } from '../account/routes.ts';
 import type { AppDeps } from '../app.ts';
+import { createStepUp } from '../authentication/step_up.ts';
 import type { Config } from '../config/load.ts';
 import { scopeOfClaim } from '../oidc/claims/claims.ts';
 import { describeScope, describeScopes } from '../oidc/claims/scopes.ts';
@@ -23,7 +23,7 @@ export function wireAccount(
   { interactions, signedIn, approvals }: WiredProvider,
   { passwords, secondFactor, recordEvent }: SignIn,
 ) {
-  const { accounts, ephemeral, isNews, opaque, recoveryCodesLeft, revocations, sessions, steps, totp } =
+  const { accounts, ephemeral, isNews, opaque, recoveryCodesLeft, revocations, sessions, stepTokens, totp } =
     foundations;
   const { clientOf } = interactions;
   const access = createAccess({
@@ -37,7 +37,14 @@ export function wireAccount(
     database,
     now,
   });
-  const proofs = createProofs({ passwords, secondFactor, totp, steps, accounts, query: database.query });
+  const stepUp = createStepUp({
+    passwords,
+    secondFactor,
+    totp,
+    stepTokens,
+    accounts,
+    query: database.query,
+  });
   return createAccountRoutes({
     signedIn,
     signInPath: accountSignInPath(config.ISSUER),
@@ -51,13 +58,13 @@ export function wireAccount(
     }),
     render: views.render,
     access,
-    proofs,
+    stepUp,
     changes: createChanges({
       accounts,
       opaque,
       secondFactor,
       totp,
-      proofs,
+      stepUp,
       revocations,
       audit,
       database,

@@ -4,10 +4,13 @@
  */
 import { createAccounts } from '../accounts/accounts.ts';
 import { createAuthenticatorResets } from '../accounts/authenticator_resets.ts';
-import { createFailures } from '../accounts/failures.ts';
 import { createInvitations } from '../accounts/invitations.ts';
 import type { AppDeps } from '../app.ts';
 import type { GatheredEvent } from '../audit/audit.ts';
+import { createBuckets } from '../authentication/buckets.ts';
+import { createFailures } from '../authentication/failures.ts';
+import { createKnownBrowsers } from '../authentication/known_browsers.ts';
+import { createStepTokens } from '../authentication/step_tokens.ts';
 import { createRegistrations } from '../clients/registrations.ts';
 import { createClientRegistry } from '../clients/registry.ts';
 import { createClientSecrets } from '../clients/secrets.ts';
@@ -16,8 +19,6 @@ import type { Config } from '../config/load.ts';
 import { createConsents } from '../consents/consents.ts';
 import { createDeliveryStore } from '../deliveries/store.ts';
 import { createNetworks } from '../http/networks.ts';
-import { createBuckets } from '../interaction/buckets.ts';
-import { createDevices } from '../interaction/devices.ts';
 import { openKeyring } from '../keys/keyring.ts';
 import { createRotation } from '../keys/rotation.ts';
 import { createSealer } from '../lib/crypto.ts';
@@ -38,7 +39,6 @@ import { createSessionStore } from '../sessions/store.ts';
 import { createEphemeral } from '../storage/ephemeral.ts';
 import { createRestoreGuard } from '../storage/restore_guard.ts';
 import { createMarkCopies, markPurpose } from '../storage/restore_marks.ts';
-import { createSteps } from '../tokens/steps.ts';
 import { createTokens } from '../tokens/tokens.ts';
 import { createTotp } from '../totp/totp.ts';
 import { wireCopies } from './copies.ts';
@@ -113,7 +113,7 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     now,
   });
 
-  const devices = createDevices(() => deviceKeysOf(keyring));
+  const knownBrowsers = createKnownBrowsers(() => deviceKeysOf(keyring));
   const networksOf = createNetworks(config.TRUSTED_NETWORKS);
 
   const clientStore = createClientStore(database, now);
@@ -136,7 +136,7 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     rotation,
     restoreGuard,
     tokens,
-    steps: createSteps(tokens, now),
+    stepTokens: createStepTokens(tokens, now),
     opaque,
     totp,
     recoveryCodesLeft: (accountId: string) => totp.recoveryCodesLeft(database.query, accountId),
@@ -145,11 +145,11 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     isNews: createIsNews(now),
     resets: createAuthenticatorResets({ database, accounts, revocations, audit, now }),
     failures: createFailures(database, now),
-    devices,
+    knownBrowsers,
     networksOf,
     buckets: createBuckets({
       key: keyring.derive('failure buckets'),
-      devices,
+      knownBrowsers,
       networksOf,
       limits: {
         account: config.LIMIT_ACCOUNT_FAILURES,

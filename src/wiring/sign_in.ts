@@ -1,6 +1,9 @@
 /** The way in: invitation, password, second factor, consent; and what of it the account page proves people with again. */
 import type { Middleware } from 'koa';
 import type { AppDeps } from '../app.ts';
+import { createPasswords } from '../authentication/password.ts';
+import { createSecondFactor } from '../authentication/second_factor.ts';
+import { createSignUp } from '../authentication/sign_up.ts';
 import type { Config } from '../config/load.ts';
 import { receiveBody } from '../http/forms.ts';
 import { moveOn } from '../http/onward.ts';
@@ -10,10 +13,8 @@ import { createLinkCookie } from '../interaction/link_cookie.ts';
 import { createLinkRoutes } from '../interaction/link_routes.ts';
 import { auditEventOf, unansweredEvent } from '../interaction/outcomes.ts';
 import { createPages } from '../interaction/pages.ts';
-import { createPasswords } from '../interaction/password.ts';
 import { createResetLinks } from '../interaction/reset_links.ts';
 import { createInteractionRoutes } from '../interaction/routes.ts';
-import { createSecondFactor } from '../interaction/second_factor.ts';
 import { createStandings } from '../interaction/standing.ts';
 import { createAdmission } from '../lib/admission.ts';
 import { cookieNames } from '../lib/cookies.ts';
@@ -43,8 +44,8 @@ export function wireSignIn(
 ) {
   const { database, metrics, log, now } = deps;
   const recordEvent = createSignInEvents(deps);
-  const { accounts, buckets, devices, ephemeral, failures, invitations, opaque } = foundations;
-  const { isNews, resets, sealer, steps, totp } = foundations;
+  const { accounts, buckets, ephemeral, failures, invitations, knownBrowsers, opaque } = foundations;
+  const { isNews, resets, sealer, stepTokens, totp } = foundations;
   const tellRefused = countTogether((count) =>
     log.warn({ count }, 'starts of sign-ins were refused: more people came than this server can serve'),
   );
@@ -57,7 +58,6 @@ export function wireSignIn(
   const dropped = { httpOnly: true, sameSite: 'lax', secure: secureCookies, signed: false } as const;
   const passwords = createPasswords({
     accounts,
-    invitations,
     opaque,
     failures,
     buckets,
@@ -69,7 +69,15 @@ export function wireSignIn(
     },
     now,
   });
-  const secondFactor = createSecondFactor({ accounts, totp, failures, buckets, steps, resets, database });
+  const secondFactor = createSecondFactor({
+    accounts,
+    totp,
+    failures,
+    buckets,
+    stepTokens,
+    resets,
+    database,
+  });
   const invited = createInvited({
     invitations,
     accounts,
@@ -96,7 +104,7 @@ export function wireSignIn(
       signedIn,
       trail,
       invited,
-      standings: createStandings({ interactions, accounts, steps, resetLinks, secureCookies }),
+      standings: createStandings({ interactions, accounts, stepTokens, resetLinks, secureCookies }),
       pages: createPages({
         render: views.render,
         accounts,
@@ -109,8 +117,9 @@ export function wireSignIn(
         describeDetails: describeDetails(config.resources),
       }),
       passwords,
+      signUp: createSignUp({ accounts, invitations, opaque, ephemeral }),
       secondFactor,
-      devices,
+      knownBrowsers,
       sameOriginOnly,
       moveOn: (ctx, to) => moveOn(ctx, views.render, to),
       addressLimit,

@@ -1,7 +1,7 @@
 /** Records that are used up, and failures that are counted: each by one atomic statement. */
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { type Bucket, createFailures } from '../../src/accounts/failures.ts';
+import { type Bucket, createFailures } from '../../src/authentication/failures.ts';
 import { createRecordStore } from '../../src/oidc/library/record_store.ts';
 import { createRefreshStore } from '../../src/refresh/store.ts';
 import type { Query } from '../../src/storage/database.ts';

@@ -107,7 +107,7 @@ export const mutations: Record<string, Edit[]> = {
   ],
   ke2: [
     {
-      file: 'interaction/password.ts',
+      file: 'authentication/password.ts',
       find: 'ephemeral.take(`ke2:',
       replace: 'ephemeral.get(`ke2:',
     },
@@ -140,17 +140,17 @@ export const mutations: Record<string, Edit[]> = {
   /** A change's proof does for as many changes as are sent. Guarded four times: by itself and by the credential it proved. */
   proof: [
     {
-      file: 'account/proofs.ts',
+      file: 'authentication/step_up.ts',
       find: 'if (!(await use(query, proof))) throw proofRequired();',
       replace: 'await use(query, proof);',
     },
     {
-      file: 'account/proofs.ts',
+      file: 'authentication/step_up.ts',
       find: 'if (!(await accounts.holdsCredential(query, accountId, credentialId))) throw proofRequired();',
       replace: 'await accounts.holdsCredential(query, accountId, credentialId);',
     },
     {
-      file: 'account/proofs.ts',
+      file: 'authentication/step_up.ts',
       find: '=== who.account.id && proof.credentialId === who.account.credentialId',
       replace: '=== who.account.id',
     },

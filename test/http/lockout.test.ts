@@ -6,11 +6,11 @@ import { readFile } from 'node:fs/promises';
 import { IdentityMemHardFn } from '@cloudflare/opaque-ts';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createFailures } from '../../src/accounts/failures.ts';
+import { createBuckets } from '../../src/authentication/buckets.ts';
+import { createFailures } from '../../src/authentication/failures.ts';
+import { createKnownBrowsers } from '../../src/authentication/known_browsers.ts';
 import { startLogin } from '../../src/browser/opaque_client.ts';
 import { createNetworks } from '../../src/http/networks.ts';
-import { createBuckets } from '../../src/interaction/buckets.ts';
-import { createDevices } from '../../src/interaction/devices.ts';
 import { openAccount, prove } from '../support/account_page.ts';
 import { apps } from '../support/apps.ts';
 import { cookieHeader, cookiesOf } from '../support/cookies.ts';
@@ -213,17 +213,17 @@ test('Lockout: whoever has stolen a password has twenty wrong codes a day, from 
 async function openCounts() {
   const stores = await openStores();
   const { now } = stores;
-  const devices = createDevices(() => [Buffer.alloc(32, 1)]);
+  const knownBrowsers = createKnownBrowsers(() => [Buffer.alloc(32, 1)]);
   const limits = { account: 5, address: 300 };
   const networksOf = createNetworks([]);
-  const buckets = createBuckets({ key: Buffer.alloc(32, 2), devices, networksOf, limits, now });
+  const buckets = createBuckets({ key: Buffer.alloc(32, 2), knownBrowsers, networksOf, limits, now });
   const failures = createFailures(stores.database, now);
   return {
     ...stores,
     secondsOfDay: () => (now() / 1000) % day,
     /** 0 where the attempt is evaluated; else how many seconds it has to wait. */
     attempt(address: string): Promise<number> {
-      const browser = { address, agent: '', device: undefined, sessionUid: undefined };
+      const browser = { address, agent: '', known: undefined, sessionUid: undefined };
       return failures.charge(buckets.ofPassword('kim', browser)).then(
         () => 0,
         (error) => {

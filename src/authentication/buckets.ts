@@ -4,24 +4,25 @@
  *
  * | who | wrong passwords count for | wrong codes count for |
  * | --- | --- | --- |
- * | a browser with a session of the account, or a known device of it | that browser | that browser, and its day |
+ * | a browser with a session of the account, or one that it knows | that browser | that browser, and its day |
  * | any other | account and network; network; account | account and network; the account's day; network |
  *
  * A user of IPv6 has networks of three sizes, and each counts. All strangers share the account's attempts. Those from networks
  * that have not failed at it yet have most of them to themselves, so that whoever fails often does not keep the owner out.
  */
-import type { Bucket } from '../accounts/failures.ts';
+
 import type { NetworksOf } from '../http/networks.ts';
 import { keyedHash } from '../lib/crypto.ts';
-import type { Devices } from './devices.ts';
+import type { Bucket } from './failures.ts';
+import type { KnownBrowsers } from './known_browsers.ts';
 
 /** The browser that an attempt comes from. */
 export interface Browser {
   address: string;
   /** What it calls itself, for the audit log. */
   agent: string;
-  /** The cookie of a known device. */
-  device: string | undefined;
+  /** The cookie of a known browser. */
+  known: string | undefined;
   /** The live session that this browser has of the account which the attempt is at. */
   sessionUid: string | undefined;
 }
@@ -44,7 +45,7 @@ export interface CodeBuckets {
 
 export interface BucketDeps {
   key: Uint8Array;
-  devices: Pick<Devices, 'known'>;
+  knownBrowsers: Pick<KnownBrowsers, 'known'>;
   networksOf: NetworksOf;
   limits: {
     /** Failures at an account that delay nothing, in one browser or from one network. */
@@ -68,7 +69,7 @@ const codesTimes = 4;
 const hourMs = 60 * 60_000;
 const dayMs = 24 * hourMs;
 
-export function createBuckets({ key, devices, networksOf, limits, now }: BucketDeps): Buckets {
+export function createBuckets({ key, knownBrowsers, networksOf, limits, now }: BucketDeps): Buckets {
   const delays = { firstDelaySeconds, longestDelaySeconds };
   /** By the whole minute: the next attempt of a login then changes no index. */
   const dayFromNow = () => Math.ceil((now() + dayMs) / 60_000) * 60_000;
@@ -80,9 +81,9 @@ export function createBuckets({ key, devices, networksOf, limits, now }: BucketD
   }
 
   /** What tells this browser from those of strangers; undefined where the account does not know it. */
-  function knownAs(usernameKey: string, { device, sessionUid }: Browser): [string, string] | undefined {
+  function knownAs(usernameKey: string, { known, sessionUid }: Browser): [string, string] | undefined {
     if (sessionUid !== undefined) return ['session', sessionUid];
-    const id = devices.known(usernameKey, device);
+    const id = knownBrowsers.known(usernameKey, known);
     return id === undefined ? undefined : ['device', id];
   }
 

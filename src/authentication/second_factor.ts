@@ -6,21 +6,22 @@
 
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import type { AuthenticatorResets } from '../accounts/authenticator_resets.ts';
-import type { Failures } from '../accounts/failures.ts';
 import { AppError, TooManyFailures } from '../lib/errors.ts';
 import { createFewAtOnce } from '../lib/few_at_once.ts';
 import { otherTime, parseCode, parseTotpCode } from '../lib/typed_code.ts';
 import type { Database, Query } from '../storage/database.ts';
-import type { Step, Steps } from '../tokens/steps.ts';
 import type { Totp, TotpSetup } from '../totp/totp.ts';
 import type { Browser, Buckets, CodeBuckets } from './buckets.ts';
+import type { Failures } from './failures.ts';
+import { otherTimesCode, stepRequired, wrongCode, wrongStep } from './refusals.ts';
+import type { StepToken, StepTokens } from './step_tokens.ts';
 
 export interface SecondFactorDeps {
   accounts: Pick<Accounts, 'holdsCredential'>;
   totp: Totp;
   failures: Failures;
   buckets: Pick<Buckets, 'ofCode'>;
-  steps: Pick<Steps, 'spend'>;
+  stepTokens: Pick<StepTokens, 'spend'>;
   resets: Pick<AuthenticatorResets, 'use'>;
   database: Database;
 }
@@ -37,7 +38,7 @@ export interface Completed {
 export interface SetUp {
   uid: string;
   account: Account;
-  step: Step;
+  step: StepToken;
   /** The code as it was typed. */
   code: string;
   browser: Browser;
@@ -65,17 +66,17 @@ export interface SecondFactor {
    */
   confirm(given: SetUp): Promise<Completed & { recoveryCodes: string[]; again: boolean }>;
   /** The recovery codes that came of confirming the authenticator by this step; undefined where others have replaced them. */
-  recoveryCodesOf(step: Step): Promise<string[] | undefined>;
+  recoveryCodesOf(step: StepToken): Promise<string[] | undefined>;
   /** Whether this step has confirmed the authenticator, and nothing has come of it since. */
-  hasConfirmed(step: Step): Promise<boolean>;
+  hasConfirmed(step: StepToken): Promise<boolean>;
   /** Takes a code of the authenticator or a recovery code. Throws AppError 400 `malformed_code`, 401 `invalid_code`. */
-  verify(account: Account, step: Step, typed: string, browser: Browser): Promise<Completed>;
+  verify(account: Account, step: StepToken, typed: string, browser: Browser): Promise<Completed>;
 }
 
 const amrOf = { otp: ['pwd', 'otp', 'mfa'], recovery_code: ['pwd', 'mfa'] };
 
 export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
-  const { accounts, totp, failures, buckets, steps, resets, database } = deps;
+  const { accounts, totp, failures, buckets, stepTokens, resets, database } = deps;
 
   const fewAtOnce = createFewAtOnce();
 
@@ -115,9 +116,9 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
   }
 
   /** Uses the login step up, and that of the password which the account still has. */
-  async function spend(query: Query, { accountId, credentialId, jti }: Step): Promise<void> {
+  async function spend(query: Query, { accountId, credentialId, jti }: StepToken): Promise<void> {
     if (!(await accounts.holdsCredential(query, accountId, credentialId))) throw stepRequired();
-    if (!(await steps.spend(query, jti))) throw stepRequired();
+    if (!(await stepTokens.spend(query, jti))) throw stepRequired();
   }
 
   const recoveryCodesOf: SecondFactor['recoveryCodesOf'] = ({ accountId, jti }) =>
@@ -170,19 +171,3 @@ function alreadyBlocked(error: unknown): void {
 
 /** Whether an attempt that ended so is one of those that are limited; where storage has failed, nothing can be counted. */
 const stillCounts = ({ status, code }: AppError): boolean => status < 500 || code === 'factor_unreadable';
-
-const wrongCode = (): AppError => new AppError('invalid_code', 'This code is wrong or was used before.');
-
-const otherTimesCode = (): AppError =>
-  new AppError(
-    'invalid_code',
-    'This code is for another time: the clock of your phone is wrong. Set its date and time to automatic, then enter the next code.',
-  );
-
-/** 409: a step out of turn. */
-export const wrongStep = (): AppError =>
-  new AppError('wrong_step', 'This step does not fit here. Go back to the sign-in page.');
-
-/** 401: the password was not proved in this browser for this interaction, or too long ago, or it led to a login. */
-export const stepRequired = (): AppError =>
-  new AppError('login_step_required', 'Your password entry has expired. Enter your password again.');

@@ -1,0 +1,146 @@
+/**
+ * Proving a password by OPAQUE: two messages, the state between them kept for a minute and used once. Whether a name exists
+ * never shows: not in status, shape, wording or work.
+ */
+import type { Accounts } from '../accounts/accounts.ts';
+import type { Sealer } from '../lib/crypto.ts';
+import { lifeSeconds } from '../lifetimes.ts';
+import type { Opaque } from '../opaque/opaque.ts';
+import type { Ephemeral } from '../storage/ephemeral.ts';
+import type { Browser, Buckets } from './buckets.ts';
+import { type Exchange, firstStepOf, keyOf } from './exchange.ts';
+import type { Failures } from './failures.ts';
+import { WrongPassword } from './refusals.ts';
+import type { Proved } from './step_tokens.ts';
+import { createUnanswered } from './unanswered.ts';
+
+export interface PasswordDeps {
+  accounts: Pick<Accounts, 'parseUsername' | 'credentialOf' | 'byId'>;
+  opaque: Pick<Opaque, 'loginInit' | 'loginFinish' | 'hasVersion'>;
+  failures: Pick<Failures, 'charge' | 'refund'>;
+  buckets: Pick<Buckets, 'ofPassword'>;
+  ephemeral: Ephemeral;
+  sealer: Pick<Sealer, 'seal' | 'unseal'>;
+  /** Called for a proof that was begun and not finished in time. */
+  onUnanswered(attempt: Attempt): void;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+}
+
+export interface Passwords {
+  /** Begins to look for proofs that are not finished. */
+  start(): void;
+  stop(): void;
+  /** Throws AppError 429 where there were too many failures before. */
+  loginInit(exchange: Exchange, username: string, ke1: string, from: LoginOrigin): Promise<{ ke2: string }>;
+  /** Whose password was proved. Throws AppError 401 for everything else. */
+  loginFinish(exchange: Exchange, ke3: string): Promise<Proved & { totpConfirmed: boolean }>;
+}
+
+/** The browser, and the account that is signed in there. */
+export interface LoginOrigin extends Omit<Browser, 'sessionUid'> {
+  session: { accountId: string; uid: string } | undefined;
+  /** For the audit log: the app that the login is for. */
+  clientId: string | undefined;
+}
+
+/** A password that somebody tried. */
+export interface Attempt extends Pick<LoginOrigin, 'clientId' | 'agent' | 'address'> {
+  /** What the first message of the proof is called. */
+  step: string;
+  /** Undefined where the name is nobody's. */
+  accountId: string | undefined;
+}
+
+interface LoginState {
+  expected: string;
+  /** 1 where the name is an account's, else 0: of one length, as is what follows. */
+  known: 0 | 1;
+  proved: Proved;
+  opaqueKeyId: string;
+  /** The ids of what was charged, of 32 bytes each. */
+  bucket: string;
+  /** When it is too late to finish; milliseconds since the epoch. */
+  endsAt: number;
+}
+
+const idsIn = (bytes: Buffer): Buffer[] =>
+  Array.from({ length: bytes.length / 32 }, (_, index) => bytes.subarray(index * 32, (index + 1) * 32));
+
+export function createPasswords(deps: PasswordDeps): Passwords {
+  const { accounts, opaque, failures, buckets, ephemeral, sealer, now } = deps;
+
+  /**
+   * Sealed, and to its exchange: the expected KE3 is as good as the password to whoever posts it, so nobody who reads
+   * where it is kept may learn it, and nobody who writes there may put another account's in its place.
+   */
+  const loginStates = {
+    keep: (key: string, state: LoginState) =>
+      ephemeral.put(
+        `ke2:${key}`,
+        sealer.seal(Buffer.from(JSON.stringify(state)), `ke2 ${key}`).toString('base64url'),
+        // Longer than it can be finished: whether it was is seen by whether it is there.
+        2 * lifeSeconds.passwordProof,
+      ),
+    async take(key: string): Promise<LoginState | undefined> {
+      const sealed = await ephemeral.take(`ke2:${key}`);
+      if (sealed === undefined) return undefined;
+      return JSON.parse(sealer.unseal(Buffer.from(sealed, 'base64url'), `ke2 ${key}`).toString());
+    },
+  };
+
+  const unanswered = createUnanswered<Attempt>({
+    seconds: lifeSeconds.passwordProof,
+    isThere: async (key) => (await ephemeral.get(`ke2:${key}`)) !== undefined,
+    report: deps.onUnanswered,
+    now,
+  });
+
+  return {
+    start: unanswered.start,
+    stop: unanswered.stop,
+    async loginInit(exchange, username, ke1, { session, clientId, ...browser }) {
+      const { key } = accounts.parseUsername(username);
+      const { known, accountId, ...credential } = await accounts.credentialOf(key);
+      const sessionUid = known && session?.accountId === accountId ? session.uid : undefined;
+      // Charged before the work and taken back by a right KE3: a KE1 that is never followed up is a failure.
+      const charged = await failures.charge(buckets.ofPassword(key, { ...browser, sessionUid }));
+      const { ke2, expected } = await opaque.loginInit(ke1, known ? credential : undefined, key);
+      await loginStates.keep(keyOf(exchange), {
+        expected,
+        known: known ? 1 : 0,
+        proved: { accountId, credentialId: credential.credentialId },
+        opaqueKeyId: credential.opaqueKeyId,
+        bucket: Buffer.concat(charged).toString('base64url'),
+        endsAt: now() + lifeSeconds.passwordProof * 1000,
+      });
+      const { address, agent } = browser;
+      unanswered.begun(keyOf(exchange), {
+        step: firstStepOf(exchange),
+        clientId,
+        agent,
+        address,
+        accountId: known ? accountId : undefined,
+      });
+      return { ke2 };
+    },
+
+    async loginFinish(exchange, ke3) {
+      const key = keyOf(exchange);
+      const state = await loginStates.take(key);
+      unanswered.finished(key);
+      if (state === undefined) throw new WrongPassword();
+      const { expected, known, proved, opaqueKeyId, bucket, endsAt } = state;
+      const wrong = new WrongPassword(known === 1 ? proved.accountId : undefined);
+      const fits = opaque.loginFinish(ke3, expected);
+      if (!fits || known !== 1 || endsAt <= now() || !opaque.hasVersion(opaqueKeyId)) throw wrong;
+      const [account] = await Promise.all([
+        accounts.byId(proved.accountId),
+        failures.refund(idsIn(Buffer.from(bucket, 'base64url'))),
+      ]);
+      // The password was changed, or the account disabled, between the two messages.
+      if (account?.credentialId !== proved.credentialId) throw wrong;
+      return { ...proved, totpConfirmed: account.totpConfirmed };
+    },
+  };
+}

@@ -1,0 +1,70 @@
+/**
+ * The password of a new account, by OPAQUE: two messages, the state between them used once. That a name is taken shows only
+ * with the second one, under the limit for sign-ups.
+ */
+import type { Accounts } from '../accounts/accounts.ts';
+import type { Invitations } from '../accounts/invitations.ts';
+import { sha256 } from '../lib/crypto.ts';
+import { invalidRequest } from '../lib/errors.ts';
+import { lifeSeconds } from '../lifetimes.ts';
+import type { Opaque } from '../opaque/opaque.ts';
+import type { Ephemeral } from '../storage/ephemeral.ts';
+import type { Proved } from './step_tokens.ts';
+
+export interface SignUpDeps {
+  accounts: Pick<Accounts, 'parseUsername' | 'create'>;
+  invitations: Pick<Invitations, 'accept'>;
+  opaque: Pick<Opaque, 'registerInit' | 'registerFinish' | 'hasVersion'>;
+  ephemeral: Pick<Ephemeral, 'put' | 'take'>;
+}
+
+export interface NewPassword {
+  username: string;
+  /** OPAQUE's record, as the browser made it. */
+  record: string;
+  email: string | undefined;
+  /** The token of the invitation that is used up with it. */
+  invitation: string | undefined;
+}
+
+export interface SignUp {
+  /** `uid`: of the interaction. */
+  init(uid: string, username: string, request: string): Promise<{ response: string }>;
+  /** The new account. Throws AppError 409 where the name is taken. */
+  finish(uid: string, given: NewPassword): Promise<Proved>;
+}
+
+interface SignUpState {
+  usernameKey: string;
+  credentialId: string;
+  opaqueKeyId: string;
+}
+
+export function createSignUp({ accounts, invitations, opaque, ephemeral }: SignUpDeps): SignUp {
+  return {
+    async init(uid, username, request) {
+      const { key } = accounts.parseUsername(username);
+      // The same in every try of this sign-up: whichever answer is finished, in two tabs perhaps, its record fits it.
+      const credentialId = sha256(`sign-up ${uid} ${key}`).slice(0, 24);
+      const { response, keyId } = await opaque.registerInit(request, credentialId);
+      const state: SignUpState = { usernameKey: key, credentialId, opaqueKeyId: keyId };
+      await ephemeral.put(`sign-up:${uid}`, JSON.stringify(state), lifeSeconds.signUp);
+      return { response };
+    },
+    async finish(uid, { username, record, email, invitation }) {
+      const name = accounts.parseUsername(username);
+      const opaqueRecord = opaque.registerFinish(record);
+      const text = await ephemeral.take(`sign-up:${uid}`);
+      const state = text === undefined ? undefined : (JSON.parse(text) as SignUpState);
+      // A key that was dropped in between would leave an account that nobody can sign in with.
+      if (state?.usernameKey !== name.key || !opaque.hasVersion(state.opaqueKeyId))
+        throw invalidRequest('This sign-up has expired. Try once more.');
+      const { credentialId, opaqueKeyId } = state;
+      const made = { username: name, email, credentialId, opaqueRecord, opaqueKeyId };
+      const account = await (invitation === undefined
+        ? accounts.create(made)
+        : invitations.accept(invitation, made));
+      return { accountId: account.id, credentialId: account.credentialId };
+    },
+  };
+}
