@@ -22,7 +22,7 @@ export function mutualTls(
 ): MutualTls {
   const { CLIENT_CERTIFICATE_HEADER: header, CLIENT_CA: authorities = [] } = config;
   if (header === undefined) return { enabled: false };
-  const certificateOf = (ctx: Context) => parseCertificate(ctx.get(header));
+  const certificateOf = certificateReader(config);
   return {
     enabled: true,
     certificateBoundAccessTokens: true,
@@ -38,6 +38,14 @@ export function mutualTls(
       return certificate !== undefined && names(certificate, property, expected);
     },
   };
+}
+
+/** Reads the certificate that the proxy passes on; undefined where there is none. */
+export function certificateReader({
+  CLIENT_CERTIFICATE_HEADER: header,
+}: Pick<Config, 'CLIENT_CERTIFICATE_HEADER'>) {
+  return (ctx: Context): X509Certificate | undefined =>
+    header === undefined ? undefined : parseCertificate(ctx.get(header));
 }
 
 /**

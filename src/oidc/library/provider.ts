@@ -12,12 +12,12 @@ import type { Outgoing } from '../../http/outgoing.ts';
 import type { CookieSignatures } from '../../lib/cookie_signatures.ts';
 import { cookieNames } from '../../lib/cookies.ts';
 import type { Log } from '../../lib/log.ts';
-import { lifeSeconds } from '../../lifetimes.ts';
 import type { RefreshStore } from '../../refresh/store.ts';
 import type { Revocations } from '../../revocation/revocations.ts';
 import type { Query } from '../../storage/database.ts';
 import type { Statement } from '../../storage/statement.ts';
 import type { Tokens } from '../../tokens/tokens.ts';
+import { certificateReader } from '../clients/client_certificates.ts';
 import { tellSecretOnce } from '../clients/registration.ts';
 import { completeError, sentWith } from '../requests/error_reports.ts';
 import { createWarnings } from '../requests/ignored.ts';
@@ -28,6 +28,7 @@ import { createSessionCookie } from '../session/session_cookie.ts';
 import { dropOldHints, moveOnAfterSignOut } from '../session/sign_out.ts';
 import { createClientFetch, type FetchDeps } from './client_fetches.ts';
 import { type ConfigurationDeps, providerConfiguration } from './configuration/configuration.ts';
+import { registerRefreshGrant } from './grants/refresh_token.ts';
 import { replaceKeys } from './live_keys.ts';
 import { overrideAccessTokens, type TokenForm } from './models/access_token.ts';
 import { overrideAuthorizationCode } from './models/authorization_code.ts';
@@ -165,7 +166,8 @@ function overrideModels(provider: Provider, deps: OidcDeps): void {
       return client.since === undefined || client.since < (issuedAt + 1) * 1000;
     },
   });
-  overrideRefreshToken(provider, { ...deps, familySeconds: lifeSeconds.refreshFamily });
+  overrideRefreshToken(provider, deps);
+  registerRefreshGrant(provider, { ...deps, certificateOf: certificateReader(config) });
 }
 
 /** The library hides a refusal of ours behind an error of its own. */

@@ -32,7 +32,6 @@ export type Route =
 export interface Entities {
   AccessToken?: InFamily & Bound;
   RefreshToken?: InFamily;
-  RotatedRefreshToken?: InFamily;
   AuthorizationCode?: { jti: string; codeChallenge?: string };
   DeviceCode?: { jti: string };
   BackchannelAuthenticationRequest?: { jti: string };

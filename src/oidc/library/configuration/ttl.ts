@@ -9,7 +9,6 @@ type Settings = Pick<Config, 'resources' | 'SESSION_IDLE_SECONDS' | 'SESSION_LIF
 /** `now`: milliseconds since the epoch. */
 export function ttl(config: Settings, now: () => number): Ttl {
   const seconds = () => Math.floor(now() / 1000);
-  const leftOf = (idleSeconds: number, end: number) => Math.max(1, Math.min(idleSeconds, end - seconds()));
   const ofAudience = (audience: unknown) =>
     config.resources.find((resource) => resource.audience === audience)?.token_seconds ??
     lifeSeconds.accessToken;
@@ -24,18 +23,25 @@ export function ttl(config: Settings, now: () => number): Ttl {
     Grant: config.SESSION_LIFETIME_SECONDS + lifeSeconds.authorizationCode + lifeSeconds.refreshFamily,
     IdToken: lifeSeconds.idToken,
     Interaction: lifeSeconds.interaction,
-    RefreshToken: (_ctx, token) =>
-      leftOf(lifeSeconds.refreshIdle, (token.iiat ?? seconds()) + lifeSeconds.refreshFamily),
+    RefreshToken: (_ctx, token) => refreshTokenSeconds(token.iiat ?? seconds(), now),
     // One without an account only carries a sign-out's question.
     Session: (_ctx, session) =>
       session.accountId === undefined
         ? lifeSeconds.anonymousSession
-        : leftOf(
+        : within(
             config.SESSION_IDLE_SECONDS,
-            (session.loginTs ?? seconds()) + config.SESSION_LIFETIME_SECONDS,
+            (session.loginTs ?? seconds()) + config.SESSION_LIFETIME_SECONDS - seconds(),
           ),
   };
 }
+
+/** `begun`: when the first token of its family was made, in unix seconds. */
+export const refreshTokenSeconds = (begun: number, now: () => number): number =>
+  within(lifeSeconds.refreshIdle, begun + lifeSeconds.refreshFamily - Math.floor(now() / 1000));
+
+/** Not beyond what is left of the whole; the library takes no less than a second. */
+const within = (idleSeconds: number, leftSeconds: number): number =>
+  Math.max(1, Math.min(idleSeconds, leftSeconds));
 
 /** The client may ask for less time (CIBA Core, section 7.1). */
 const requestSeconds = (params: { requested_expiry?: unknown } | undefined): number =>

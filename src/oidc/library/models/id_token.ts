@@ -1,6 +1,8 @@
 /** oidc-provider's IdToken: nothing of it is replaced; these are called. */
 import type Provider from 'oidc-provider';
-import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { AccessToken, Grant, KoaContextWithOIDC } from 'oidc-provider';
+// @ts-expect-error: not part of the library's types.
+import * as grantCommon from 'oidc-provider/lib/helpers/grant_common.js';
 import { modelOf } from './model.ts';
 
 interface IdTokenClass {
@@ -26,3 +28,13 @@ export function signAnswer(ctx: KoaContextWithOIDC, answer: object): Promise<str
   token.extra = answer;
   return token.issue({ use: 'authorization' });
 }
+
+/** Undefined where none of the scopes asks for one. `source`: the code or token that the ID token comes of. */
+export const issueIdToken: (
+  provider: Provider,
+  ctx: KoaContextWithOIDC,
+  source: { readonly scopes: Set<string> },
+  token: AccessToken,
+  grant: Grant,
+  scopes: Set<string>,
+) => Promise<string | undefined> = grantCommon.issueIdToken;

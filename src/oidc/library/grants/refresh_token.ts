@@ -1,0 +1,196 @@
+/**
+ * The refresh grant (RFC 6749, section 6), from the request to the rotation. It takes the place of the library's, which knows a
+ * refresh token as used or unused, and marks it as used in the middle of its checks. Here every check comes first, then the
+ * table of states (refresh/states.ts) decides, and the rotation is the last thing that happens: a request that is refused has
+ * used nothing up.
+ */
+import { hash, type X509Certificate } from 'node:crypto';
+import type Provider from 'oidc-provider';
+import { type Account, errors, type Grant, type TokenEndpointGrantContext } from 'oidc-provider';
+// The library offers these for grants of others, and may change them in any release.
+import * as helpers from 'oidc-provider/lib/helpers/grants.js';
+import {
+  endReused,
+  findRefreshToken,
+  type PresentedRefreshToken,
+  payloadOf,
+  type RefreshDeps,
+  type RefreshPayload,
+  repetitionsOf,
+  sealRefreshToken,
+} from '../../tokens/refresh_tokens.ts';
+import { refreshTokenSeconds } from '../configuration/ttl.ts';
+import { issueIdToken } from '../models/id_token.ts';
+import { filled, modelOf } from '../models/model.ts';
+import type { Bound, InFamily } from '../request_scope.ts';
+
+export interface RefreshGrantDeps extends RefreshDeps {
+  /** The certificate that came with a request. */
+  certificateOf(ctx: Context): X509Certificate | undefined;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+}
+
+const gty = 'refresh_token';
+
+type Context = TokenEndpointGrantContext;
+type Token = RefreshPayload & InFamily & helpers.ResourceGrantSource & helpers.AuthorizationDetailsSource;
+
+export function registerRefreshGrant(provider: Provider, deps: RefreshGrantDeps): void {
+  const parameters = [gty, 'scope', 'resource', 'authorization_details'];
+  provider.registerGrantType(gty, (ctx) => answer(provider, deps, ctx), parameters, ['resource']);
+}
+
+async function answer(provider: Provider, deps: RefreshGrantDeps, ctx: Context): Promise<void> {
+  const { oidc } = ctx;
+  const proof = await helpers.validateDpop(provider, ctx);
+  const presented = await readPresented(deps, ctx);
+  const token = tokenOf(provider, presented);
+
+  // Who presents it, and on whose behalf.
+  const certificate = checkBinding(provider, deps, ctx, { token, proof });
+  const grant = await helpers.validateGrant(provider, ctx, token.grantId);
+  const scopes = requestedScopes(ctx, token);
+  await helpers.checkDpopReplay(provider, ctx, proof, oidc.client.clientId);
+  oidc.entity('RefreshToken', token);
+  oidc.entity('Grant', grant);
+  oidc.entity('Account', await accountOf(provider, ctx, token, grant));
+
+  if (presented.state === 'reuse') return refuseReused(deps, presented);
+
+  const payload = successorPayload(presented.payload, deps.now);
+  const accessToken = new provider.AccessToken({
+    accountId: token.accountId,
+    client: oidc.client,
+    expiresWithSession: token.expiresWithSession,
+    grantId: token.grantId,
+    gty: payload.gty,
+    sessionUid: token.sessionUid,
+    sid: token.sid,
+  });
+  if (certificate) accessToken.setThumbprint('x5t', certificate);
+  if (proof) accessToken.setThumbprint('jkt', proof.thumbprint);
+  await helpers.resolveAndApplyResource(provider, ctx, token, accessToken, grant, scopes);
+  await helpers.applyAuthorizationDetails(provider, ctx, accessToken, token);
+  oidc.entity('AccessToken', accessToken);
+
+  ctx.body = helpers.buildTokenResponse(provider, {
+    accessToken: await accessToken.save(),
+    authorizationDetails: accessToken.rar,
+    expiresIn: accessToken.expiration,
+    idToken: await issueIdToken(provider, ctx, token, accessToken, grant, scopes),
+    scope: accessToken.scope,
+    tokenType: accessToken.tokenType,
+    // Last: nothing can refuse the request any more.
+    refreshToken: await rotate(deps, ctx, presented, payload),
+  });
+}
+
+/** The library's model of it, which its helpers take. */
+function tokenOf(provider: Provider, { id, familyId, payload }: PresentedRefreshToken): Token {
+  const token = filled(modelOf<new (payload: object) => Token>(provider, 'RefreshToken'), payload);
+  return Object.assign(token, { jti: id, familyId });
+}
+
+/** Throws InvalidGrant where it is no token of this client's that anything can still come of. */
+async function readPresented(deps: RefreshGrantDeps, { oidc }: Context): Promise<PresentedRefreshToken> {
+  const text = oidc.params.refresh_token;
+  if (text === undefined) throw new errors.InvalidRequest("missing required parameter 'refresh_token'");
+  const presented = await findRefreshToken(deps, text, repetitionsOf(oidc.client));
+  if (!presented) throw new errors.InvalidGrant('refresh token not found');
+  if (presented.payload.clientId !== oidc.client.clientId) throw new errors.InvalidGrant('client mismatch');
+  return presented;
+}
+
+/** The certificate that the access token is bound to as well. Throws InvalidGrant where a key or a certificate is another one. */
+function checkBinding(
+  provider: Provider,
+  { certificateOf }: RefreshGrantDeps,
+  ctx: Context,
+  { token, proof }: { token: Bound; proof: helpers.DPoPValidationResult | undefined },
+): X509Certificate | undefined {
+  const expected = token['x5t#S256'];
+  const isBound = ctx.oidc.client.tlsClientCertificateBoundAccessTokens || expected !== undefined;
+  const certificate = isBound ? certificateOf(ctx) : undefined;
+  if (isBound && !certificate) throw new errors.InvalidGrant('mutual TLS client certificate not provided');
+  helpers.checkDpopRequired(provider, ctx, proof);
+  if (expected !== undefined && expected !== (certificate && hash('sha256', certificate.raw, 'base64url')))
+    throw new errors.InvalidGrant('failed x5t#S256 verification');
+  if (token.jkt !== undefined && token.jkt !== proof?.thumbprint)
+    throw new errors.InvalidGrant('failed jkt verification');
+  return certificate;
+}
+
+/** Throws InvalidGrant where the account is gone, or was signed out everywhere since. */
+async function accountOf(provider: Provider, ctx: Context, token: Token, grant: Grant): Promise<Account> {
+  const account = await helpers.findAccount(provider, ctx, token.accountId, token);
+  if (!account) throw new errors.InvalidGrant('refresh token invalid (referenced account not found)');
+  if (token.accountId !== grant.accountId) throw new errors.InvalidGrant('accountId mismatch');
+  return account;
+}
+
+/** What was asked for, or all there is. Throws InvalidScope where it was not granted. */
+function requestedScopes({ oidc }: Context, { scopes }: { scopes: Set<string> }): Set<string> {
+  if (!oidc.params.scope) return scopes;
+  const missing = [...oidc.requestParamScopes].filter((scope) => !scopes.has(scope));
+  if (missing.length > 0)
+    throw new errors.InvalidScope('refresh token missing requested scope', missing.join(' '));
+  return oidc.requestParamScopes;
+}
+
+/** What is stored of the next token. */
+function successorPayload(payload: RefreshPayload, now: () => number): RefreshPayload & { gty: string } {
+  const iat = Math.floor(now() / 1000);
+  const { gty: before = '', rotations = 0 } = payload;
+  return {
+    ...payload,
+    iat,
+    exp: iat + refreshTokenSeconds(payload.iiat, now),
+    gty: before.endsWith(gty) ? before : `${before} ${gty}`.trim(),
+    rotations: rotations + 1,
+  };
+}
+
+/** The text of the next token: of this payload, or of that which a request before this one has stored. */
+async function rotate(
+  deps: RefreshGrantDeps,
+  ctx: Context,
+  presented: PresentedRefreshToken,
+  payload: RefreshPayload,
+): Promise<string> {
+  const rotated = await deps.refresh.rotate(presented.id, payload, payload.exp * 1000);
+  const kept = rotated ? payload : await keptSuccessor(deps, ctx, presented);
+  deps.onRefresh(rotated ? 'rotated' : 'repeated');
+  const { familyId } = presented;
+  return sealRefreshToken(deps.tokens, {
+    id: deps.refresh.successorOf(presented.id),
+    familyId,
+    payload: kept,
+  });
+}
+
+/** The token was rotated before, by now or by then: what that amounts to is decided by the same table. */
+async function keptSuccessor(
+  deps: RefreshGrantDeps,
+  { oidc }: Context,
+  presented: PresentedRefreshToken,
+): Promise<RefreshPayload> {
+  const { refresh } = deps;
+  const [stored, successor] = await Promise.all([
+    refresh.read(presented.id, repetitionsOf(oidc.client)),
+    refresh.read(refresh.successorOf(presented.id)),
+  ]);
+  if (stored?.state === 'retry' && successor) return payloadOf(successor);
+  if (stored?.state === 'reuse') return refuseReused(deps, presented);
+  throw alreadyUsed();
+}
+
+async function refuseReused(
+  deps: RefreshGrantDeps,
+  { familyId, payload }: PresentedRefreshToken,
+): Promise<never> {
+  await endReused(deps, { familyId, clientId: payload.clientId, accountId: payload.accountId });
+  throw alreadyUsed();
+}
+
+const alreadyUsed = () => new errors.InvalidGrant('refresh token already used');
