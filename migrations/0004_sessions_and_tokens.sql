@@ -5,7 +5,6 @@ create table sessions (
   uid text not null unique,
   account_id text,
   payload jsonb not null,
-  version integer not null default 1, -- a copy in the cache is valid only for this version
   address text,
   user_agent text,
   device text,

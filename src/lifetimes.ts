@@ -65,8 +65,6 @@ export const lifeSeconds = {
 
   // Sessions. Those of people have their lives from the settings.
   anonymousSession: 10 * minute,
-  /** A session's copy in the cache. */
-  sessionCopy: hour,
   /** The cookie that names the session which has just ended, for the page that says which apps know. */
   signedOut: 5 * minute,
 

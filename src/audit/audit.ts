@@ -53,7 +53,6 @@ export type AuditEventName =
   | 'audit.expired'
   | 'audit.archived'
   | 'audit.retention_changed'
-  | 'copy.refused'
   | 'registration_token.made';
 
 export interface AuditEvent {

@@ -8,7 +8,6 @@ import { emailAddress } from '../http/forms.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import { createRevocations } from '../revocation/revocations.ts';
 import { createSessionStore } from '../sessions/store.ts';
-import { noCopies } from '../storage/copies.ts';
 import { secondsOf } from './duration.ts';
 import { onStage, print, printJson, printTable } from './stage.ts';
 
@@ -25,11 +24,7 @@ const withAccounts = (work: Work): Promise<void> =>
   onStage(({ config, database, audit, now }) => {
     const accounts = createAccounts(database, now);
     const revocations = createRevocations(database, now);
-    const sessions = createSessionStore({
-      database,
-      copies: noCopies,
-      now,
-    });
+    const sessions = createSessionStore({ database, now });
     const invitations = createInvitations({ database, accounts, audit, now });
     const control = createAccountControl({ accounts, sessions, revocations, audit, database });
     const resets = createAuthenticatorResets({ database, accounts, revocations, audit, now });

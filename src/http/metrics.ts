@@ -81,11 +81,6 @@ export function createMetrics(version: string) {
     labelNames: ['kind', 'outcome'],
     registers,
   });
-  const copiesRefused = new Counter({
-    name: 'cypher_copies_refused_total',
-    help: 'Copies in Redis that this server has not made: somebody else writes to it.',
-    registers,
-  });
   const forwardAuth = new Counter({
     name: 'cypher_forward_auth_total',
     help: "A proxy's questions: allowed, denied, sign_in, step_up; and entered, for each new cookie.",
@@ -119,7 +114,6 @@ export function createMetrics(version: string) {
     oauthErrors,
     ended,
     deliveries,
-    copiesRefused,
     forwardAuth,
     /** For storage/: called with the seconds that each call took. */
     observeStorage: (store: 'postgresql' | 'redis', seconds: number, ok: boolean): void =>

@@ -1,15 +1,13 @@
 /**
- * Sign-on sessions: PostgreSQL is the truth, the cache holds sealed copies. A copy is named after the version that
- * PostgreSQL has just confirmed, so that nothing that was ended or changed revives from a cache that missed it. Ids
- * are kept as hashes: a dump holds nothing that can be put into a cookie. Called by oidc-provider's adapter; the lives
- * (idle, absolute) are decided there.
+ * Sign-on sessions in PostgreSQL. Every look reads the row, so that an ended or changed session is never used again. Ids are
+ * kept as hashes: a dump holds nothing that can be put into a cookie. How long a session lasts is decided by the caller.
  */
 import { sha256 } from '../lib/crypto.ts';
-import { lifeSeconds } from '../lifetimes.ts';
-import type { Copies } from '../storage/copies.ts';
 import type { Database, Query } from '../storage/database.ts';
-import { jsonb } from '../storage/jsonb.ts';
-import { type Statement, unnamed, withQueries } from '../storage/statement.ts';
+import type { Statement } from '../storage/statement.ts';
+import { type Authorizations, grantsOf } from './authorizations.ts';
+import { endById, endOfAccount } from './end.ts';
+import { saveSession } from './save.ts';
 
 /** oidc-provider's session payload; `jti` (the id) is kept out of storage and put back when read. */
 export interface SessionPayload {
@@ -22,14 +20,14 @@ export interface SessionPayload {
   [name: string]: unknown;
 }
 
-/** Where a session was used from, as far as the request told. */
+/** Where a session was used from, as far as the request says. */
 export interface SeenFrom {
   address?: string | undefined;
   userAgent?: string | undefined;
   device?: string | undefined;
 }
 
-/** One of a person's sessions, as they are shown it. */
+/** One of a person's sessions, as the account page shows it. */
 export interface ListedSession {
   uid: string;
   address: string | null;
@@ -41,15 +39,16 @@ export interface ListedSession {
 }
 
 /**
- * `saved`: the session is stored under its id. `older`: a later login of the same account stands in it, which keeps its id; the
- * apps that were authorized were added. `refused`: it has ended, or a later login of another account stands in it.
+ * - `saved`: the session is stored under its id.
+ * - `older`: a later sign-in of the same account is stored. It keeps its id, and the apps that were authorized were added.
+ * - `refused`: the session has ended, or a later sign-in of another account is stored.
  */
 export type SaveOutcome = 'saved' | 'older' | 'refused';
 
 export interface SessionStore {
   /**
-   * Creates or changes a session, or moves it to another id. One that has ended stays ended, whatever a request still in
-   * flight wants to save; one that did not change is written at most once a minute. `also` is written in the same commit.
+   * Creates or changes a session, or moves it to another id. A session that has ended stays ended, whatever a request in flight
+   * saves. A session that did not change is written at most once a minute. `also` is written in the same commit.
    */
   save(
     payload: SessionPayload,
@@ -61,161 +60,53 @@ export interface SessionStore {
   /** The session without its id. */
   byUid(uid: string): Promise<SessionPayload | undefined>;
   /**
-   * The session without its id. Counts as a use of it, written at most once a minute: it then ends after `idleSeconds` from
-   * now, but not later than `lifetimeSeconds` after its login.
+   * The session without its id. Counts as a use of it, which is written at most once a minute. The session then ends
+   * `idleSeconds` from now, but not later than `lifetimeSeconds` after its sign-in.
    */
-  use(
-    uid: string,
-    life: { idleSeconds: number; lifetimeSeconds: number },
-  ): Promise<SessionPayload | undefined>;
-  /** Ends the session and all that was granted for its duration. */
+  use(uid: string, lifetime: SessionLifetime): Promise<SessionPayload | undefined>;
+  /** Ends the session and everything that was granted for its duration. */
   end(id: string): Promise<void>;
   /**
-   * The live sessions of an account, the newest first: at most `most` after the first `skip`. The one of `own` comes before
-   * all others, where nothing is skipped.
+   * The live sessions of an account, the newest first: at most `most` after the first `skip`. On the first page the session
+   * `own` comes before all others.
    */
-  ofAccount(
-    accountId: string,
-    page: { most: number; skip?: number; own?: string | undefined },
-  ): Promise<ListedSession[]>;
+  ofAccount(accountId: string, page: SessionPage): Promise<ListedSession[]>;
   /**
    * Ends a session of this account as `end` does, in the transaction of `query`. Returns the grants that were for its
-   * duration; undefined where the account has no such session.
+   * duration, or undefined if the account has no such session.
    */
   endOfAccount(query: Query, accountId: string, uid: string): Promise<string[] | undefined>;
 }
 
-/** What oidc-provider notes of each app in its session. `persistsLogout`: `offline_access` was granted. */
-type Authorizations = Record<string, { grantId?: string; persistsLogout?: boolean }> | null;
+export interface SessionLifetime {
+  idleSeconds: number;
+  lifetimeSeconds: number;
+}
 
-const grantsOf = (authorizations: Authorizations, which: (persists: boolean) => boolean): string[] =>
-  Object.values(authorizations ?? {}).flatMap(({ grantId, persistsLogout = false }) =>
-    grantId !== undefined && which(persistsLogout) ? [grantId] : [],
-  );
+export interface SessionPage {
+  most: number;
+  skip?: number;
+  own?: string | undefined;
+}
 
 export interface SessionStoreDeps {
-  database: Database;
-  copies: Copies;
+  database: Pick<Database, 'query' | 'transaction'>;
+  /** Milliseconds since the epoch. */
   now: () => number;
 }
 
-const loginOf = (row: 's' | 'excluded') => `coalesce((${row}.payload->>'loginTs')::bigint, 0)`;
-const isOlder = `${loginOf('s')} > ${loginOf('excluded')}`;
-const sameAccount = 's.account_id is not distinct from excluded.account_id';
-
-/**
- * Requests of one session run side by side, and each saves the whole of what it read. What they add is which apps were
- * authorized: that is put together, so that none of them is forgotten at the sign-out. A login that was saved is not undone by a
- * request that began before it: that one adds its apps and changes nothing else.
- */
-const mergedPayload = `case when ${isOlder} then s.payload else excluded.payload end || case when ${sameAccount}
-    and (s.payload ? 'authorizations' or excluded.payload ? 'authorizations')
-  then jsonb_build_object('authorizations', coalesce(s.payload->'authorizations', '{}')
-    || coalesce(excluded.payload->'authorizations', '{}'))
-  else '{}' end`;
-
-/** What tells one state of a session's row from every other. */
-interface RowVersion {
-  version: number;
-  last_seen_at: Date;
-  account_id: string | null;
-}
-
-/**
- * A version's number comes again where PostgreSQL has lost its last writes, to a failover or a restored backup. The time
- * of the write does not.
- */
-const copyName = (idHash: string, { version, last_seen_at }: RowVersion): string =>
-  `session:${idHash}:${version}:${last_seen_at.getTime()}`;
-
-export function createSessionStore({ database, copies, now }: SessionStoreDeps): SessionStore {
+export function createSessionStore({ database, now }: SessionStoreDeps): SessionStore {
   const { query } = database;
-
-  /**
-   * Ends the families that were granted for the duration of a session that has just ended, and their access tokens. A
-   * statement of its own, so that it sees the families whose beginning it waited for (refresh/store.ts).
-   */
-  async function endGranted(within: Query, uid: string): Promise<void> {
-    await within(
-      `with families as (
-         update refresh_families set ended_at = $2, ended_because = 'signed_out'
-         where session_uid = $1 and not offline and ended_at is null returning id)
-       insert into revocations (subject, expires_at)
-         select 'family:' || id, $3::timestamptz from families union all select 'session:' || $1, $3
-       on conflict (subject) do update set expires_at = excluded.expires_at`,
-      [uid, new Date(now()), new Date(now() + lifeSeconds.revocation * 1000)],
-    );
-  }
-
   return {
-    async save({ jti, kind: _, ...payload }, ttlSeconds, from, also = []) {
-      const save: Statement = {
-        text: `insert into sessions as s (id_hash, uid, account_id, payload, address, user_agent, device, created_at,
-           last_seen_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
-         on conflict (uid) do update set
-           id_hash = case when ${isOlder} then s.id_hash else excluded.id_hash end,
-           account_id = excluded.account_id, payload = ${mergedPayload}, version = s.version + 1,
-           address = excluded.address, user_agent = excluded.user_agent, device = excluded.device,
-           last_seen_at = excluded.last_seen_at,
-           expires_at = case when ${isOlder} then s.expires_at else excluded.expires_at end
-         where s.ended_at is null and (${sameAccount} or not ${isOlder})
-           and (s.id_hash <> excluded.id_hash or s.payload - 'exp' <> (${mergedPayload}) - 'exp'
-           or s.last_seen_at <= excluded.last_seen_at - interval '1 minute')`,
-        values: [
-          sha256(jti),
-          payload.uid,
-          payload.accountId ?? null,
-          jsonb(payload),
-          from.address ?? null,
-          from.userAgent?.slice(0, 300) ?? null,
-          from.device?.slice(0, 64) ?? null,
-          new Date(now()),
-          new Date(now() + ttlSeconds * 1000),
-        ],
-      };
-      // Locked, so that an end or a login which is under way is waited for, and seen.
-      const standing: Statement = {
-        text: 'select account_id, payload, ended_at from sessions where uid = $1 for no key update',
-        values: [payload.uid],
-      };
-      const { text, values } = withQueries(
-        { standing, ...unnamed([save, ...also]) },
-        {
-          text: `select case
-             when ended_at is not null then 'refused'
-             when coalesce((payload->>'loginTs')::bigint, 0) <= $1 then 'saved'
-             when account_id is not distinct from $2 then 'older' else 'refused' end as outcome
-           from standing`,
-          values: [payload.loginTs ?? 0, payload.accountId ?? null],
-        },
-      );
-      const [was] = await query<{ outcome: SaveOutcome }>(text, values);
-      return was?.outcome ?? 'saved';
-    },
-
+    save: (payload, ttlSeconds, from, also = []) =>
+      saveSession(query, { payload, ttlSeconds, from, also }, now()),
     async byId(id) {
-      const idHash = sha256(id);
-      const at = new Date(now());
-      const [alive] = await query<RowVersion>(
-        `select version, last_seen_at, account_id from sessions
-         where id_hash = $1 and ended_at is null and expires_at > $2`,
-        [idHash, at],
+      const [row] = await query<{ payload: SessionPayload }>(
+        'select payload from sessions where id_hash = $1 and ended_at is null and expires_at > $2',
+        [sha256(id), new Date(now())],
       );
-      if (!alive) return undefined;
-      const copy = await copies.get(copyName(idHash, alive), alive.account_id ?? undefined);
-      if (copy) return { ...(copy as SessionPayload), jti: id };
-      const [row] = await query<RowVersion & { payload: SessionPayload; expires_at: Date }>(
-        `select version, last_seen_at, account_id, payload, expires_at from sessions
-         where id_hash = $1 and ended_at is null and expires_at > $2`,
-        [idHash, at],
-      );
-      if (!row) return undefined;
-      const restSeconds = Math.min((row.expires_at.getTime() - now()) / 1000, lifeSeconds.sessionCopy);
-      await copies.put(copyName(idHash, row), row.payload, restSeconds);
-      return { ...row.payload, jti: id };
+      return row && { ...row.payload, jti: id };
     },
-
     async byUid(uid) {
       const [row] = await query<{ payload: SessionPayload }>(
         'select payload from sessions where uid = $1 and ended_at is null and expires_at > $2',
@@ -223,65 +114,57 @@ export function createSessionStore({ database, copies, now }: SessionStoreDeps):
       );
       return row?.payload;
     },
-
-    async use(uid, { idleSeconds, lifetimeSeconds }) {
-      const at = new Date(now());
-      const [row] = await query<{ payload: SessionPayload; unseen: boolean }>(
-        `select payload, last_seen_at <= $2::timestamptz - interval '1 minute' as unseen
-         from sessions where uid = $1 and ended_at is null and expires_at > $2`,
-        [uid, at],
-      );
-      if (!row?.unseen) return row?.payload;
-      await query(
-        `with life as (
-           select uid, least($2::timestamptz + make_interval(secs => $3),
-             to_timestamp((payload->>'loginTs')::bigint) + make_interval(secs => $4)) as expires_at
-           from sessions where uid = $1)
-         update sessions s set last_seen_at = $2, expires_at = life.expires_at, version = s.version + 1,
-           payload = s.payload || jsonb_build_object('exp', floor(extract(epoch from life.expires_at))::bigint)
-         from life where s.uid = life.uid and s.ended_at is null and s.last_seen_at <= $2::timestamptz - interval '1 minute'`,
-        [uid, at, idleSeconds, lifetimeSeconds],
-      );
-      return row.payload;
-    },
-
-    async end(id) {
-      const idHash = sha256(id);
-      await database.transaction(async (within) => {
-        const [ended] = await within<{ uid: string }>(
-          'update sessions set ended_at = $2 where id_hash = $1 and ended_at is null returning uid',
-          [idHash, new Date(now())],
-        );
-        if (ended) await endGranted(within, ended.uid);
-      });
-    },
-
-    async ofAccount(accountId, { most, skip = 0, own }) {
-      const rows = await query<Omit<ListedSession, 'grants'> & { authorizations: Authorizations }>(
-        `with live as (
-           select uid, address, user_agent as "userAgent", created_at as "createdAt", last_seen_at as "lastSeenAt",
-             payload->'authorizations' as authorizations
-           from sessions where account_id = $1 and ended_at is null and expires_at > $2)
-         (select * from live where uid = $3 and $5 = 0)
-         union all
-         (select * from live where $3::text is null or uid <> $3 order by "createdAt" desc limit $4 offset $5)`,
-        [accountId, new Date(now()), own ?? null, most, skip],
-      );
-      return rows.map(({ authorizations, ...row }) => ({
-        ...row,
-        grants: grantsOf(authorizations, () => true),
-      }));
-    },
-
-    async endOfAccount(within, accountId, uid) {
-      const [ended] = await within<{ authorizations: Authorizations }>(
-        `update sessions set ended_at = $3 where uid = $1 and account_id = $2 and ended_at is null
-         returning payload->'authorizations' as authorizations`,
-        [uid, accountId, new Date(now())],
-      );
-      if (!ended) return undefined;
-      await endGranted(within, uid);
-      return grantsOf(ended.authorizations, (persists) => !persists);
-    },
+    use: (uid, lifetime) => useSession(query, uid, lifetime, now()),
+    end: (id) => database.transaction((within) => endById(within, id, now())),
+    ofAccount: (accountId, page) => listSessions(query, accountId, page, now()),
+    endOfAccount: (within, accountId, uid) => endOfAccount(within, { accountId, uid }, now()),
   };
+}
+
+async function useSession(
+  query: Query,
+  uid: string,
+  { idleSeconds, lifetimeSeconds }: SessionLifetime,
+  nowMs: number,
+): Promise<SessionPayload | undefined> {
+  const at = new Date(nowMs);
+  const [row] = await query<{ payload: SessionPayload; unseen: boolean }>(
+    `select payload, last_seen_at <= $2::timestamptz - interval '1 minute' as unseen
+     from sessions where uid = $1 and ended_at is null and expires_at > $2`,
+    [uid, at],
+  );
+  if (!row?.unseen) return row?.payload;
+  await query(
+    `with life as (
+       select uid, least($2::timestamptz + make_interval(secs => $3),
+         to_timestamp((payload->>'loginTs')::bigint) + make_interval(secs => $4)) as expires_at
+       from sessions where uid = $1)
+     update sessions s set last_seen_at = $2, expires_at = life.expires_at,
+       payload = s.payload || jsonb_build_object('exp', floor(extract(epoch from life.expires_at))::bigint)
+     from life where s.uid = life.uid and s.ended_at is null and s.last_seen_at <= $2::timestamptz - interval '1 minute'`,
+    [uid, at, idleSeconds, lifetimeSeconds],
+  );
+  return row.payload;
+}
+
+async function listSessions(
+  query: Query,
+  accountId: string,
+  { most, skip = 0, own }: SessionPage,
+  nowMs: number,
+): Promise<ListedSession[]> {
+  const rows = await query<Omit<ListedSession, 'grants'> & { authorizations: Authorizations }>(
+    `with live as (
+       select uid, address, user_agent as "userAgent", created_at as "createdAt", last_seen_at as "lastSeenAt",
+         payload->'authorizations' as authorizations
+       from sessions where account_id = $1 and ended_at is null and expires_at > $2)
+     (select * from live where uid = $3 and $5 = 0)
+     union all
+     (select * from live where $3::text is null or uid <> $3 order by "createdAt" desc limit $4 offset $5)`,
+    [accountId, new Date(nowMs), own ?? null, most, skip],
+  );
+  return rows.map(({ authorizations, ...row }) => ({
+    ...row,
+    grants: grantsOf(authorizations, () => true),
+  }));
 }

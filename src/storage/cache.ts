@@ -1,6 +1,7 @@
 /**
- * The cache: Redis where there is one, else this process. It holds copies and short-lived protocol state, never the
- * only copy of something that must survive. With Redis away every call answers at once as if nothing were cached.
+ * The cache: Redis if it is configured, otherwise this process. It holds the counts of rate limits and a restore mark; in one
+ * process also short-lived protocol state. Nothing in it must survive. While Redis is away every call answers at once, as if
+ * nothing were cached.
  */
 import { Redis } from 'ioredis';
 

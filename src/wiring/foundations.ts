@@ -41,7 +41,6 @@ import { createRestoreGuard } from '../storage/restore_guard.ts';
 import { createMarkCopies, markPurpose } from '../storage/restore_marks.ts';
 import { createTokens } from '../tokens/tokens.ts';
 import { createTotp } from '../totp/totp.ts';
-import { wireCopies } from './copies.ts';
 
 /** Wrong passwords and codes in an hour that an address may have, where few attempts are allowed. */
 const leastAddressFailures = 20;
@@ -158,7 +157,7 @@ export async function layFoundations(config: Config, deps: AppDeps) {
       now,
     }),
     ephemeral: createEphemeral(cache, database, now),
-    sessions: createSessionStore({ database, copies: wireCopies(keyring, deps), now }),
+    sessions: createSessionStore({ database, now }),
     records: createRecordStore(database, now),
     revocations,
     consents: createConsents(database, now),

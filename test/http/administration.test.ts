@@ -5,7 +5,6 @@ import { type AccountControl, createAccountControl } from '../../src/accounts/co
 import type { Audit } from '../../src/audit/audit.ts';
 import { createRevocations } from '../../src/revocation/revocations.ts';
 import { createSessionStore } from '../../src/sessions/store.ts';
-import { noCopies } from '../../src/storage/copies.ts';
 import { apps } from '../support/apps.ts';
 import { asApp, createPerson, interactionOf, isAlive } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -22,11 +21,7 @@ function controlWith(audit: Pick<Audit, 'recordWithin'>): AccountControl {
   const { database, clock } = server;
   return createAccountControl({
     accounts: createAccounts(database, clock.now),
-    sessions: createSessionStore({
-      database,
-      copies: noCopies,
-      now: clock.now,
-    }),
+    sessions: createSessionStore({ database, now: clock.now }),
     revocations: createRevocations(database, clock.now),
     audit,
     database,

@@ -1,13 +1,6 @@
-/** Copies sealed under a key of the tests'. */
-export const copiesIn = (cache: Cache, onRefused = () => {}) =>
-  createCopies(cache, copySeal(Buffer.alloc(32, 9)), onRefused);
-
 /** A migrated database of its own, a cache and a clock, for tests of the stores below the server. */
-import type { Cache } from '../../src/storage/cache.ts';
-import { createCopies } from '../../src/storage/copies.ts';
 import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { createMemoryCache } from '../../src/storage/memory_cache.ts';
-import { copySeal } from '../../src/wiring/copies.ts';
 import { createMigratedDatabase, patient } from './databases.ts';
 
 export async function openStores() {

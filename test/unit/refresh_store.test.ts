@@ -4,7 +4,7 @@ import { lifeSeconds } from '../../src/lifetimes.ts';
 import { createRefreshStore, type RefreshStore } from '../../src/refresh/store.ts';
 import { createRevocations, type Revocations } from '../../src/revocation/revocations.ts';
 import { createSessionStore } from '../../src/sessions/store.ts';
-import { copiesIn, openStores } from '../support/stores.ts';
+import { openStores } from '../support/stores.ts';
 
 let stores: Awaited<ReturnType<typeof openStores>>;
 let refresh: RefreshStore;
@@ -112,7 +112,7 @@ test('looks that come while a query is under way share the next one, which begin
 });
 
 test('a family granted for a session waits for a sign-out under way, and does not begin after it', async () => {
-  const sessions = createSessionStore({ ...stores, copies: copiesIn(stores.cache) });
+  const sessions = createSessionStore(stores);
   await sessions.save({ jti: 'an id', uid: 'ending' }, 600, {});
   const begin = (offline: boolean) =>
     refresh.begin(

@@ -1,18 +1,17 @@
-/** Sessions in PostgreSQL with copies in a cache: one id at a time, and an end that holds. */
+/** Sessions in PostgreSQL: one id at a time, and an end that holds. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createSessionStore, type SessionPayload, type SessionStore } from '../../src/sessions/store.ts';
-import { createMemoryCache } from '../../src/storage/memory_cache.ts';
-import { copiesIn, openStores } from '../support/stores.ts';
+import { openStores } from '../support/stores.ts';
 
 let stores: Awaited<ReturnType<typeof openStores>>;
 let sessions: SessionStore;
-/** Another instance: the same database, a cache that heard of nothing. */
+/** Another instance on the same database. */
 let elsewhere: SessionStore;
 beforeAll(async () => {
   stores = await openStores();
   const deps = { database: stores.database, now: stores.now };
-  sessions = createSessionStore({ ...deps, copies: copiesIn(stores.cache) });
-  elsewhere = createSessionStore({ ...deps, copies: copiesIn(createMemoryCache(stores.now)) });
+  sessions = createSessionStore(deps);
+  elsewhere = createSessionStore(deps);
 });
 afterAll(() => stores.close());
 
@@ -42,7 +41,7 @@ test('a new id takes the place of the old one at once, on every instance', async
   }
 });
 
-test('a change is seen at once by an instance that holds a copy', async () => {
+test('a change is seen at once by an instance that has read the session', async () => {
   const mine = session();
   await sessions.save(mine, 60, {});
   await elsewhere.byId(mine.jti);
@@ -50,7 +49,7 @@ test('a change is seen at once by an instance that holds a copy', async () => {
   expect((await elsewhere.byId(mine.jti))?.accountId).toBe('bob');
 });
 
-test('a session that has ended stays ended: no save, no copy and no other id revives it', async () => {
+test('a session that has ended stays ended: no save and no other id revives it', async () => {
   const mine = session();
   await sessions.save(mine, 60, {});
   await elsewhere.byId(mine.jti);
@@ -74,7 +73,7 @@ test('saves in parallel with the end: whichever comes last, it has ended', async
   }
 });
 
-test('neither the rows nor the copies hold an id that fits into a cookie', async () => {
+test('the rows hold no id that fits into a cookie', async () => {
   const mine = session();
   await sessions.save(mine, 60, { address: '192.0.2.1', userAgent: 'a browser' });
   await sessions.byId(mine.jti);

@@ -1,4 +1,4 @@
-/** Redis: it holds copies, counters and what lives for minutes; what matters is that it goes on taking them. */
+/** Redis: it holds counters that live for minutes. What matters is that it accepts writes. */
 import { readRedisFacts } from '../../storage/redis_facts.ts';
 import type { Finding } from './finding.ts';
 

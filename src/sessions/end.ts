@@ -1,0 +1,49 @@
+/** Ending a session, and with it everything that was granted for its duration. */
+import { sha256 } from '../lib/crypto.ts';
+import { lifeSeconds } from '../lifetimes.ts';
+import type { Query } from '../storage/database.ts';
+import { type Authorizations, grantsOf } from './authorizations.ts';
+
+/**
+ * Ends the families that were granted for the duration of a session that has just ended, and their access tokens. It is a
+ * statement of its own: only so does it see the families whose beginning the end of the session has waited for.
+ */
+async function endGranted(within: Query, uid: string, nowMs: number): Promise<void> {
+  await within(
+    `with families as (
+       update refresh_families set ended_at = $2, ended_because = 'signed_out'
+       where session_uid = $1 and not offline and ended_at is null returning id)
+     insert into revocations (subject, expires_at)
+       select 'family:' || id, $3::timestamptz from families union all select 'session:' || $1, $3
+     on conflict (subject) do update set expires_at = excluded.expires_at`,
+    [uid, new Date(nowMs), new Date(nowMs + lifeSeconds.revocation * 1000)],
+  );
+}
+
+/** Ends the session with this id, in the transaction of `within`. */
+export async function endById(within: Query, id: string, nowMs: number): Promise<void> {
+  const [ended] = await within<{ uid: string }>(
+    'update sessions set ended_at = $2 where id_hash = $1 and ended_at is null returning uid',
+    [sha256(id), new Date(nowMs)],
+  );
+  if (ended) await endGranted(within, ended.uid, nowMs);
+}
+
+/**
+ * Ends a session of this account, in the transaction of `within`. Returns the grants that were for its duration, or undefined
+ * if the account has no such session.
+ */
+export async function endOfAccount(
+  within: Query,
+  { accountId, uid }: { accountId: string; uid: string },
+  nowMs: number,
+): Promise<string[] | undefined> {
+  const [ended] = await within<{ authorizations: Authorizations }>(
+    `update sessions set ended_at = $3 where uid = $1 and account_id = $2 and ended_at is null
+     returning payload->'authorizations' as authorizations`,
+    [uid, accountId, new Date(nowMs)],
+  );
+  if (!ended) return undefined;
+  await endGranted(within, uid, nowMs);
+  return grantsOf(ended.authorizations, (persists) => !persists);
+}
