@@ -26,7 +26,10 @@ test('of any number of instances that look at once each delivery is taken by one
   expect(new Set(first).size).toBe(first.length);
   expect((await takeAll()).filter((sid) => first.includes(sid))).toEqual([]);
   stores.pass(11);
-  expect((await takeAll()).length).toBe(60);
+  // Those that look at the same instant may choose the same ones: one of them takes these, the others go without.
+  const again: (string | undefined)[] = [];
+  await expect.poll(async () => again.push(...(await takeAll()))).toBe(60);
+  expect(new Set(again).size).toBe(60);
 });
 
 test('Load: the due messages of one account or one app, however many, leave the others their share', async () => {
