@@ -102,7 +102,6 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     renderErrors(parts.views, log, config.ISSUER),
     limitRequests(networksOf, perMinute),
     refuseWhileBehind(foundations.restoreGuard),
-    signIn.admit,
     provider.sessionCookie,
     limitPosts('/device', createAddressLimit(limits, { what: 'user code', points: perMinute })),
     limitPosts(

@@ -6,13 +6,15 @@ import type { Context, Middleware } from 'koa';
 import { proofRequired } from '../authentication/refusals.ts';
 import type { StepToken } from '../authentication/step_tokens.ts';
 import type { StepUp } from '../authentication/step_up.ts';
+import { type Action, seeOther } from '../http/flow.ts';
 import { bodies, readBody } from '../http/forms.ts';
 import type { SignedIn } from '../oidc/session/signed_in.ts';
 import type { Totp } from '../totp/totp.ts';
 import { type BrowserCookies, newCodesPath } from './browser_cookies.ts';
 import { type Change, exchangeOf, changes as kinds, secondsOf } from './change_kinds.ts';
 import type { Changes, NewCodes } from './changes.ts';
-import type { Action, Pipeline, Told } from './pipeline.ts';
+import type { AccountAction, AccountTold } from './outcomes.ts';
+import type { Pipeline } from './pipeline.ts';
 
 export interface ChangeRouteDeps {
   stepUp: StepUp;
@@ -20,36 +22,54 @@ export interface ChangeRouteDeps {
   totp: Pick<Totp, 'qrCode'>;
   recoveryCodesLeft(accountId: string): Promise<number>;
   cookies: BrowserCookies;
+  /** Stands before what costs as much as OPAQUE does. */
+  admission: Middleware;
   /** Counts the start of a proof against the client's address, with the starts of logins. */
   addressLimit: Middleware;
 }
 
-type Proved<T = void> = (ctx: Context, who: SignedIn, proof: StepToken) => Promise<T>;
+type Proved<T> = (ctx: Context, who: SignedIn, proof: StepToken) => Promise<T>;
+type Work = Action<AccountAction, SignedIn, AccountTold>['work'];
 
-export function mountChanges({ page, action, show, seeOther }: Pipeline, deps: ChangeRouteDeps): void {
-  const { stepUp, changes, cookies } = deps;
+/** The proof that this browser has given for a change, and what is there with it and without it. */
+function createProofGate({ page, show }: Pipeline, { stepUp, cookies }: ChangeRouteDeps) {
   const proofOf = (ctx: Context, who: SignedIn, change: Change) =>
     stepUp.open(who, exchangeOf(who, change), cookies.proof(ctx));
+  const gate = {
+    proofOf,
+    showConfirm: (ctx: Context, { account }: SignedIn, change: Change) =>
+      show(ctx, 'account_confirm', { change, username: account.username }),
+    changePage(change: Change, work: Proved<void>): void {
+      page(`/${change}`, async (ctx, who) => {
+        const proof = await proofOf(ctx, who, change);
+        if (proof) await work(ctx, who, proof);
+        else gate.showConfirm(ctx, who, change);
+      });
+    },
+    withProof:
+      (change: Change, work: Proved<AccountTold>): Work =>
+      async (ctx, who) => {
+        const proof = await proofOf(ctx, who, change);
+        if (!proof) throw proofRequired();
+        return work(ctx, who, proof);
+      },
+  };
+  return gate;
+}
 
-  const showConfirm = (ctx: Context, { account }: SignedIn, change: Change) =>
-    show(ctx, 'account_confirm', { change, username: account.username });
+type ProofGate = ReturnType<typeof createProofGate>;
 
-  async function showSetup(ctx: Context, who: SignedIn, proof: StepToken, error?: string): Promise<void> {
-    const setup = changes.authenticatorSetup(who, proof);
-    const qrSvg = await deps.totp.qrCode(setup.otpauthUri);
-    const { username } = who.account;
-    const form = { action: '/account/authenticator', replacing: true, cancel: '/account' };
-    show(ctx, 'totp_setup', { ...form, username, ...setup, qrSvg, error });
-  }
+export function mountChanges(pipeline: Pipeline, deps: ChangeRouteDeps): void {
+  const gate = createProofGate(pipeline, deps);
+  mountNewCodes(pipeline, deps);
+  for (const change of kinds) mountProof(pipeline, deps, change);
+  mountPassword(pipeline, gate, deps);
+  mountAuthenticator(pipeline, gate, deps);
+  mountRecoveryCodes(pipeline, gate, deps);
+}
 
-  /** Shown by GET, so that they are still there after a reload. */
-  function toCodes(ctx: Context, change: Change, { again }: NewCodes): Told | undefined {
-    const token = cookies.proof(ctx);
-    cookies.dropProof(ctx);
-    if (token !== undefined) cookies.keepSpentProof(ctx, token, secondsOf(change));
-    seeOther(ctx, newCodesPath);
-    return again ? { detail: { again } } : undefined;
-  }
+/** New recovery codes are shown by GET, so that they are still there after a reload. */
+function mountNewCodes({ page, show }: Pipeline, { stepUp, changes, cookies }: ChangeRouteDeps): void {
   page('/new-codes', async (ctx, who) => {
     for (const change of kinds) {
       const proof = await stepUp.open(who, exchangeOf(who, change), cookies.spentProof(ctx));
@@ -58,100 +78,115 @@ export function mountChanges({ page, action, show, seeOther }: Pipeline, deps: C
     }
     seeOther(ctx, '/account');
   });
+}
 
-  function changePage(change: Change, work: Proved): void {
-    page(`/${change}`, async (ctx, who) => {
-      const proof = await proofOf(ctx, who, change);
-      if (proof) await work(ctx, who, proof);
-      else showConfirm(ctx, who, change);
-    });
-  }
+function toNewCodes(
+  { cookies }: ChangeRouteDeps,
+  ctx: Context,
+  change: Change,
+  { again }: NewCodes,
+): AccountTold {
+  const token = cookies.proof(ctx);
+  cookies.dropProof(ctx);
+  if (token !== undefined) cookies.keepSpentProof(ctx, token, secondsOf(change));
+  seeOther(ctx, newCodesPath);
+  return again ? { detail: { again } } : {};
+}
 
-  const withProof =
-    (change: Change, work: Proved | Proved<Told | undefined>): Action['work'] =>
-    async (ctx, who) => {
-      const proof = await proofOf(ctx, who, change);
-      if (!proof) throw proofRequired();
-      return (await work(ctx, who, proof)) ?? undefined;
-    };
+function mountProof(
+  { action }: Pipeline,
+  { stepUp, cookies, admission, addressLimit }: ChangeRouteDeps,
+  change: Change,
+): void {
+  action(`/${change}/proof/init`, {
+    name: 'proof/init',
+    before: [admission, addressLimit],
+    async work(ctx, who) {
+      const { ke1 } = await readBody(ctx, bodies.proofInit);
+      const browser = cookies.browser(ctx, who.sessionUid);
+      ctx.body = await stepUp.init(who, exchangeOf(who, change), ke1, browser);
+      return {};
+    },
+  });
+  action(`/${change}/proof/finish`, {
+    name: 'proof/finish',
+    async work(ctx, who) {
+      const seconds = secondsOf(change);
+      const given = { ...(await readBody(ctx, bodies.proofFinish)), seconds };
+      const browser = cookies.browser(ctx, who.sessionUid);
+      const { token, factor } = await stepUp.finish(who, exchangeOf(who, change), given, browser);
+      cookies.keepProof(ctx, token, seconds);
+      ctx.body = { location: `/account/${change}` };
+      return { detail: { change, factor } };
+    },
+  });
+}
 
-  for (const change of kinds) {
-    action(`/${change}/proof/init`, {
-      name: 'proof/init',
-      before: [deps.addressLimit],
-      async work(ctx, who) {
-        const { ke1 } = await readBody(ctx, bodies.proofInit);
-        ctx.body = await stepUp.init(who, exchangeOf(who, change), ke1, cookies.browser(ctx, who.sessionUid));
-        return undefined;
-      },
-    });
-    action(`/${change}/proof/finish`, {
-      name: 'proof/finish',
-      async work(ctx, who) {
-        const given = await readBody(ctx, bodies.proofFinish);
-        const { token, factor } = await stepUp.finish(
-          who,
-          exchangeOf(who, change),
-          { ...given, seconds: secondsOf(change) },
-          cookies.browser(ctx, who.sessionUid),
-        );
-        cookies.keepProof(ctx, token, secondsOf(change));
-        ctx.body = { location: `/account/${change}` };
-        return { detail: { change, factor } };
-      },
-    });
-  }
-
-  changePage('password', async (ctx, { account }) =>
+function mountPassword({ action, show }: Pipeline, gate: ProofGate, deps: ChangeRouteDeps): void {
+  const { changes, cookies, admission } = deps;
+  gate.changePage('password', async (ctx, { account }) =>
     show(ctx, 'account_password', { username: account.username }),
   );
   action('/password/init', {
     name: 'password/init',
-    work: withProof('password', async (ctx, _who, proof) => {
+    before: [admission],
+    work: gate.withProof('password', async (ctx, _who, proof) => {
       const { request } = await readBody(ctx, bodies.passwordInit);
       ctx.body = await changes.passwordInit(proof, request);
+      return {};
     }),
   });
   action('/password/finish', {
     name: 'password/finish',
-    work: withProof('password', async (ctx, who, proof) => {
+    work: gate.withProof('password', async (ctx, who, proof) => {
       const { record } = await readBody(ctx, bodies.passwordFinish);
       await changes.passwordFinish(who, proof, record, ctx.ip);
       cookies.dropSession(ctx);
       ctx.body = { location: '/account/signed-out' };
+      return {};
     }),
   });
+}
 
-  changePage('authenticator', showSetup);
+function mountAuthenticator({ action, show }: Pipeline, gate: ProofGate, deps: ChangeRouteDeps): void {
+  const { changes, cookies, totp } = deps;
+  async function showSetup(ctx: Context, who: SignedIn, proof: StepToken, error?: string): Promise<void> {
+    const setup = changes.authenticatorSetup(who, proof);
+    const qrSvg = await totp.qrCode(setup.otpauthUri);
+    const { username } = who.account;
+    const form = { action: '/account/authenticator', replacing: true, cancel: '/account' };
+    show(ctx, 'totp_setup', { ...form, username, ...setup, qrSvg, error });
+  }
+  gate.changePage('authenticator', showSetup);
   action('/authenticator', {
     name: 'authenticator',
-    work: withProof('authenticator', async (ctx, who, proof) => {
+    work: gate.withProof('authenticator', async (ctx, who, proof) => {
       const { code } = await readBody(ctx, bodies.code);
-      return toCodes(
-        ctx,
-        'authenticator',
-        await changes.authenticator(who, proof, code, cookies.browser(ctx, who.sessionUid)),
-      );
+      const browser = cookies.browser(ctx, who.sessionUid);
+      const codes = await changes.authenticator(who, proof, code, browser);
+      return toNewCodes(deps, ctx, 'authenticator', codes);
     }),
     async again(ctx, who, error) {
-      const proof = await proofOf(ctx, who, 'authenticator');
-      if (error.code === 'proof_required' || !proof) showConfirm(ctx, who, 'authenticator');
+      const proof = await gate.proofOf(ctx, who, 'authenticator');
+      if (error.code === 'proof_required' || !proof) gate.showConfirm(ctx, who, 'authenticator');
       else await showSetup(ctx, who, proof, error.publicMessage);
       return true;
     },
   });
+}
 
-  changePage('recovery-codes', async (ctx, { account }) =>
+function mountRecoveryCodes({ action, show }: Pipeline, gate: ProofGate, deps: ChangeRouteDeps): void {
+  gate.changePage('recovery-codes', async (ctx, { account }) =>
     show(ctx, 'account_recovery_codes', { left: await deps.recoveryCodesLeft(account.id) }),
   );
   action('/recovery-codes', {
     name: 'recovery-codes',
-    work: withProof('recovery-codes', async (ctx, who, proof) =>
-      toCodes(ctx, 'recovery-codes', await changes.recoveryCodes(who, proof)),
+    work: gate.withProof('recovery-codes', async (ctx, who, proof) =>
+      toNewCodes(deps, ctx, 'recovery-codes', await deps.changes.recoveryCodes(who, proof)),
     ),
     async again(ctx, who, error) {
       if (error.code !== 'proof_required') return false;
-      showConfirm(ctx, who, 'recovery-codes');
+      gate.showConfirm(ctx, who, 'recovery-codes');
       return true;
     },
   });

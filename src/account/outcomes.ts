@@ -1,9 +1,9 @@
 /**
- * What was done on the account page, as the audit log has it. Pure. A changed password and a sign-out everywhere are told of in
- * their own transactions (changes.ts, access.ts).
+ * What was done on the account page, as the audit log has it. Pure. A changed password and a sign-out everywhere are recorded
+ * in their own transactions.
  */
 import type { GatheredEvent } from '../audit/audit.ts';
-import type { ErrorCode } from '../lib/errors.ts';
+import type { Outcome } from '../http/flow.ts';
 
 /** Everything that can be posted, by the path below /account. */
 export type AccountAction =
@@ -18,22 +18,19 @@ export type AccountAction =
   | 'recovery-codes'
   | 'requests';
 
-export interface AccountOutcome {
-  action: AccountAction;
-  outcome: 'ok' | ErrorCode;
+/** What an action's work adds to its outcome. */
+export interface AccountTold {
+  /** Which app lost its access. */
+  clientId?: string;
+  /** What a proof was for and by which factor. */
+  detail?: Record<string, unknown>;
+  /** True where there was nothing to do: what was named is none of the account's. */
+  nothingDone?: boolean;
+}
+
+export interface AccountOutcome extends Outcome<AccountAction>, AccountTold {
   /** Undefined where nobody was signed in. */
   accountId: string | undefined;
-  address: string;
-  /** What the browser calls itself. */
-  agent: string;
-  /** Which app lost its access. */
-  clientId?: string | undefined;
-  /** What a proof was for and by which factor. */
-  detail?: Record<string, unknown> | undefined;
-  /** True where there was nothing to do: what was named is none of the account's. */
-  nothingDone?: boolean | undefined;
-  /** Which count of failures has refused it. */
-  blockedBy?: string | undefined;
 }
 
 const events: Partial<Record<AccountAction, GatheredEvent['event']>> = {

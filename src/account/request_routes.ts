@@ -4,16 +4,17 @@
  */
 
 import type { SecondFactor } from '../authentication/second_factor.ts';
+import { seeOther } from '../http/flow.ts';
 import { bodies, readBody } from '../http/forms.ts';
 import type { Views } from '../http/views.ts';
-import { AppError } from '../lib/errors.ts';
+import type { AppError } from '../lib/errors.ts';
 import { otherTime, parseCode } from '../lib/typed_code.ts';
 import type { Approvals, ApprovingSession } from '../oidc/polled/approvals.ts';
 import type { SignedIn } from '../oidc/session/signed_in.ts';
 import type { Database } from '../storage/database.ts';
 import type { Totp } from '../totp/totp.ts';
 import type { BrowserCookies } from './browser_cookies.ts';
-import type { Pipeline } from './pipeline.ts';
+import { type Pipeline, signedOut } from './pipeline.ts';
 
 export interface RequestRouteDeps {
   approvals: Approvals;
@@ -28,7 +29,7 @@ export interface RequestRouteDeps {
 }
 
 export function mountRequests(
-  { page, action, show, seeOther }: Pipeline,
+  { page, action, show }: Pipeline,
   cookies: Pick<BrowserCookies, 'browser'>,
   deps: RequestRouteDeps,
 ): void {
@@ -54,8 +55,7 @@ export function mountRequests(
       const { request, decision, code } = await readBody(ctx, bodies.request);
       if (decision === 'allow') {
         const session = await deps.sessionOf(sessionUid);
-        if (!session)
-          throw new AppError('sign_in_required', 'You are signed out. Reload this page to sign in.');
+        if (!session) throw signedOut();
         const typed = parseCode(code);
         const use = await totp.against(database.query, account.id);
         await secondFactor.attempt(account, cookies.browser(ctx, sessionUid), async (query) => {

@@ -1,8 +1,9 @@
 /**
  * The account page: a person looks at and changes their own sign-in, at /account. Here are the page itself and what ends
- * access; change_routes.ts has what changes a password or factor. pipeline.ts is in front of both.
+ * access; change_routes.ts has what changes a password or factor.
  */
 import type { Middleware } from 'koa';
+import { seeOther } from '../http/flow.ts';
 import { bodies, readBody } from '../http/forms.ts';
 import type { Views } from '../http/views.ts';
 import { AppError } from '../lib/errors.ts';
@@ -28,7 +29,7 @@ const pageOf = (given: unknown): number => (/^[1-9]\d{0,4}$/.test(String(given))
 export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
   const { access } = deps;
   const pipeline = createPipeline(deps);
-  const { router, page, action, show, seeOther } = pipeline;
+  const { router, page, action, show } = pipeline;
   const cookies = createBrowserCookies(deps.secureCookies);
 
   page('/', async (ctx, who) => show(ctx, 'account', await deps.overview(who, pageOf(ctx.query.page))));
@@ -39,7 +40,7 @@ export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
     seeOther(ctx, '/account');
   });
   router.get('/signed-out', async (ctx) => {
-    if (await pipeline.signedIn(ctx)) seeOther(ctx, '/account');
+    if (await deps.signedIn(ctx)) seeOther(ctx, '/account');
     else show(ctx, 'account_signed_out', {});
   });
 
@@ -61,7 +62,7 @@ export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
       await access.endEverything(account.id, ctx.ip);
       cookies.dropSession(ctx);
       seeOther(ctx, '/account/signed-out');
-      return undefined;
+      return {};
     },
   });
   action('/apps/remove', {

@@ -5,6 +5,7 @@
  */
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
+import { seeOther } from '../http/flow.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import type { LinkCookie } from './link_cookie.ts';
 
@@ -26,11 +27,6 @@ export function createLinkRoutes<Opened extends { token: string }>(
   sameOriginOnly: Middleware,
 ): Middleware {
   const router = new Router({ prefix: path });
-
-  function seeOther(ctx: Context, location: string): void {
-    ctx.redirect(location);
-    ctx.status = 303;
-  }
 
   router.use(async (ctx, next) => {
     ctx.set('Cache-Control', 'no-store');

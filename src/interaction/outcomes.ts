@@ -1,7 +1,28 @@
 /** What the outcome of a step is in the audit log. Pure. */
 import type { GatheredEvent } from '../audit/audit.ts';
 import type { Attempt } from '../authentication/password.ts';
-import type { StepOutcome } from './routes.ts';
+import type { Outcome } from '../http/flow.ts';
+import type { Action } from './steps.ts';
+
+/** What a step's work adds to its outcome. */
+export interface StepTold {
+  /** Whose password was proved. */
+  accountId?: string;
+  /** How a completed login happened (RFC 8176); undefined for all other steps. */
+  amr?: string[];
+  /** True of an account that was made by an invitation. */
+  invited?: boolean;
+  /** True of a set-up whose answer was lost, and that is answered again. */
+  again?: boolean;
+  /** What was answered to the consent page. */
+  decision?: 'allow' | 'deny';
+}
+
+export interface StepOutcome extends Outcome<Action>, Omit<StepTold, 'accountId'> {
+  clientId: string;
+  /** The account that the step was about, where that is proved. */
+  accountId: string | undefined;
+}
 
 /** The event of a password whose proof was not finished in time. */
 export const unansweredEvent = ({ step, agent, ...who }: Attempt): GatheredEvent => ({
@@ -12,7 +33,7 @@ export const unansweredEvent = ({ step, agent, ...who }: Attempt): GatheredEvent
 
 /** The event of an outcome; undefined where it is of no interest to security. */
 export function auditEventOf({
-  step,
+  action: step,
   outcome,
   accountId,
   clientId,

@@ -2,6 +2,7 @@
 import type { Context } from 'koa';
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import type { Browser } from '../authentication/buckets.ts';
+import type { Exchange } from '../authentication/exchange.ts';
 import type { Proved, StepToken, StepTokens } from '../authentication/step_tokens.ts';
 import { userAgentOf } from '../http/request.ts';
 import { cookieNames } from '../lib/cookies.ts';
@@ -40,6 +41,9 @@ export interface Standings {
   browser(ctx: Context): Omit<Browser, 'sessionUid'>;
 }
 
+/** What a password or code is proved for here. */
+export const exchangeOf = (uid: string): Exchange => ({ for: 'interaction', uid });
+
 export function createStandings(deps: StandingDeps): Standings {
   const { interactions, accounts, stepTokens, resetLinks, secureCookies } = deps;
   const { step: stepCookie, device: knownCookie } = cookieNames(secureCookies);
@@ -50,13 +54,12 @@ export function createStandings(deps: StandingDeps): Standings {
     signed: false,
     overwrite: true,
   } as const;
-  const exchange = (uid: string) => ({ for: 'interaction', uid }) as const;
   const at = (uid: string) => ({ ...base, path: `/interaction/${uid}` });
 
   return {
     async of(ctx, uid) {
       const waiting = await interactions.waiting(ctx.req, ctx.res, uid);
-      const step = await stepTokens.open(ctx.cookies.get(stepCookie), exchange(uid));
+      const step = await stepTokens.open(ctx.cookies.get(stepCookie), exchangeOf(uid));
       const id = waiting.prompt === 'consent' ? waiting.accountId : step?.accountId;
       const account = id === undefined ? undefined : await accounts.byId(id);
       const current = account !== undefined && account.credentialId === step?.credentialId;
@@ -78,7 +81,7 @@ export function createStandings(deps: StandingDeps): Standings {
     async begin(ctx, uid, { totpConfirmed, ...proved }) {
       const replaces = totpConfirmed && (await resetLinks.opened(ctx))?.accountId === proved.accountId;
       const seconds = totpConfirmed && !replaces ? lifeSeconds.stepToken : lifeSeconds.setUpToken;
-      const token = await stepTokens.issue(proved, exchange(uid), seconds);
+      const token = await stepTokens.issue(proved, exchangeOf(uid), seconds);
       ctx.cookies.set(stepCookie, token, { ...at(uid), maxAge: seconds * 1000 });
     },
     end(ctx, uid, { known, keepStep = false }) {

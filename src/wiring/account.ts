@@ -19,7 +19,7 @@ export function wireAccount(
   config: Config,
   { database, audit, metrics, now }: AppDeps,
   foundations: Foundations,
-  { views, secureCookies, sameOriginOnly, addressLimit }: PageParts,
+  { views, secureCookies, sameOriginOnly, admission, addressLimit }: PageParts,
   { interactions, signedIn, approvals }: WiredProvider,
   { passwords, secondFactor, recordEvent }: SignIn,
 ) {
@@ -84,6 +84,7 @@ export function wireAccount(
     },
     secureCookies,
     sameOriginOnly,
+    admission,
     addressLimit,
     onOutcome(outcome) {
       metrics.account.inc({ action: outcome.action, outcome: outcome.outcome });

@@ -4,26 +4,55 @@ import type { Middleware } from 'koa';
 import type { AppDeps } from '../app.ts';
 import type { Config } from '../config/load.ts';
 import { createAssets } from '../http/assets.ts';
+import { receiveBody } from '../http/forms.ts';
 import type { NetworksOf } from '../http/networks.ts';
 import { sameOriginOnly } from '../http/origin.ts';
 import { createAddressCount, createAddressLimit } from '../http/rate_limit.ts';
 import { createViews } from '../http/views.ts';
+import { type Admission, createAdmission } from '../lib/admission.ts';
+import { countTogether } from '../lib/log.ts';
 
 export type PageParts = ReturnType<typeof createPageParts>;
 
-export function createPageParts(config: Config, { root, cache }: AppDeps, networksOf: NetworksOf) {
+/** How many starts of sign-ins are under way at once: some 150 ms of OPAQUE. With more, the queue grows faster than it is served. */
+const mostStarts = 64;
+
+export function createPageParts(
+  config: Config,
+  { root, cache, metrics, log }: AppDeps,
+  networksOf: NetworksOf,
+) {
   const limits = { cache, networksOf };
   const points = config.LIMIT_ADDRESS_PER_MINUTE;
+  const noteRefused = countTogether((count) =>
+    log.warn({ count }, 'starts of sign-ins were refused: more people came than this server can serve'),
+  );
   const assets = createAssets({ dir: join(root, 'views/assets') });
   return {
     assets,
     views: createViews({ viewsDir: join(root, 'views'), assets }),
     secureCookies: config.ISSUER.startsWith('https:'),
     sameOriginOnly: sameOriginOnly(config.ISSUER),
+    /** Refuses starts of sign-ins, sign-ups and proofs while too many are under way. */
+    admission: admitting(
+      createAdmission(mostStarts, () => {
+        metrics.overloaded.inc();
+        noteRefused();
+      }),
+    ),
     /** Counts attempts at what costs work or can be guessed, all of them together. */
     addressLimit: createAddressLimit(limits, { what: 'address', points }),
     /** Counts beginnings of what strangers make for good: accounts, and apps that register themselves. */
     makingLimit: refusing(createAddressCount(limits, { what: 'made', points, seconds: 60 * 60 })),
+  };
+}
+
+/** Before any work is done for what will be refused, and after its body has come: a slow sender takes no place. */
+function admitting({ check, admit }: Admission): Middleware {
+  return async (ctx, next) => {
+    check();
+    await receiveBody(ctx);
+    await admit(next);
   };
 }
 

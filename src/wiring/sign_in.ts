@@ -1,13 +1,10 @@
 /** The way in: invitation, password, second factor, consent; and what of it the account page proves people with again. */
-import type { Middleware } from 'koa';
 import type { AppDeps } from '../app.ts';
 import { createPasswords } from '../authentication/password.ts';
 import { createSecondFactor } from '../authentication/second_factor.ts';
 import { createSignUp } from '../authentication/sign_up.ts';
 import type { Config } from '../config/load.ts';
-import { receiveBody } from '../http/forms.ts';
 import { moveOn } from '../http/onward.ts';
-import { pathOf } from '../http/rate_limit.ts';
 import { createInvited } from '../interaction/invited.ts';
 import { createLinkCookie } from '../interaction/link_cookie.ts';
 import { createLinkRoutes } from '../interaction/link_routes.ts';
@@ -16,10 +13,8 @@ import { createPages } from '../interaction/pages.ts';
 import { createResetLinks } from '../interaction/reset_links.ts';
 import { createInteractionRoutes } from '../interaction/routes.ts';
 import { createStandings } from '../interaction/standing.ts';
-import { createAdmission } from '../lib/admission.ts';
 import { cookieNames } from '../lib/cookies.ts';
 import { type AppError, invitationEnded, resetEnded } from '../lib/errors.ts';
-import { countTogether } from '../lib/log.ts';
 import { describeScopes } from '../oidc/claims/scopes.ts';
 import { accountSignInPath } from '../oidc/clients/account_client.ts';
 import { describeDetails } from '../oidc/requests/authorization_details.ts';
@@ -34,7 +29,7 @@ export function wireSignIn(
   config: Config,
   deps: AppDeps,
   foundations: Foundations,
-  { views, secureCookies, sameOriginOnly, addressLimit, makingLimit }: PageParts,
+  { views, secureCookies, sameOriginOnly, admission, addressLimit, makingLimit }: PageParts,
   {
     interactions,
     signedIn,
@@ -42,18 +37,10 @@ export function wireSignIn(
     addressOf,
   }: Pick<WiredProvider, 'interactions' | 'signedIn' | 'trail' | 'addressOf'>,
 ) {
-  const { database, metrics, log, now } = deps;
+  const { database, metrics, now } = deps;
   const recordEvent = createSignInEvents(deps);
   const { accounts, buckets, ephemeral, failures, invitations, knownBrowsers, opaque } = foundations;
   const { isNews, resets, sealer, stepTokens, totp } = foundations;
-  const tellRefused = countTogether((count) =>
-    log.warn({ count }, 'starts of sign-ins were refused: more people came than this server can serve'),
-  );
-  // Some 150 ms of OPAQUE: who would wait longer, with the queue still growing, would wait in vain.
-  const admission = createAdmission(64, () => {
-    metrics.overloaded.inc();
-    tellRefused();
-  });
   const names = cookieNames(secureCookies);
   const dropped = { httpOnly: true, sameSite: 'lax', secure: secureCookies, signed: false } as const;
   const passwords = createPasswords({
@@ -88,15 +75,8 @@ export function wireSignIn(
     resets,
     createLinkCookie(names.authenticatorReset, '/authenticator-reset', secureCookies),
   );
-  /** Before any work is done for what will be refused, and after its body has come: who sends slowly takes no place. */
-  const admit: Middleware = (ctx, next) => {
-    if (ctx.method !== 'POST' || !pathOf(ctx).endsWith('/init')) return next();
-    admission.check();
-    return receiveBody(ctx).then(() => admission.admit(next));
-  };
   return {
     recordEvent,
-    admit,
     passwords,
     secondFactor,
     routes: createInteractionRoutes({
@@ -122,10 +102,11 @@ export function wireSignIn(
       knownBrowsers,
       sameOriginOnly,
       moveOn: (ctx, to) => moveOn(ctx, views.render, to),
+      admission,
       addressLimit,
       makingLimit,
       onOutcome(outcome) {
-        metrics.steps.inc({ step: outcome.step, outcome: outcome.outcome });
+        metrics.steps.inc({ step: outcome.action, outcome: outcome.outcome });
         if (outcome.amr) metrics.logins.inc();
         const event = auditEventOf(outcome);
         if (event && isNews(event, outcome)) recordEvent(event);

@@ -1,0 +1,87 @@
+/** The pages of an interaction, each at an address of its own, and where a browser is sent whose sign-in has gone on. */
+import type { Context } from 'koa';
+import type { SecondFactor } from '../authentication/second_factor.ts';
+import { type Flow, seeOther } from '../http/flow.ts';
+import { AppError } from '../lib/errors.ts';
+import type { Interactions } from '../oidc/interaction/interactions.ts';
+import type { Trail } from '../oidc/interaction/trail.ts';
+import type { SignedIn } from '../oidc/session/signed_in.ts';
+import type { Invited } from './invited.ts';
+import type { StepTold } from './outcomes.ts';
+import type { Pages } from './pages.ts';
+import type { Standing, Standings } from './standing.ts';
+import { type Action, stepOf } from './steps.ts';
+
+export interface PageRouteDeps {
+  standings: Pick<Standings, 'of'>;
+  pages: Pages;
+  secondFactor: Pick<SecondFactor, 'hasConfirmed' | 'recoveryCodesOf'>;
+  invited: Pick<Invited, 'invitation'>;
+  interactions: Pick<Interactions, 'restart'>;
+  signedIn(ctx: Context): Promise<SignedIn | undefined>;
+  trail: Pick<Trail, 'read'>;
+}
+
+/** What waits in this browser under this uid. Undefined where that has gone on: the browser was sent after it. */
+export async function waitingOr(
+  deps: PageRouteDeps,
+  ctx: Context,
+  uid: string,
+): Promise<Standing | undefined> {
+  const standing = await deps.standings.of(ctx, uid).catch(orExpired);
+  if (!(standing instanceof AppError)) return standing;
+  const restart = await deps.interactions.restart(standing, uid);
+  const onward = restart === undefined ? deps.trail.read(ctx) : undefined;
+  if (restart !== undefined) seeOther(ctx, restart);
+  else if (onward && 'uid' in onward) seeOther(ctx, `/interaction/${onward.uid}`);
+  else {
+    const who = onward && (await deps.signedIn(ctx));
+    if (!who) throw standing;
+    await deps.pages.showFinished(ctx, who.account, onward.clientId);
+  }
+  return undefined;
+}
+
+export function mountPages(flow: Flow<Action, Standing, StepTold>, deps: PageRouteDeps): void {
+  const { pages, secondFactor, invited } = deps;
+
+  /** Where the browser goes instead of the page, whose step it has behind it. */
+  async function onwardFrom(ctx: Context, { waiting, step: proof }: Standing): Promise<string | undefined> {
+    const { answered, begunSignedOut, prompt, returnTo } = waiting;
+    // Whoever has just set an authenticator up has recovery codes to see first.
+    if (answered && proof && (await secondFactor.hasConfirmed(proof)))
+      return `/interaction/${waiting.uid}/recovery-codes`;
+    // Another tab has signed in meanwhile, or the answer to the last step was lost.
+    const goesOn = answered || (prompt === 'login' && begunSignedOut && !proof && (await deps.signedIn(ctx)));
+    return goesOn ? returnTo : undefined;
+  }
+
+  function page(path: string, show: (ctx: Context, standing: Standing) => Promise<void>): void {
+    flow.page(path, async (ctx, standing) => {
+      const onward = await onwardFrom(ctx, standing);
+      if (onward === undefined) await show(ctx, standing);
+      else seeOther(ctx, onward);
+    });
+  }
+
+  // Shown by GET, so that they are still there after a reload.
+  flow.page('/recovery-codes', async (ctx, standing) => {
+    const { step: proof, waiting } = standing;
+    const codes = proof && (await secondFactor.recoveryCodesOf(proof));
+    if (codes) pages.showRecoveryCodes(ctx, standing, codes, waiting.returnTo);
+    else seeOther(ctx, `/interaction/${waiting.uid}`);
+  });
+  page('/', async (ctx, standing) => {
+    const signsUp = standing.waiting.promptName === 'create' || (await invited.invitation(ctx)) !== undefined;
+    if (signsUp && stepOf(standing.proven) === 'login') await pages.showRegister(ctx, standing);
+    else await pages.show(ctx, standing);
+  });
+  page('/login', (ctx, standing) => pages.show(ctx, standing));
+  page('/recovery', (ctx, standing) => pages.show(ctx, standing, { recovery: true }));
+  page('/register', (ctx, standing) => pages.showRegister(ctx, standing));
+}
+
+function orExpired(error: unknown): AppError {
+  if (error instanceof AppError && error.code === 'interaction_expired') return error;
+  throw error;
+}
