@@ -1,6 +1,6 @@
 /**
  * The routes of src/oidc/library/routes/lean_steps.ts beside the library's own: one store, the same requests to both, the same answers,
- * headers and events. Every request is made twice, for what is learned at the first is used at the second.
+ * headers and events. Every request is made twice, for what is found out at the first is used at the second.
  */
 import { once } from 'node:events';
 import { createServer, request, type Server } from 'node:http';
@@ -8,6 +8,8 @@ import { type AddressInfo, connect } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import Provider, { type Configuration } from 'oidc-provider';
+// @ts-expect-error: not part of the library's types.
+import Router from 'oidc-provider/lib/helpers/router.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { withOurRoutes } from '../../src/oidc/library/routes/routes.ts';
 
@@ -288,6 +290,52 @@ for (const path of ['/token/introspection', '/token', '/token/revocation']) {
     expect(told).toBeGreaterThan(200);
   });
 }
+
+/** The same order for the same seed. */
+function shuffled<T>(items: T[], seed: number): T[] {
+  let state = seed;
+  const random = () => {
+    state = (state * 1103515245 + 12345) % 2147483648;
+    return state / 2147483648;
+  };
+  return items
+    .map((item) => ({ item, at: random() }))
+    .sort((one, other) => one.at - other.at)
+    .map(({ item }) => item);
+}
+
+test.each([1, 2, 3, 4, 5, 6])(
+  'whatever comes first, no later request is answered otherwise: order %i',
+  async (seed) => {
+    const fresh = await serve(withOurRoutes(build));
+    const all = (
+      await Promise.all(['/token', '/token/introspection', '/token/revocation'].map(cases))
+    ).flat();
+    // Revoked tokens and used assertions would tell the two apart.
+    const repeatable = all.filter(
+      ([, { path, body }]) => path !== '/token/revocation' && !String(body).includes('assertion'),
+    );
+    for (const [what, sent] of shuffled(repeatable, seed).slice(0, 150)) {
+      const [expected, answer] = await Promise.all([whole, fresh].map((served) => send(served, sent)));
+      if (expected && answer) expect.soft(plain(answer), what).toEqual(plain(expected));
+    }
+    fresh.server.close();
+  },
+);
+
+test('the library’s router is as it was once a provider is built, and where one cannot be', () => {
+  const methods = () => ['get', 'post', 'put', 'delete', 'options'].map((name) => Router.prototype[name]);
+  const before = methods();
+  withOurRoutes(build);
+  expect(methods()).toEqual(before);
+  const fails = () =>
+    withOurRoutes(() => {
+      expect(methods()).not.toEqual(before);
+      throw new Error('cannot be built');
+    });
+  expect(fails).toThrow('cannot be built');
+  expect(methods()).toEqual(before);
+});
 
 test('a connection that ends within a body is left behind, and the next request is answered', async () => {
   for (const served of [whole, lean]) {
