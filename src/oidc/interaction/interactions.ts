@@ -14,6 +14,9 @@ import { type Detail, requestedDetails } from '../requests/authorization_details
 import type { BrowserBinding } from '../session/browser_binding.ts';
 import { identityIsProven } from './consent.ts';
 
+/** What the library keeps of a request that waits. */
+type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
+
 export interface ClientView {
   id: string;
   name: string;
@@ -110,80 +113,25 @@ interface InteractionsDeps {
 
 export function createInteractions(
   provider: Provider,
-  { consents, binding, nameOf }: InteractionsDeps,
+  deps: InteractionsDeps,
   now: () => number,
 ): Interactions {
   const details = (req: IncomingMessage, res: ServerResponse) =>
     orExpired(provider.interactionDetails(req, res));
-
-  /** The interaction may be gone at every look at it: expired, or lost with the cache. */
-  async function orExpired<T>(look: Promise<T>): Promise<T> {
-    try {
-      return await look;
-    } catch (error) {
-      if (!(error instanceof errors.SessionNotFound)) throw error;
-      throw new AppError(
-        'interaction_expired',
-        'This sign-in has expired or was begun in another browser. Go back to the app and sign in again.',
-        { cause: error },
-      );
-    }
-  }
-
-  async function clientOf(clientId: string, answerUri?: string): Promise<ClientView | undefined> {
-    const client = await provider.Client.find(clientId);
-    return (
-      client && {
-        id: client.clientId,
-        name: await nameOf(client, answerUri),
-        firstParty: client.first_party === true,
-        uri: client.clientUri,
-        logoUri: client.logoUri,
-        policyUri: client.policyUri,
-        tosUri: client.tosUri,
-      }
-    );
-  }
+  const clientOf = (clientId: string, answerUri?: string) =>
+    clientView(provider, deps.nameOf, { clientId, answerUri });
 
   return {
-    clientOf,
+    clientOf: (clientId) => clientOf(clientId),
     async waiting(req, res, uid) {
       const interaction = await details(req, res);
-      const { prompt, params, session, uid: waitingUid } = interaction;
-      const promptName = promptNames.find((name) => name === prompt.name);
-      const { deviceCode } = interaction as { deviceCode?: string };
-      const isElsewhere = !binding.holds(req.headers.cookie, uid);
-      if (waitingUid !== uid || !promptName || isElsewhere) {
-        throw new AppError(
-          'interaction_expired',
-          'This sign-in has expired. Go back to the app and sign in again.',
-        );
-      }
-      const redirectUri = String(params.redirect_uri ?? '');
-      const client = await clientOf(String(params.client_id), redirectUri);
-      if (!client) throw new AppError('interaction_expired', 'The app that asked for this sign-in is gone.');
-      const missing = prompt.details as ConsentDetails;
-      return {
-        uid,
-        prompt: promptName === 'consent' ? 'consent' : 'login',
-        promptName,
-        client,
-        redirectUri,
-        loginHint: typeof params.login_hint === 'string' ? params.login_hint : undefined,
-        accountId: session?.accountId,
-        session: session && { accountId: session.accountId, uid: session.uid },
-        scopes: [
-          ...new Set([
-            ...(missing.missingOIDCScope ?? []),
-            ...Object.values(missing.missingResourceScopes ?? {}).flat(),
-            ...(missing.missingOIDCClaims ?? []).map(scopeOfClaim),
-          ]),
-        ],
-        details: requestedDetails(params) ?? [],
-        returnTo: interaction.returnTo,
-        answered: interaction.result !== undefined,
-        begunSignedOut: session === undefined && deviceCode === undefined,
-      };
+      const promptName = promptNames.find((name) => name === interaction.prompt.name);
+      if (interaction.uid !== uid || !promptName || !deps.binding.holds(req.headers.cookie, uid))
+        throw expired('This sign-in has expired. Go back to the app and sign in again.');
+      const { params } = interaction;
+      const client = await clientOf(String(params.client_id), String(params.redirect_uri ?? ''));
+      if (!client) throw expired('The app that asked for this sign-in is gone.');
+      return waitingRequest(interaction, promptName, client);
     },
 
     async restart({ cause }, uid) {
@@ -196,52 +144,109 @@ export function createInteractions(
       // No login of the second in which everything was ended counts: this one is of the next.
       const seconds = endedOthersAt === undefined ? now() / 1000 : endedOthersAt / 1000 + 1;
       const login = { accountId, amr, acr: mfaAcr, ts: Math.floor(seconds) };
-      return orExpired(
-        provider.interactionResult(req, res, { [promptName]: {}, login }, { mergeWithLastSubmission: false }),
-      );
+      const result = { [promptName]: {}, login };
+      return orExpired(provider.interactionResult(req, res, result, { mergeWithLastSubmission: false }));
     },
 
     async finishConsent(req, res, allowed) {
-      if (!allowed) {
-        return orExpired(
-          provider.interactionResult(
-            req,
-            res,
-            { error: 'access_denied', error_description: 'The request was denied.' },
-            { mergeWithLastSubmission: false },
-          ),
-        );
-      }
-      const { prompt, params, session, grantId } = await details(req, res);
-      if (prompt.name !== 'consent' || !session)
-        throw new AppError('wrong_step', 'There is nothing to allow now.');
-      const { accountId, uid: sessionUid } = session;
-      const grant =
-        (grantId ? await provider.Grant.find(grantId) : undefined) ??
-        new provider.Grant({ accountId, clientId: String(params.client_id) });
-      rememberSession(grant, sessionUid);
-      const missing = prompt.details as ConsentDetails;
-      if (missing.missingOIDCScope) grant.addOIDCScope(missing.missingOIDCScope.join(' '));
-      if (missing.missingOIDCClaims) grant.addOIDCClaims(missing.missingOIDCClaims);
-      for (const [audience, scopes] of Object.entries(missing.missingResourceScopes ?? {})) {
-        grant.addResourceScope(audience, scopes.join(' '));
-      }
-      // Details are for this request alone: what an earlier one was allowed does not add up.
-      const asked = requestedDetails(params);
-      if (asked) Object.assign(grant, { rar: asked });
-      const client = await provider.Client.find(String(params.client_id));
-      const redirectUri = params.redirect_uri as string | undefined;
-      if (client && identityIsProven(client, redirectUri))
-        await consents.remember(accountId, client.clientId, consentsIn(missing));
-      const saved = await grant.save();
-      return orExpired(
-        provider.interactionResult(
-          req,
-          res,
-          { consent: grantId ? {} : { grantId: saved } },
-          { mergeWithLastSubmission: true },
-        ),
-      );
+      const result = allowed
+        ? { consent: await grantAsked(provider, deps, await details(req, res)) }
+        : { error: 'access_denied', error_description: 'The request was denied.' };
+      return orExpired(provider.interactionResult(req, res, result, { mergeWithLastSubmission: allowed }));
     },
   };
+}
+
+const expired = (message: string, cause?: unknown): AppError =>
+  new AppError('interaction_expired', message, { cause });
+
+/** The interaction may be gone at every look at it: expired, or lost with the cache. */
+async function orExpired<T>(look: Promise<T>): Promise<T> {
+  try {
+    return await look;
+  } catch (error) {
+    if (!(error instanceof errors.SessionNotFound)) throw error;
+    throw expired(
+      'This sign-in has expired or was begun in another browser. Go back to the app and sign in again.',
+      error,
+    );
+  }
+}
+
+async function clientView(
+  provider: Provider,
+  nameOf: AppNames,
+  { clientId, answerUri }: { clientId: string; answerUri: string | undefined },
+): Promise<ClientView | undefined> {
+  const client = await provider.Client.find(clientId);
+  return (
+    client && {
+      id: client.clientId,
+      name: await nameOf(client, answerUri),
+      firstParty: client.first_party === true,
+      uri: client.clientUri,
+      logoUri: client.logoUri,
+      policyUri: client.policyUri,
+      tosUri: client.tosUri,
+    }
+  );
+}
+
+function waitingRequest(
+  interaction: Interaction,
+  promptName: WaitingRequest['promptName'],
+  client: ClientView,
+): WaitingRequest {
+  const { uid, prompt, params, session, returnTo, result } = interaction;
+  const { deviceCode } = interaction as { deviceCode?: string };
+  const missing = prompt.details as ConsentDetails;
+  return {
+    uid,
+    prompt: promptName === 'consent' ? 'consent' : 'login',
+    promptName,
+    client,
+    redirectUri: String(params.redirect_uri ?? ''),
+    loginHint: typeof params.login_hint === 'string' ? params.login_hint : undefined,
+    accountId: session?.accountId,
+    session: session && { accountId: session.accountId, uid: session.uid },
+    scopes: [
+      ...new Set([
+        ...(missing.missingOIDCScope ?? []),
+        ...Object.values(missing.missingResourceScopes ?? {}).flat(),
+        ...(missing.missingOIDCClaims ?? []).map(scopeOfClaim),
+      ]),
+    ],
+    details: requestedDetails(params) ?? [],
+    returnTo,
+    answered: result !== undefined,
+    begunSignedOut: session === undefined && deviceCode === undefined,
+  };
+}
+
+/** Grants what the person was asked for, and remembers it where that is safe. Resolves with the result of the prompt. */
+async function grantAsked(
+  provider: Provider,
+  { consents }: Pick<InteractionsDeps, 'consents'>,
+  { prompt, params, session, grantId }: Interaction,
+): Promise<{ grantId?: string }> {
+  if (prompt.name !== 'consent' || !session)
+    throw new AppError('wrong_step', 'There is nothing to allow now.');
+  const { accountId, uid: sessionUid } = session;
+  const grant =
+    (grantId ? await provider.Grant.find(grantId) : undefined) ??
+    new provider.Grant({ accountId, clientId: String(params.client_id) });
+  rememberSession(grant, sessionUid);
+  const missing = prompt.details as ConsentDetails;
+  if (missing.missingOIDCScope) grant.addOIDCScope(missing.missingOIDCScope.join(' '));
+  if (missing.missingOIDCClaims) grant.addOIDCClaims(missing.missingOIDCClaims);
+  for (const [audience, scopes] of Object.entries(missing.missingResourceScopes ?? {}))
+    grant.addResourceScope(audience, scopes.join(' '));
+  // Details are for this request alone: what an earlier one was allowed does not add up.
+  const asked = requestedDetails(params);
+  if (asked) Object.assign(grant, { rar: asked });
+  const client = await provider.Client.find(String(params.client_id));
+  if (client && identityIsProven(client, params.redirect_uri as string | undefined))
+    await consents.remember(accountId, client.clientId, consentsIn(missing));
+  const saved = await grant.save();
+  return grantId ? {} : { grantId: saved };
 }
