@@ -11,6 +11,13 @@ import { keyMarginMs, lifeSeconds } from './lifetimes.ts';
 import { generateOpaqueKeys, type OpaqueKeys, type OpaqueVersion } from './opaque/opaque.ts';
 import { createKeyset, type Keyset } from './tokens/keys.ts';
 
+/** What else is derived from the one secret that stays. The commands derive some of it too, and must derive the same. */
+export const derivedFor = {
+  clientSecrets: 'client secrets',
+  doctor: 'doctor',
+  refreshSuccessors: 'refresh successors',
+} as const;
+
 const tokenKinds = ['step', 'session', 'access', 'refresh', 'public'] as const;
 /** OpenID Connect: of one key, one algorithm (RFC 7517, section 4.4). */
 const jwkKinds = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;

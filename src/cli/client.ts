@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { type ClientControl, createClientControl, type ListedClient } from '../clients/control.ts';
 import { createClientSecrets } from '../clients/secrets.ts';
 import { createClientStore } from '../clients/store.ts';
-import { privateJwks } from '../server_keys.ts';
+import { derivedFor, privateJwks } from '../server_keys.ts';
 import { secondsOf } from './duration.ts';
 import { openKeys } from './keyring.ts';
 import { onStage, print, printJson, printTable } from './stage.ts';
@@ -17,7 +17,7 @@ const withClients = (work: (control: ClientControl) => Promise<void>): Promise<v
       createClientControl({
         ofFile: config.clients,
         store: createClientStore(database, now),
-        secrets: createClientSecrets(keyring.derive('client secrets'), sealer),
+        secrets: createClientSecrets(keyring.derive(derivedFor.clientSecrets), sealer),
         // The provider's rules are loaded only where there is something to check.
         async check(metadata) {
           const { createMetadataCheck } = await import('../oidc/library/metadata_check.ts');

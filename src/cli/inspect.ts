@@ -5,7 +5,7 @@ import { createClientStore } from '../clients/store.ts';
 import { accountClientId } from '../config/schema.ts';
 import { createRefreshStore } from '../refresh/store.ts';
 import { createRevocations } from '../revocation/revocations.ts';
-import { tokenKeysetOf } from '../server_keys.ts';
+import { derivedFor, tokenKeysetOf } from '../server_keys.ts';
 import { type Claims, createTokens } from '../tokens/tokens.ts';
 import { openKeys } from './keyring.ts';
 import type { Stage } from './stage.ts';
@@ -41,12 +41,12 @@ export async function inspectToken(stage: Stage, token: string): Promise<Inspect
   const registry = createClientRegistry({
     database: { watch: () => ({ reliable: () => false }) },
     store: clients,
-    secrets: createClientSecrets(keyring.derive('client secrets'), sealer),
+    secrets: createClientSecrets(keyring.derive(derivedFor.clientSecrets), sealer),
   });
   await registry.useFile(config.clients);
   const revocations = createRevocations(database, now);
   const refresh = createRefreshStore(database, {
-    successorKey: keyring.derive('refresh successors'),
+    successorKey: keyring.derive(derivedFor.refreshSuccessors),
     leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
     now,
   });

@@ -80,7 +80,7 @@ export function renderErrors(views: PageViews, log: Log, issuer: string): Middle
 export const mayWorkAgain = ({ method, status }: Context): boolean => method === 'GET' && status >= 500;
 
 function logError(log: Log, id: string, ctx: Context, error: AppError): void {
-  // Of a flood each line would cost as much as the refusal: wiring/sign_in.ts counts them together.
+  // Of a flood each line would cost as much as the refusal: they are counted together where they are refused.
   if (error.code === 'overloaded') return;
   const line = {
     id,

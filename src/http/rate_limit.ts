@@ -67,18 +67,27 @@ function createCount({ cache, networksOf }: AddressLimitDeps, { what, points, se
   };
 }
 
-/**
- * `limit` for what anybody may have kept here by an anonymous request: sign-ins that are begun, pushed requests, device
- * codes. People of one office begin many, a flood from one address is stopped.
- */
-export function limitBeginnings(limit: Middleware): Middleware {
-  const beginnings = new Set(['/auth', '/request', '/device/auth', '/backchannel']);
-  return (ctx, next) => (beginnings.has(pathOf(ctx)) ? limit(ctx, next) : next());
+/** Limits by the paths that they are for, in small letters: of all requests, and of posts alone. The first one is outermost. */
+export function limitPaths({
+  any,
+  posts,
+}: Record<'any' | 'posts', Record<string, readonly Middleware[]>>): Middleware {
+  const [ofAny, ofPosts] = [any, posts].map((table) => new Map(Object.entries(table)));
+  return (ctx, next) => {
+    const path = pathOf(ctx);
+    const limits = ofAny?.get(path) ?? (ctx.method === 'POST' ? ofPosts?.get(path) : undefined) ?? [];
+    return limits.reduceRight<() => Promise<unknown>>((inner, limit) => () => limit(ctx, inner), next)();
+  };
 }
 
-/** `limit` for posts to one path, in small letters, and nothing else. */
-export function limitPosts(path: string, limit: Middleware): Middleware {
-  return (ctx, next) => (ctx.method === 'POST' && pathOf(ctx) === path ? limit(ctx, next) : next());
+/** Pages of our own by the first part of their path. All other requests are for what comes after it. */
+export function byFirstPart(rooms: Record<string, Middleware | undefined>): Middleware {
+  const byName = new Map(Object.entries(rooms));
+  return (ctx, next) => {
+    const [, first = ''] = pathOf(ctx).split('/', 2);
+    const room = byName.get(first);
+    return room ? room(ctx, next) : next();
+  };
 }
 
 /** The path as routers compare it: they take `/Auth/` for `/auth`. */
@@ -92,8 +101,8 @@ export interface GuessBudget {
 
 /**
  * Bounds wrong guesses, from however many addresses. People who are signed in have a budget each: what strangers use up
- * keeps nobody out who signs in first, which is what the answer says. A guess is wrong where what follows has left
- * `ctx.state.wrongGuess`; past a budget each one is answered 429, the right one too. `personOf`: who is signed in.
+ * keeps nobody out who signs in first, which is what the answer says. A guess is wrong where what follows has
+ * called `noteWrongGuess`; past a budget each one is answered 429, the right one too. `personOf`: who is signed in.
  */
 export function createGuessLimit(
   guesses: Guesses,
@@ -110,8 +119,17 @@ export function createGuessLimit(
       throw person === undefined ? signInFirst(known.secondsLeft) : tooManyRequests(known.secondsLeft);
     }
     await next();
-    if (ctx.state.wrongGuess) await guesses.count(bucket, budget.seconds);
+    if ((ctx.state as GuessState).wrongGuess) await guesses.count(bucket, budget.seconds);
   };
+}
+
+interface GuessState {
+  wrongGuess?: boolean;
+}
+
+/** Says that this request was a wrong guess. */
+export function noteWrongGuess({ state }: { state: GuessState }): void {
+  state.wrongGuess = true;
 }
 
 /** Whether `key` was asked about within the last `seconds`; asking counts. */

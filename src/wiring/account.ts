@@ -4,27 +4,17 @@ import { createChanges } from '../account/changes.ts';
 import { accountEventOf } from '../account/outcomes.ts';
 import { createOverview } from '../account/overview.ts';
 import { createAccountRoutes } from '../account/routes.ts';
-import type { AppDeps } from '../app.ts';
-import { createStepUp } from '../authentication/step_up.ts';
-import type { Config } from '../config/load.ts';
 import { scopeOfClaim } from '../oidc/claims/claims.ts';
 import { describeScope, describeScopes } from '../oidc/claims/scopes.ts';
 import { accountSignInPath } from '../oidc/clients/account_client.ts';
-import type { Foundations } from './foundations.ts';
-import type { PageParts } from './page_parts.ts';
-import type { WiredProvider } from './provider.ts';
-import type { SignIn } from './sign_in.ts';
+import type { Built } from './built.ts';
 
-export function wireAccount(
-  config: Config,
-  { database, audit, metrics, now }: AppDeps,
-  foundations: Foundations,
-  { views, secureCookies, sameOriginOnly, admission, addressLimit }: PageParts,
-  { interactions, signedIn, approvals }: WiredProvider,
-  { passwords, secondFactor, recordEvent }: SignIn,
-) {
-  const { accounts, ephemeral, isNews, opaque, recoveryCodesLeft, revocations, sessions, stepTokens, totp } =
-    foundations;
+export function wireAccount({ ground, foundations, parts, provider, authentication }: Built) {
+  const { config, database, audit, metrics, now } = ground;
+  const { accounts, ephemeral, opaque, recoveryCodesLeft, revocations, sessions, totp } = foundations;
+  const { views, secureCookies, sameOriginOnly, admission, addressLimit } = parts;
+  const { interactions, signedIn, approvals } = provider;
+  const { secondFactor, stepUp, signInEvents } = authentication;
   const { clientOf } = interactions;
   const access = createAccess({
     sessions,
@@ -36,14 +26,6 @@ export function wireAccount(
     audit,
     database,
     now,
-  });
-  const stepUp = createStepUp({
-    passwords,
-    secondFactor,
-    totp,
-    stepTokens,
-    accounts,
-    query: database.query,
   });
   return createAccountRoutes({
     signedIn,
@@ -88,8 +70,7 @@ export function wireAccount(
     addressLimit,
     onOutcome(outcome) {
       metrics.account.inc({ action: outcome.action, outcome: outcome.outcome });
-      const event = accountEventOf(outcome);
-      if (event && isNews(event, outcome)) recordEvent(event);
+      signInEvents.ofOutcome(accountEventOf(outcome), outcome);
     },
   });
 }

@@ -5,8 +5,6 @@
 import { createAccounts } from '../accounts/accounts.ts';
 import { createAuthenticatorResets } from '../accounts/authenticator_resets.ts';
 import { createInvitations } from '../accounts/invitations.ts';
-import type { AppDeps } from '../app.ts';
-import type { GatheredEvent } from '../audit/audit.ts';
 import { createBuckets } from '../authentication/buckets.ts';
 import { createFailures } from '../authentication/failures.ts';
 import { createKnownBrowsers } from '../authentication/known_browsers.ts';
@@ -15,19 +13,18 @@ import { createRegistrations } from '../clients/registrations.ts';
 import { createClientRegistry } from '../clients/registry.ts';
 import { createClientSecrets } from '../clients/secrets.ts';
 import { createClientStore } from '../clients/store.ts';
-import type { Config } from '../config/load.ts';
 import { createConsents } from '../consents/consents.ts';
 import { createDeliveryStore } from '../deliveries/store.ts';
 import { createNetworks } from '../http/networks.ts';
 import { openKeyring } from '../keys/keyring.ts';
 import { createRotation } from '../keys/rotation.ts';
 import { createSealer } from '../lib/crypto.ts';
-import { createOncePer } from '../lib/once_per.ts';
 import { createRecordStore } from '../oidc/library/record_store.ts';
 import { createOpaque } from '../opaque/opaque.ts';
 import { createRefreshStore } from '../refresh/store.ts';
 import { createRevocations } from '../revocation/revocations.ts';
 import {
+  derivedFor,
   deviceKeysOf,
   fakeOpaqueKeysOf,
   keyKinds,
@@ -41,30 +38,19 @@ import { createRestoreGuard } from '../storage/restore_guard.ts';
 import { createMarkCopies, markPurpose } from '../storage/restore_marks.ts';
 import { createTokens } from '../tokens/tokens.ts';
 import { createTotp } from '../totp/totp.ts';
+import type { Ground } from './deps.ts';
 
 /** Wrong passwords and codes in an hour that an address may have, where few attempts are allowed. */
 const leastAddressFailures = 20;
 
-/** A refusal is in the audit log once in a quarter of an hour for each count of failures that refuses. */
-const refusalsKnownSeconds = 15 * 60;
-
-/** Whether an event is to be recorded. Refusals can be had by the thousand. */
-function createIsNews(now: () => number) {
-  const isFirst = createOncePer(refusalsKnownSeconds, now);
-  return (
-    { event }: GatheredEvent,
-    { blockedBy, address }: { blockedBy?: string | undefined; address: string },
-  ) => event !== 'login.blocked' || isFirst(blockedBy ?? address);
-}
-
 export type Foundations = Awaited<ReturnType<typeof layFoundations>>;
 
 /** Opens the keyring, making what keys are missing, and builds on it. Rejects where the database cannot be read. */
-export async function layFoundations(config: Config, deps: AppDeps) {
-  const { database, cache, log, audit, now } = deps;
+export async function layFoundations(ground: Ground) {
+  const { config, database, cache, log, audit, now } = ground;
   const accounts = createAccounts(database, now);
 
-  const sealer = createSealer(deps.kek, deps.previousKek);
+  const sealer = createSealer(ground.kek, ground.previousKek);
   const keyring = await openKeyring(database, sealer, keyKinds, { log, now });
   const policies = keyPolicies(config);
   const rotation = createRotation({
@@ -82,7 +68,7 @@ export async function layFoundations(config: Config, deps: AppDeps) {
   });
   const restoreGuard = createRestoreGuard({
     database,
-    copies: createMarkCopies(keyring.derive(markPurpose), cache, deps.markFile),
+    copies: createMarkCopies(keyring.derive(markPurpose), cache, ground.markFile),
     toleranceMs: config.FAILOVER_LOSS_SECONDS * 1000,
     log,
   });
@@ -116,7 +102,7 @@ export async function layFoundations(config: Config, deps: AppDeps) {
   const networksOf = createNetworks(config.TRUSTED_NETWORKS);
 
   const clientStore = createClientStore(database, now);
-  const clientSecrets = createClientSecrets(keyring.derive('client secrets'), sealer);
+  const clientSecrets = createClientSecrets(keyring.derive(derivedFor.clientSecrets), sealer);
   const clients = createClientRegistry({ database, store: clientStore, secrets: clientSecrets });
   restoreGuard.follow(async () => {
     await keyring.refresh();
@@ -141,7 +127,6 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     recoveryCodesLeft: (accountId: string) => totp.recoveryCodesLeft(database.query, accountId),
     accounts,
     invitations: createInvitations({ database, accounts, audit, now }),
-    isNews: createIsNews(now),
     resets: createAuthenticatorResets({ database, accounts, revocations, audit, now }),
     failures: createFailures(database, now),
     knownBrowsers,
@@ -162,7 +147,7 @@ export async function layFoundations(config: Config, deps: AppDeps) {
     revocations,
     consents: createConsents(database, now),
     refresh: createRefreshStore(database, {
-      successorKey: keyring.derive('refresh successors'),
+      successorKey: keyring.derive(derivedFor.refreshSuccessors),
       leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
       now,
     }),

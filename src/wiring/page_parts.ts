@@ -1,8 +1,6 @@
 /** What every page is built with, whichever feature it belongs to. */
 import { join } from 'node:path';
 import type { Middleware } from 'koa';
-import type { AppDeps } from '../app.ts';
-import type { Config } from '../config/load.ts';
 import { createAssets } from '../http/assets.ts';
 import { receiveBody } from '../http/forms.ts';
 import type { NetworksOf } from '../http/networks.ts';
@@ -11,17 +9,14 @@ import { createAddressCount, createAddressLimit } from '../http/rate_limit.ts';
 import { createViews } from '../http/views.ts';
 import { type Admission, createAdmission } from '../lib/admission.ts';
 import { countTogether } from '../lib/log.ts';
+import type { Ground } from './deps.ts';
 
 export type PageParts = ReturnType<typeof createPageParts>;
 
 /** How many starts of sign-ins are under way at once: some 150 ms of OPAQUE. With more, the queue grows faster than it is served. */
 const mostStarts = 64;
 
-export function createPageParts(
-  config: Config,
-  { root, cache, metrics, log }: AppDeps,
-  networksOf: NetworksOf,
-) {
+export function createPageParts({ config, root, cache, metrics, log }: Ground, networksOf: NetworksOf) {
   const limits = { cache, networksOf };
   const points = config.LIMIT_ADDRESS_PER_MINUTE;
   const noteRefused = countTogether((count) =>

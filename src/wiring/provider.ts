@@ -1,6 +1,4 @@
 /** oidc-provider on our stores, tokens and pages, what it sends to apps, and what the pages need to know of it. */
-import type { AppDeps } from '../app.ts';
-import type { Config } from '../config/load.ts';
 import { createDeliveries } from '../deliveries/deliveries.ts';
 import { createOutgoing } from '../http/outgoing.ts';
 import { createAddressCount, createPace } from '../http/rate_limit.ts';
@@ -22,6 +20,7 @@ import { createSignedIn } from '../oidc/session/signed_in.ts';
 import { createSignedOut } from '../oidc/session/signed_out.ts';
 import { cookieSignaturesOf, privateJwks } from '../server_keys.ts';
 import { spend } from '../storage/spent.ts';
+import type { Ground } from './deps.ts';
 import { createFileClients } from './file_clients.ts';
 import type { Foundations } from './foundations.ts';
 import type { PageParts } from './page_parts.ts';
@@ -35,12 +34,11 @@ export type WiredProvider = Awaited<ReturnType<typeof wireProvider>>;
 
 /** Builds it with the clients of CLIENTS_FILE. Rejects with ConfigError where these break the metadata rules. */
 export async function wireProvider(
-  config: Config,
-  deps: AppDeps,
+  ground: Ground,
   foundations: Foundations,
   { views, secureCookies }: PageParts,
 ) {
-  const { database, cache, log, audit, metrics, now } = deps;
+  const { config, database, cache, log, audit, metrics, now } = ground;
   const { accounts, clients, consents, clientSecrets, deliveryStore, keyring, networksOf, records, tokens } =
     foundations;
   const { ephemeral, refresh, registrations, revocations, sealer, sessions } = foundations;
@@ -89,7 +87,7 @@ export async function wireProvider(
     holdPing: pings.hold,
     waitingFor: (accountId) => waitingRequests(records, accountId, now),
     pollsTooSoon: createPace(cache, leastPollSeconds, 'poll'),
-    outgoing: deps.outgoing ?? createOutgoing(),
+    outgoing: ground.outgoing ?? createOutgoing(),
     countOutgoing: createAddressCount(
       { cache, networksOf },
       { what: 'outgoing', points: Math.max(leastOutgoing, config.LIMIT_ADDRESS_PER_MINUTE / 10) },

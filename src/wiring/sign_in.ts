@@ -1,16 +1,11 @@
-/** The way in: invitation, password, second factor, consent; and what of it the account page proves people with again. */
-import type { AppDeps } from '../app.ts';
-import { createPasswords } from '../authentication/password.ts';
-import { createSecondFactor } from '../authentication/second_factor.ts';
-import { createSignUp } from '../authentication/sign_up.ts';
-import type { Config } from '../config/load.ts';
+/** The way in: invitation, password, second factor, consent. */
 import { moveOn } from '../http/onward.ts';
-import { createInvited } from '../interaction/invited.ts';
+import { createInvited, type Invited } from '../interaction/invited.ts';
 import { createLinkCookie } from '../interaction/link_cookie.ts';
 import { createLinkRoutes } from '../interaction/link_routes.ts';
-import { auditEventOf, unansweredEvent } from '../interaction/outcomes.ts';
+import { auditEventOf } from '../interaction/outcomes.ts';
 import { createPages } from '../interaction/pages.ts';
-import { createResetLinks } from '../interaction/reset_links.ts';
+import { createResetLinks, type ResetLinks } from '../interaction/reset_links.ts';
 import { createInteractionRoutes } from '../interaction/routes.ts';
 import { createStandings } from '../interaction/standing.ts';
 import { cookieNames } from '../lib/cookies.ts';
@@ -18,53 +13,16 @@ import { type AppError, invitationEnded, resetEnded } from '../lib/errors.ts';
 import { describeScopes } from '../oidc/claims/scopes.ts';
 import { accountSignInPath } from '../oidc/clients/account_client.ts';
 import { describeDetails } from '../oidc/requests/authorization_details.ts';
-import type { Foundations } from './foundations.ts';
-import type { PageParts } from './page_parts.ts';
-import type { WiredProvider } from './provider.ts';
-import { createSignInEvents } from './sign_in_events.ts';
+import type { Built } from './built.ts';
 
-export type SignIn = ReturnType<typeof wireSignIn>;
-
-export function wireSignIn(
-  config: Config,
-  deps: AppDeps,
-  foundations: Foundations,
-  { views, secureCookies, sameOriginOnly, admission, addressLimit, makingLimit }: PageParts,
-  {
-    interactions,
-    signedIn,
-    trail,
-    addressOf,
-  }: Pick<WiredProvider, 'interactions' | 'signedIn' | 'trail' | 'addressOf'>,
-) {
-  const { database, metrics, now } = deps;
-  const recordEvent = createSignInEvents(deps);
-  const { accounts, buckets, ephemeral, failures, invitations, knownBrowsers, opaque } = foundations;
-  const { isNews, resets, sealer, stepTokens, totp } = foundations;
+/** The pages of an interaction, and those of the links that lead to one, by their first parts. */
+export function wireSignIn(built: Built) {
+  const { config, metrics } = built.ground;
+  const { accounts, invitations, knownBrowsers, resets, stepTokens, totp } = built.foundations;
+  const { views, secureCookies, sameOriginOnly, admission, addressLimit, makingLimit } = built.parts;
+  const { interactions, signedIn, trail, addressOf } = built.provider;
+  const { passwords, signUp, secondFactor, signInEvents } = built.authentication;
   const names = cookieNames(secureCookies);
-  const dropped = { httpOnly: true, sameSite: 'lax', secure: secureCookies, signed: false } as const;
-  const passwords = createPasswords({
-    accounts,
-    opaque,
-    failures,
-    buckets,
-    ephemeral,
-    sealer,
-    onUnanswered(attempt) {
-      metrics.steps.inc({ step: attempt.step, outcome: 'unanswered' });
-      recordEvent(unansweredEvent(attempt));
-    },
-    now,
-  });
-  const secondFactor = createSecondFactor({
-    accounts,
-    totp,
-    failures,
-    buckets,
-    stepTokens,
-    resets,
-    database,
-  });
   const invited = createInvited({
     invitations,
     accounts,
@@ -76,10 +34,8 @@ export function wireSignIn(
     createLinkCookie(names.authenticatorReset, '/authenticator-reset', secureCookies),
   );
   return {
-    recordEvent,
-    passwords,
-    secondFactor,
-    routes: createInteractionRoutes({
+    ...wireLinks(built, invited, resetLinks),
+    interaction: createInteractionRoutes({
       interactions,
       signedIn,
       trail,
@@ -97,7 +53,7 @@ export function wireSignIn(
         describeDetails: describeDetails(config.resources),
       }),
       passwords,
-      signUp: createSignUp({ accounts, invitations, opaque, ephemeral }),
+      signUp,
       secondFactor,
       knownBrowsers,
       sameOriginOnly,
@@ -108,40 +64,47 @@ export function wireSignIn(
       onOutcome(outcome) {
         metrics.steps.inc({ step: outcome.action, outcome: outcome.outcome });
         if (outcome.amr) metrics.logins.inc();
-        const event = auditEventOf(outcome);
-        if (event && isNews(event, outcome)) recordEvent(event);
+        signInEvents.ofOutcome(auditEventOf(outcome), outcome);
       },
     }),
-    linkRoutes: [
-      createLinkRoutes(
-        {
-          path: '/invitation',
-          cookie: invited.cookie,
-          opened: async (ctx) => (await invited.invitation(ctx)) ?? ended(invitationEnded()),
-          page: ({ username, expiresAt }) =>
-            views.render('invitation', { username, expires: expiresAt.toISOString() }),
-          next: async () => accountSignInPath(config.ISSUER, { prompt: 'login' }),
-        },
-        sameOriginOnly,
-      ),
-      createLinkRoutes(
-        {
-          path: '/authenticator-reset',
-          cookie: resetLinks.cookie,
-          opened: async (ctx) => (await resetLinks.opened(ctx)) ?? ended(resetEnded()),
-          page: ({ username, expiresAt }) =>
-            views.render('authenticator_reset', { username, expires: expiresAt.toISOString() }),
-          async next(ctx, { accountId, username }) {
-            // Its session ends with the old authenticator, and a sign-in that began in it could not be completed then.
-            if ((await signedIn(ctx))?.account.id === accountId)
-              ctx.cookies.set(names.session, null, dropped);
-            return accountSignInPath(config.ISSUER, { prompt: 'login', login_hint: username });
-          },
-        },
-        sameOriginOnly,
-      ),
-    ],
   };
+}
+
+/** The pages of links that somebody was sent. */
+function wireLinks(
+  { ground: { config }, parts: { views, secureCookies, sameOriginOnly }, provider: { signedIn } }: Built,
+  invited: Invited,
+  resetLinks: ResetLinks,
+) {
+  const session = cookieNames(secureCookies).session;
+  const dropped = { httpOnly: true, sameSite: 'lax', secure: secureCookies, signed: false } as const;
+  const invitation = createLinkRoutes(
+    {
+      path: '/invitation',
+      cookie: invited.cookie,
+      opened: async (ctx) => (await invited.invitation(ctx)) ?? ended(invitationEnded()),
+      page: ({ username, expiresAt }) =>
+        views.render('invitation', { username, expires: expiresAt.toISOString() }),
+      next: async () => accountSignInPath(config.ISSUER, { prompt: 'login' }),
+    },
+    sameOriginOnly,
+  );
+  const authenticatorReset = createLinkRoutes(
+    {
+      path: '/authenticator-reset',
+      cookie: resetLinks.cookie,
+      opened: async (ctx) => (await resetLinks.opened(ctx)) ?? ended(resetEnded()),
+      page: ({ username, expiresAt }) =>
+        views.render('authenticator_reset', { username, expires: expiresAt.toISOString() }),
+      async next(ctx, { accountId, username }) {
+        // Its session ends with the old authenticator, and a sign-in that began in it could not be completed then.
+        if ((await signedIn(ctx))?.account.id === accountId) ctx.cookies.set(session, null, dropped);
+        return accountSignInPath(config.ISSUER, { prompt: 'login', login_hint: username });
+      },
+    },
+    sameOriginOnly,
+  );
+  return { invitation, 'authenticator-reset': authenticatorReset };
 }
 
 function ended(error: AppError): never {

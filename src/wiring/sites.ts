@@ -1,6 +1,4 @@
 /** What is there for others: the front page, published keys and health, and forward-auth for sites that know no OIDC. */
-import type { AppDeps } from '../app.ts';
-import type { Config } from '../config/load.ts';
 import { createForwardAuth } from '../forward_auth/forward_auth.ts';
 import { createSite } from '../http/site.ts';
 import { cookieNames } from '../lib/cookies.ts';
@@ -9,13 +7,13 @@ import { forwardAuthSignInPath } from '../oidc/clients/forward_auth_clients.ts';
 import { standsAfter } from '../oidc/session/signed_in.ts';
 import { spend } from '../storage/spent.ts';
 import { version } from '../version.ts';
+import type { Ground } from './deps.ts';
 import type { Foundations } from './foundations.ts';
 import type { PageParts } from './page_parts.ts';
 import type { WiredProvider } from './provider.ts';
 
 export const wireSite = (
-  config: Config,
-  { database, cache, stopping }: AppDeps,
+  { config, database, cache, stopping }: Ground,
   { clients, restoreGuard, tokens }: Foundations,
   { views }: PageParts,
   { signedIn }: WiredProvider,
@@ -40,8 +38,7 @@ export const wireSite = (
 
 /** Undefined where no site is behind it. */
 export function wireForwardAuth(
-  config: Config,
-  { database, audit, metrics, now }: AppDeps,
+  { config, database, audit, metrics, now }: Ground,
   { accounts, ephemeral, sessions, tokens }: Foundations,
   { secureCookies, views }: PageParts,
   { signedIn }: WiredProvider,

@@ -1,5 +1,5 @@
 // Who may import whom, held by machine. esbuild reads every file of src/; with verbatimModuleSyntax what it drops is
-// exactly `import type`, which is allowed everywhere.
+// exactly `import type`. Types go in the same direction as values, but a feature may use another one's types.
 import { readdir, readFile } from 'node:fs/promises';
 import { builtinModules } from 'node:module';
 import { join, posix } from 'node:path';
@@ -60,12 +60,17 @@ const WIRES = ['', 'wiring', 'cli'];
 /** Folders that are modules for apps (build_modules.ts): they stand alone. */
 const PUBLISHED = ['resource_server', 'browser_client'];
 
+/** Pairs that know each other's types while they are being taken apart. Nothing is to be added here. */
+const STILL_ROUND = ['sessions/save.ts', 'oidc/library/configuration/features.ts'];
+
 interface SourceFile {
   /** Relative to src/. */
   path: string;
   text: string;
-  /** Imported files, relative to src/. */
+  /** Files that are imported for more than their types, relative to src/. */
   files: string[];
+  /** Files that are imported for their types alone. */
+  typeFiles: string[];
   /** Imported third-party packages. */
   packages: string[];
 }
@@ -108,10 +113,16 @@ async function readSources(): Promise<SourceFile[]> {
       // What a createRequire() or import.meta finds is hidden from esbuild.
       const resolved = [...text.matchAll(/\bresolve\('([^'.][^']*)'\)/g)].map(([, name]) => String(name));
       const specifiers = [...imported, ...resolved];
+      const types = [...text.matchAll(/^(?:import|export) type [^;]*? from '([^']+)'/gm)].map(([, name]) =>
+        String(name),
+      );
+      const filesOf = (names: string[]) =>
+        names.filter(isRelative).map((name) => posix.join(posix.dirname(path), name));
       return {
         path,
         text,
-        files: specifiers.filter(isRelative).map((name) => posix.join(posix.dirname(path), name)),
+        files: filesOf(specifiers),
+        typeFiles: filesOf(types),
         packages: specifiers.filter((name) => !isRelative(name) && !isBuiltin(name)).map(packageOf),
       };
     }),
@@ -129,8 +140,14 @@ const within = (path: string, places: string[]) =>
 
 /** Every import of a file by a file, as [importer, imported]. */
 const edges = () => sources.flatMap(({ path, files }) => files.map((file) => [path, file] as const));
+/** Those of types among them. */
+const allEdges = () =>
+  sources.flatMap(({ path, files, typeFiles }) =>
+    [...files, ...typeFiles].map((file) => [path, file] as const),
+  );
 /** Without those that everyone may have. */
-const ruledEdges = () => edges().filter(([, to]) => to !== LIFETIMES);
+const isRuled = ([, to]: readonly [string, string]) => to !== LIFETIMES;
+const ruledEdges = () => edges().filter(isRuled);
 const arrows = (found: (readonly [string, string])[]) => found.map(([from, to]) => `${from} -> ${to}`);
 
 test('finds the sources and their imports', () => {
@@ -142,7 +159,7 @@ test('finds the sources and their imports', () => {
 
 test('imported files are there', () => {
   const known = new Set(sources.map(({ path }) => path));
-  expect(arrows(edges().filter(([, to]) => !known.has(to)))).toEqual([]);
+  expect(arrows(allEdges().filter(([, to]) => !known.has(to)))).toEqual([]);
 });
 
 test("a third-party package's values are imported by its owner alone", () => {
@@ -189,20 +206,24 @@ describe('folders', () => {
   });
 
   test('no feature imports what wires it, and the common ground imports no feature', () => {
-    const found = ruledEdges().filter(([from, to]) => {
-      const [importer, imported] = [folderOf(from), folderOf(to)];
-      if (WIRES.includes(importer) || importer === 'demo') return false;
-      return WIRES.includes(imported) || (COMMON.includes(importer) && isFeature(imported));
-    });
+    const found = allEdges()
+      .filter(isRuled)
+      .filter(([from, to]) => {
+        const [importer, imported] = [folderOf(from), folderOf(to)];
+        if (WIRES.includes(importer) || importer === 'demo') return false;
+        return WIRES.includes(imported) || (COMMON.includes(importer) && isFeature(imported));
+      });
     expect(arrows(found)).toEqual([]);
   });
 
   test('lib/ stands alone, and storage/ and config/ stand on it', () => {
-    const found = ruledEdges().filter(([from, to]) => {
-      const importer = folderOf(from);
-      if (!['lib', 'storage', 'config'].includes(importer)) return false;
-      return folderOf(to) !== importer && folderOf(to) !== 'lib';
-    });
+    const found = allEdges()
+      .filter(isRuled)
+      .filter(([from, to]) => {
+        const importer = folderOf(from);
+        if (!['lib', 'storage', 'config'].includes(importer)) return false;
+        return folderOf(to) !== importer && folderOf(to) !== 'lib';
+      });
     expect(arrows(found)).toEqual([]);
   });
 
@@ -230,10 +251,11 @@ test('what is published for apps imports nothing of the server, and the server n
 });
 
 test('no import goes round in a circle', () => {
-  const importsOf = new Map(sources.map(({ path, files }) => [path, files]));
+  const importsOf = new Map(sources.map(({ path, files, typeFiles }) => [path, [...files, ...typeFiles]]));
   const done = new Set<string>();
   const circles: string[] = [];
   const walk = (path: string, way: string[]) => {
+    if (STILL_ROUND.includes(path)) return;
     if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(' -> '));
     else if (!done.has(path)) for (const next of importsOf.get(path) ?? []) walk(next, [...way, path]);
     done.add(path);

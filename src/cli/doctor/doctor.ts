@@ -1,10 +1,12 @@
 /** All checks in the order in which one rests on another; a check that cannot be made says so. Changes nothing. */
+
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { keyEncryptionKey } from '../../config/key_encryption_key.ts';
 import { type Config, ConfigError, loadConfig, misnamedSettings } from '../../config/load.ts';
 import type { Keyring } from '../../keys/keyring.ts';
 import { root } from '../../root.ts';
+import { derivedFor } from '../../server_keys.ts';
 import { followDatabaseClock } from '../../storage/clock.ts';
 import { openDatabase } from '../../storage/database.ts';
 import { runningPostgresUrl } from '../../storage/embedded_postgres.ts';
@@ -86,7 +88,7 @@ async function examineStorage(config: Config): Promise<Finding[]> {
         keyring ? checkHistory(database.query, config, keyring.all()) : [],
       )),
       ...(await examine('proxy', 'see "issuer"', async () =>
-        keyring ? checkProxy(config.ISSUER, keyring.derive('doctor'), now()) : [],
+        keyring ? checkProxy(config.ISSUER, keyring.derive(derivedFor.doctor), now()) : [],
       )),
     ];
   } finally {

@@ -1,4 +1,5 @@
 /** The pages on which a person connects a device (RFC 8628). */
+import { noteWrongGuess } from '../../http/rate_limit.ts';
 import type { PageViews } from '../../http/views.ts';
 import { AppError } from '../../lib/errors.ts';
 import { describeScopes } from '../claims/scopes.ts';
@@ -43,7 +44,7 @@ export function devicePages({
     async userCode(ctx, xsrf, problem) {
       const { message, status, wrongGuess = false } = problemOf(problem, ctx.status);
       if (status !== undefined) ctx.status = status;
-      ctx.state.wrongGuess = wrongGuess;
+      if (wrongGuess) noteWrongGuess(ctx);
       if (problem?.name === 'AbortedError')
         return showPage(ctx, views.render('device_done', { denied: true }));
       showPage(ctx, views.render('device', { action: '/device', xsrf, error: message }));

@@ -1,0 +1,14 @@
+/** What the pages of people are wired with: everything that is built before them. */
+import type { Authentication } from './authentication.ts';
+import type { Ground } from './deps.ts';
+import type { Foundations } from './foundations.ts';
+import type { PageParts } from './page_parts.ts';
+import type { WiredProvider } from './provider.ts';
+
+export interface Built {
+  ground: Ground;
+  foundations: Foundations;
+  parts: PageParts;
+  provider: WiredProvider;
+  authentication: Authentication;
+}

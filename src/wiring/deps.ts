@@ -1,0 +1,33 @@
+/** What the server is built from: the configuration, the stores, the clock and the log. */
+import type { Audit } from '../audit/audit.ts';
+import type { Config } from '../config/load.ts';
+import type { Metrics } from '../http/metrics.ts';
+import type { Outgoing } from '../http/outgoing.ts';
+import type { Log } from '../lib/log.ts';
+import type { Cache } from '../storage/cache.ts';
+import type { Database } from '../storage/database.ts';
+
+export interface AppDeps {
+  database: Database;
+  cache: Cache;
+  /** The 32-byte key-encryption key, and the one before it where some rows are still sealed under that. */
+  kek: Uint8Array;
+  previousKek?: Uint8Array | undefined;
+  /** Where this machine keeps how far the database's history goes, to notice that a backup was restored. */
+  markFile?: string | undefined;
+  /** Where views/ and the built assets are. */
+  root: string;
+  log: Log;
+  audit: Audit;
+  metrics: Metrics;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+  stopping: () => boolean;
+  /** How apps' addresses are asked, if not as a server on the internet does it. */
+  outgoing?: Outgoing;
+}
+
+/** The same with the configuration: each function of wiring/ has it as its first argument. */
+export interface Ground extends AppDeps {
+  config: Config;
+}
