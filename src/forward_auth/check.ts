@@ -3,7 +3,7 @@
  * the site's rule says. A sign-out anywhere, a disabled account or an ended session counts from the next request on.
  */
 import type { Account } from '../accounts/accounts.ts';
-import type { SessionPayload } from '../sessions/store.ts';
+import type { SessionPayload } from '../sessions/session.ts';
 import { type Identity, identityHeaders } from './identity.ts';
 import { decide } from './rules.ts';
 import type { Site } from './sites.ts';

@@ -6,7 +6,7 @@ import { sha256 } from '../lib/crypto.ts';
 import type { Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
 import { type Statement, unnamed, withQueries } from '../storage/statement.ts';
-import type { SaveOutcome, SeenFrom, SessionPayload } from './store.ts';
+import type { SaveOutcome, SeenFrom, SessionPayload } from './session.ts';
 
 const loginOf = (row: 's' | 'excluded') => `coalesce((${row}.payload->>'loginTs')::bigint, 0)`;
 const isOlder = `${loginOf('s')} > ${loginOf('excluded')}`;

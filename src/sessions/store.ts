@@ -8,24 +8,7 @@ import type { Statement } from '../storage/statement.ts';
 import { type Authorizations, grantsOf } from './authorizations.ts';
 import { endById, endOfAccount } from './end.ts';
 import { saveSession } from './save.ts';
-
-/** oidc-provider's session payload; `jti` (the id) is kept out of storage and put back when read. */
-export interface SessionPayload {
-  jti: string;
-  uid: string;
-  accountId?: string;
-  acr?: string;
-  amr?: string[];
-  loginTs?: number;
-  [name: string]: unknown;
-}
-
-/** Where a session was used from, as far as the request says. */
-export interface SeenFrom {
-  address?: string | undefined;
-  userAgent?: string | undefined;
-  device?: string | undefined;
-}
+import type { SaveOutcome, SeenFrom, SessionPayload } from './session.ts';
 
 /** One of a person's sessions, as the account page shows it. */
 export interface ListedSession {
@@ -37,13 +20,6 @@ export interface ListedSession {
   /** The grants of the apps that were signed in to. */
   grants: string[];
 }
-
-/**
- * - `saved`: the session is stored under its id.
- * - `older`: a later sign-in of the same account is stored. It keeps its id, and the apps that were authorized were added.
- * - `refused`: the session has ended, or a later sign-in of another account is stored.
- */
-export type SaveOutcome = 'saved' | 'older' | 'refused';
 
 export interface SessionStore {
   /**

@@ -1,11 +1,7 @@
 /** Sessions: one truth for both instances; an end that holds. */
 import { beforeEach, expect, test } from 'vitest';
-import {
-  createSessionStore,
-  type SaveOutcome,
-  type SessionPayload,
-  type SessionStore,
-} from '../../src/sessions/store.ts';
+import type { SaveOutcome, SessionPayload } from '../../src/sessions/session.ts';
+import { createSessionStore, type SessionStore } from '../../src/sessions/store.ts';
 import { atOnce, type Instance, onEveryBackend } from './backends.ts';
 
 onEveryBackend('sessions', (backend) => {

@@ -1,6 +1,7 @@
 /** Sessions in PostgreSQL: one id at a time, and an end that holds. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createSessionStore, type SessionPayload, type SessionStore } from '../../src/sessions/store.ts';
+import type { SessionPayload } from '../../src/sessions/session.ts';
+import { createSessionStore, type SessionStore } from '../../src/sessions/store.ts';
 import { openStores } from '../support/stores.ts';
 
 let stores: Awaited<ReturnType<typeof openStores>>;

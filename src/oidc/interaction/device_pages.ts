@@ -3,8 +3,8 @@ import { noteWrongGuess } from '../../http/rate_limit.ts';
 import type { PageViews } from '../../http/views.ts';
 import { AppError } from '../../lib/errors.ts';
 import { describeScopes } from '../claims/scopes.ts';
+import type { Pages } from './page.ts';
 import { type NameOf, showPage } from './page.ts';
-import type { Pages } from './pages.ts';
 
 interface Problem {
   message?: string;

@@ -3,8 +3,8 @@ import type { KoaContextWithOIDC } from 'oidc-provider';
 import { mayWorkAgain } from '../../http/errors.ts';
 import type { PageViews } from '../../http/views.ts';
 import { shown } from '../requests/error_reports.ts';
+import type { Pages } from './page.ts';
 import { type AppOf, type NameOf, showPage } from './page.ts';
-import type { Pages } from './pages.ts';
 
 /** What to do about an error that a person can do something about; the library's own words are for developers. */
 const hints: Record<string, string> = {

@@ -1,40 +1,11 @@
 /** The pages that oidc-provider asks for: errors of its endpoints, sign-out and signed out, a device's code, form posts. */
-import type { Context } from 'koa';
-import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import { moveOn } from '../../http/onward.ts';
 import type { PageViews } from '../../http/views.ts';
 import type { AppNames } from '../clients/client_names.ts';
-import type { FormPost } from '../library/routes/response_modes.ts';
 import { devicePages } from './device_pages.ts';
 import { errorPage } from './error_page.ts';
-import { type AppOf, type NameOf, showPage } from './page.ts';
+import { type AppOf, type NameOf, type Pages, showPage } from './page.ts';
 import { type SignOutPagesDeps, signOutPages } from './sign_out_pages.ts';
-
-export interface Pages {
-  error(
-    ctx: KoaContextWithOIDC,
-    error: { error: string; error_description?: string | undefined },
-    cause: Error,
-  ): Promise<void>;
-  logout(ctx: KoaContextWithOIDC, xsrf: string): Promise<void>;
-  loggedOut(ctx: KoaContextWithOIDC): Promise<void>;
-  /** Sends the browser on after a form; `target`: where that ends. */
-  moveOn(ctx: Context, to: { location: string; target: string }): void;
-  formPost: FormPost;
-  /** Asks for a device's code; `problem` says why again. */
-  userCode(ctx: KoaContextWithOIDC, xsrf: string, problem: Error | undefined): Promise<void>;
-  /** Asks whether the device is the person's own. */
-  userCodeFound(ctx: KoaContextWithOIDC, xsrf: string, code: FoundUserCode): Promise<void>;
-  deviceConnected(ctx: KoaContextWithOIDC): Promise<void>;
-}
-
-/** What a person has entered the code of. */
-export interface FoundUserCode {
-  userCode: string;
-  client: Client;
-  /** The address that the device asked from. */
-  address: string;
-}
 
 /** The app that receives a form may send the browser anywhere. */
 const anyWebsite = ['https:', 'http:'];

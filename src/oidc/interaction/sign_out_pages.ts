@@ -4,8 +4,8 @@ import { accountClientId } from '../../config/schema.ts';
 import { formActionFor } from '../../http/onward.ts';
 import type { PageViews, SignedOutApp } from '../../http/views.ts';
 import type { SignedOut } from '../session/signed_out.ts';
+import type { Pages } from './page.ts';
 import { type AppOf, type NameOf, showPage } from './page.ts';
-import type { Pages } from './pages.ts';
 
 /** What a person is told of an app after the sign-out, by the state of its delivery. */
 const answers: Record<string, SignedOutApp['state']> = { delivered: 'signed_out', no_address: 'unaware' };

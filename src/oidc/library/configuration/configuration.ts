@@ -2,51 +2,24 @@
  * Cypher's configuration as oidc-provider's. Pure: what it needs of the rest is handed in. Every development default of
  * the library that matters is replaced here or in what is called here.
  */
-import type { Configuration, JWK, ResponseType } from 'oidc-provider';
-import type { Accounts } from '../../../accounts/accounts.ts';
-import type { Config } from '../../../config/load.ts';
-import type { Consents } from '../../../consents/consents.ts';
+import type { Configuration, ResponseType } from 'oidc-provider';
 import type { OutgoingRequest } from '../../../http/outgoing.ts';
-import type { CookieSignatures } from '../../../lib/cookie_signatures.ts';
 import { cookieNames } from '../../../lib/cookies.ts';
 import { accountClaims, claimsByScope, mfaAcr } from '../../claims/claims.ts';
-import type { Pairwise } from '../../clients/pairwise.ts';
 import { corsAllowed, pkceRequired } from '../../clients/policy.ts';
 import { existingGrant } from '../../interaction/existing_grant.ts';
-import type { Pages } from '../../interaction/pages.ts';
 import { prompts, promptValues } from '../../interaction/prompts.ts';
-import type { CibaDeps } from '../../polled/ciba.ts';
 import { signedClaims } from '../../requests/signed_claims.ts';
 import { standsAfter } from '../../session/signed_in.ts';
 import { addRevocationClaims } from '../../tokens/jwt_access_tokens.ts';
 import { issuesRefreshToken, revokesGrant } from '../../tokens/policy.ts';
-import { type ClientFetch, isOperatorsWord } from '../client_fetches.ts';
+import { isOperatorsWord } from '../client_fetches.ts';
 import { takeKept } from '../read_ahead.ts';
-import type { AnonymousForms } from '../routes/anonymous_forms.ts';
 import { enabledJWA } from './algorithms.ts';
 import { clientConfiguration } from './clients.ts';
+import type { ConfigurationDeps } from './deps.ts';
 import { features } from './features.ts';
 import { ttl } from './ttl.ts';
-
-export interface ConfigurationDeps {
-  config: Config;
-  accounts: Pick<Accounts, 'byId' | 'parseUsername' | 'idOf'>;
-  adapter: Configuration['adapter'];
-  jwks: JWK[];
-  cookieSignatures: CookieSignatures;
-  /** 32 bytes from which DPoP nonces are made. */
-  dpopNonceKey: Buffer;
-  pairwise: Pairwise;
-  consents: Pick<Consents, 'of'>;
-  pages: Pages;
-  anonymousForms: AnonymousForms;
-  /** Keeps what a client is to be sent once a person has answered its request. */
-  holdPing: CibaDeps['holdPing'];
-  waitingFor: CibaDeps['waitingFor'];
-  /** What the provider asks of apps' addresses: keys, sector identifiers, metadata documents, logout. */
-  fetch: ClientFetch;
-  now: () => number;
-}
 
 const responseTypes: ResponseType[] = [
   ...(['code', 'none', 'code id_token', 'code token', 'code id_token token'] as const),

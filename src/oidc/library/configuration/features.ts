@@ -10,7 +10,7 @@ import { richAuthorizationRequests } from '../../requests/authorization_details.
 import { signedClaims } from '../../requests/signed_claims.ts';
 import { signOutByHint } from '../../session/sign_out.ts';
 import { mayIntrospect, mayRevoke } from '../../tokens/policy.ts';
-import type { ConfigurationDeps } from './configuration.ts';
+import type { ConfigurationDeps } from './deps.ts';
 import { resourceIndicators } from './resources.ts';
 
 type Features = NonNullable<Configuration['features']>;

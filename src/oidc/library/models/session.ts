@@ -18,7 +18,7 @@ import type Provider from 'oidc-provider';
 import type { Adapter, AdapterPayload } from 'oidc-provider';
 import { cookieNames } from '../../../lib/cookies.ts';
 import { AppError } from '../../../lib/errors.ts';
-import type { SeenFrom, SessionPayload } from '../../../sessions/store.ts';
+import type { SeenFrom, SessionPayload } from '../../../sessions/session.ts';
 import { takeKept } from '../read_ahead.ts';
 import { currentScope, type RequestScope } from '../request_scope.ts';
 import type { Stores } from '../stores.ts';
