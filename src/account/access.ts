@@ -12,13 +12,13 @@ import type { ListedSession, SessionStore } from '../sessions/store.ts';
 import type { Database } from '../storage/database.ts';
 
 export interface AccessDeps {
-  sessions: Pick<SessionStore, 'ofAccount' | 'endOfAccount'>;
+  sessions: Pick<SessionStore, 'ofAccount'>;
   grants: { grantsOf(accountId: string): Promise<ListedGrant[]> };
   consents: Pick<Consents, 'list'>;
   /** The scope that lets an app see a claim. */
   scopeOfClaim(claim: string): string;
   refresh: { grantsOf(accountId: string): Promise<string[]> };
-  revocations: Pick<Revocations, 'endAccount' | 'endClient' | 'endGrant'>;
+  revocations: Pick<Revocations, 'endAccount' | 'endClient' | 'endSession'>;
   audit: Pick<Audit, 'recordWithin'>;
   database: Database;
   now: () => number;
@@ -76,11 +76,7 @@ export function createAccess(deps: AccessDeps): Access {
       };
     },
     endSession: (accountId, uid) =>
-      database.transaction(async (query) => {
-        const ended = await sessions.endOfAccount(query, accountId, uid);
-        for (const grantId of ended ?? []) await revocations.endGrant(grantId, 'signed_out', query);
-        return ended !== undefined;
-      }),
+      database.transaction((query) => revocations.endSession(accountId, uid, query)),
     endEverything: (accountId, address) =>
       database.transaction(async (query) => {
         await revocations.endAccount(accountId, query);

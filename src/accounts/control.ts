@@ -20,8 +20,8 @@ export interface AccountControl {
 
 export interface AccountControlDeps {
   accounts: Accounts;
-  sessions: Pick<SessionStore, 'ofAccount' | 'endOfAccount'>;
-  revocations: Pick<Revocations, 'endAccount' | 'endGrant'>;
+  sessions: Pick<SessionStore, 'ofAccount'>;
+  revocations: Pick<Revocations, 'endAccount' | 'endSession'>;
   audit: Pick<Audit, 'recordWithin'>;
   database: Database;
 }
@@ -66,9 +66,8 @@ export function createAccountControl({
       session === undefined
         ? on(username, 'account.signed_out', (query, id) => revocations.endAccount(id, query))
         : on(username, 'session.ended', async (query, id) => {
-            const ended = await sessions.endOfAccount(query, id, session);
-            if (!ended) throw new Error(`"${username}" has no session "${session}"`);
-            for (const grantId of ended) await revocations.endGrant(grantId, 'signed_out', query);
+            if (!(await revocations.endSession(id, session, query)))
+              throw new Error(`"${username}" has no session "${session}"`);
           }),
   };
 }

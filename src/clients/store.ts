@@ -1,5 +1,6 @@
 /** Clients in PostgreSQL: metadata in one table, secrets in another. A trigger tells all instances of every change. */
 import type { ClientMetadata } from '../config/schema.ts';
+import { endOfClient } from '../revocation/end_of_client.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
 import { nameKey } from './names.ts';
@@ -161,16 +162,8 @@ export function createClientStore(database: Database, now: () => number): Client
       );
       // The id of one that registered itself was drawn by lot and is never given again: what it leaves is of no use.
       if (gone?.source === 'registration') return true;
-      // From here on nothing of it is taken. What it leaves goes too, or an app that is given its id would inherit people's
-      // consent; for that whole tables are read, which takes its time and, once interrupted, another removal.
-      await database.maintain(
-        `with families as (
-           update refresh_families set ended_at = $2, ended_because = 'revoked'
-           where client_id = $1 and ended_at is null),
-         consents_gone as (delete from consents where client_id = $1)
-         delete from records where payload->>'clientId' = $1`,
-        [id, at()],
-      );
+      // What it leaves goes too, or an app that is given its id would inherit people's consent.
+      await database.maintain(...endOfClient(id, at()));
       return gone !== undefined;
     },
   };

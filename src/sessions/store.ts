@@ -6,7 +6,6 @@ import { sha256 } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';
 import type { Statement } from '../storage/statement.ts';
 import { type Authorizations, grantsOf } from './authorizations.ts';
-import { endById, endOfAccount } from './end.ts';
 import { saveSession } from './save.ts';
 import type { SaveOutcome, SeenFrom, SessionPayload } from './session.ts';
 
@@ -40,18 +39,11 @@ export interface SessionStore {
    * `idleSeconds` from now, but not later than `lifetimeSeconds` after its sign-in.
    */
   use(uid: string, lifetime: SessionLifetime): Promise<SessionPayload | undefined>;
-  /** Ends the session and everything that was granted for its duration. */
-  end(id: string): Promise<void>;
   /**
    * The live sessions of an account, the newest first: at most `most` after the first `skip`. On the first page the session
    * `own` comes before all others.
    */
   ofAccount(accountId: string, page: SessionPage): Promise<ListedSession[]>;
-  /**
-   * Ends a session of this account as `end` does, in the transaction of `query`. Returns the grants that were for its
-   * duration, or undefined if the account has no such session.
-   */
-  endOfAccount(query: Query, accountId: string, uid: string): Promise<string[] | undefined>;
 }
 
 export interface SessionLifetime {
@@ -66,7 +58,7 @@ export interface SessionPage {
 }
 
 export interface SessionStoreDeps {
-  database: Pick<Database, 'query' | 'transaction'>;
+  database: Pick<Database, 'query'>;
   /** Milliseconds since the epoch. */
   now: () => number;
 }
@@ -91,9 +83,7 @@ export function createSessionStore({ database, now }: SessionStoreDeps): Session
       return row?.payload;
     },
     use: (uid, lifetime) => useSession(query, uid, lifetime, now()),
-    end: (id) => database.transaction((within) => endById(within, id, now())),
     ofAccount: (accountId, page) => listSessions(query, accountId, page, now()),
-    endOfAccount: (within, accountId, uid) => endOfAccount(within, { accountId, uid }, now()),
   };
 }
 

@@ -1,11 +1,13 @@
 /** Sessions: one truth for both instances; an end that holds. */
 import { beforeEach, expect, test } from 'vitest';
+import { createRevocations } from '../../src/revocation/revocations.ts';
 import type { SaveOutcome, SessionPayload } from '../../src/sessions/session.ts';
 import { createSessionStore, type SessionStore } from '../../src/sessions/store.ts';
 import { atOnce, type Instance, onEveryBackend } from './backends.ts';
 
 onEveryBackend('sessions', (backend) => {
   const open = ({ database }: Instance) => createSessionStore({ database, now: backend().now });
+  const revocations = () => createRevocations((backend().instances[0] as Instance).database, backend().now);
   let here: SessionStore;
   let there: SessionStore;
   let mine: SessionPayload;
@@ -38,7 +40,7 @@ onEveryBackend('sessions', (backend) => {
 
   test('one that has ended is gone everywhere and no save in flight revives it', async () => {
     const racing = atOnce(backend().instances, (on) => open(on).save(mine, 60, {}));
-    await here.end(mine.jti);
+    await revocations().endSessionById(mine.jti);
     await racing;
     expect(await there.save(mine, 60, {})).toBe('refused');
     for (const store of [here, there]) {
@@ -66,7 +68,7 @@ onEveryBackend('sessions', (backend) => {
     const { database } = backend().instances[0] as Instance;
     let saving: Promise<SaveOutcome> | undefined;
     await database.transaction(async (query) => {
-      expect(await here.endOfAccount(query, 'ada', mine.uid)).toEqual([]);
+      expect(await revocations().endSession('ada', mine.uid, query)).toBe(true);
       saving = there.save({ ...mine, acr: 'changed again' }, 60, {});
       await new Promise((resolve) => setTimeout(resolve, 100));
     });

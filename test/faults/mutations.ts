@@ -162,7 +162,7 @@ export const mutations: Record<string, Edit[]> = {
   ],
   revocation: [
     {
-      file: 'revocation/revocations.ts',
+      file: 'revocation/looks.ts',
       find: 'resolve(subjects.some((subject) => revoked.has(subject)))',
       replace: 'resolve(subjects.length > 99 && revoked.size > 0)',
     },

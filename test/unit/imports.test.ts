@@ -52,7 +52,13 @@ const COMMON = ['lib', 'storage', 'http', 'config'];
 const LIFETIMES = 'lifetimes.ts';
 
 /** Pure functions of a feature that another one may call. They import nothing but what is common, and one another. */
-const PURE = ['authentication/exchange.ts', 'authentication/refusals.ts', 'clients/names.ts'];
+const PURE = [
+  'authentication/exchange.ts',
+  'authentication/refusals.ts',
+  'clients/names.ts',
+  'revocation/end_of_client.ts',
+  'sessions/authorizations.ts',
+];
 
 /** What puts features together, the top of src/ among it: the server (app.ts and wiring/) and the command line. */
 const WIRES = ['', 'wiring', 'cli'];

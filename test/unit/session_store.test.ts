@@ -1,16 +1,19 @@
 /** Sessions in PostgreSQL: one id at a time, and an end that holds. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createRevocations, type Revocations } from '../../src/revocation/revocations.ts';
 import type { SessionPayload } from '../../src/sessions/session.ts';
 import { createSessionStore, type SessionStore } from '../../src/sessions/store.ts';
 import { openStores } from '../support/stores.ts';
 
 let stores: Awaited<ReturnType<typeof openStores>>;
+let revocations: Revocations;
 let sessions: SessionStore;
 /** Another instance on the same database. */
 let elsewhere: SessionStore;
 beforeAll(async () => {
   stores = await openStores();
   const deps = { database: stores.database, now: stores.now };
+  revocations = createRevocations(stores.database, stores.now);
   sessions = createSessionStore(deps);
   elsewhere = createSessionStore(deps);
 });
@@ -54,7 +57,7 @@ test('a session that has ended stays ended: no save and no other id revives it',
   const mine = session();
   await sessions.save(mine, 60, {});
   await elsewhere.byId(mine.jti);
-  await sessions.end(mine.jti);
+  await revocations.endSessionById(mine.jti);
   await sessions.save(mine, 60, {});
   await elsewhere.save({ ...mine, jti: 'another id' }, 60, {});
   for (const store of [sessions, elsewhere]) {
@@ -69,7 +72,7 @@ test('saves in parallel with the end: whichever comes last, it has ended', async
     const mine = session();
     await sessions.save(mine, 60, {});
     const saves = Array.from({ length: 8 }, (_, state) => sessions.save({ ...mine, state }, 60, {}));
-    await Promise.all([...saves.slice(0, 4), elsewhere.end(mine.jti), ...saves.slice(4)]);
+    await Promise.all([...saves.slice(0, 4), revocations.endSessionById(mine.jti), ...saves.slice(4)]);
     expect(await sessions.byId(mine.jti)).toBeUndefined();
   }
 });

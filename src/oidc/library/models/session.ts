@@ -66,7 +66,10 @@ export const presentSession = (provider: Provider, ctx: Context): ReturnType<typ
   // The library's types want its own context; of ours it reads the cookies alone.
   provider.Session.get(ctx as never);
 
-export const sessionAdapter = ({ sessions }: Pick<Stores, 'sessions'>): Partial<Adapter> => ({
+export const sessionAdapter = ({
+  sessions,
+  revocations,
+}: Pick<Stores, 'sessions' | 'revocations'>): Partial<Adapter> => ({
   /** With what the authorization has made: the library saves the session last. */
   async upsert(_id, payload, expiresIn = 0) {
     const scope = currentScope();
@@ -86,7 +89,7 @@ export const sessionAdapter = ({ sessions }: Pick<Stores, 'sessions'>): Partial<
   find: async (id) => (await sessions.byId(id)) as AdapterPayload | undefined,
   findByUid: async (uid) =>
     (takeKept('Session', uid) ?? (await sessions.byUid(uid))) as AdapterPayload | undefined,
-  destroy: (id) => sessions.end(id),
+  destroy: (id) => revocations.endSessionById(id),
 });
 
 const signedOut = (): AppError =>

@@ -1,8 +1,9 @@
 /** Ending a session, and with it everything that was granted for its duration. */
 import { sha256 } from '../lib/crypto.ts';
 import { lifeSeconds } from '../lifetimes.ts';
+import { type Authorizations, grantsOf } from '../sessions/authorizations.ts';
 import type { Query } from '../storage/database.ts';
-import { type Authorizations, grantsOf } from './authorizations.ts';
+import { endGrant } from './ends.ts';
 
 /**
  * Ends the families that were granted for the duration of a session that has just ended, and their access tokens. It is a
@@ -20,8 +21,11 @@ async function endGranted(within: Query, uid: string, nowMs: number): Promise<vo
   );
 }
 
-/** Ends the session with this id, in the transaction of `within`. */
-export async function endById(within: Query, id: string, nowMs: number): Promise<void> {
+/**
+ * Ends the session with this id, in the transaction of `within`. Its grants are left to the sign-out at the library, which asks
+ * for the end of each.
+ */
+export async function endSessionById(within: Query, id: string, nowMs: number): Promise<void> {
   const [ended] = await within<{ uid: string }>(
     'update sessions set ended_at = $2 where id_hash = $1 and ended_at is null returning uid',
     [sha256(id), new Date(nowMs)],
@@ -30,20 +34,22 @@ export async function endById(within: Query, id: string, nowMs: number): Promise
 }
 
 /**
- * Ends a session of this account, in the transaction of `within`. Returns the grants that were for its duration, or undefined
- * if the account has no such session.
+ * Ends a session of this account with the grants that were for its duration, in the transaction of `within`. False where the
+ * account has no such session.
  */
-export async function endOfAccount(
+export async function endSession(
   within: Query,
   { accountId, uid }: { accountId: string; uid: string },
   nowMs: number,
-): Promise<string[] | undefined> {
+): Promise<boolean> {
   const [ended] = await within<{ authorizations: Authorizations }>(
     `update sessions set ended_at = $3 where uid = $1 and account_id = $2 and ended_at is null
      returning payload->'authorizations' as authorizations`,
     [uid, accountId, new Date(nowMs)],
   );
-  if (!ended) return undefined;
+  if (!ended) return false;
   await endGranted(within, uid, nowMs);
-  return grantsOf(ended.authorizations, (persists) => !persists);
+  for (const grantId of grantsOf(ended.authorizations, (persists) => !persists))
+    await endGrant(within, grantId, 'signed_out', nowMs);
+  return true;
 }
