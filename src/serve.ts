@@ -10,7 +10,7 @@ import { createAuditRetention } from './audit/retention.ts';
 import { keyEncryptionKey } from './config/key_encryption_key.ts';
 import { type Config, misnamedSettings } from './config/load.ts';
 import { createMetrics, serveMetrics } from './http/metrics.ts';
-import { collectRarely, shrinkHeapAfterStart } from './lib/heap.ts';
+import { shrinkHeapAfterStart } from './lib/heap.ts';
 import { createLog, forTerminal } from './lib/log.ts';
 import { setClock } from './lib/one_clock.ts';
 import { installNativeGroup } from './opaque/native_group.ts';
@@ -122,7 +122,6 @@ async function start(
   await retention.hold().catch((cause) => log.warn({ cause }, 'the audit log’s retention could not be set'));
   retention.start();
   app.start();
-  collectRarely();
   shrinkHeapAfterStart(1000);
   for (const line of announcement(config, kek.path)) log.info(line);
 

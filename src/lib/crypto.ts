@@ -12,46 +12,19 @@ import {
   hkdfSync,
   type KeyObject,
   randomBytes,
-  randomFillSync,
   timingSafeEqual,
 } from 'node:crypto';
 
-const pool = Buffer.allocUnsafeSlow(4096);
-let unused = pool.length;
-
-/** Random bytes for one use, in a buffer of their own; taken from OpenSSL by the page, for each call costs as much. */
-export function random(bytes: number): Buffer {
-  if (bytes > pool.length) return randomBytes(bytes);
-  if (unused + bytes > pool.length) {
-    randomFillSync(pool);
-    unused = 0;
-  }
-  const own = Buffer.from(pool.subarray(unused, unused + bytes));
-  pool.fill(0, unused, unused + bytes);
-  unused += bytes;
-  return own;
-}
-
 /** A random identifier of 128 bits or more, base64url. */
-export const randomId = (bytes = 18): string => random(bytes).toString('base64url');
+export const randomId = (bytes = 18): string => randomBytes(bytes).toString('base64url');
 
 /** SHA-256 in base64url: how bearer values that have enough entropy of their own are stored. */
 export const sha256 = (value: string): string => hash('sha256', value, 'base64url');
 
 /** HMAC-SHA-256: how guessable values (user names, recovery codes) are stored or mapped. */
 export const keyedHash = (key: Uint8Array, ...parts: string[]): Buffer =>
-  createHmac('sha256', prepared(key)).update(JSON.stringify(parts)).digest();
-
-const preparedKeys = new WeakMap<Uint8Array, KeyObject>();
-
-/** The server's keys are few and used all the time: OpenSSL takes each of them in once. */
-function prepared(key: Uint8Array): KeyObject {
-  const known = preparedKeys.get(key);
-  if (known) return known;
-  const fresh = createSecretKey(key);
-  preparedKeys.set(key, fresh);
-  return fresh;
-}
+  // As a KeyObject: since Node 24 a key as bytes takes 20 µs instead of 7.
+  createHmac('sha256', createSecretKey(key)).update(JSON.stringify(parts)).digest();
 
 /** One 32-byte key per purpose from a parent key (RFC 5869). */
 export const deriveKey = (parent: Uint8Array, purpose: string): Buffer =>

@@ -15,7 +15,7 @@ import {
 import { keyedHash } from '../lib/crypto.ts';
 import { invalidRequest } from '../lib/errors.ts';
 import { createTurns } from '../lib/turns.ts';
-import { type CheckedPoint, checkPoint, withPoints } from './points.ts';
+import { uncompressedPoint } from './points.ts';
 import { withSyncHashes } from './sync_hashes.ts';
 import { fromBase64url, MESSAGE_BYTES, OPAQUE_CONTEXT, toBase64url } from './wire.ts';
 
@@ -133,12 +133,12 @@ export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
     hasVersion: (keyId) => servers.has(keyId),
     async registerInit(request, credentialId) {
       const message = decode(RegistrationRequest, request, 'registrationRequest');
-      const points = [assertPoint(message.data)];
+      assertPoint(message.data);
       await turn();
       const keyId = newest;
       const server = servers.get(keyId);
       if (!server) throw new Error('there is no OPAQUE key');
-      const response = must(await withPoints(points, () => server.registerInit(message, credentialId)));
+      const response = must(await server.registerInit(message, credentialId));
       return { response: toBase64url(response.serialize()), keyId };
     },
     registerFinish(record) {
@@ -148,7 +148,8 @@ export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
     },
     async loginInit(ke1, credential, usernameKey) {
       const message = decode(KE1, ke1, 'ke1');
-      const points = [message.request.data, message.auth_init.client_keyshare].map(assertPoint);
+      assertPoint(message.request.data);
+      assertPoint(message.auth_init.client_keyshare);
       const unknownId = keyedHash(unknownNameKey, usernameKey).subarray(0, 18).toString('base64url');
       const known = await serverFor(credential?.opaqueKeyId ?? newest);
       const [server, credentialId, bytes] =
@@ -158,9 +159,7 @@ export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
       const record = RegistrationRecord.deserialize(config, [...bytes]);
       await turn();
       const { ke2, expected } = must(
-        await withPoints(points, () =>
-          server.authInit(message, record, credentialId, undefined, OPAQUE_CONTEXT),
-        ),
+        await server.authInit(message, record, credentialId, undefined, OPAQUE_CONTEXT),
       );
       return { ke2: toBase64url(ke2.serialize()), expected: toBase64url(expected.serialize()) };
     },
@@ -195,9 +194,9 @@ const malformed = () => invalidRequest('The OPAQUE message is not well formed.')
  * One answer for every wrong point: identity, off the curve, out of range, bad prefix. Checked before the protocol runs,
  * so that an error inside it is a fault of ours and is not taken for the client's.
  */
-function assertPoint(compressed: Uint8Array): CheckedPoint {
+function assertPoint(compressed: Uint8Array): void {
   try {
-    return checkPoint(compressed);
+    uncompressedPoint(compressed);
   } catch {
     throw malformed();
   }

@@ -227,8 +227,12 @@ function runner(on: pg.Pool | pg.PoolClient, means: Means): Query {
 
 /**
  * The rows of a statement. A database that hangs (stopped, partitioned) does not answer its own statement timeout: after
- * `timeoutMs` this rejects, and the connection is of no further use. pg could do that too (`query_timeout`, and promises), but
- * by closures that V8 makes in the old heap, where each keeps its whole request until the next full collection.
+ * `timeoutMs` this rejects, and the connection is of no further use.
+ *
+ * It makes a `pg.Query` itself, for speed. pg's own promises and `query_timeout` take 1.16 times as much CPU for a statement, 9
+ * of 60 µs, because pg first copies the configuration. Their closures are made in the old heap, where half of all requests then
+ * stay until the next full collection. `test/unit/young_requests.test.ts` guards that. To delete it, set `query_timeout` on the
+ * pool and return `(await client.query(statement)).rows`.
  */
 function ask<Row extends object>(
   client: pg.PoolClient,
@@ -237,7 +241,6 @@ function ask<Row extends object>(
 ): Promise<Row[]> {
   return new Promise((resolve, reject) => {
     const late = setTimeout(() => reject(new Error('Query read timeout')), timeoutMs);
-    // Made here: of a configuration pg would first make a copy, property by property, an eighth of what a statement costs.
     const query = new pg.Query<Row>(text, values, (error, result) => {
       clearTimeout(late);
       if (error) reject(error);

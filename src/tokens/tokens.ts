@@ -245,18 +245,7 @@ export function createTokens({ issuer, keyset: first, lookForKeys, history, now 
 const markedKinds: ReadonlySet<TokenKind> = new Set(['step', 'session', 'access']);
 const markClaim = ({ epoch, servedMs }: Mark): number[] => [epoch, servedMs];
 
-/** Unix seconds as PASETO writes a time. The tokens of one second say the same: the last few texts are kept. */
-function rfc3339(seconds: number): string {
-  let text = written.get(seconds);
-  if (text === undefined) {
-    text = new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
-    if (written.size >= mostWritten) written.clear();
-    written.set(seconds, text);
-  }
-  return text;
-}
-
-const written = new Map<number, string>();
-const mostWritten = 64;
+/** Unix seconds as PASETO writes a time. */
+const rfc3339 = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
 
 export type Tokens = ReturnType<typeof createTokens>;

@@ -1,11 +1,15 @@
-// v4.local: the encryption of the PASETO v4 specification, sections 5.3 (Encrypt) and 5.4 (Decrypt), and the text that
-// it is put into. Own code instead of the `paseto` package, whose framing takes longer than the encryption; the package
-// opens these tokens, and these functions its, in test/unit/v4_local.test.ts. It knows nothing of kinds, claims or
-// issuers: whoever seals decides those.
+/**
+ * v4.local: the encryption of the PASETO v4 specification, sections 5.3 (Encrypt) and 5.4 (Decrypt), and the text around it.
+ * It knows nothing of kinds, claims or issuers.
+ *
+ * It is used instead of the `paseto` package for speed. To seal or open an access token takes 12 µs here and 70 to 100 µs there,
+ * of about 150 µs for an introspection: the package copies and checks more, and waits for promises. `test/unit/v4_local.test.ts`
+ * opens each other's tokens. To delete it, give the package's LocalEncrypt and LocalDecrypt the ciphers, as
+ * `test/unit/v4_local_oracle.ts` does.
+ */
 
-import { timingSafeEqual } from 'node:crypto';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { xchacha20 } from '@noble/ciphers/chacha.js';
-import { random } from '../lib/crypto.ts';
 import { blake2b } from './blake2b.ts';
 
 const HEADER = 'v4.local.';
@@ -41,7 +45,7 @@ export function createV4LocalKey(bytes: Uint8Array): V4LocalKey {
 /** Makes the 32-byte nonce of a new token. */
 export type NonceMaker = () => Uint8Array;
 
-const randomNonce: NonceMaker = () => random(NONCE_BYTES);
+const randomNonce: NonceMaker = () => randomBytes(NONCE_BYTES);
 
 /** Tokens under one key, with one footer and one implicit assertion: what they have in common is made once. */
 export interface V4Local {

@@ -1,7 +1,11 @@
-// v4.public for the `paseto` package, on node:crypto instead of the package's own WebCrypto: one Ed25519 call
-// is shorter than WebCrypto's way to another thread and back, so a core signs twice as often. PASETO v4
-// specification, sections 5.5 (Sign) and 5.6 (Verify). It knows nothing of kinds, footers or issuers:
-// tokens.ts decides those and is its only caller.
+/**
+ * v4.public for the `paseto` package: PASETO v4 specification, sections 5.5 (Sign) and 5.6 (Verify). It knows nothing of kinds,
+ * footers or issuers.
+ *
+ * It signs by node:crypto and not by the package's own WebCrypto for speed. WebCrypto hands each call to another thread: to sign
+ * took 93 µs of CPU here and 149 µs there, to verify 197 and 306 µs. `test/unit/paseto_vectors.test.ts` guards it. To delete it,
+ * use the package's `paseto/v4/public`.
+ */
 
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import { type Key, PAE, PublicProtocol, PublicSign, PublicVerify } from 'paseto';

@@ -1,4 +1,4 @@
-/** Whose secret it is, and until when: the same answer whether it was given before or not. */
+/** Whose secret it is, and until when. */
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { createClientSecrets } from '../../src/clients/secrets.ts';
