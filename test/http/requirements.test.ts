@@ -79,8 +79,11 @@ test('CIBA: what no sign-in can meet is refused at once, and max_age asks for a 
   const another = await ask(demand({ sub: { value: 'somebody else' } }));
   expect([another.status, another.body.error]).toEqual([400, 'invalid_request']);
 
+  const hourAgo = Math.floor(server.clock.now() / 1000) - 3600;
   await server.database.query(
-    `update sessions set payload = payload || '{"loginTs": 1}' where account_id = (select id from accounts where username = 'ada')`,
+    `update sessions set payload = payload || jsonb_build_object('loginTs', $1::int)
+     where account_id = (select id from accounts where username = 'ada')`,
+    [hourAgo],
   );
   const { body, status } = await ask({ max_age: '60' });
   expect([status, body.error_description]).toEqual([200, undefined]);
