@@ -68,9 +68,18 @@ export const lifeSeconds = {
   /** The cookie that names the session which has just ended, for the page that says which apps know. */
   signedOut: 5 * minute,
 
-  // Documents of apps that the server has fetched: as their headers say, within these bounds.
+  // Documents and keys of apps that the server has fetched: as their headers say, within these bounds.
   shortestDocument: 5 * minute,
   longestDocument: day,
+  shortestKeys: 10 * minute,
+  /** A certificate has no `kid` by which to miss it. */
+  shortestCertificates: minute,
+  longestKeys: day,
+  /** What was made of a document, in memory. */
+  documentClient: minute,
+
+  // What others fetch from here, and may keep.
+  publishedKeys: 5 * minute,
 
   // Forward-auth.
   siteVisit: hour,
@@ -79,7 +88,18 @@ export const lifeSeconds = {
   // Wrong passwords and codes of an account.
   firstDelay: 30,
   longestDelay: 15 * minute,
-  failuresKept: hour,
+  /** For strangers: who mistypes a password that often has another browser, or needs another way in. */
+  longestStrangersDelay: hour,
+  /** Between two attempts at an account by browsers that it does not know, once there were too many. */
+  newNetworksDelay: minute,
+  failedNetworksDelay: 3 * minute,
+  /** Failures of an address, at whichever accounts. */
+  addressFailures: hour,
+  /** Failures at an account. */
+  accountFailures: day,
+
+  /** What `npx cypher doctor` proves itself by. */
+  doctorProof: minute,
 
   /** How far the database's history went, kept in Redis: longer than anybody stops a server before a backup is restored. */
   restoreMark: 400 * day,
@@ -120,8 +140,15 @@ export function assertLifetimes({ resources }: LifetimeSettings): void {
       lostAnswerMs / 1000 <= life.polledKept,
     'a repetition that passes for the same click comes while the code lives':
       sameInstantMs / 1000 <= life.authorizationCode,
-    'failures are remembered for longer than they delay': life.failuresKept > life.longestDelay,
-    'delays grow': life.firstDelay <= life.longestDelay,
+    'failures of an address are remembered for longer than they delay':
+      life.addressFailures > life.longestDelay,
+    'failures at an account are remembered for longer than they delay':
+      life.accountFailures >
+      Math.max(life.longestStrangersDelay, life.newNetworksDelay, life.failedNetworksDelay),
+    'delays grow': life.firstDelay <= Math.min(life.longestDelay, life.longestStrangersDelay),
+    'a document, or keys, are kept for longer at most than at least':
+      life.shortestDocument <= life.longestDocument &&
+      Math.max(life.shortestKeys, life.shortestCertificates) <= life.longestKeys,
   };
   const broken = Object.keys(relations).filter((relation) => !relations[relation]);
   if (broken.length > 0) throw new Error(`lifetimes that contradict each other: ${broken.join('; ')}`);

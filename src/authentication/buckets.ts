@@ -13,6 +13,7 @@
 
 import type { NetworksOf } from '../http/networks.ts';
 import { keyedHash } from '../lib/crypto.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import type { Bucket } from './failures.ts';
 import type { KnownBrowsers } from './known_browsers.ts';
 
@@ -56,23 +57,17 @@ export interface BucketDeps {
   now: () => number;
 }
 
-const firstDelaySeconds = 30;
-const longestDelaySeconds = 15 * 60;
-/** For strangers: who mistypes a password that often has another browser, or needs another way in. */
-const longestPairDelaySeconds = 60 * 60;
-/** Between two attempts at an account by browsers that it does not know, once there were too many. */
-const newNetworksDelaySeconds = 60;
-const failedNetworksDelaySeconds = 180;
+const { firstDelay: firstDelaySeconds, longestDelay: longestDelaySeconds } = lifeSeconds;
 const accountTimes = 10;
 const codesTimes = 4;
 
-const hourMs = 60 * 60_000;
-const dayMs = 24 * hourMs;
+const addressMs = lifeSeconds.addressFailures * 1000;
+const accountMs = lifeSeconds.accountFailures * 1000;
 
 export function createBuckets({ key, knownBrowsers, networksOf, limits, now }: BucketDeps): Buckets {
   const delays = { firstDelaySeconds, longestDelaySeconds };
   /** By the whole minute: the next attempt of a login then changes no index. */
-  const dayFromNow = () => Math.ceil((now() + dayMs) / 60_000) * 60_000;
+  const dayFromNow = () => Math.ceil((now() + accountMs) / 60_000) * 60_000;
 
   /** Counts in whole hours or days, so that it forgets without knowing when the failures were. */
   function periodic(what: string[], periodMs: number, bucket: Omit<Bucket, 'id' | 'forgottenAt'>): Bucket {
@@ -97,7 +92,7 @@ export function createBuckets({ key, knownBrowsers, networksOf, limits, now }: B
     });
     if (known) return [bucket(known, 1, longestDelaySeconds)];
     return networksOf(address).map(({ key, timesBySize }) =>
-      bucket(['network', key], timesBySize, longestPairDelaySeconds),
+      bucket(['network', key], timesBySize, lifeSeconds.longestStrangersDelay),
     );
   }
 
@@ -105,21 +100,21 @@ export function createBuckets({ key, knownBrowsers, networksOf, limits, now }: B
   function shared(usernameKey: string, widest: Bucket | undefined): Bucket[] {
     if (!widest) return [];
     const share = (name: string, hasFailures: boolean, seconds: number): Bucket =>
-      periodic([name, usernameKey], dayMs, {
+      periodic([name, usernameKey], accountMs, {
         free: limits.account * accountTimes,
         firstDelaySeconds: seconds,
         longestDelaySeconds: seconds,
         onlyIf: { bucket: widest.id, hasFailures },
       });
     return [
-      share('account', true, failedNetworksDelaySeconds),
-      share('account from new networks', false, newNetworksDelaySeconds),
+      share('account', true, lifeSeconds.failedNetworksDelay),
+      share('account from new networks', false, lifeSeconds.newNetworksDelay),
     ];
   }
 
   const networks = ({ address }: Browser): Bucket[] =>
     networksOf(address).map((network) =>
-      periodic(['network', network.key], hourMs, { free: limits.address * network.times, ...delays }),
+      periodic(['network', network.key], addressMs, { free: limits.address * network.times, ...delays }),
     );
 
   return {
@@ -134,10 +129,10 @@ export function createBuckets({ key, knownBrowsers, networksOf, limits, now }: B
       return {
         isKnown: known !== undefined,
         own: own(usernameKey, known, browser),
-        day: periodic(['codes', usernameKey, ...(known ?? [])], dayMs, {
+        day: periodic(['codes', usernameKey, ...(known ?? [])], accountMs, {
           free: limits.account * codesTimes,
-          firstDelaySeconds: dayMs / 1000,
-          longestDelaySeconds: dayMs / 1000,
+          firstDelaySeconds: accountMs / 1000,
+          longestDelaySeconds: accountMs / 1000,
         }),
         networks: known ? [] : networks(browser),
       };

@@ -4,6 +4,7 @@
  */
 import type { Context, Middleware } from 'koa';
 import { constantTimeEqual, keyedHash } from '../lib/crypto.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 
 export interface Seen {
   /** Who the sender counts as. */
@@ -20,7 +21,6 @@ export interface Seen {
 }
 
 export const seenPath = '/health/seen';
-const goodForMs = 60_000;
 
 /** The value of `Authorization` that is answered for a minute. */
 export const seenProof = (key: Uint8Array, nowMs: number): string =>
@@ -39,7 +39,7 @@ export function createSeen({ key, isTrusted, untrustedProxies, now }: SeenDeps):
     const [, at] = /^Doctor (\d{1,15})\.[\w-]{43}$/.exec(given) ?? [];
     return (
       at !== undefined &&
-      Math.abs(now() - Number(at)) < goodForMs &&
+      Math.abs(now() - Number(at)) < lifeSeconds.doctorProof * 1000 &&
       constantTimeEqual(given, seenProof(key, Number(at)))
     );
   };

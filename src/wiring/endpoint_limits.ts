@@ -4,6 +4,7 @@
  */
 import type { Context, Middleware } from 'koa';
 import { createAddressLimit, createGuessLimit, limitPaths } from '../http/rate_limit.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import { createGuesses } from '../storage/guesses.ts';
 import type { Ground } from './deps.ts';
 import type { Foundations } from './foundations.ts';
@@ -18,7 +19,7 @@ const beginningsPerAttempt = 10;
  * guess as often as all strangers takes 300 accounts, each made with a second factor under the limit of its address.
  */
 const userCodeGuesses = {
-  perPerson: { guesses: 10, seconds: 600 },
+  perPerson: { guesses: 10, seconds: lifeSeconds.deviceCode },
   allStrangers: { guesses: 300, seconds: 60 },
 };
 

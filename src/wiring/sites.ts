@@ -2,6 +2,7 @@
 import { createForwardAuth } from '../forward_auth/forward_auth.ts';
 import { createSite } from '../http/site.ts';
 import { cookieNames } from '../lib/cookies.ts';
+import { lifeSeconds } from '../lifetimes.ts';
 import { accountClaims } from '../oidc/claims/claims.ts';
 import { forwardAuthSignInPath } from '../oidc/clients/forward_auth_clients.ts';
 import { standsAfter } from '../oidc/session/signed_in.ts';
@@ -29,7 +30,7 @@ export const wireSite = (
         uri: String(metadata.initiate_login_uri),
       })),
     pasetoKeys: tokens.publicKeys,
-    pasetoKeysSeconds: Math.min(300, config.KEY_PUBLISHED_AHEAD_SECONDS),
+    pasetoKeysSeconds: Math.min(lifeSeconds.publishedKeys, config.KEY_PUBLISHED_AHEAD_SECONDS),
     pingDatabase: () => database.query('select 1'),
     cacheState: cache.state,
     behindMs: restoreGuard.behindMs,

@@ -4,8 +4,8 @@
  * Here both are kept for a while: the client for a minute, a failure for seconds.
  */
 import { AppError } from '../../lib/errors.ts';
+import { lifeSeconds } from '../../lifetimes.ts';
 
-const clientMs = 60_000;
 const failureMs = 5000;
 /** Two bounds, so that made-up addresses fill no memory and push out no client whose document was fetched. */
 const mostClients = 1000;
@@ -47,7 +47,7 @@ export function createDocumentClients<Model>(
     const known = clients.get(id) ?? others.get(id);
     if (known && now() < known.until) return known.found;
     clients.delete(id);
-    const entry = { found: find(id), until: now() + clientMs };
+    const entry = { found: find(id), until: now() + lifeSeconds.documentClient * 1000 };
     put(others, mostOthers, [id, entry]);
     void settle(id, entry);
     return entry.found;

@@ -4,7 +4,9 @@
  * they are, so that one that was withdrawn would stay good. Here an unknown key or a failure is followed by another
  * request after seconds, and old keys are not used.
  */
+
 import { errors } from 'oidc-provider';
+import { lifeSeconds } from '../../../lifetimes.ts';
 import { byOperatorsChoice } from '../client_fetches.ts';
 import { currentScope } from '../request_scope.ts';
 
@@ -22,8 +24,6 @@ export interface KeyHolder {
   asymmetricKeyStore: KeyStore;
 }
 
-/** Keys are good for what their answer says, within these bounds. A certificate has no `kid` by which to miss it. */
-const goodMs = { least: 600_000, leastOfCertificates: 60_000, most: 86_400_000 };
 /** Between two requests for the same keys: for a key that is not among them, or after an answer that was of no use. */
 const betweenMs = 5000;
 
@@ -35,7 +35,8 @@ export function overrideClientKeys(client: KeyHolder, ofOperator: boolean, now: 
   const { jwksUri: uri, asymmetricKeyStore: keys, clientAuthMethod: method } = client;
   if (uri === undefined) return;
   const { refresh, selectForVerify } = keys;
-  const leastMs = method.includes('tls') ? goodMs.leastOfCertificates : goodMs.least;
+  const { shortestKeys, shortestCertificates, longestKeys } = lifeSeconds;
+  const leastMs = (method.includes('tls') ? shortestCertificates : shortestKeys) * 1000;
   let goodUntil = Number.NEGATIVE_INFINITY;
   let askAgainAt = Number.NEGATIVE_INFINITY;
   let missed = false;
@@ -48,7 +49,7 @@ export function overrideClientKeys(client: KeyHolder, ofOperator: boolean, now: 
     try {
       await (ofOperator ? byOperatorsChoice(uri ?? '', () => refresh.call(keys)) : refresh.call(keys));
       const saysMs = (keys.freshUntil ?? 0) * 1000 - Date.now();
-      goodUntil = now() + Math.min(Math.max(saysMs, leastMs), goodMs.most);
+      goodUntil = now() + Math.min(Math.max(saysMs, leastMs), longestKeys * 1000);
     } finally {
       // One that was not even sent, because of who caused it, keeps nobody else waiting.
       if (!currentScope()?.refusal) askAgainAt = now() + betweenMs;
