@@ -3,9 +3,11 @@
  * functions of wiring/, and the middlewares are put into their order. serve.ts gives it PostgreSQL and Redis; tests give it
  * what they like.
  */
+
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import Koa, { type Middleware } from 'koa';
 import type { Config } from './config/load.ts';
+import type { Resource } from './config/schema.ts';
 import { openCors } from './http/cors.ts';
 import { countRequests } from './http/count_requests.ts';
 import { renderErrors } from './http/errors.ts';
@@ -19,6 +21,7 @@ import { createSeen } from './http/seen.ts';
 import { endUnread } from './http/unread.ts';
 import { createUntrustedProxies, type UntrustedProxies } from './http/untrusted_proxies.ts';
 import { watchKeys } from './keys/watch.ts';
+import { createHolder } from './lib/current.ts';
 import { assertLifetimes } from './lifetimes.ts';
 import { cookieSignaturesOf, derivedFor } from './server_keys.ts';
 import { wireAccount } from './wiring/account.ts';
@@ -45,7 +48,7 @@ export interface App {
 /** Builds the server. Throws ConfigError for clients that break the metadata rules. */
 export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   assertLifetimes(config);
-  const ground = { config, ...deps };
+  const ground = { config, resources: createHolder<readonly Resource[]>(config.resources), ...deps };
   const foundations = await layFoundations(ground);
   const parts = createPageParts(ground, foundations.networksOf);
   const provider = await wireProvider(ground, foundations, parts);

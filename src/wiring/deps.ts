@@ -1,8 +1,11 @@
 /** What the server is built from: the configuration, the stores, the clock and the log. */
+
 import type { Audit } from '../audit/audit.ts';
 import type { Config } from '../config/load.ts';
+import type { Resource } from '../config/schema.ts';
 import type { Metrics } from '../http/metrics.ts';
 import type { Outgoing } from '../http/outgoing.ts';
+import type { Holder } from '../lib/current.ts';
 import type { Log } from '../lib/log.ts';
 import type { Cache } from '../storage/cache.ts';
 import type { Database } from '../storage/database.ts';
@@ -30,4 +33,6 @@ export interface AppDeps {
 /** The same with the configuration: each function of wiring/ has it as its first argument. */
 export interface Ground extends AppDeps {
   config: Config;
+  /** The APIs of RESOURCES_FILE, as it was last read. */
+  resources: Holder<readonly Resource[]>;
 }

@@ -1,18 +1,28 @@
 /** Takes what CLIENTS_FILE and RESOURCES_FILE hold, at the start and on SIGHUP: all of it or nothing. */
+
 import type Provider from 'oidc-provider';
 import type { ClientRegistry } from '../clients/registry.ts';
 import { type Config, ConfigError, type Files, loadFiles } from '../config/load.ts';
+import type { Resource } from '../config/schema.ts';
+import type { Holder } from '../lib/current.ts';
 import type { Log } from '../lib/log.ts';
 import { metadataFaults } from '../oidc/library/metadata_check.ts';
 
 interface FileClientsDeps {
   config: Config;
+  resources: Holder<readonly Resource[]>;
   provider: Provider;
   clients: Pick<ClientRegistry, 'useFile'>;
   log: Log;
 }
 
-export function createFileClients({ config, provider, clients: registry, log }: FileClientsDeps) {
+export function createFileClients({
+  config,
+  resources: current,
+  provider,
+  clients: registry,
+  log,
+}: FileClientsDeps) {
   /** Rejects with ConfigError, and takes nothing, where clients break the metadata rules. */
   const use = async ({ clients, resources }: Files) => {
     const faults = await metadataFaults(provider, clients);
@@ -25,14 +35,14 @@ export function createFileClients({ config, provider, clients: registry, log }: 
       );
     }
     const clashes = await registry.useFile(clients);
-    config.resources.splice(0, Number.POSITIVE_INFINITY, ...resources);
+    current.replace(resources);
     for (const id of clashes) {
       log.warn({ client: id }, 'this client is in CLIENTS_FILE and in the database: the file counts');
     }
   };
 
   return {
-    use: ({ clients, resources }: Files) => use({ clients, resources: [...resources] }),
+    use,
     /** Reads both files anew. Where they have a fault it is logged, and all stays as it was. */
     async reload() {
       try {

@@ -38,7 +38,7 @@ export async function wireProvider(
   foundations: Foundations,
   { views, secureCookies }: PageParts,
 ) {
-  const { config, database, cache, log, audit, metrics, now } = ground;
+  const { config, resources, database, cache, log, audit, metrics, now } = ground;
   const { accounts, clients, consents, clientSecrets, deliveryStore, keyring, networksOf, records, tokens } =
     foundations;
   const { ephemeral, refresh, registrations, revocations, sealer, sessions } = foundations;
@@ -59,6 +59,7 @@ export async function wireProvider(
   }
   const oidc = createOidc({
     config,
+    resources,
     accounts,
     adapter: createAdapter({
       ...{ sessions, records, revocations, ephemeral, registrations, readAhead },
@@ -129,7 +130,7 @@ export async function wireProvider(
     },
     log,
   });
-  const files = createFileClients({ config, provider, clients, log });
+  const files = createFileClients({ config, resources, provider, clients, log });
   await files.use(config);
   return {
     sessionCookie,
@@ -146,7 +147,7 @@ export async function wireProvider(
         ? createApprovals({
             provider,
             records,
-            resources: config.resources,
+            resources,
             releasePing: deliveryStore.release,
             now,
           })

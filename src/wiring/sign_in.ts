@@ -17,7 +17,7 @@ import type { Built } from './built.ts';
 
 /** The pages of an interaction, and those of the links that lead to one, by their first parts. */
 export function wireSignIn(built: Built) {
-  const { config, metrics } = built.ground;
+  const { config, resources, metrics } = built.ground;
   const { accounts, invitations, knownBrowsers, resets, stepTokens, totp } = built.foundations;
   const { views, secureCookies, sameOriginOnly, admission, addressLimit, makingLimit } = built.parts;
   const { interactions, signedIn, trail, addressOf } = built.provider;
@@ -50,7 +50,7 @@ export function wireSignIn(built: Built) {
         clientOf: interactions.clientOf,
         addressOf,
         describeScopes,
-        describeDetails: describeDetails(config.resources),
+        describeDetails: describeDetails(resources.current()),
       }),
       passwords,
       signUp,

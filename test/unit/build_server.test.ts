@@ -1,7 +1,9 @@
 // What `npm start` runs is the sources and their packages merged by src/build_server.ts: what must not change by that.
+
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { createHolder } from '../../src/lib/current.ts';
 import { createAnonymousForms } from '../../src/oidc/library/routes/anonymous_forms.ts';
 import { changedSteps } from '../../src/oidc/library/routes/changed_steps.ts';
 import { leanStepNames } from '../../src/oidc/library/routes/lean_steps.ts';
@@ -48,7 +50,7 @@ test('the steps that are changed are there by their names, with or without a num
   const stepNames = [
     'ensureOIDC',
     ...leanStepNames.map((name) => name.replace('bound ', '')).filter((name) => name !== 'cors'),
-    ...[settling, changedSteps([], () => {}), steps].flatMap((table) => Object.keys(table)),
+    ...[settling, changedSteps(createHolder([]), () => {}), steps].flatMap((table) => Object.keys(table)),
   ];
   const dist = (await textsIn('dist')).join('\n');
   const missing = stepNames.filter(

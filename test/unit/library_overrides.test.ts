@@ -3,6 +3,7 @@
  * that the library uses it in the way the override relies on. docs/develop/library-overrides.md says for each override which
  * test this is; the last tests hold that page and the code together.
  */
+
 import { readdir, readFile } from 'node:fs/promises';
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
@@ -19,6 +20,7 @@ import Router from 'oidc-provider/lib/helpers/router.js';
 import { findToken } from 'oidc-provider/lib/helpers/token_find.js';
 import request from 'supertest';
 import { describe, expect, test, vi } from 'vitest';
+import { createHolder } from '../../src/lib/current.ts';
 import { createAnonymousForms } from '../../src/oidc/library/routes/anonymous_forms.ts';
 import { changedSteps } from '../../src/oidc/library/routes/changed_steps.ts';
 import { settling } from '../../src/oidc/library/routes/routes.ts';
@@ -386,7 +388,7 @@ test('routes/token_commit.ts and models/pushed_request.ts: what is settled is th
 test('routes/changed_steps.ts and routes/anonymous_forms.ts: every step that is changed is one of the library’s', () => {
   const names = new Set(Object.values(routes()).flat());
   const { steps } = createAnonymousForms(Buffer.alloc(32), { name: 'x', secure: true });
-  const changed = [changedSteps([], () => {}), steps].flatMap((table) => Object.keys(table));
+  const changed = [changedSteps(createHolder([]), () => {}), steps].flatMap((table) => Object.keys(table));
   expect(changed.length).toBeGreaterThan(10);
   expect(changed.filter((name) => !names.has(name))).toEqual([]);
 });

@@ -1,7 +1,9 @@
 /** oidc-provider's metadata rules for clients of the operator's: those of CLIENTS_FILE, and those that a command adds. */
+
 import Provider, { type JWK } from 'oidc-provider';
 import type { Config } from '../../config/load.ts';
 import { createOutgoing } from '../../http/outgoing.ts';
+import { createHolder } from '../../lib/current.ts';
 import { withSecret } from '../clients/unknown_secret.ts';
 import { byOperatorsChoice, createClientFetch } from './client_fetches.ts';
 import { providerConfiguration } from './configuration/configuration.ts';
@@ -20,6 +22,7 @@ export function createMetadataCheck(
     config.ISSUER,
     providerConfiguration({
       config,
+      resources: createHolder(config.resources),
       accounts: { byId: unused, parseUsername: unused, idOf: unused },
       adapter: unused,
       jwks,

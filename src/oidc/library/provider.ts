@@ -104,7 +104,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   const fetch = createClientFetch({ outgoing: deps.outgoing, count: deps.countOutgoing });
   const provider = withOurRoutes(
     () => new OurProvider(config.ISSUER, providerConfiguration({ ...deps, fetch })),
-    changedSteps(config.resources, createWarnings(config.resources, deps.log)),
+    changedSteps(deps.resources, createWarnings(deps.resources, deps.log)),
     deps.anonymousForms.steps,
   );
   logErrors(provider, deps);
@@ -155,7 +155,7 @@ function overrideModels(provider: Provider, deps: OidcDeps): void {
     tokens,
     revocations,
     kindFor(audience) {
-      const resource = config.resources.find((entry) => entry.audience === audience);
+      const resource = deps.resources.current().find((entry) => entry.audience === audience);
       return resource ? formOf[resource.token_format] : 'access';
     },
     pairwise: deps.pairwise,

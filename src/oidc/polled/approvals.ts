@@ -3,8 +3,10 @@
  * the proof that it took, the grant that it gives and the notification that it sets free: of parallel answers the first
  * counts.
  */
+
 import type Provider from 'oidc-provider';
 import type { Resource } from '../../config/schema.ts';
+import type { Current } from '../../lib/current.ts';
 import { AppError } from '../../lib/errors.ts';
 import { lifeSeconds } from '../../lifetimes.ts';
 import type { Query } from '../../storage/database.ts';
@@ -45,7 +47,7 @@ export interface Approvals {
 export interface ApprovalDeps {
   provider: Provider;
   records: Pick<RecordStore, 'byId' | 'save' | 'unanswered'>;
-  resources: readonly Resource[];
+  resources: Current<readonly Resource[]>;
   /** Lets the notification of a request go, where its client wants one. */
   releasePing(query: Query, id: string): Promise<void>;
   now: () => number;
@@ -92,7 +94,7 @@ export function createApprovals({ provider, records, resources, releasePing, now
     const scopes = scope.split(' ');
     grant.addOIDCScope(scopes.filter(isIdentityScope).join(' '));
     for (const audience of [resource].flat()) {
-      const known = resources.find((entry) => entry.audience === audience)?.scopes ?? [];
+      const known = resources.current().find((entry) => entry.audience === audience)?.scopes ?? [];
       grant.addResourceScope(audience, scopes.filter((each) => known.includes(each)).join(' '));
     }
     const { id, payload, exp } = await payloadOfGrant(grant);

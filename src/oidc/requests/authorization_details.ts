@@ -32,7 +32,7 @@ interface Declared extends DetailType {
   audience: string;
 }
 
-const declaredTypes = (resources: Resource[]): Record<string, Declared> =>
+const declaredTypes = (resources: readonly Resource[]): Record<string, Declared> =>
   Object.fromEntries(
     resources.flatMap(({ audience, authorization_details_types: types }) =>
       Object.entries(types).map(([name, type]) => [name, { ...type, audience }]),
@@ -40,7 +40,7 @@ const declaredTypes = (resources: Resource[]): Record<string, Declared> =>
   );
 
 /** oidc-provider's configuration for the types that `resources` declare. */
-export function richAuthorizationRequests(resources: Resource[]): Rar {
+export function richAuthorizationRequests(resources: readonly Resource[]): Rar {
   const types = declaredTypes(resources);
   /** A token for one API tells it nothing of what was allowed at another one. */
   const meantFor = (audience: unknown, details: readonly Detail[] | undefined) =>
@@ -130,7 +130,7 @@ const isText = (value: unknown, values: string[] | undefined): boolean =>
   (values === undefined || values.includes(value));
 
 /** How requested details read. */
-export function describeDetails(resources: Resource[]): (details: Detail[]) => DescribedDetail[] {
+export function describeDetails(resources: readonly Resource[]): (details: Detail[]) => DescribedDetail[] {
   const types = declaredTypes(resources);
   return (details) =>
     details.flatMap((detail) => {

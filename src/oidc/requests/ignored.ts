@@ -2,8 +2,10 @@
  * Warns of what apps ask for and do not get: scopes that nothing here has are left out without an error (RFC 6749, section 3.3),
  * and without `openid` there is no sign-in to speak of. Each app is warned of once while the process runs.
  */
+
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { Resource } from '../../config/schema.ts';
+import type { Current } from '../../lib/current.ts';
 import type { Log } from '../../lib/log.ts';
 import { isIdentityScope } from '../claims/scopes.ts';
 import { shown } from './error_reports.ts';
@@ -14,7 +16,7 @@ const mostWarned = 1000;
 /** Called with the scope that a request asks for, before the library removes what it does not know. */
 export type OnAsked = (ctx: Pick<KoaContextWithOIDC, 'oidc'>, scope: string) => void;
 
-export function createWarnings(resources: readonly Resource[], log: Log): OnAsked {
+export function createWarnings(resources: Current<readonly Resource[]>, log: Log): OnAsked {
   const warned = new Set<string>();
 
   function once(kind: string, client: string, details: object, sentence: string): void {
@@ -29,7 +31,7 @@ export function createWarnings(resources: readonly Resource[], log: Log): OnAske
     const asked = scope.split(' ').filter(Boolean);
     if (client === undefined || asked.length === 0) return;
     const unknown = asked.filter(
-      (each) => !isIdentityScope(each) && !resources.some(({ scopes }) => scopes.includes(each)),
+      (each) => !isIdentityScope(each) && !resources.current().some(({ scopes }) => scopes.includes(each)),
     );
     if (unknown.length > 0)
       once(

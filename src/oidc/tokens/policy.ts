@@ -1,6 +1,8 @@
 /** Who may do what with tokens, in place of oidc-provider's development defaults. Pure. */
+
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import type { Resource } from '../../config/schema.ts';
+import type { Current } from '../../lib/current.ts';
 import { isPublic } from '../clients/policy.ts';
 
 interface Issued {
@@ -13,13 +15,13 @@ interface Issued {
  * in RESOURCES_FILE. Everybody else sees `{"active":false}` (RFC 7662, section 2.2). A token without an audience is for
  * userinfo: an API that took it would let any app in that a person has once signed in to.
  */
-export function mayIntrospect(resources: Resource[]) {
+export function mayIntrospect(resources: Current<readonly Resource[]>) {
   return (_ctx: KoaContextWithOIDC, client: Client, token: Issued): boolean => {
     if (isPublic(client)) return false;
     if (token.clientId === client.clientId) return true;
-    return resources.some(
-      ({ audience, client_id }) => audience === token.aud && client_id === client.clientId,
-    );
+    return resources
+      .current()
+      .some(({ audience, client_id }) => audience === token.aud && client_id === client.clientId);
   };
 }
 

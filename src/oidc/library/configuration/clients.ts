@@ -1,6 +1,9 @@
 /** Which clients there are beside those of the registry, what their metadata may say, and how they authenticate. */
+
 import type { ClientAuthMethod, Configuration } from 'oidc-provider';
 import type { Config } from '../../../config/load.ts';
+import type { Resource } from '../../../config/schema.ts';
+import type { Current } from '../../../lib/current.ts';
 import { accountClient } from '../../clients/account_client.ts';
 import { ownNames } from '../../clients/client_names.ts';
 import { holdToFapi } from '../../clients/fapi.ts';
@@ -13,7 +16,10 @@ type ClientConfiguration = Pick<
   'clients' | 'clientDefaults' | 'clientAuthMethods' | 'extraClientMetadata'
 >;
 
-export function clientConfiguration(config: Config): ClientConfiguration {
+export function clientConfiguration(
+  config: Config,
+  resources: Current<readonly Resource[]>,
+): ClientConfiguration {
   return {
     // All others are found in the registry (models/client.ts).
     clients: [
@@ -33,7 +39,7 @@ export function clientConfiguration(config: Config): ClientConfiguration {
         if (ctx && name === 'first_party')
           checkStranger(metadata, {
             withoutPkce: mayOmitPkce(ctx),
-            resources: config.resources,
+            resources: resources.current(),
             ownNames: ownNames(config.ISSUER),
           });
         checkRequestUris(name, value);

@@ -27,10 +27,10 @@ const responseTypes: ResponseType[] = [
 ];
 
 export function providerConfiguration(deps: ConfigurationDeps): Configuration {
-  const { config, pages, now } = deps;
+  const { config, resources, pages, now } = deps;
   return {
     adapter: deps.adapter,
-    ...clientConfiguration(config),
+    ...clientConfiguration(config, resources),
     fetch: ((url: string | URL, options?: OutgoingRequest) => deps.fetch(url, options)) as NonNullable<
       Configuration['fetch']
     >,
@@ -67,7 +67,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     enabledJWA,
     formats: { customizers: { jwt: addRevocationClaims as never } },
     renderError: (ctx, out, error) => pages.error(ctx, out, error),
-    ttl: ttl(config, now),
+    ttl: ttl(config, resources, now),
     features: features(deps),
   };
 }

@@ -1,9 +1,12 @@
 /** What the configuration of oidc-provider is made from. */
+
 import type { Configuration, JWK } from 'oidc-provider';
 import type { Accounts } from '../../../accounts/accounts.ts';
 import type { Config } from '../../../config/load.ts';
+import type { Resource } from '../../../config/schema.ts';
 import type { Consents } from '../../../consents/consents.ts';
 import type { CookieSignatures } from '../../../lib/cookie_signatures.ts';
+import type { Current } from '../../../lib/current.ts';
 import type { Pairwise } from '../../clients/pairwise.ts';
 import type { Pages } from '../../interaction/page.ts';
 import type { CibaDeps } from '../../polled/ciba.ts';
@@ -12,6 +15,8 @@ import type { AnonymousForms } from '../routes/anonymous_forms.ts';
 
 export interface ConfigurationDeps {
   config: Config;
+  /** The APIs that there are. */
+  resources: Current<readonly Resource[]>;
   accounts: Pick<Accounts, 'byId' | 'parseUsername' | 'idOf'>;
   adapter: Configuration['adapter'];
   jwks: JWK[];

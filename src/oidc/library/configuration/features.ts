@@ -16,7 +16,7 @@ import { resourceIndicators } from './resources.ts';
 type Features = NonNullable<Configuration['features']>;
 
 export function features(deps: ConfigurationDeps): Features {
-  const { config, now } = deps;
+  const { config, resources, now } = deps;
   const claims = signedClaims(now);
   return {
     devInteractions: { enabled: false },
@@ -27,7 +27,7 @@ export function features(deps: ConfigurationDeps): Features {
       cacheDuration: { min: lifeSeconds.shortestDocument, max: lifeSeconds.longestDocument },
     },
     clientCredentials: { enabled: true },
-    introspection: { enabled: true, allowedPolicy: mayIntrospect(config.resources) },
+    introspection: { enabled: true, allowedPolicy: mayIntrospect(resources) },
     revocation: { enabled: true, allowedPolicy: mayRevoke },
     pushedAuthorizationRequests: { enabled: true },
     userinfo: { enabled: true },
@@ -41,10 +41,10 @@ export function features(deps: ConfigurationDeps): Features {
     dPoP: { enabled: true, nonceSecret: deps.dpopNonceKey, requireNonce: () => false },
     mTLS: mutualTls(config, now),
     fapi: { enabled: true, profile: fapiProfile as never },
-    richAuthorizationRequests: richAuthorizationRequests(config.resources),
+    richAuthorizationRequests: richAuthorizationRequests(resources.current()),
     backchannelLogout: { enabled: true },
     ...(config.CIBA === 'on' ? { ciba: ciba(deps) } : {}),
-    resourceIndicators: resourceIndicators(config.resources),
+    resourceIndicators: resourceIndicators(resources),
     ...formFeatures(deps),
   };
 }

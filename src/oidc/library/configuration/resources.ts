@@ -1,17 +1,18 @@
 /** The APIs that tokens are for (RFC 8707). */
+
 import type { Configuration, ResourceServer } from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import type { Resource } from '../../../config/schema.ts';
+import type { Current } from '../../../lib/current.ts';
 import { jwtAccessTokenAlg } from '../../tokens/jwt_access_tokens.ts';
 
 type ResourceIndicators = NonNullable<NonNullable<Configuration['features']>['resourceIndicators']>;
 
-/** `resources`: the APIs there are now. */
-export const resourceIndicators = (resources: readonly Resource[]): ResourceIndicators => ({
+export const resourceIndicators = (resources: Current<readonly Resource[]>): ResourceIndicators => ({
   enabled: true,
   defaultResource: async (_ctx, _client, oneOf) => (oneOf?.length ? oneOf : undefined),
   useGrantedResource: async () => true,
-  getResourceServerInfo: async (_ctx, audience) => resourceServer(resources, audience),
+  getResourceServerInfo: async (_ctx, audience) => resourceServer(resources.current(), audience),
 });
 
 function resourceServer(resources: readonly Resource[], audience: string): ResourceServer {

@@ -1,16 +1,19 @@
 /** How long what oidc-provider makes is good for, in seconds. */
+
 import type { Configuration } from 'oidc-provider';
 import type { Config } from '../../../config/load.ts';
+import type { Resource } from '../../../config/schema.ts';
+import type { Current } from '../../../lib/current.ts';
 import { lifeSeconds } from '../../../lifetimes.ts';
 
 type Ttl = NonNullable<Configuration['ttl']>;
-type Settings = Pick<Config, 'resources' | 'SESSION_IDLE_SECONDS' | 'SESSION_LIFETIME_SECONDS'>;
+type Settings = Pick<Config, 'SESSION_IDLE_SECONDS' | 'SESSION_LIFETIME_SECONDS'>;
 
 /** `now`: milliseconds since the epoch. */
-export function ttl(config: Settings, now: () => number): Ttl {
+export function ttl(config: Settings, resources: Current<readonly Resource[]>, now: () => number): Ttl {
   const seconds = () => Math.floor(now() / 1000);
   const ofAudience = (audience: unknown) =>
-    config.resources.find((resource) => resource.audience === audience)?.token_seconds ??
+    resources.current().find((resource) => resource.audience === audience)?.token_seconds ??
     lifeSeconds.accessToken;
   return {
     AccessToken: (_ctx, token) => ofAudience(token.aud),

@@ -3,8 +3,10 @@
  * addresses in equivalent forms, an empty `claims`, registrations with empty values, discovery without empty lists, and
  * the redirect after a sign-out. Each has a test over HTTP, which fails where a release names the step otherwise.
  */
+
 import { errors, type ResourceServer } from 'oidc-provider';
 import type { Resource } from '../../../config/schema.ts';
+import type { Current } from '../../../lib/current.ts';
 import { isIdentityScope } from '../../claims/scopes.ts';
 import { withoutEmpty } from '../../clients/registration.ts';
 import type { OnAsked } from '../../requests/ignored.ts';
@@ -13,8 +15,7 @@ import { seeOther, withParameters } from './response_modes.ts';
 import type { ChangedSteps } from './routes.ts';
 import type { Parameters, Step, StepContext } from './step.ts';
 
-/** `resources`: the APIs there are now. */
-export function changedSteps(resources: readonly Resource[], onAsked: OnAsked): ChangedSteps {
+export function changedSteps(resources: Current<readonly Resource[]>, onAsked: OnAsked): ChangedSteps {
   return {
     assembleAuthorizationParams: (step) => (ctx, next) => {
       refuseTooLarge((ctx.method === 'POST' ? ctx.oidc.body : ctx.query) ?? {});
@@ -24,9 +25,9 @@ export function changedSteps(resources: readonly Resource[], onAsked: OnAsked): 
       const { params, client } = ctx.oidc;
       // With what a signed request holds, wherever that came from.
       refuseTooLarge({ ...params, request: undefined });
-      takeDeclared(params, resources);
+      takeDeclared(params, resources.current());
       // RFC 6749, section 3.3: whoever names no scope is given the one of the registration, or else the least there is.
-      if (!params.scope) params.scope = client.scope ?? defaultScope(params, resources);
+      if (!params.scope) params.scope = client.scope ?? defaultScope(params, resources.current());
       return step(ctx, next);
     },
     checkResource: (step) => (ctx, next) => {
@@ -44,7 +45,7 @@ export function changedSteps(resources: readonly Resource[], onAsked: OnAsked): 
     // At the token endpoint the library looks at resources within each grant.
     stripGrantIrrelevantParams: (step) => (ctx, next) =>
       step(ctx, () => {
-        takeDeclared(ctx.oidc.params, resources);
+        takeDeclared(ctx.oidc.params, resources.current());
         if (ctx.oidc.params.grant_type === 'client_credentials')
           onAsked(ctx, String(ctx.oidc.params.scope ?? ''));
         return next();
