@@ -10,8 +10,8 @@ const apart = ['test/unit/native_group.test.ts', 'test/unit/opaque_vectors.test.
 const root = fileURLToPath(new URL('..', import.meta.url));
 const ofEach = {
   // A test waits for what is to happen. These are for one that would wait for ever, on a machine that is very busy.
-  testTimeout: 180_000,
-  hookTimeout: 180_000,
+  testTimeout: 600_000,
+  hookTimeout: 600_000,
   expect: { poll: { timeout: 60_000 } },
 };
 

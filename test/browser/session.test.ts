@@ -169,12 +169,14 @@ test('a tab that has slept sends no used-up token: it renews without a page', as
   });
   await tab.goto(app.app);
   await shows(tab, 'signed_in');
+  const last = await tokenOf(tab);
   await tab.evaluate(() => {
     globalThis.asleep = true;
   });
-  const first = await tokenOf(page);
+  // The page has tokens that the tab knows nothing of, and asks for no others.
   wire.expiresIn = 900;
-  await changed(page, first);
+  await expect.poll(() => wire.lifetimes.at(-1)).toBe(900);
+  await changed(page, last);
   await page.close();
   const before = refreshes();
   await shows(tab, 'signed_out lost');
