@@ -14,7 +14,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
-import { inLongTransaction } from './database.ts';
+import { inLongTransaction } from './maintenance.ts';
 import { migrationsTable } from './migrate.ts';
 
 export const backupFormat = 'cypher backup 1';

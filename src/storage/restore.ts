@@ -10,7 +10,8 @@ import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { type BackedUpTable, type BackupHeader, quotedList } from './backup.ts';
 import type { BackupReader } from './backup_reader.ts';
-import { inLongTransaction, type Query } from './database.ts';
+import type { Query } from './database.ts';
+import { inLongTransaction, plainQuery } from './maintenance.ts';
 import { migrationsTable } from './migrate.ts';
 
 export interface RestoreOptions<T> {
@@ -42,7 +43,7 @@ export async function restoreBackup<T>(
       );
       await makeEmpty(client, options.replace);
       await load(client, backup, options.migrations);
-      return options.finish(async (text, values = []) => (await client.query(text, [...values])).rows);
+      return options.finish(plainQuery(client));
     });
   } finally {
     await client.end();

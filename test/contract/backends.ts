@@ -11,7 +11,7 @@ import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { startEmbeddedPostgres } from '../../src/storage/embedded_postgres.ts';
 import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { migrate } from '../../src/storage/migrate.ts';
-import { createMigratedDatabase, createRedisDatabase, patient } from '../support/databases.ts';
+import { createMigratedDatabase, createRedisDatabase, generousTimeouts } from '../support/databases.ts';
 
 const migrations = new URL('../../migrations', import.meta.url).pathname;
 
@@ -33,7 +33,7 @@ interface Opened {
   close(): Promise<unknown>;
 }
 
-const pool = (url: string) => openDatabase(url, { onIdleError: () => {}, timeouts: patient });
+const pool = (url: string) => openDatabase(url, { onIdleError: () => {}, timeouts: generousTimeouts });
 /** Nothing listens on port 1. */
 const nowhere = 'redis://127.0.0.1:1';
 

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { createLog } from '../../src/lib/log.ts';
 import { openDatabase, type Query } from '../../src/storage/database.ts';
 import { createSweeper } from '../../src/storage/sweeper.ts';
-import { createMigratedDatabase, patient } from '../support/databases.ts';
+import { createMigratedDatabase, generousTimeouts } from '../support/databases.ts';
 import { addTokens, sizes } from './expiry_tables.ts';
 
 const lifeSeconds = 96;
@@ -13,7 +13,7 @@ const families = 2500;
 
 test('tables do not grow with what has expired: after a hundred thousand tokens they are about as large as what lives', async () => {
   const { url, drop } = await createMigratedDatabase();
-  const database = openDatabase(url, { onIdleError: () => {}, timeouts: patient });
+  const database = openDatabase(url, { onIdleError: () => {}, timeouts: generousTimeouts });
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   const query: Query = async (text, values = []) => (await client.query(text, [...values])).rows;

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { openDatabase } from '../../src/storage/database.ts';
 import { apps } from '../support/apps.ts';
 import { type Administered, startAdministered } from '../support/cypher.ts';
-import { createDatabase, createRedisDatabase, patient } from '../support/databases.ts';
+import { createDatabase, createRedisDatabase, generousTimeouts } from '../support/databases.ts';
 import { isActive, refresh } from '../support/key_pair.ts';
 import { createPerson } from '../support/person.ts';
 import { startServer } from '../support/server.ts';
@@ -34,7 +34,7 @@ const file = (name: string) => join(directory, name);
 /** An empty database, and what commands and queries say there. */
 async function anotherDatabase() {
   const { url, drop } = await createDatabase();
-  const database = openDatabase(url, { onIdleError: () => {}, timeouts: patient });
+  const database = openDatabase(url, { onIdleError: () => {}, timeouts: generousTimeouts });
   onTestFinished(async () => {
     await database.close();
     await drop();

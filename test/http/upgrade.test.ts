@@ -17,7 +17,7 @@ import { migrate } from '../../src/storage/migrate.ts';
 import { createKeyset, type TokenKind } from '../../src/tokens/keys.ts';
 import { createTokens } from '../../src/tokens/tokens.ts';
 import { apps } from '../support/apps.ts';
-import { createDatabase, createRedisDatabase, patient } from '../support/databases.ts';
+import { createDatabase, createRedisDatabase, generousTimeouts } from '../support/databases.ts';
 import { asApp, createPerson, type Person } from '../support/person.ts';
 import { kek, startServer, type TestServer } from '../support/server.ts';
 import { begin } from '../support/visits.ts';
@@ -45,7 +45,7 @@ beforeAll(async () => {
     await copyFile(join(migrations, file), join(first, file));
   await migrate(created.url, first);
   await rm(first, { recursive: true });
-  database = openDatabase(created.url, { onIdleError: () => {}, timeouts: patient });
+  database = openDatabase(created.url, { onIdleError: () => {}, timeouts: generousTimeouts });
 
   const keys = await generateOpaqueKeys();
   await addKey('opaque', Buffer.concat([keys.seed, keys.privateKey, keys.publicKey]));

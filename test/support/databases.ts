@@ -6,7 +6,7 @@ import { inject } from 'vitest';
 import type { StorageTimeouts } from '../../src/storage/database.ts';
 
 /** For a test that is not about outages: a busy machine is none. */
-export const patient: StorageTimeouts = { statementMs: 30_000, requestMs: 30_000 };
+export const generousTimeouts: StorageTimeouts = { statementMs: 30_000, requestMs: 30_000 };
 
 export interface TestDatabase {
   url: string;

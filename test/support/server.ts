@@ -15,7 +15,7 @@ import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { version } from '../../src/version.ts';
-import { createMigratedDatabase, createRedisDatabase, patient } from './databases.ts';
+import { createMigratedDatabase, createRedisDatabase, generousTimeouts } from './databases.ts';
 
 export interface TestClock {
   now(): number;
@@ -101,7 +101,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const metrics = createMetrics(version);
   const database = openDatabase(databaseUrl, {
     onIdleError: () => {},
-    timeouts: options.answersWithinASecond ? undefined : patient,
+    timeouts: options.answersWithinASecond ? undefined : generousTimeouts,
     observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
   });
   const cache =

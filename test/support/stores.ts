@@ -1,11 +1,11 @@
 /** A migrated database of its own, a cache and a clock, for tests of the stores below the server. */
 import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { createMemoryCache } from '../../src/storage/memory_cache.ts';
-import { createMigratedDatabase, patient } from './databases.ts';
+import { createMigratedDatabase, generousTimeouts } from './databases.ts';
 
 export async function openStores() {
   const { url, drop } = await createMigratedDatabase();
-  const database = openDatabase(url, { onIdleError: () => {}, timeouts: patient });
+  const database = openDatabase(url, { onIdleError: () => {}, timeouts: generousTimeouts });
   let at = Date.now();
   const now = () => at;
   return {

@@ -8,7 +8,7 @@ import { openBackup } from '../../src/storage/backup_reader.ts';
 import { openDatabase } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { restoreBackup } from '../../src/storage/restore.ts';
-import { createDatabase, patient } from '../support/databases.ts';
+import { createDatabase, generousTimeouts } from '../support/databases.ts';
 
 let directory: string;
 let migrations: string;
@@ -36,7 +36,7 @@ afterAll(() => rm(directory, { recursive: true }));
 async function databaseAt(prepare: boolean) {
   const { url, drop } = await createDatabase();
   if (prepare) await migrate(url, migrations);
-  const database = openDatabase(url, { onIdleError: () => {}, timeouts: patient });
+  const database = openDatabase(url, { onIdleError: () => {}, timeouts: generousTimeouts });
   onTestFinished(async () => {
     await database.close();
     await drop();

@@ -1,11 +1,11 @@
-/** One measure of waiting for all statements of a request: it holds in sum, counts parallel waits once, and is no one else's. */
+/** The time that all statements of a request may wait in all: parallel waits count once, and each request has its own. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { createPatience } from '../../src/storage/patience.ts';
+import { createWaitBudget } from '../../src/storage/wait_budget.ts';
 
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
 
-const patience = createPatience(800);
+const budget = createWaitBudget(800);
 const after = (ms: number) => new Promise<string>((resolve) => setTimeout(() => resolve('an answer'), ms));
 const refused = { code: 'temporarily_unavailable' };
 
@@ -22,10 +22,10 @@ async function outcome(work: () => Promise<unknown>): Promise<[unknown, number]>
 
 test('what several waits may take in sum is bounded; what else the request does is not', async () => {
   const [error, at] = await outcome(() =>
-    patience.bounded(async () => {
-      await patience.wait(after(500));
+    budget.bounded(async () => {
+      await budget.wait(after(500));
       await after(1000);
-      await patience.wait(after(500));
+      await budget.wait(after(500));
     }),
   );
   expect(error).toMatchObject(refused);
@@ -33,27 +33,27 @@ test('what several waits may take in sum is bounded; what else the request does 
 });
 
 test('waits side by side count once', async () => {
-  const twice = () => Promise.all([patience.wait(after(350)), patience.wait(after(350))]);
-  const [value, at] = await outcome(() => patience.bounded(async () => [await twice(), await twice()]));
+  const twice = () => Promise.all([budget.wait(after(350)), budget.wait(after(350))]);
+  const [value, at] = await outcome(() => budget.bounded(async () => [await twice(), await twice()]));
   expect([value, at]).toEqual([expect.any(Array), 700]);
 });
 
 test('each request has its own, and what is no request has no bound', async () => {
-  const impatient = patience.bounded(() => patience.wait(after(5000))).catch((error) => error);
-  const [value] = await outcome(() => patience.bounded(() => patience.wait(after(700))));
+  const impatient = budget.bounded(() => budget.wait(after(5000))).catch((error) => error);
+  const [value] = await outcome(() => budget.bounded(() => budget.wait(after(700))));
   expect(value).toBe('an answer');
   expect(await impatient).toMatchObject(refused);
-  expect((await outcome(() => patience.wait(after(3000))))[0]).toBe('an answer');
+  expect((await outcome(() => budget.wait(after(3000))))[0]).toBe('an answer');
 });
 
 test('what a request leaves behind is not bounded by it: an audit event is written later, however long that takes', async () => {
   let later: Promise<unknown> | undefined;
   const [, at] = await outcome(() =>
-    patience.bounded(async () => {
+    budget.bounded(async () => {
       setTimeout(() => {
-        later = patience.wait(after(3000));
+        later = budget.wait(after(3000));
       }, 500);
-      await patience.wait(after(300));
+      await budget.wait(after(300));
     }),
   );
   expect(at).toBe(300);

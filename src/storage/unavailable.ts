@@ -1,0 +1,24 @@
+/** Which errors of PostgreSQL say that it cannot serve now, and are answered 503. Pure. */
+import { AppError, unavailable } from '../lib/errors.ts';
+
+/**
+ * Class 08: connection exceptions. 40001, 40P01: a conflict that a repetition resolves. 53: insufficient resources. 57P: shutdown
+ * and start-up. 57014: statement timeout. 25006: a standby that is not yet the primary. 25P03: a transaction that idled. 55000: a
+ * database that is closed to connections. 58: system errors.
+ * https://www.postgresql.org/docs/18/errcodes-appendix.html
+ */
+const unavailableCodes = /^(08|40001|40P01|53|57P|57014|25006|25P03|55000|58)/;
+const unavailableMessages =
+  /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|not queryable|Query read timeout/;
+
+/** The same error, or AppError 503 around it if it says that the database cannot serve now. */
+export function asUnavailable(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const code = 'code' in error ? String(error.code) : '';
+  const isAway =
+    unavailableCodes.test(code) || /^E[A-Z]+$/.test(code) || unavailableMessages.test(error.message);
+  return isAway ? unavailable(error) : error;
+}
+
+export const isUnavailable = (error: unknown): error is AppError =>
+  error instanceof AppError && error.code === 'temporarily_unavailable';
