@@ -14,7 +14,6 @@ import { createPerson } from '../support/person.ts';
 import { startServer } from '../support/server.ts';
 
 // Every command is a process of its own, which starts slowly on a busy machine.
-vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 
 const { web, api } = apps;
 const options = { clients: [web, api] };

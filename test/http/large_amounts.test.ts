@@ -1,11 +1,9 @@
 /** Ten thousand apps that registered themselves, and a person with a hundred thousand of everything. */
 import request from 'supertest';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { createPerson, type Person } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
-
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const linked = { ...apps.intranet, initiate_login_uri: 'https://intranet.example/sign-in' };
 let server: TestServer;

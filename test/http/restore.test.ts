@@ -11,7 +11,6 @@ import { startServer, type TestServer } from '../support/server.ts';
 import { serveFor, takeSnapshot } from '../support/snapshot.ts';
 
 // Every command is a process of its own, which starts slowly on a busy machine.
-vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 
 const { web, api, machine } = apps;
 const pkce = { code_challenge: 'a'.repeat(43), code_challenge_method: 'S256' };

@@ -5,13 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { runCypher } from '../support/cypher.ts';
 import { freePorts, npmRun, postmasterOf } from '../support/npm_run.ts';
 import { asApp, createPerson } from '../support/person.ts';
 
-vi.setConfig({ testTimeout: 180_000 });
 const { web } = apps;
 const pkce = { code_challenge: 'a'.repeat(43), code_challenge_method: 'S256' };
 

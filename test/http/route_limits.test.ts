@@ -123,7 +123,7 @@ test('Unbounded work: every route of the running server has a limit by address, 
   }
   expect(unlimited).toEqual([]);
   expect(await rowsOf()).toEqual(before);
-}, 120_000);
+});
 
 test('Unbounded work: forms of strangers, sign-outs of strangers and wrong input store nothing', async () => {
   const before = await rowsOf();
