@@ -3,14 +3,10 @@
  * runs through for nothing. Each is asked for only where it has something to do, and is then the library's own; what is
  * the same at every request (which parameters an endpoint takes, what it tells of CORS) is learned from its first.
  */
-import { IncomingMessage, ServerResponse } from 'node:http';
-import { Socket } from 'node:net';
 import { parse } from 'node:querystring';
-import type { Next } from 'koa';
 import { errors } from 'oidc-provider';
 // @ts-expect-error: not part of the library's types.
 import Params from 'oidc-provider/lib/helpers/params.js';
-import { modelOf } from '../models/model.ts';
 import { nameOf, type Parameters, type Step, type StepContext } from './step.ts';
 
 /** The same step, or one in its place that answers plain requests as it would. */
@@ -31,7 +27,7 @@ const hasRepeated = ({ oidc: { params } }: StepContext): boolean => Object.value
 const replacements: Record<string, (step: Step) => Step> = {
   // None of these endpoints opens a session.
   ensureSessionSave: only(() => false),
-  cors: knownCors,
+  cors: learnedCors,
   urlencoded: (step) => (ctx, next) => {
     const length = plainLength(ctx);
     if (length === undefined) return step(ctx, next);
@@ -40,8 +36,8 @@ const replacements: Record<string, (step: Step) => Step> = {
       return next();
     });
   },
-  assembleTokenParams: knownParameters(() => ''),
-  stripGrantIrrelevantParams: knownParameters(({ oidc }) => oidc.params.grant_type),
+  assembleTokenParams: learnedParameters(() => ''),
+  stripGrantIrrelevantParams: learnedParameters(({ oidc }) => oidc.params.grant_type),
   rejectClientAuthDupes: only(hasRepeated),
   'bound rejectDupes': only(hasRepeated),
   rejectDupesOptionalExcept: only(hasRepeated),
@@ -90,40 +86,23 @@ function readForm({ req }: StepContext, length: number): Promise<Parameters> {
 }
 
 /**
- * A request of nobody, with nothing in it: what a step makes of it is what it makes of every one. So nothing is learned from
- * what somebody has sent.
+ * Which parameters are left behind this step, learned from the first request of each kind: the step makes a set of them, or
+ * deletes all others, at every request. Only steps that took something away are remembered, for anybody may make up kinds.
  */
-function blankRequest({ oidc }: StepContext, params: Parameters): StepContext {
-  const { provider } = oidc;
-  const incoming = new IncomingMessage(new Socket());
-  incoming.method = 'POST';
-  const ctx = provider.createContext(incoming, new ServerResponse(incoming)) as unknown as StepContext;
-  ctx.oidc = new (modelOf<new (ctx: object) => StepContext['oidc']>(provider, 'OIDCContext'))(ctx);
-  Object.assign(ctx.oidc, { params, body: {} });
-  return ctx;
-}
-
-/**
- * Which parameters are left behind this step, by the kind of the request: the step makes a set of them, or deletes all others,
- * at every request. Only steps that took something away are remembered, for anybody may make up kinds.
- */
-function knownParameters(kindOf: (ctx: StepContext) => unknown) {
+function learnedParameters(kindOf: (ctx: StepContext) => unknown) {
   return (step: Step): Step => {
     const known = new Map<unknown, string[]>();
-
-    async function whereUnknown(ctx: StepContext, next: Next, kind: unknown): Promise<unknown> {
-      const before = Object.keys(ctx.oidc.params ?? {});
-      const blank = blankRequest(ctx, new Params(before, { grant_type: kind }));
-      await step(blank, async () => {});
-      const names = Object.keys(blank.oidc.params);
-      if (names.length !== before.length) known.set(kind, names);
-      return step(ctx, next);
-    }
-
     return (ctx, next) => {
       const kind = kindOf(ctx);
       const names = known.get(kind);
-      if (!names) return whereUnknown(ctx, next, kind);
+      if (!names) {
+        const before = Object.keys(ctx.oidc.params ?? {}).length;
+        return step(ctx, () => {
+          const left = Object.keys(ctx.oidc.params);
+          if (left.length !== before) known.set(kind, left);
+          return next();
+        });
+      }
       ctx.oidc.params = new Params(names, ctx.oidc.body);
       return next();
     };
@@ -133,23 +112,18 @@ function knownParameters(kindOf: (ctx: StepContext) => unknown) {
 const exposed = 'Access-Control-Expose-Headers';
 
 /** What is answered to requests of no page. A page's request is the library's. */
-function knownCors(step: Step): Step {
+function learnedCors(step: Step): Step {
   let headers: [name: string, value: string][] | undefined;
-
-  async function whereUnknown(ctx: StepContext, next: Next): Promise<unknown> {
-    const blank = blankRequest(ctx, {});
-    await step(blank, async () => {});
-    headers = ['Access-Control-Allow-Origin', exposed].flatMap((name) => {
-      const value = blank.response.get(name);
-      return value ? [[name, value]] : [];
-    });
-    return step(ctx, next);
-  }
-
   return (ctx, next) => {
     if (ctx.headers.origin !== undefined || ctx.method !== 'POST') return step(ctx, next);
-    if (!headers) return whereUnknown(ctx, next);
-    ctx.vary('Origin');
+    if (!headers)
+      return step(ctx, () => {
+        headers = ['Vary', 'Access-Control-Allow-Origin', exposed].flatMap((name) => {
+          const value = ctx.response.get(name);
+          return value ? [[name, value]] : [];
+        });
+        return next();
+      });
     for (const [name, value] of headers) ctx.res.setHeader(name, value);
     return next();
   };
