@@ -1,6 +1,6 @@
 /**
  * Which apps there are: those of CLIENTS_FILE, and those of the database that a command or dynamic registration added.
- * The file wins. What was read from the database is kept until a change is told of (storage/changes.ts), so that a
+ * The file wins. What was read from the database is kept until a change is announced (storage/changes.ts), so that a
  * request costs no query; while notices may be missed, every look is a query again.
  */
 import type { ClientMetadata, FileClient } from '../config/schema.ts';
@@ -49,7 +49,7 @@ const possibleId = /^[\x20-\x7E]{1,255}$/;
 export function createClientRegistry({ database, store, secrets }: ClientRegistryDeps): ClientRegistry {
   let ofFile = new Map<string, RegisteredClient>();
   let namesOfFile = new Set<string>();
-  // Promises, kept from before the query on: a change that is told of meanwhile takes them away.
+  // Promises, kept from before the query on: a change that is announced meanwhile takes them away.
   const kept = new Map<string, Promise<RegisteredClient | undefined>>();
   const looks = new Map<string, Promise<boolean>>();
   const watch = database.watch('cypher_clients', (id) => {

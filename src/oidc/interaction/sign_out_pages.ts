@@ -7,7 +7,7 @@ import type { SignedOut } from '../session/signed_out.ts';
 import type { Pages } from './page.ts';
 import { type AppOf, type NameOf, showPage } from './page.ts';
 
-/** What a person is told of an app after the sign-out, by the state of its delivery. */
+/** What the page after a sign-out says of an app, by the state of its notification. */
 const answers: Record<string, SignedOutApp['state']> = { delivered: 'signed_out', no_address: 'unaware' };
 
 /** The address at which an app takes the person back, as after a sign-out. */

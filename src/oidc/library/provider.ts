@@ -206,7 +206,7 @@ const errorEvents = [
   'server_error',
 ];
 
-/** Tells of sign-outs and revocations; a reused refresh token is told of where it is found. */
+/** Reports sign-outs and revocations. A reused refresh token is reported where it is found. */
 function tellEnds(provider: Provider, { onEnded }: Pick<OidcDeps, 'onEnded'>): void {
   provider.on('end_session.success', ({ ip, oidc: { session, client } }) => {
     // Of a visitor who was not signed in nothing has ended.

@@ -147,6 +147,6 @@ async function keptFirst(
 const mayRepeatPoll = ({ polledCode, entities, client }: RequestScope): boolean =>
   polledCode !== undefined && !(entities.BackchannelAuthenticationRequest && client?.fapi !== undefined);
 
-/** Another key, or another certificate, is in another hand. */
+/** Whether both are bound to the same key and the same certificate. Another one belongs to another client. */
 const isBoundAlike = (one: Bound, other: Bound): boolean =>
   one.jkt === other.jkt && one['x5t#S256'] === other['x5t#S256'];
