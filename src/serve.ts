@@ -3,15 +3,16 @@
  * long is begun first and side by side: the embedded PostgreSQL starts while the app's modules load.
  */
 import { closeSync, openSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
+import type { App } from './app.ts';
 import { createAudit } from './audit/audit.ts';
 import { createAuditRetention } from './audit/retention.ts';
 import { keyEncryptionKey } from './config/key_encryption_key.ts';
 import { type Config, misnamedSettings } from './config/load.ts';
 import { createMetrics, serveMetrics } from './http/metrics.ts';
 import { shrinkHeapAfterStart } from './lib/heap.ts';
-import { createLog, forTerminal } from './lib/log.ts';
+import { createLog, forTerminal, type Log } from './lib/log.ts';
 import { setClock } from './lib/one_clock.ts';
 import { installNativeGroup } from './opaque/native_group.ts';
 import { root } from './root.ts';
@@ -57,67 +58,30 @@ async function start(
 ): Promise<void> {
   const log = createLog(config.LOG_LEVEL, process.stdout.isTTY ? await forTerminal() : undefined);
   for (const sentence of misnamedSettings()) log.warn(sentence);
-  const storageReady = async () => {
-    const embedded = await cluster;
-    const databaseUrl = config.DATABASE_URL ?? embedded?.url ?? '';
-    await migrate(databaseUrl, join(root, 'migrations'));
-    return { embedded, databaseUrl };
-  };
-  const appLoaded = async () => {
-    const { buildApp } = await import('./app.ts');
-    // Not beside the import: it requires modules that must be wholly loaded.
-    return { buildApp, native: await installNativeGroup() };
-  };
-  const [{ embedded, databaseUrl }, { buildApp, native }] = await Promise.all([storageReady(), appLoaded()]);
+  const [{ embedded, databaseUrl }, { buildApp, native }] = await Promise.all([
+    storageReady(config, cluster),
+    appLoaded(),
+  ]);
   if (!native) log.warn('native P-256 arithmetic failed its self-check; logins run on the slow one');
 
   let stopping = false;
-  const metrics = createMetrics(version);
-  const database = openDatabase(databaseUrl, {
-    onIdleError(cause) {
-      if (!stopping && !leaving()) log.warn({ cause }, 'a database connection was lost');
-    },
-    observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
-  });
-  const clock = await followDatabaseClock(database);
-  const { now } = clock;
-  setClock(now);
-  const cache = config.REDIS_URL
-    ? createRedisCache(
-        config.REDIS_URL,
-        (state, cause) => log.warn({ state, cause }, 'the cache changed its state'),
-        (seconds, ok) => metrics.observeStorage('redis', seconds, ok),
-      )
-    : createMemoryCache(now);
-  metrics.watch(database.pool, () => cache.state() === 'degraded');
-  const audit = createAudit(database, log, now);
-  const sweeper = createSweeper(database, log, now);
-  const days = config.AUDIT_RETENTION_DAYS;
-  const retention = createAuditRetention({ database, audit, days, log, now });
+  const stores = await openStores(config, databaseUrl, log, () => stopping || leaving());
+  const { database, audit, metrics, now } = stores;
   const app = await buildApp(config, {
-    database,
-    cache,
+    ...stores,
     kek: kek.key,
     previousKek: config.KEY_ENCRYPTION_KEY_PREVIOUS,
     markFile: markFileIn(config.DATA_DIR),
     root,
     log,
-    audit,
-    metrics,
-    now,
     stopping: () => stopping,
   });
-
-  const server = createServer(
-    { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 65_000 },
-    app.handle,
-  );
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(config.PORT, config.HOST, resolve);
-  });
+  const server = await listen(config, app.handle);
   const metricsServer =
     config.METRICS_PORT && (await serveMetrics(metrics, config.METRICS_HOST, config.METRICS_PORT));
+  const days = config.AUDIT_RETENTION_DAYS;
+  const retention = createAuditRetention({ database, audit, days, log, now });
+  const sweeper = createSweeper(database, log, now);
   sweeper.start(sweepEveryMs);
   await retention.hold().catch((cause) => log.warn({ cause }, 'the audit log’s retention could not be set'));
   retention.start();
@@ -132,15 +96,12 @@ async function start(
     setTimeout(() => process.exit(1), stopWithinMs).unref();
     sweeper.stop();
     retention.stop();
-    clock.stop();
-    // A connection that is busy now is idle once its answer has gone out.
-    const idle = setInterval(() => server.closeIdleConnections(), 50);
-    await new Promise((resolve) => server.close(resolve));
-    clearInterval(idle);
+    stores.clock.stop();
+    await closed(server);
     if (metricsServer) metricsServer.close();
     await app.stop();
     await audit.flush();
-    await Promise.allSettled([database.close(), cache.close()]);
+    await Promise.allSettled([database.close(), stores.cache.close()]);
     await embedded?.stop();
     log.info('stopped');
     process.exit(0);
@@ -149,6 +110,61 @@ async function start(
   process.on('SIGINT', stop);
   const onTerminal = process.stdin.isTTY;
   process.on('SIGHUP', () => void (onTerminal && !hasTerminal() ? stop('SIGHUP') : app.reloadFiles()));
+}
+
+async function storageReady(config: Config, cluster: Promise<EmbeddedPostgres> | undefined) {
+  const embedded = await cluster;
+  const databaseUrl = config.DATABASE_URL ?? embedded?.url ?? '';
+  await migrate(databaseUrl, join(root, 'migrations'));
+  return { embedded, databaseUrl };
+}
+
+async function appLoaded() {
+  const { buildApp } = await import('./app.ts');
+  // Not beside the import: it requires modules that must be wholly loaded.
+  return { buildApp, native: await installNativeGroup() };
+}
+
+/** `ending`: whether lost connections are to be expected. */
+async function openStores(config: Config, databaseUrl: string, log: Log, ending: () => boolean) {
+  const metrics = createMetrics(version);
+  const database = openDatabase(databaseUrl, {
+    onIdleError(cause) {
+      if (!ending()) log.warn({ cause }, 'a database connection was lost');
+    },
+    observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
+  });
+  const clock = await followDatabaseClock(database);
+  const { now } = clock;
+  setClock(now);
+  const cache = config.REDIS_URL
+    ? createRedisCache(
+        config.REDIS_URL,
+        (state, cause) => log.warn({ state, cause }, 'the cache changed its state'),
+        (seconds, ok) => metrics.observeStorage('redis', seconds, ok),
+      )
+    : createMemoryCache(now);
+  metrics.watch(database.pool, () => cache.state() === 'degraded');
+  return { database, cache, audit: createAudit(database, log, now), metrics, clock, now };
+}
+
+async function listen({ HOST, PORT }: Config, handle: App['handle']): Promise<Server> {
+  const server = createServer(
+    { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 65_000 },
+    handle,
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(PORT, HOST, resolve);
+  });
+  return server;
+}
+
+async function closed(server: Server): Promise<void> {
+  // A connection that is busy now is idle once its answer has gone out.
+  const idle = setInterval(() => server.closeIdleConnections(), 50);
+  await new Promise((resolve) => server.close(resolve));
+  clearInterval(idle);
 }
 
 /** SIGHUP has two meanings: an operator asks for a reload, or the terminal that the server was started in was closed. */

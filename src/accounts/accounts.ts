@@ -147,27 +147,7 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
       ]);
       return rows.length === 1;
     },
-    async create({ username, email, ...credential }, on = query) {
-      const rows = await on<AccountRow>(
-        `insert into accounts (id, username, username_key, email, created_at, ${credentialColumns})
-         select $1, $2, $3, $4, $5::timestamptz, $6, $7::bytea, $8, $9::jsonb, $10
-         where not exists (
-           select from invitations where username_key = $3 and used_at is null and expires_at > $5)
-         on conflict (username_key) do nothing
-         returning ${columns}`,
-        [
-          randomId(),
-          username.shown,
-          username.key,
-          email ?? null,
-          new Date(now()),
-          ...credentialValues(credential),
-        ],
-      );
-      const [account] = rows.map(fromRow);
-      if (!account) throw new AppError('username_taken', 'This username is taken. Choose another one.');
-      return account;
-    },
+    create: (account, on = query) => createAccount(on, account, now()),
     async replaceCredential(on, id, proven, credential) {
       const rows = await on(
         `update accounts set (${credentialColumns}) = ($3, $4, $5, $6, $7)
@@ -184,6 +164,32 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
       return rows.length === 1;
     },
   };
+}
+
+async function createAccount(
+  on: Query,
+  { username, email, ...credential }: NewAccount,
+  nowMs: number,
+): Promise<Account> {
+  const rows = await on<AccountRow>(
+    `insert into accounts (id, username, username_key, email, created_at, ${credentialColumns})
+     select $1, $2, $3, $4, $5::timestamptz, $6, $7::bytea, $8, $9::jsonb, $10
+     where not exists (
+       select from invitations where username_key = $3 and used_at is null and expires_at > $5)
+     on conflict (username_key) do nothing
+     returning ${columns}`,
+    [
+      randomId(),
+      username.shown,
+      username.key,
+      email ?? null,
+      new Date(nowMs),
+      ...credentialValues(credential),
+    ],
+  );
+  const [account] = rows.map(fromRow);
+  if (!account) throw new AppError('username_taken', 'This username is taken. Choose another one.');
+  return account;
 }
 
 const fromRow = (row: AccountRow): Account => ({

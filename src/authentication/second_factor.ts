@@ -6,24 +6,19 @@
 
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import type { AuthenticatorResets } from '../accounts/authenticator_resets.ts';
-import { AppError, TooManyFailures } from '../lib/errors.ts';
-import { createFewAtOnce } from '../lib/few_at_once.ts';
 import { otherTime, parseCode, parseTotpCode } from '../lib/typed_code.ts';
-import type { Database, Query } from '../storage/database.ts';
+import type { Query } from '../storage/database.ts';
 import type { Totp, TotpSetup } from '../totp/totp.ts';
-import type { Browser, Buckets, CodeBuckets } from './buckets.ts';
-import type { Failures } from './failures.ts';
-import { otherTimesCode, stepRequired, wrongCode, wrongStep } from './refusals.ts';
+import type { Browser } from './buckets.ts';
+import { type CodeAttempt, type CodeAttemptDeps, createCodeAttempt } from './code_attempt.ts';
+import { stepRequired, wrongStep } from './refusals.ts';
 import type { StepToken, StepTokens } from './step_tokens.ts';
 
-export interface SecondFactorDeps {
+export interface SecondFactorDeps extends CodeAttemptDeps {
   accounts: Pick<Accounts, 'holdsCredential'>;
   totp: Totp;
-  failures: Failures;
-  buckets: Pick<Buckets, 'ofCode'>;
   stepTokens: Pick<StepTokens, 'spend'>;
   resets: Pick<AuthenticatorResets, 'use'>;
-  database: Database;
 }
 
 /** A completed login: who, and how it happened (RFC 8176). */
@@ -47,16 +42,7 @@ export interface SetUp {
 }
 
 export interface SecondFactor {
-  /**
-   * Charges an attempt, makes it, and forgets the account's failures, in one commit. An attempt that comes to undefined was a
-   * wrong code and has written nothing, and so is one that comes to `otherTime`: the charge stays. Throws AppError 401
-   * `invalid_code`, 429.
-   */
-  attempt<T extends object | string>(
-    account: Account,
-    browser: Browser,
-    attempt: (query: Query) => Promise<T | typeof otherTime | undefined>,
-  ): Promise<T>;
+  attempt: CodeAttempt;
   setup(uid: string, account: Account): TotpSetup;
   /**
    * Confirms the authenticator by its first code. With `reset` it takes the place of a lost one, the link is used up, and
@@ -76,44 +62,9 @@ export interface SecondFactor {
 const amrOf = { otp: ['pwd', 'otp', 'mfa'], recovery_code: ['pwd', 'mfa'] };
 
 export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
-  const { accounts, totp, failures, buckets, stepTokens, resets, database } = deps;
+  const { accounts, totp, stepTokens, resets, database } = deps;
 
-  const fewAtOnce = createFewAtOnce();
-
-  const attempt: SecondFactor['attempt'] = (account, browser, make) => {
-    const charged = buckets.ofCode(account.usernameKey, browser);
-    const asker = charged.own.at(0)?.id.toString('base64url') ?? '';
-    return fewAtOnce(
-      { accountId: account.id, asker, isKnown: charged.isKnown },
-      () => attemptAlone(charged, make),
-      () => failures.refuseBlocked([...charged.own, charged.day]),
-    );
-  };
-
-  async function attemptAlone<T extends object | string>(
-    { own, day, networks }: CodeBuckets,
-    make: (query: Query) => Promise<T | typeof otherTime | undefined>,
-  ): Promise<T> {
-    let charged = false;
-    const made = await database
-      .transaction(async (query) => {
-        // With what is charged, parallel guesses wait for the end of this one.
-        await failures.charge([...own, day], query);
-        charged = true;
-        const result = await make(query);
-        if (result !== undefined && result !== otherTime)
-          await failures.settle({ forget: own, refund: [day] }, query);
-        return result;
-      })
-      .catch(async (error) => {
-        // What was refused for another reason is undone, and the charge with it: it still counts.
-        if (charged && error instanceof AppError && stillCounts(error)) await failures.charge([...own, day]);
-        throw error;
-      });
-    if (made !== undefined && made !== otherTime) return made;
-    if (networks.length > 0) await failures.charge(networks).catch(alreadyBlocked);
-    throw made === undefined ? wrongCode() : otherTimesCode();
-  }
+  const attempt = createCodeAttempt(deps);
 
   /** Uses the login step up, and that of the password which the account still has. */
   async function spend(query: Query, { accountId, credentialId, jti }: StepToken): Promise<void> {
@@ -163,11 +114,3 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
     },
   };
 }
-
-/** The network has too many failures without this one. */
-function alreadyBlocked(error: unknown): void {
-  if (!(error instanceof TooManyFailures)) throw error;
-}
-
-/** Whether an attempt that ended so is one of those that are limited; where storage has failed, nothing can be counted. */
-const stillCounts = ({ status, code }: AppError): boolean => status < 500 || code === 'factor_unreadable';

@@ -47,6 +47,16 @@ interface AddOptions {
 
 /** Adds the commands of the group `client`. */
 export function addClientCommands(client: Command): void {
+  addAdd(client);
+  addList(client);
+  addShow(client);
+  addRotateSecret(client);
+  addRegistrationToken(client);
+  addResume(client);
+  addRemove(client);
+}
+
+function addAdd(client: Command): void {
   client
     .command('add <client-id>')
     .description('register an app; its secret is shown once')
@@ -80,7 +90,9 @@ export function addClientCommands(client: Command): void {
           print(`client_secret: ${secret}\nKeep the secret now: it is not shown again.`);
       }),
     );
+}
 
+function addList(client: Command): void {
   client
     .command('list')
     .description('all of them, with where they come from')
@@ -103,7 +115,9 @@ export function addClientCommands(client: Command): void {
         );
       }),
     );
+}
 
+function addShow(client: Command): void {
   client
     .command('show <client-id>')
     .description('its metadata and which secrets it has')
@@ -122,7 +136,9 @@ export function addClientCommands(client: Command): void {
         }
       }),
     );
+}
 
+function addRotateSecret(client: Command): void {
   client
     .command('rotate-secret <client-id>')
     .description('make a new secret; the old one stays good for the overlap')
@@ -137,7 +153,9 @@ export function addClientCommands(client: Command): void {
         );
       }),
     );
+}
 
+function addRegistrationToken(client: Command): void {
   client
     .command('registration-token')
     .description('an initial access token: whoever has it may register apps (REGISTRATION=token)')
@@ -157,7 +175,9 @@ export function addClientCommands(client: Command): void {
         print(`${token}\nKeep it now: it is not shown again. It is good until ${expiresAt.toISOString()}.`);
       }),
     );
+}
 
+function addResume(client: Command): void {
   client
     .command('resume [client-id]')
     .description('after a restore: confirm an app of the backup, which is suspended until then')
@@ -168,7 +188,9 @@ export function addClientCommands(client: Command): void {
         for (const resumed of await control.resume(id)) print(`${resumed}: resumed`);
       }),
     );
+}
 
+function addRemove(client: Command): void {
   client
     .command('remove <client-id>')
     .description('remove it; its tokens are worth nothing from then on')

@@ -49,6 +49,15 @@ function emailOf(text: string): string {
 
 /** Adds the commands of the group `user`. */
 export function addUserCommands(user: Command): void {
+  addList(user);
+  addInvite(user);
+  addChanges(user);
+  addResetTotp(user);
+  addSessions(user);
+  addSignOut(user);
+}
+
+function addList(user: Command): void {
   user
     .command('list')
     .description('all accounts, and those that somebody is invited to')
@@ -64,7 +73,9 @@ export function addUserCommands(user: Command): void {
           print(`${username}\t${email ?? '-'}\t${state}\tuntil ${expiresAt.toISOString()}`);
       }),
     );
+}
 
+function addInvite(user: Command): void {
   user
     .command('add <username>')
     .description('invite somebody: a link, good once, with which they choose their password')
@@ -84,7 +95,65 @@ export function addUserCommands(user: Command): void {
         print(link);
       });
     });
+}
 
+function addResetTotp(user: Command): void {
+  user
+    .command('reset-totp <username>')
+    .description('for a lost authenticator: a link, good once, by which its owner sets up a new one')
+    .option('--expires <time>', 'how long the link is good, such as 2h', '24h')
+    .option('--json', 'print JSON')
+    .action((username: string, { expires, json }: { expires: string; json?: true }) => {
+      const seconds = linkSeconds(expires);
+      return withAccounts(async ({ resets, issuer }) => {
+        const { token, ...reset } = await resets.issue(username, seconds);
+        const link = `${issuer}/authenticator-reset/${token}`;
+        if (json) return printJson({ ...reset, link });
+        print(
+          `The present authenticator of ${reset.username} stays in use until this link is used. It is good until ${reset.expiresAt.toISOString()}, for them alone, and is shown once:`,
+        );
+        print(link);
+      });
+    });
+}
+
+function addSessions(user: Command): void {
+  user
+    .command('sessions <username>')
+    .description('where it is signed in')
+    .option('--json', 'print JSON')
+    .action((username: string, { json }: { json?: true }) =>
+      withAccounts(async ({ control }) => {
+        const sessions = await control.sessions(username);
+        const listed = sessions.map(({ grants: _, ...session }) => session);
+        if (json) return printJson(listed);
+        printTable([
+          ['SESSION', 'ADDRESS', 'SINCE', 'LAST SEEN', 'DEVICE'],
+          ...listed.map(({ uid, address, createdAt, lastSeenAt, userAgent }) => [
+            uid,
+            address ?? '-',
+            createdAt.toISOString(),
+            lastSeenAt.toISOString(),
+            userAgent ?? '-',
+          ]),
+        ]);
+      }),
+    );
+}
+
+function addSignOut(user: Command): void {
+  user
+    .command('sign-out <username> [session]')
+    .description('end one of its sessions, or all of its sessions, grants and tokens')
+    .action((username: string, session: string | undefined) =>
+      withAccounts(async ({ control }) => {
+        await control.signOut(username, session);
+        print(`${username}: ${session === undefined ? 'signed out everywhere' : `session ${session} ended`}`);
+      }),
+    );
+}
+
+function addChanges(user: Command): void {
   /** A command on one account. */
   function change(
     name: string,
@@ -110,54 +179,4 @@ export function addUserCommands(user: Command): void {
     (c, n) => c.disable(n),
   );
   change('enable', 'let it sign in again', 'enabled', (c, n) => c.enable(n));
-
-  user
-    .command('reset-totp <username>')
-    .description('for a lost authenticator: a link, good once, by which its owner sets up a new one')
-    .option('--expires <time>', 'how long the link is good, such as 2h', '24h')
-    .option('--json', 'print JSON')
-    .action((username: string, { expires, json }: { expires: string; json?: true }) => {
-      const seconds = linkSeconds(expires);
-      return withAccounts(async ({ resets, issuer }) => {
-        const { token, ...reset } = await resets.issue(username, seconds);
-        const link = `${issuer}/authenticator-reset/${token}`;
-        if (json) return printJson({ ...reset, link });
-        print(
-          `The present authenticator of ${reset.username} stays in use until this link is used. It is good until ${reset.expiresAt.toISOString()}, for them alone, and is shown once:`,
-        );
-        print(link);
-      });
-    });
-
-  user
-    .command('sessions <username>')
-    .description('where it is signed in')
-    .option('--json', 'print JSON')
-    .action((username: string, { json }: { json?: true }) =>
-      withAccounts(async ({ control }) => {
-        const sessions = await control.sessions(username);
-        const listed = sessions.map(({ grants: _, ...session }) => session);
-        if (json) return printJson(listed);
-        printTable([
-          ['SESSION', 'ADDRESS', 'SINCE', 'LAST SEEN', 'DEVICE'],
-          ...listed.map(({ uid, address, createdAt, lastSeenAt, userAgent }) => [
-            uid,
-            address ?? '-',
-            createdAt.toISOString(),
-            lastSeenAt.toISOString(),
-            userAgent ?? '-',
-          ]),
-        ]);
-      }),
-    );
-
-  user
-    .command('sign-out <username> [session]')
-    .description('end one of its sessions, or all of its sessions, grants and tokens')
-    .action((username: string, session: string | undefined) =>
-      withAccounts(async ({ control }) => {
-        await control.signOut(username, session);
-        print(`${username}: ${session === undefined ? 'signed out everywhere' : `session ${session} ended`}`);
-      }),
-    );
 }

@@ -11,29 +11,21 @@
  *
  * The proxy alone says which site was asked for (TRUSTED_PROXIES). Identity headers that come in are not looked at.
  */
-import Router from '@koa/router';
+import type Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import type { ErrorState } from '../http/errors.ts';
+import { createPageRouter, seeOther } from '../http/flow.ts';
 import { policyAtSites } from '../http/headers.ts';
 import { forwardedRequest } from '../http/request.ts';
 import type { Views } from '../http/views.ts';
-import type { cookieNames } from '../lib/cookies.ts';
-import { randomId, sha256 } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
-import { lifeSeconds } from '../lifetimes.ts';
 import type { Check } from './check.ts';
+import { createPassages, type PassageDeps, type Passages, valuesOf } from './passages.ts';
 import type { Site, Sites } from './sites.ts';
-import type { Holder, Tickets } from './tickets.ts';
+import type { Holder } from './tickets.ts';
 
-export interface ForwardAuthRouteDeps {
-  issuer: string;
-  sites: Sites;
-  tickets: Tickets;
+export interface ForwardAuthRouteDeps extends PassageDeps {
   check: Check;
-  cookieDomain: string;
-  cookies: Pick<ReturnType<typeof cookieNames>, 'forwardAuth' | 'forwardAuthStart'>;
-  /** How long a sign-on session lasts: no ticket is good for longer. */
-  lifetimeSeconds: number;
   /** Who is signed in at the issuer in this browser. */
   signedIn(ctx: Context): Promise<Holder | undefined>;
   signInPath(request: {
@@ -45,51 +37,49 @@ export interface ForwardAuthRouteDeps {
   }): string;
   render(name: 'site_denied', view: Views['site_denied'], base?: string): string;
   usernameOf(accountId: string): Promise<string | undefined>;
-  onOutcome(
-    outcome: 'allowed' | 'denied' | 'sign_in' | 'step_up' | 'entered',
-    who?: Holder & { host: string },
-  ): void;
-  /** Milliseconds since the epoch. */
-  now: () => number;
 }
 
-const secretForm = /^[\w-]{24}$/;
-const hashForm = /^[\w-]{43}$/;
-
 export function createForwardAuthRoutes(deps: ForwardAuthRouteDeps): Middleware {
-  const { issuer, sites, tickets, cookies } = deps;
-  const secure = issuer.startsWith('https:');
-  const cookie = { httpOnly: true, sameSite: 'lax', secure, overwrite: true, signed: false } as const;
-  const router = new Router({ prefix: '/forward-auth' });
-  router.use(async (ctx, next) => {
-    ctx.set('Cache-Control', 'no-store');
-    await next();
-  });
+  const router = createPageRouter('/forward-auth');
+  const passages = createPassages(deps);
+  mountProxyRoutes(router, deps, passages);
+  mountIssuerRoutes(router, deps, passages);
+  return router.routes() as Middleware;
+}
 
-  /** The site that the proxy was asked for, and under which address. */
-  function askedFor(ctx: Context) {
-    const asked = forwardedRequest(ctx.req);
-    if (!asked)
-      throw new AppError(
-        'forbidden',
-        'This address is for proxies alone. If this is your proxy: name it in TRUSTED_PROXIES, and let it send X-Forwarded-Method, -Proto, -Host and -Uri.',
-      );
-    Object.assign(ctx.state, { atSite: true } satisfies ErrorState);
-    const site = sites.at(asked.scheme, asked.host);
-    if (!site || !asked.uri.startsWith('/'))
-      throw new AppError(
-        'forbidden',
-        'This site is not set up here. If you run it: name its host in FORWARD_AUTH_FILE, as it stands in the address bar.',
-      );
-    Object.assign(ctx.state, { goOn: { name: site.host, uri: `${site.origin}/` } } satisfies ErrorState);
-    return { site, method: asked.method, url: `${site.origin}${asked.uri}` };
+/** What the proxy asks, and what the browser asks at the site. */
+function mountProxyRoutes(router: Router, deps: ForwardAuthRouteDeps, passages: Passages): void {
+  const { issuer, sites, cookies } = deps;
+
+  /** nginx takes 401 alone and finds the address in a header; the others hand a redirect on. */
+  function beginSignIn(ctx: Context, url: string): void {
+    const location = passages.to(ctx, '/forward-auth/start', url);
+    if (ctx.query.redirect === 'off') {
+      ctx.set('X-Auth-Sign-In', location);
+      return;
+    }
+    ctx.redirect(location);
+    ctx.status = 302;
+  }
+
+  /** The proxy shows this page at the site; nginx shows none of ours, and sends the browser to the issuer for it. */
+  function showDenied(ctx: Context, site: Site, url: string, username: string): void {
+    if (ctx.query.redirect === 'off') {
+      ctx.set('X-Auth-Sign-In', passages.to(ctx, '/forward-auth/denied', url));
+      return;
+    }
+    const switchUrl = `${passages.to(ctx, '/forward-auth/start', url)}&switch`;
+    ctx.type = 'html';
+    ctx.set('Content-Security-Policy', policyAtSites(issuer));
+    const view = { host: site.host, username, switchUrl, id: String(ctx.state.requestId) };
+    ctx.body = deps.render('site_denied', view, issuer);
   }
 
   router.all('/', async (ctx) => {
-    const { site, method, url } = askedFor(ctx);
+    const { site, method, url } = askedFor(ctx, sites);
     // Traefik and Caddy ask about this one too, and hand the answer on to the browser.
     if (new URL(url).pathname === '/forward-auth/complete')
-      return complete(ctx, site, new URL(url).searchParams);
+      return passages.complete(ctx, site, new URL(url).searchParams);
     const verdict = await deps.check(site, valuesOf(ctx, cookies.forwardAuth));
     deps.onOutcome(verdict.outcome);
     if (verdict.outcome === 'allowed') {
@@ -106,70 +96,29 @@ export function createForwardAuthRoutes(deps: ForwardAuthRouteDeps): Middleware 
       if (isNavigation(ctx, method)) beginSignIn(ctx, url);
     }
   });
+  router.get('/complete', async (ctx) => {
+    const { site } = askedFor(ctx, sites);
+    await passages.complete(ctx, site, ctx.URL.searchParams);
+  });
+}
 
-  /** Where the browser goes on at the issuer, for this address; the way back is bound to this browser. */
-  function passageTo(ctx: Context, path: string, url: string): string {
-    const [known = ''] = valuesOf(ctx, cookies.forwardAuthStart);
-    // The same for all tabs of a browser that begin at the same time.
-    const secret = secretForm.test(known) ? known : randomId(18);
-    ctx.cookies.set(cookies.forwardAuthStart, secret, { ...cookie, maxAge: lifeSeconds.siteVisit * 1000 });
-    return `${issuer}${path}?${new URLSearchParams({ rd: url, browser: sha256(secret) })}`;
-  }
-
-  /** nginx takes 401 alone and finds the address in a header; the others hand a redirect on. */
-  function beginSignIn(ctx: Context, url: string): void {
-    const location = passageTo(ctx, '/forward-auth/start', url);
-    if (ctx.query.redirect === 'off') {
-      ctx.set('X-Auth-Sign-In', location);
-      return;
-    }
-    ctx.redirect(location);
-    ctx.status = 302;
-  }
-
-  /** The proxy shows this page at the site; nginx shows none of ours, and sends the browser to the issuer for it. */
-  function showDenied(ctx: Context, site: Site, url: string, username: string): void {
-    if (ctx.query.redirect === 'off') {
-      ctx.set('X-Auth-Sign-In', passageTo(ctx, '/forward-auth/denied', url));
-      return;
-    }
-    const switchUrl = `${passageTo(ctx, '/forward-auth/start', url)}&switch`;
-    ctx.type = 'html';
-    ctx.set('Content-Security-Policy', policyAtSites(issuer));
-    const view = { host: site.host, username, switchUrl, id: String(ctx.state.requestId) };
-    ctx.body = deps.render('site_denied', view, issuer);
-  }
-
+/** What the browser asks at the issuer, on its way to a sign-in and back. */
+function mountIssuerRoutes(router: Router, deps: ForwardAuthRouteDeps, passages: Passages): void {
   router.get('/denied', async (ctx) => {
-    const { site } = passageOf(ctx.query.rd, ctx.query.browser);
+    const { site } = passages.of(ctx.query.rd, ctx.query.browser);
     const who = await deps.signedIn(ctx);
     const username = who && (await deps.usernameOf(who.accountId));
     ctx.status = 403;
     ctx.type = 'html';
     const switchUrl = `/forward-auth/start${ctx.search}&switch`;
-    ctx.body = deps.render('site_denied', {
-      host: site.host,
-      username,
-      switchUrl,
-      id: String(ctx.state.requestId),
-    });
+    const view = { host: site.host, username, switchUrl, id: String(ctx.state.requestId) };
+    ctx.body = deps.render('site_denied', view);
   });
-
-  /** Where the browser wants to go and which browser it is; it comes back from the sign-in as `state`. */
-  function passageOf(rd: unknown, browser: unknown) {
-    const target = typeof rd === 'string' ? sites.ofUrl(rd) : undefined;
-    if (!target || typeof browser !== 'string' || !hashForm.test(browser))
-      throw new AppError(
-        'invalid_request',
-        'This address leads to no site that is known here. If you run the site: name its host in FORWARD_AUTH_FILE.',
-      );
-    return { ...target, browser };
-  }
-
   router.get('/start', (ctx) => {
-    const { site, url, browser } = passageOf(ctx.query.rd, ctx.query.browser);
+    const { site, url, browser } = passages.of(ctx.query.rd, ctx.query.browser);
     const state = Buffer.from(JSON.stringify([url, browser])).toString('base64url');
-    ctx.redirect(
+    seeOther(
+      ctx,
       deps.signInPath({
         host: site.host,
         maxAgeSeconds: site.max_age_seconds,
@@ -177,51 +126,37 @@ export function createForwardAuthRoutes(deps: ForwardAuthRouteDeps): Middleware 
         anotherAccount: 'switch' in ctx.query,
       }),
     );
-    ctx.status = 303;
   });
-
   router.get('/signed-in', async (ctx) => {
-    const { site, url, browser } = passageOf(...fromState(ctx.query.state));
+    const { site, url, browser } = passages.of(...fromState(ctx.query.state));
     const who = ctx.query.error === undefined ? await deps.signedIn(ctx) : undefined;
     Object.assign(ctx.state, { goOn: { name: site.host, uri: `${site.origin}/` } } satisfies ErrorState);
     // Not answered by another try: that might fail as soon, and go round.
     if (!who)
       throw new AppError('invalid_request', `The sign-in was not completed. Open ${site.host} again.`);
-    const code = await tickets.issueCode({ ...who, origin: site.origin, url, browser });
+    const code = await deps.tickets.issueCode({ ...who, origin: site.origin, url, browser });
     ctx.redirect(`${site.origin}/forward-auth/complete?code=${code}`);
     ctx.status = 303;
   });
+}
 
-  router.get('/complete', async (ctx) => {
-    const { site } = askedFor(ctx);
-    await complete(ctx, site, ctx.URL.searchParams);
-  });
-
-  async function complete(ctx: Context, site: Site, query: URLSearchParams): Promise<void> {
-    const [secret = ''] = valuesOf(ctx, cookies.forwardAuthStart);
-    const passage = await tickets.takeCode(query.get('code') ?? '', site.origin, secret);
-    if (!passage)
-      throw new AppError(
-        'interaction_expired',
-        `This sign-in has expired, was used before or was begun in another browser. Open ${site.host} again.`,
-      );
-    const expiresAt = Math.floor(deps.now() / 1000) + deps.lifetimeSeconds;
-    const ticket = await tickets.seal(passage, expiresAt);
-    ctx.cookies.set(cookies.forwardAuth, ticket, {
-      ...cookie,
-      domain: deps.cookieDomain,
-      maxAge: deps.lifetimeSeconds * 1000,
-    });
-    deps.onOutcome('entered', {
-      accountId: passage.accountId,
-      sessionUid: passage.sessionUid,
-      host: site.host,
-    });
-    ctx.redirect(passage.url);
-    ctx.status = 303;
-  }
-
-  return router.routes() as Middleware;
+/** The site that the proxy was asked for, and under which address. */
+function askedFor(ctx: Context, sites: Sites) {
+  const asked = forwardedRequest(ctx.req);
+  if (!asked)
+    throw new AppError(
+      'forbidden',
+      'This address is for proxies alone. If this is your proxy: name it in TRUSTED_PROXIES, and let it send X-Forwarded-Method, -Proto, -Host and -Uri.',
+    );
+  Object.assign(ctx.state, { atSite: true } satisfies ErrorState);
+  const site = sites.at(asked.scheme, asked.host);
+  if (!site || !asked.uri.startsWith('/'))
+    throw new AppError(
+      'forbidden',
+      'This site is not set up here. If you run it: name its host in FORWARD_AUTH_FILE, as it stands in the address bar.',
+    );
+  Object.assign(ctx.state, { goOn: { name: site.host, uri: `${site.origin}/` } } satisfies ErrorState);
+  return { site, method: asked.method, url: `${site.origin}${asked.uri}` };
 }
 
 /** What a browser shows as a page. A script that is sent to a sign-in page would not know what to do with it. */
@@ -232,12 +167,6 @@ function isNavigation(ctx: Context, method: string): boolean {
     (mode === '' || mode === 'navigate') &&
     ctx.accepts('html') === 'html'
   );
-}
-
-/** Every value that the browser sends under this name: a sibling site can plant further ones. */
-function valuesOf(ctx: Context, name: string): string[] {
-  const cookies = (ctx.req.headers.cookie ?? '').split(';').map((part) => part.trim());
-  return cookies.filter((part) => part.startsWith(`${name}=`)).map((part) => part.slice(name.length + 1));
 }
 
 function fromState(state: unknown): [unknown, unknown] {

@@ -52,13 +52,8 @@ export interface Flow<Name extends string, At, Told> {
 }
 
 export function createFlow<Name extends string, At, Told>(room: Room<Name, At, Told>): Flow<Name, At, Told> {
-  const router = new Router({ prefix: room.prefix });
+  const router = createPageRouter(room.prefix);
   const pages = new Set<string>();
-  // No page of a person is kept by a browser.
-  router.use(async (ctx, next) => {
-    ctx.set('Cache-Control', 'no-store');
-    await next();
-  });
 
   function page(path: string, show: (ctx: Context, at: At) => Promise<void>): void {
     pages.add(path);
@@ -86,6 +81,16 @@ export function createFlow<Name extends string, At, Told>(room: Room<Name, At, T
   }
 
   return { router, page, action };
+}
+
+/** For pages of people: what is answered below this path is kept by no browser. */
+export function createPageRouter(prefix: string): Router {
+  const router = new Router({ prefix });
+  router.use(async (ctx, next) => {
+    ctx.set('Cache-Control', 'no-store');
+    await next();
+  });
+  return router;
 }
 
 /** `failed`: what was thrown; undefined where all went well. */

@@ -26,67 +26,7 @@ export function createMetrics(version: string) {
     labelNames: ['version'],
     registers,
   }).set({ version }, 1);
-  const requests = new Counter({
-    name: 'cypher_http_requests_total',
-    help: 'Answered requests by route and status; those that belong to no route are "none".',
-    labelNames: ['route', 'status'],
-    registers,
-  });
-  const requestSeconds = new Histogram({
-    name: 'cypher_http_request_seconds',
-    help: 'How long requests took, by route.',
-    labelNames: ['route'],
-    buckets: [0.005, 0.025, 0.1, 0.5, 2.5, 10],
-    registers,
-  });
-  const steps = new Counter({
-    name: 'cypher_interaction_steps_total',
-    help: 'Steps of logins and sign-ups by outcome: ok, or the code of the error.',
-    labelNames: ['step', 'outcome'],
-    registers,
-  });
-  const account = new Counter({
-    name: 'cypher_account_actions_total',
-    help: 'What people did on their account page, by outcome: ok, or the code of the error.',
-    labelNames: ['action', 'outcome'],
-    registers,
-  });
-  const logins = new Counter({ name: 'cypher_logins_total', help: 'Completed logins.', registers });
-  const overloaded = new Counter({
-    name: 'cypher_overloaded_total',
-    help: 'Starts of sign-ins and sign-ups that were refused because too many were under way.',
-    registers,
-  });
-  const refreshes = new Counter({
-    name: 'cypher_refreshes_total',
-    help: 'Presented refresh tokens: rotated, repeated (the same successor again), reused (the family was ended).',
-    labelNames: ['outcome'],
-    registers,
-  });
-  const oauthErrors = new Counter({
-    name: 'cypher_oauth_errors_total',
-    help: 'Refusals of the OAuth endpoints by error.',
-    labelNames: ['error'],
-    registers,
-  });
-  const ended = new Counter({
-    name: 'cypher_ended_total',
-    help: 'Sessions signed out, and tokens given back by their client.',
-    labelNames: ['event'],
-    registers,
-  });
-  const deliveries = new Counter({
-    name: 'cypher_deliveries_total',
-    help: 'Attempts to tell apps of ended sessions and answered requests: delivered, failed (tried again), given_up.',
-    labelNames: ['kind', 'outcome'],
-    registers,
-  });
-  const forwardAuth = new Counter({
-    name: 'cypher_forward_auth_total',
-    help: "A proxy's questions: allowed, denied, sign_in, step_up; and entered, for each new cookie.",
-    labelNames: ['outcome'],
-    registers,
-  });
+  const { requests, requestSeconds, ...events } = createEventCounters(registers);
   const storage = new Histogram({
     name: 'cypher_storage_seconds',
     help: 'How long PostgreSQL and Redis took to answer.',
@@ -106,15 +46,7 @@ export function createMetrics(version: string) {
       requests.inc({ route, status });
       requestSeconds.observe({ route }, seconds);
     },
-    steps,
-    account,
-    logins,
-    overloaded,
-    refreshes,
-    oauthErrors,
-    ended,
-    deliveries,
-    forwardAuth,
+    ...events,
     /** For storage/: called with the seconds that each call took. */
     observeStorage: (store: 'postgresql' | 'redis', seconds: number, ok: boolean): void =>
       storageBy[store][ok ? 'ok' : 'error'].observe(seconds),
@@ -138,6 +70,73 @@ export function createMetrics(version: string) {
         },
       });
     },
+  };
+}
+
+/** Requests, and what happened in them. */
+function createEventCounters(registers: Registry[]) {
+  return {
+    requests: new Counter({
+      name: 'cypher_http_requests_total',
+      help: 'Answered requests by route and status; those that belong to no route are "none".',
+      labelNames: ['route', 'status'],
+      registers,
+    }),
+    requestSeconds: new Histogram({
+      name: 'cypher_http_request_seconds',
+      help: 'How long requests took, by route.',
+      labelNames: ['route'],
+      buckets: [0.005, 0.025, 0.1, 0.5, 2.5, 10],
+      registers,
+    }),
+    steps: new Counter({
+      name: 'cypher_interaction_steps_total',
+      help: 'Steps of logins and sign-ups by outcome: ok, or the code of the error.',
+      labelNames: ['step', 'outcome'],
+      registers,
+    }),
+    account: new Counter({
+      name: 'cypher_account_actions_total',
+      help: 'What people did on their account page, by outcome: ok, or the code of the error.',
+      labelNames: ['action', 'outcome'],
+      registers,
+    }),
+    logins: new Counter({ name: 'cypher_logins_total', help: 'Completed logins.', registers }),
+    overloaded: new Counter({
+      name: 'cypher_overloaded_total',
+      help: 'Starts of sign-ins and sign-ups that were refused because too many were under way.',
+      registers,
+    }),
+    refreshes: new Counter({
+      name: 'cypher_refreshes_total',
+      help: 'Presented refresh tokens: rotated, repeated (the same successor again), reused (the family was ended).',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    oauthErrors: new Counter({
+      name: 'cypher_oauth_errors_total',
+      help: 'Refusals of the OAuth endpoints by error.',
+      labelNames: ['error'],
+      registers,
+    }),
+    ended: new Counter({
+      name: 'cypher_ended_total',
+      help: 'Sessions signed out, and tokens given back by their client.',
+      labelNames: ['event'],
+      registers,
+    }),
+    deliveries: new Counter({
+      name: 'cypher_deliveries_total',
+      help: 'Attempts to tell apps of ended sessions and answered requests: delivered, failed (tried again), given_up.',
+      labelNames: ['kind', 'outcome'],
+      registers,
+    }),
+    forwardAuth: new Counter({
+      name: 'cypher_forward_auth_total',
+      help: "A proxy's questions: allowed, denied, sign_in, step_up; and entered, for each new cookie.",
+      labelNames: ['outcome'],
+      registers,
+    }),
   };
 }
 

@@ -3,9 +3,8 @@
  * looks links over for a mail program may do so first: the token moves from the address to a cookie, a page explains, and its
  * button leads to the interaction by the authorization endpoint.
  */
-import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
-import { seeOther } from '../http/flow.ts';
+import { createPageRouter, seeOther } from '../http/flow.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import type { LinkCookie } from './link_cookie.ts';
 
@@ -26,12 +25,8 @@ export function createLinkRoutes<Opened extends { token: string }>(
   { path, cookie, opened, page, next: nextPath }: Link<Opened>,
   sameOriginOnly: Middleware,
 ): Middleware {
-  const router = new Router({ prefix: path });
+  const router = createPageRouter(path);
 
-  router.use(async (ctx, next) => {
-    ctx.set('Cache-Control', 'no-store');
-    await next();
-  });
   router.get('/', async (ctx) => {
     const link = await opened(ctx);
     ctx.type = 'html';

@@ -38,28 +38,8 @@ export interface Pages {
 
 /** The pages of one server; templates, set-up secrets and scope texts come in. */
 export function createPages(deps: PageDeps): Pages {
-  const { render, accounts, totp, secondFactor, invited, describeScopes, describeDetails } = deps;
-
-  function send<K extends keyof Views>(ctx: Context, { waiting }: Standing, name: K, view: Views[K]): void {
-    ctx.type = 'html';
-    ctx.set('Cache-Control', 'no-store');
-    ctx.set('Content-Security-Policy', contentSecurityPolicy(formActionFor(waiting.redirectUri)));
-    ctx.body = render(name, view);
-  }
-
-  /**
-   * Whom the app names, or else who is signed in in this browser and is to prove it anew. A hint that could be no username
-   * is left out: else an app could put any sentence on this page. Whether there is such an account is not looked at.
-   */
-  async function nameToBeginWith({
-    loginHint,
-    promptName,
-    accountId,
-  }: WaitingRequest): Promise<string | undefined> {
-    const hinted = loginHint === undefined ? undefined : usernameIn(loginHint);
-    if (hinted !== undefined || promptName === 'select_account' || accountId === undefined) return hinted;
-    return (await accounts.byId(accountId))?.username;
-  }
+  const { render, accounts, totp, secondFactor, invited } = deps;
+  const send = createSend(render);
 
   async function showSetup(ctx: Context, standing: Standing, error: string | undefined): Promise<void> {
     const { waiting, account } = standing;
@@ -76,24 +56,15 @@ export function createPages(deps: PageDeps): Pages {
     });
   }
 
-  function usernameIn(text: string): string | undefined {
-    try {
-      return accounts.parseUsername(text).shown;
-    } catch {
-      return undefined;
-    }
-  }
-
   return {
     async show(ctx, standing, { error, recovery = false } = {}) {
-      const { waiting, account } = standing;
-      const { uid, client } = waiting;
+      const { uid, client } = standing.waiting;
       switch (stepOf(standing.proven)) {
         case 'login':
           return send(ctx, standing, 'login', {
             uid,
             clientName: client.name,
-            username: await nameToBeginWith(waiting),
+            username: await nameToBeginWith(accounts, standing.waiting),
             maySignUp: invited.maySignUp(await invited.invitation(ctx)),
             notice: error,
           });
@@ -105,18 +76,7 @@ export function createPages(deps: PageDeps): Pages {
             return showSetup(ctx, standing, error);
           return send(ctx, standing, 'totp', { uid, label: totp.label, recovery, error });
         case 'consent':
-          return send(ctx, standing, 'consent', {
-            uid,
-            username: account?.username ?? '',
-            clientName: client.name,
-            clientUri: client.uri,
-            logoUri: client.logoUri,
-            policyUri: client.policyUri,
-            tosUri: client.tosUri,
-            host: waiting.redirectUri && (webHostOf(waiting.redirectUri) || 'an app on this device'),
-            scopes: describeScopes(waiting.scopes),
-            details: describeDetails(waiting.details),
-          });
+          return send(ctx, standing, 'consent', consentView(standing, deps));
       }
     },
     async showRegister(ctx, standing) {
@@ -140,3 +100,49 @@ export function createPages(deps: PageDeps): Pages {
     },
   };
 }
+
+/** Shows a page of a request that waits: its forms may lead to where that is answered. */
+const createSend =
+  (render: PageDeps['render']) =>
+  <K extends keyof Views>(ctx: Context, { waiting }: Standing, name: K, view: Views[K]): void => {
+    ctx.type = 'html';
+    ctx.set('Content-Security-Policy', contentSecurityPolicy(formActionFor(waiting.redirectUri)));
+    ctx.body = render(name, view);
+  };
+
+/**
+ * Whom the app names, or else who is signed in in this browser and is to prove it anew. A hint that could be no username
+ * is left out: else an app could put any sentence on this page. Whether there is such an account is not looked at.
+ */
+async function nameToBeginWith(
+  accounts: PageDeps['accounts'],
+  { loginHint, promptName, accountId }: WaitingRequest,
+): Promise<string | undefined> {
+  const hinted = loginHint === undefined ? undefined : usernameIn(accounts, loginHint);
+  if (hinted !== undefined || promptName === 'select_account' || accountId === undefined) return hinted;
+  return (await accounts.byId(accountId))?.username;
+}
+
+function usernameIn(accounts: PageDeps['accounts'], text: string): string | undefined {
+  try {
+    return accounts.parseUsername(text).shown;
+  } catch {
+    return undefined;
+  }
+}
+
+const consentView = (
+  { waiting, account }: Standing,
+  { describeScopes, describeDetails }: PageDeps,
+): Views['consent'] => ({
+  uid: waiting.uid,
+  username: account?.username ?? '',
+  clientName: waiting.client.name,
+  clientUri: waiting.client.uri,
+  logoUri: waiting.client.logoUri,
+  policyUri: waiting.client.policyUri,
+  tosUri: waiting.client.tosUri,
+  host: waiting.redirectUri && (webHostOf(waiting.redirectUri) || 'an app on this device'),
+  scopes: describeScopes(waiting.scopes),
+  details: describeDetails(waiting.details),
+});

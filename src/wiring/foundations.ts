@@ -2,7 +2,7 @@
  * What everything else stands on: the keys, and all that is built from them, from storage and from the clock. Nothing here
  * knows of HTTP, of a page or of oidc-provider.
  */
-import { createAccounts } from '../accounts/accounts.ts';
+import { type Accounts, createAccounts } from '../accounts/accounts.ts';
 import { createAuthenticatorResets } from '../accounts/authenticator_resets.ts';
 import { createInvitations } from '../accounts/invitations.ts';
 import { createBuckets } from '../authentication/buckets.ts';
@@ -16,9 +16,9 @@ import { createClientStore } from '../clients/store.ts';
 import { createConsents } from '../consents/consents.ts';
 import { createDeliveryStore } from '../deliveries/store.ts';
 import { createNetworks } from '../http/networks.ts';
-import { openKeyring } from '../keys/keyring.ts';
+import { type Keyring, openKeyring } from '../keys/keyring.ts';
 import { createRotation } from '../keys/rotation.ts';
-import { createSealer } from '../lib/crypto.ts';
+import { createSealer, type Sealer } from '../lib/crypto.ts';
 import { createRecordStore } from '../oidc/library/record_store.ts';
 import { createOpaque } from '../opaque/opaque.ts';
 import { createRefreshStore } from '../refresh/store.ts';
@@ -34,7 +34,7 @@ import {
 } from '../server_keys.ts';
 import { createSessionStore } from '../sessions/store.ts';
 import { createEphemeral } from '../storage/ephemeral.ts';
-import { createRestoreGuard } from '../storage/restore_guard.ts';
+import { createRestoreGuard, type RestoreGuard } from '../storage/restore_guard.ts';
 import { createMarkCopies, markPurpose } from '../storage/restore_marks.ts';
 import { createTokens } from '../tokens/tokens.ts';
 import { createTotp } from '../totp/totp.ts';
@@ -47,11 +47,35 @@ export type Foundations = Awaited<ReturnType<typeof layFoundations>>;
 
 /** Opens the keyring, making what keys are missing, and builds on it. Rejects where the database cannot be read. */
 export async function layFoundations(ground: Ground) {
-  const { config, database, cache, log, audit, now } = ground;
+  const { database, log, now } = ground;
   const accounts = createAccounts(database, now);
-
   const sealer = createSealer(ground.kek, ground.previousKek);
   const keyring = await openKeyring(database, sealer, keyKinds, { log, now });
+  const restoreGuard = createRestoreGuard({
+    database,
+    copies: createMarkCopies(keyring.derive(markPurpose), ground.cache, ground.markFile),
+    toleranceMs: ground.config.FAILOVER_LOSS_SECONDS * 1000,
+    log,
+  });
+  const vault = { accounts, sealer, keyring, restoreGuard };
+  return {
+    ...vault,
+    ...(await buildOnKeys(ground, vault)),
+    ...(await buildClients(ground, vault)),
+    ...buildStores(ground, vault),
+  };
+}
+
+interface Vault {
+  accounts: Accounts;
+  sealer: Sealer;
+  keyring: Keyring;
+  restoreGuard: RestoreGuard;
+}
+
+/** What makes and checks tokens, passwords and codes. */
+async function buildOnKeys(ground: Ground, { accounts, sealer, keyring, restoreGuard }: Vault) {
+  const { config, database, log, audit, now } = ground;
   const policies = keyPolicies(config);
   const rotation = createRotation({
     database,
@@ -65,12 +89,6 @@ export async function layFoundations(ground: Ground) {
       audit.record({ event: 'key.changed', detail: { ...change } });
     },
     now,
-  });
-  const restoreGuard = createRestoreGuard({
-    database,
-    copies: createMarkCopies(keyring.derive(markPurpose), cache, ground.markFile),
-    toleranceMs: config.FAILOVER_LOSS_SECONDS * 1000,
-    log,
   });
   const tokens = createTokens({
     issuer: config.ISSUER,
@@ -97,10 +115,23 @@ export async function layFoundations(ground: Ground) {
     },
     now,
   });
+  return {
+    rotation,
+    tokens,
+    stepTokens: createStepTokens(tokens, now),
+    opaque,
+    totp,
+    recoveryCodesLeft: (accountId: string) => totp.recoveryCodesLeft(database.query, accountId),
+    /** Hands changed keys to what is built above, at once and without a request that notices. */
+    useKeys() {
+      tokens.useKeys(tokenKeysetOf(keyring, policies));
+      opaque.useVersions(opaqueVersionsOf(keyring));
+    },
+  };
+}
 
-  const knownBrowsers = createKnownBrowsers(() => deviceKeysOf(keyring));
-  const networksOf = createNetworks(config.TRUSTED_NETWORKS);
-
+/** The apps, and what is renewed where the database has returned to an older state. */
+async function buildClients({ database, cache, now }: Ground, { sealer, keyring, restoreGuard }: Vault) {
   const clientStore = createClientStore(database, now);
   const clientSecrets = createClientSecrets(keyring.derive(derivedFor.clientSecrets), sealer);
   const clients = createClientRegistry({ database, store: clientStore, secrets: clientSecrets });
@@ -112,20 +143,24 @@ export async function layFoundations(ground: Ground) {
   });
   await restoreGuard.look();
   await clientStore.renewNameKeys();
-
-  const revocations = createRevocations(database, now);
-
   return {
-    sealer,
-    keyring,
-    rotation,
-    restoreGuard,
-    tokens,
-    stepTokens: createStepTokens(tokens, now),
-    opaque,
-    totp,
-    recoveryCodesLeft: (accountId: string) => totp.recoveryCodesLeft(database.query, accountId),
-    accounts,
+    clients,
+    clientSecrets,
+    registrations: createRegistrations({
+      store: clientStore,
+      registry: clients,
+      secrets: clientSecrets,
+      now,
+    }),
+  };
+}
+
+/** What is stored of people, and what limits guesses at their accounts. */
+function buildStores({ config, database, cache, audit, now }: Ground, { accounts, keyring }: Vault) {
+  const knownBrowsers = createKnownBrowsers(() => deviceKeysOf(keyring));
+  const networksOf = createNetworks(config.TRUSTED_NETWORKS);
+  const revocations = createRevocations(database, now);
+  return {
     invitations: createInvitations({ database, accounts, audit, now }),
     resets: createAuthenticatorResets({ database, accounts, revocations, audit, now }),
     failures: createFailures(database, now),
@@ -151,19 +186,6 @@ export async function layFoundations(ground: Ground) {
       leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
       now,
     }),
-    clients,
-    clientSecrets,
-    registrations: createRegistrations({
-      store: clientStore,
-      registry: clients,
-      secrets: clientSecrets,
-      now,
-    }),
     deliveryStore: createDeliveryStore(database, now),
-    /** Hands changed keys to what is built above, at once and without a request that notices. */
-    useKeys() {
-      tokens.useKeys(tokenKeysetOf(keyring, policies));
-      opaque.useVersions(opaqueVersionsOf(keyring));
-    },
   };
 }

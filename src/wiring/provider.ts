@@ -9,17 +9,18 @@ import { createInteractions } from '../oidc/interaction/interactions.ts';
 import { createProviderPages } from '../oidc/interaction/pages.ts';
 import { createTrail } from '../oidc/interaction/trail.ts';
 import { createAdapter } from '../oidc/library/adapter.ts';
-import { createOidc } from '../oidc/library/provider.ts';
+import { createOidc, type Oidc, type OidcDeps } from '../oidc/library/provider.ts';
 import { createReadAhead } from '../oidc/library/read_ahead.ts';
 import { createAnonymousForms } from '../oidc/library/routes/anonymous_forms.ts';
 import { createApprovals, waitingRequests } from '../oidc/polled/approvals.ts';
-import { createPings } from '../oidc/polled/pings.ts';
+import { createPings, type HeldPing } from '../oidc/polled/pings.ts';
 import { leastPollSeconds } from '../oidc/polled/polling.ts';
 import { createBrowserBinding } from '../oidc/session/browser_binding.ts';
 import { createSignedIn } from '../oidc/session/signed_in.ts';
 import { createSignedOut } from '../oidc/session/signed_out.ts';
 import { cookieSignaturesOf, privateJwks } from '../server_keys.ts';
 import { spend } from '../storage/spent.ts';
+import type { Statement } from '../storage/statement.ts';
 import type { Ground } from './deps.ts';
 import { createFileClients } from './file_clients.ts';
 import type { Foundations } from './foundations.ts';
@@ -33,31 +34,75 @@ const signOutWaitMs = 2500;
 export type WiredProvider = Awaited<ReturnType<typeof wireProvider>>;
 
 /** Builds it with the clients of CLIENTS_FILE. Rejects with ConfigError where these break the metadata rules. */
-export async function wireProvider(
-  ground: Ground,
-  foundations: Foundations,
-  { views, secureCookies }: PageParts,
-) {
-  const { config, resources, database, cache, log, audit, metrics, now } = ground;
-  const { accounts, clients, consents, clientSecrets, deliveryStore, keyring, networksOf, records, tokens } =
-    foundations;
-  const { ephemeral, refresh, registrations, revocations, sealer, sessions } = foundations;
-  const pings = createPings({ sealer, hold: deliveryStore.hold });
-  const signedOut = createSignedOut(cookieNames(secureCookies).signedOut, secureCookies);
-  const names = cookieNames(secureCookies);
-  const binding = createBrowserBinding(names.begun, secureCookies, now);
-  const trail = createTrail(names.trail, secureCookies);
+export async function wireProvider(ground: Ground, foundations: Foundations, parts: PageParts) {
+  const { config, resources, log, now } = ground;
+  const { accounts, clients, consents, deliveryStore, keyring, records, sealer } = foundations;
+  const names = cookieNames(parts.secureCookies);
+  const signedOut = createSignedOut(names.signedOut, parts.secureCookies);
+  const binding = createBrowserBinding(names.begun, parts.secureCookies, now);
+  const trail = createTrail(names.trail, parts.secureCookies);
   const nameOf = createAppNames(ownNames(config.ISSUER), clients.looksLike);
-  const readAhead = createReadAhead(database.query, now);
-  /** Where an app's people find it, by the operator's word. */
-  async function addressOf(clientId: string): Promise<string | undefined> {
+  const pings = createPings({ sealer, hold: deliveryStore.hold });
+  const addressOf = createAddressOf(clients);
+  const oidc = createOidc({
+    ...oidcParts(ground, foundations, parts),
+    ...oidcEvents(ground, foundations),
+    binding,
+    pages: createProviderPages({
+      views: parts.views,
+      accounts,
+      signedOut,
+      nameOf,
+      addressOf,
+      appsAfterSignOut: (uid) => deliveries.afterSignOut(uid, signOutWaitMs),
+    }),
+    holdPing: pings.hold,
+  });
+  const { provider, sessionCookie, middleware, notifications } = oidc;
+  signedOut.noteAt(provider);
+  trail.noteAt(provider);
+  const deliveries = wireDeliveries(ground, foundations, {
+    logout: notifications.logout,
+    ping: (message) => pings.send(notifications.ping, message),
+  });
+  const files = createFileClients({ config, resources, provider, clients, log });
+  await files.use(config);
+  return {
+    sessionCookie,
+    middleware,
+    deliveries,
+    reloadFiles: files.reload,
+    interactions: createInteractions(provider, { consents, binding, nameOf }, now),
+    signedIn: createSignedIn(provider, accounts),
+    trail,
+    addressOf,
+    /** Of requests that apps make from elsewhere; none where CIBA is off. */
+    approvals:
+      config.CIBA === 'on'
+        ? createApprovals({ provider, records, resources, releasePing: deliveryStore.release, now })
+        : undefined,
+    useKeys: () => oidc.useKeys(privateJwks(keyring), cookieSignaturesOf(keyring)),
+  };
+}
+
+/** Where an app's people find it, by the operator's word. */
+const createAddressOf =
+  (clients: Foundations['clients']) =>
+  async (clientId: string): Promise<string | undefined> => {
     const client = await clients.byId(clientId);
     // What an app has registered by itself is not the operator's word: nobody is sent there from an error.
     if (!client || client.source === 'registration') return undefined;
     const { initiate_login_uri, client_uri } = client.metadata;
     return [initiate_login_uri, client_uri].find((uri) => typeof uri === 'string');
-  }
-  const oidc = createOidc({
+  };
+
+/** The stores, keys and limits that the library works with. */
+function oidcParts(ground: Ground, foundations: Foundations, { secureCookies }: PageParts) {
+  const { config, resources, database, cache, log, now } = ground;
+  const { accounts, clients, consents, clientSecrets, keyring, networksOf, records, tokens } = foundations;
+  const { ephemeral, refresh, registrations, revocations, sessions } = foundations;
+  const readAhead = createReadAhead(database.query, now);
+  return {
     config,
     resources,
     accounts,
@@ -74,19 +119,9 @@ export async function wireProvider(
       secure: secureCookies,
     }),
     consents,
-    binding,
     pairwise: createPairwise(keyring.derive('pairwise subjects')),
-    spend: (id, expiresAt) => spend(database.query, id, expiresAt),
-    pages: createProviderPages({
-      views,
-      accounts,
-      signedOut,
-      nameOf,
-      addressOf,
-      appsAfterSignOut: (uid) => deliveries.afterSignOut(uid, signOutWaitMs),
-    }),
-    holdPing: pings.hold,
-    waitingFor: (accountId) => waitingRequests(records, accountId, now),
+    spend: (id: string, expiresAt: number) => spend(database.query, id, expiresAt),
+    waitingFor: (accountId: string) => waitingRequests(records, accountId, now),
     pollsTooSoon: createPace(cache, leastPollSeconds, 'poll'),
     outgoing: ground.outgoing ?? createOutgoing(),
     countOutgoing: createAddressCount(
@@ -98,31 +133,43 @@ export async function wireProvider(
     readAhead,
     revocations,
     log,
-    write: ({ text, values }) => database.query(text, values),
-    onError: (error) => metrics.oauthErrors.inc({ error }),
-    onEnded(event, whose) {
-      metrics.ended.inc({ event });
-      audit.record({ event, ...whose });
-    },
-    onRefresh: (outcome) => metrics.refreshes.inc({ outcome }),
-    onPollRepeated: (whose) => audit.record({ event: 'poll.repeated', ...whose }),
-    endReused: ({ familyId, accountId, clientId }) =>
-      database.transaction(async (query) => {
-        await revocations.endFamily(familyId, 'reuse', query);
-        const detail = { family: familyId };
-        await audit.recordWithin(query, { event: 'refresh.reused', accountId, clientId, detail });
-      }),
+    write: ({ text, values }: Statement) => database.query(text, values),
     now,
-  });
-  const { provider, sessionCookie, middleware, notifications } = oidc;
-  signedOut.noteAt(provider);
-  trail.noteAt(provider);
-  const deliveries = createDeliveries({
+  };
+}
+
+type Events = Pick<OidcDeps, 'onError' | 'onEnded' | 'onRefresh' | 'onPollRepeated' | 'endReused'>;
+
+/** What happens at the library's endpoints, for the metrics and the audit log. */
+const oidcEvents = ({ database, audit, metrics }: Ground, { revocations }: Foundations): Events => ({
+  onError: (error) => metrics.oauthErrors.inc({ error }),
+  onEnded(event, whose) {
+    metrics.ended.inc({ event });
+    audit.record({ event, ...whose });
+  },
+  onRefresh: (outcome) => metrics.refreshes.inc({ outcome }),
+  onPollRepeated: (whose) => audit.record({ event: 'poll.repeated', ...whose }),
+  endReused: ({ familyId, accountId, clientId }) =>
+    database.transaction(async (query) => {
+      await revocations.endFamily(familyId, 'reuse', query);
+      const detail = { family: familyId };
+      await audit.recordWithin(query, { event: 'refresh.reused', accountId, clientId, detail });
+    }),
+});
+
+/** What is sent to apps: that a session has ended, and that a request was answered. */
+function wireDeliveries(
+  { log, audit, metrics }: Ground,
+  { deliveryStore }: Foundations,
+  send: {
+    logout: Oidc['notifications']['logout'];
+    ping(message: HeldPing): Promise<boolean>;
+  },
+) {
+  return createDeliveries({
     store: deliveryStore,
     send: ({ kind, clientId, accountId, sid, sealed }) =>
-      kind === 'logout'
-        ? notifications.logout(clientId, accountId, sid)
-        : pings.send(notifications.ping, { clientId, about: sid, sealed }),
+      kind === 'logout' ? send.logout(clientId, accountId, sid) : send.ping({ clientId, about: sid, sealed }),
     onOutcome(outcome, { kind, clientId, accountId, attempt }) {
       metrics.deliveries.inc({ kind, outcome });
       if (outcome !== 'failed')
@@ -130,28 +177,4 @@ export async function wireProvider(
     },
     log,
   });
-  const files = createFileClients({ config, resources, provider, clients, log });
-  await files.use(config);
-  return {
-    sessionCookie,
-    middleware,
-    deliveries,
-    reloadFiles: files.reload,
-    interactions: createInteractions(provider, { consents, binding, nameOf }, now),
-    signedIn: createSignedIn(provider, accounts),
-    trail,
-    addressOf,
-    /** Of requests that apps make from elsewhere; none where CIBA is off. */
-    approvals:
-      config.CIBA === 'on'
-        ? createApprovals({
-            provider,
-            records,
-            resources,
-            releasePing: deliveryStore.release,
-            now,
-          })
-        : undefined,
-    useKeys: () => oidc.useKeys(privateJwks(keyring), cookieSignaturesOf(keyring)),
-  };
 }

@@ -12,8 +12,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Who may import a third-party package's values: folders or files of src/. A package that is not here has no owner. */
 const OWNERS: Record<string, string[]> = {
   '@cloudflare/opaque-ts': ['opaque/', 'browser/'],
-  '@cloudflare/voprf-ts': ['opaque/', 'browser/'],
-  '@koa/router': ['account/', 'forward_auth/', 'http/', 'interaction/', 'demo/'],
+  '@cloudflare/voprf-ts': ['opaque/'],
+  '@koa/router': ['http/', 'demo/'],
   '@noble/ciphers': ['tokens/'],
   '@zxcvbn-ts/core': ['browser/'],
   '@zxcvbn-ts/language-common': ['browser/'],
@@ -40,8 +40,8 @@ const OWNERS: Record<string, string[]> = {
   pino: ['lib/log.ts'],
   'pino-pretty': ['lib/log.ts'],
   'prom-client': ['http/metrics.ts'],
-  qrcode: ['totp/', 'interaction/'],
-  'rate-limiter-flexible': ['http/', 'storage/'],
+  qrcode: ['totp/'],
+  'rate-limiter-flexible': ['http/'],
   zod: ['config/', 'http/forms.ts'],
 };
 
@@ -114,7 +114,8 @@ async function readSources(): Promise<SourceFile[]> {
       const text = await readFile(join(root, 'src', path), 'utf8');
       const imported = metafile.inputs[`src/${path}`]?.imports.map((each) => each.path) ?? [];
       // What a createRequire() or import.meta finds is hidden from esbuild.
-      const resolved = [...text.matchAll(/\bresolve\('([^'.][^']*)'\)/g)].map(([, name]) => String(name));
+      const required = /\b(?:resolve|createRequire\([^)]*\))\('([^'.][^']*)'\)/g;
+      const resolved = [...text.matchAll(required)].map(([, name]) => String(name));
       const specifiers = [...imported, ...resolved];
       const types = [...text.matchAll(/^(?:import|export) type [^;]*? from '([^']+)'/gm)].map(([, name]) =>
         String(name),
@@ -186,6 +187,31 @@ test('the table of owners names no package that is not a dependency', async () =
     ...Object.keys(lock.packages['node_modules/@cloudflare/opaque-ts'].dependencies),
   ];
   expect(Object.keys(OWNERS).filter((name) => !known.includes(name))).toEqual([]);
+});
+
+test('no owner of a package has it without need', () => {
+  const unused = Object.entries(OWNERS).flatMap(([name, places]) =>
+    places
+      .filter(
+        (place) => !sources.some(({ path, packages }) => packages.includes(name) && within(path, [place])),
+      )
+      .map((place) => `${place} has ${name}`),
+  );
+  expect(unused).toEqual([]);
+});
+
+test('proving who somebody is knows nothing of HTTP but addresses', () => {
+  const found = allEdges().filter(
+    ([from, to]) =>
+      folderOf(from) === 'authentication' &&
+      to !== 'http/networks.ts' &&
+      ['http', 'interaction', 'account', 'oidc'].includes(folderOf(to)),
+  );
+  expect(arrows(found)).toEqual([]);
+  const ofKoa = sources.filter(
+    ({ path, text }) => folderOf(path) === 'authentication' && /'(koa|node:http)'/.test(text),
+  );
+  expect(ofKoa.map(({ path }) => path)).toEqual([]);
 });
 
 test('the environment is read in one place', () => {
