@@ -59,8 +59,8 @@ async function start(
   const log = createLog(config.LOG_LEVEL, process.stdout.isTTY ? await forTerminal() : undefined);
   for (const sentence of misnamedSettings()) log.warn(sentence);
   const [{ embedded, databaseUrl }, { buildApp, native }] = await Promise.all([
-    storageReady(config, cluster),
-    appLoaded(),
+    prepareStorage(config, cluster),
+    loadApp(),
   ]);
   if (!native) log.warn('native P-256 arithmetic failed its self-check; logins run on the slow one');
 
@@ -97,7 +97,7 @@ async function start(
     sweeper.stop();
     retention.stop();
     stores.clock.stop();
-    await closed(server);
+    await closeServer(server);
     if (metricsServer) metricsServer.close();
     await app.stop();
     await audit.flush();
@@ -112,14 +112,14 @@ async function start(
   process.on('SIGHUP', () => void (onTerminal && !hasTerminal() ? stop('SIGHUP') : app.reloadFiles()));
 }
 
-async function storageReady(config: Config, cluster: Promise<EmbeddedPostgres> | undefined) {
+async function prepareStorage(config: Config, cluster: Promise<EmbeddedPostgres> | undefined) {
   const embedded = await cluster;
   const databaseUrl = config.DATABASE_URL ?? embedded?.url ?? '';
   await migrate(databaseUrl, join(root, 'migrations'));
   return { embedded, databaseUrl };
 }
 
-async function appLoaded() {
+async function loadApp() {
   const { buildApp } = await import('./app.ts');
   // Not beside the import: it requires modules that must be wholly loaded.
   return { buildApp, native: await installNativeGroup() };
@@ -160,7 +160,7 @@ async function listen({ HOST, PORT }: Config, handle: App['handle']): Promise<Se
   return server;
 }
 
-async function closed(server: Server): Promise<void> {
+async function closeServer(server: Server): Promise<void> {
   // A connection that is busy now is idle once its answer has gone out.
   const idle = setInterval(() => server.closeIdleConnections(), 50);
   await new Promise((resolve) => server.close(resolve));

@@ -22,7 +22,7 @@ export interface RequestRouteDeps {
   describeScopes(scopes: string[]): { name: string; description: string }[];
   sessionOf(uid: string): Promise<ApprovingSession | undefined>;
   secondFactor: Pick<SecondFactor, 'attempt'>;
-  totp: Pick<Totp, 'against'>;
+  totp: Pick<Totp, 'verifierFor'>;
   database: Pick<Database, 'query' | 'transaction'>;
   /** Where somebody who is signed in signs in anew. */
   signInAgainPath: string;
@@ -57,7 +57,7 @@ export function mountRequests(
         const session = await deps.sessionOf(sessionUid);
         if (!session) throw signedOut();
         const typed = parseCode(code);
-        const use = await totp.against(database.query, account.id);
+        const use = await totp.verifierFor(database.query, account.id);
         await secondFactor.attempt(account, cookies.browser(ctx, sessionUid), async (query) => {
           const factor = await use(query, typed);
           if (factor === undefined || factor === otherTime) return factor;

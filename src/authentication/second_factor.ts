@@ -104,7 +104,7 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
     hasConfirmed,
     async verify(account, step, typed, browser) {
       const code = parseCode(typed);
-      const use = await totp.against(database.query, account.id);
+      const use = await totp.verifierFor(database.query, account.id);
       const factor = await attempt(account, browser, async (query) => {
         const used = await use(query, code);
         if (used && used !== otherTime) await spend(query, step);

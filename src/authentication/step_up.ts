@@ -23,7 +23,7 @@ export interface Who {
 export interface StepUpDeps {
   passwords: Pick<Passwords, 'loginInit' | 'loginFinish'>;
   secondFactor: Pick<SecondFactor, 'attempt'>;
-  totp: Pick<Totp, 'against'>;
+  totp: Pick<Totp, 'verifierFor'>;
   stepTokens: StepTokens;
   query: Query;
   accounts: Pick<Accounts, 'holdsCredential'>;
@@ -70,7 +70,7 @@ export function createStepUp(deps: StepUpDeps): StepUp {
       const proved = await passwords.loginFinish(exchange, ke3);
       // After the password, whose attempt would count as a failed one otherwise.
       const typed = parseCode(code);
-      const use = await totp.against(query, account.id);
+      const use = await totp.verifierFor(query, account.id);
       const factor = await secondFactor.attempt(account, browser, (within) => use(within, typed));
       return { token: await stepTokens.issue(proved, exchange, seconds), factor };
     },

@@ -1,6 +1,6 @@
 /**
  * OAuth and OpenID Connect as a page speaks them: discovery, PKCE, the authorization request, the token endpoint, and the
- * checks of the ID token. Keeps nothing; session.ts decides what is asked when.
+ * checks of the ID token. It keeps nothing but the discovered metadata.
  */
 import { SessionError } from './error.ts';
 import type { IdTokenClaims, SessionOptions } from './types.ts';
@@ -41,6 +41,75 @@ const base64url = (bytes: Uint8Array): string =>
 
 export const randomText = (): string => base64url(crypto.getRandomValues(new Uint8Array(32)));
 
+async function ask(url: string, init: RequestInit = {}): Promise<Response> {
+  try {
+    return await fetch(url, {
+      ...init,
+      // Sends no cookies, and follows no redirect: nobody else may answer.
+      credentials: 'omit',
+      redirect: 'error',
+      cache: 'no-store',
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+  } catch (error) {
+    throw new SessionError('provider_unreachable', undefined, { cause: error });
+  }
+}
+
+async function discover(issuer: string): Promise<Metadata> {
+  const answer = await ask(`${issuer}/.well-known/openid-configuration`);
+  const found = answer.ok ? await answer.json().catch(() => undefined) : undefined;
+  if (!found) throw new SessionError('provider_unreachable', `discovery answered ${answer.status}`);
+  if (found.issuer !== issuer) throw new SessionError('issuer_mismatch', String(found.issuer));
+  return found as Metadata;
+}
+
+/**
+ * The claims of an ID token that the token endpoint has just sent: over TLS from the issuer itself, which takes the
+ * place of its signature (OpenID Connect Core, section 3.1.3.7, no. 6). Throws `id_token_invalid`.
+ */
+function claimsOf(
+  idToken: string | undefined,
+  { issuer, clientId, nonce }: { issuer: string; clientId: string; nonce: string },
+): IdTokenClaims {
+  try {
+    const [, payload = ''] = String(idToken).split('.');
+    const bytes = Uint8Array.from(atob(payload.replaceAll('-', '+').replaceAll('_', '/')), (c) =>
+      c.charCodeAt(0),
+    );
+    const claims = JSON.parse(new TextDecoder().decode(bytes)) as IdTokenClaims & {
+      nonce?: string;
+      azp?: string;
+    };
+    const audiences = [claims.aud].flat();
+    const fits =
+      claims.iss === issuer &&
+      typeof claims.sub === 'string' &&
+      audiences.includes(clientId) &&
+      (audiences.length === 1 || claims.azp === clientId) &&
+      claims.nonce === nonce &&
+      claims.exp > Date.now() / 1000 - clockToleranceSeconds;
+    if (fits) return claims;
+  } catch {
+    // Refused below.
+  }
+  throw new SessionError('id_token_invalid');
+}
+
+async function tokensIn(answer: Response): Promise<TokenAnswer> {
+  const json = await answer.json().catch(() => undefined);
+  if (!answer.ok && typeof json?.error === 'string' && answer.status < 500 && answer.status !== 429)
+    throw new SessionError('provider_refused', json.error);
+  if (!answer.ok || typeof json?.access_token !== 'string')
+    throw new SessionError('provider_unreachable', `the token endpoint answered ${answer.status}`);
+  return {
+    accessToken: json.access_token,
+    refreshToken: json.refresh_token,
+    idToken: json.id_token,
+    expiresAt: Date.now() + Number(json.expires_in) * 1000,
+  };
+}
+
 export function createProtocol({
   issuer,
   clientId,
@@ -51,31 +120,8 @@ export function createProtocol({
   const forApi: Record<string, string> = resource === undefined ? {} : { resource };
   let metadata: Promise<Metadata> | undefined;
 
-  async function ask(url: string, init: RequestInit = {}): Promise<Response> {
-    try {
-      return await fetch(url, {
-        ...init,
-        // The provider's cookies have no part in this, nor has anybody who would be redirected to.
-        credentials: 'omit',
-        redirect: 'error',
-        cache: 'no-store',
-        signal: AbortSignal.timeout(timeoutMs),
-      });
-    } catch (error) {
-      throw new SessionError('provider_unreachable', undefined, { cause: error });
-    }
-  }
-
-  async function discover(): Promise<Metadata> {
-    const answer = await ask(`${issuer}/.well-known/openid-configuration`);
-    const found = answer.ok ? await answer.json().catch(() => undefined) : undefined;
-    if (!found) throw new SessionError('provider_unreachable', `discovery answered ${answer.status}`);
-    if (found.issuer !== issuer) throw new SessionError('issuer_mismatch', String(found.issuer));
-    return found as Metadata;
-  }
-
   function endpoints(): Promise<Metadata> {
-    metadata ??= discover().catch((error: unknown) => {
+    metadata ??= discover(issuer).catch((error: unknown) => {
       metadata = undefined;
       throw error;
     });
@@ -117,53 +163,13 @@ export function createProtocol({
   async function grant(form: Record<string, string>): Promise<TokenAnswer> {
     const { token_endpoint } = await endpoints();
     const body = new URLSearchParams({ ...form, ...forApi, client_id: clientId });
-    const answer = await ask(token_endpoint, { method: 'POST', body });
-    const json = await answer.json().catch(() => undefined);
-    if (!answer.ok && typeof json?.error === 'string' && answer.status < 500 && answer.status !== 429)
-      throw new SessionError('provider_refused', json.error);
-    if (!answer.ok || typeof json?.access_token !== 'string')
-      throw new SessionError('provider_unreachable', `the token endpoint answered ${answer.status}`);
-    return {
-      accessToken: json.access_token,
-      refreshToken: json.refresh_token,
-      idToken: json.id_token,
-      expiresAt: Date.now() + Number(json.expires_in) * 1000,
-    };
-  }
-
-  /**
-   * The claims of an ID token that the token endpoint has just sent: over TLS from the issuer itself, which stands in for
-   * its signature (OpenID Connect Core, section 3.1.3.7, no. 6). Throws `id_token_invalid`.
-   */
-  function claimsOf(idToken: string | undefined, nonce: string): IdTokenClaims {
-    try {
-      const [, payload = ''] = String(idToken).split('.');
-      const bytes = Uint8Array.from(atob(payload.replaceAll('-', '+').replaceAll('_', '/')), (c) =>
-        c.charCodeAt(0),
-      );
-      const claims = JSON.parse(new TextDecoder().decode(bytes)) as IdTokenClaims & {
-        nonce?: string;
-        azp?: string;
-      };
-      const audiences = [claims.aud].flat();
-      const fits =
-        claims.iss === issuer &&
-        typeof claims.sub === 'string' &&
-        audiences.includes(clientId) &&
-        (audiences.length === 1 || claims.azp === clientId) &&
-        claims.nonce === nonce &&
-        claims.exp > Date.now() / 1000 - clockToleranceSeconds;
-      if (fits) return claims;
-    } catch {
-      // Told below.
-    }
-    throw new SessionError('id_token_invalid');
+    return tokensIn(await ask(token_endpoint, { method: 'POST', body }));
   }
 
   return {
     authorizationUrl,
     endSessionUrl,
-    claimsOf,
+    claimsOf: (idToken: string | undefined, nonce: string) => claimsOf(idToken, { issuer, clientId, nonce }),
     exchange: (code: string, { verifier }: Pending) =>
       grant({ grant_type: 'authorization_code', code, redirect_uri: redirectUri, code_verifier: verifier }),
     refresh: (refreshToken: string) => grant({ grant_type: 'refresh_token', refresh_token: refreshToken }),
@@ -177,3 +183,5 @@ export function createProtocol({
     },
   };
 }
+
+export type Protocol = ReturnType<typeof createProtocol>;

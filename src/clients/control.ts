@@ -42,9 +42,8 @@ export interface ClientControlDeps {
 
 /** Its functions reject with an Error whose message says what would be right. */
 export function createClientControl(deps: ClientControlDeps): ClientControl {
-  const { ofFile, store, secrets, check, audit, now } = deps;
-  const isOfFile = (id: string) => ofFile.some(({ client_id }) => client_id === id);
-  const inFile = (id: string) => new Error(`"${id}" is in CLIENTS_FILE: change it there`);
+  const { ofFile, store, secrets, audit, now } = deps;
+  const isOfFile = (id: string) => isIn(ofFile, id);
   const unknown = (id: string) => new Error(`there is no client "${id}"`);
 
   async function stored(id: string): Promise<StoredClient> {
@@ -81,29 +80,7 @@ export function createClientControl(deps: ClientControlDeps): ClientControl {
       const client = await stored(id);
       return { ...client, hidden: false, suspended: client.suspendedAt !== null };
     },
-    async add(given) {
-      if ('client_secret' in given || 'client_secrets' in given) {
-        throw new Error('client_secret must not be given: it is made here and shown once');
-      }
-      const parsed = clientSchema.safeParse(given);
-      if (!parsed.success) {
-        throw new Error(
-          parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`).join('\n'),
-        );
-      }
-      const metadata = parsed.data;
-      const fault = await check(metadata);
-      if (fault) throw new Error(fault);
-      const id = metadata.client_id;
-      if (isOfFile(id)) throw inFile(id);
-      const secret = needsSecret(metadata) ? secrets.make() : undefined;
-      const kept = secret === undefined ? undefined : secrets.store(id, secret, needsSecretItself(metadata));
-      if (!(await store.add({ source: 'command', metadata }, kept))) {
-        throw new Error(`there is a client "${id}" already`);
-      }
-      audit.record({ event: 'client.added', clientId: id });
-      return { metadata, secret };
-    },
+    add: (given) => addClient(deps, given),
     async rotateSecret(id, overlapSeconds) {
       const { metadata } = await stored(id);
       if (!needsSecret(metadata))
@@ -126,4 +103,34 @@ export function createClientControl(deps: ClientControlDeps): ClientControl {
       audit.record({ event: 'client.removed', clientId: id });
     },
   };
+}
+
+const isIn = (ofFile: FileClient[], id: string): boolean => ofFile.some(({ client_id }) => client_id === id);
+const inFile = (id: string) => new Error(`"${id}" is in CLIENTS_FILE: change it there`);
+
+async function addClient(
+  { ofFile, store, secrets, check, audit }: ClientControlDeps,
+  given: object,
+): ReturnType<ClientControl['add']> {
+  if ('client_secret' in given || 'client_secrets' in given) {
+    throw new Error('client_secret must not be given: it is made here and shown once');
+  }
+  const parsed = clientSchema.safeParse(given);
+  if (!parsed.success) {
+    throw new Error(
+      parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`).join('\n'),
+    );
+  }
+  const metadata = parsed.data;
+  const fault = await check(metadata);
+  if (fault) throw new Error(fault);
+  const id = metadata.client_id;
+  if (isIn(ofFile, id)) throw inFile(id);
+  const secret = needsSecret(metadata) ? secrets.make() : undefined;
+  const kept = secret === undefined ? undefined : secrets.store(id, secret, needsSecretItself(metadata));
+  if (!(await store.add({ source: 'command', metadata }, kept))) {
+    throw new Error(`there is a client "${id}" already`);
+  }
+  audit.record({ event: 'client.added', clientId: id });
+  return { metadata, secret };
 }

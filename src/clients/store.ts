@@ -65,16 +65,13 @@ const select = `select c.id, c.source, c.metadata, c.created_at, c.suspended_at,
 const order = 'order by c.id, s.created_at desc, s.id';
 
 export function createClientStore(database: Database, now: () => number): ClientStore {
-  const { query } = database;
   const at = () => new Date(now());
+  return { ...clientReads(database, at), ...nameReads(database), ...clientWrites(database, at) };
+}
 
-  async function addSecret(on: Query, clientId: string, secret: StoredSecret): Promise<void> {
-    await on(
-      'insert into client_secrets (id, client_id, hash, sealed, kek_id, created_at) values ($1, $2, $3, $4, $5, $6)',
-      [secret.id, clientId, secret.hash, secret.sealed, secret.kekId, at()],
-    );
-  }
+type Reads = 'byId' | 'list' | 'linked' | 'present';
 
+function clientReads({ query }: Database, at: () => Date): Pick<ClientStore, Reads> {
   return {
     async byId(id) {
       return together(await query<Row>(`${select} where c.id = $2 ${order}`, [at(), id]))[0];
@@ -88,6 +85,17 @@ export function createClientStore(database: Database, now: () => number): Client
          order by id limit $1`,
         [most],
       ),
+    async present(ids) {
+      const rows = await query<{ id: string }>('select id from clients where id = any($1) order by id', [
+        ids,
+      ]);
+      return rows.map(({ id }) => id);
+    },
+  };
+}
+
+function nameReads({ query }: Database): Pick<ClientStore, 'hasName' | 'renewNameKeys'> {
+  return {
     async hasName(key) {
       const rows = await query("select from clients where source = 'command' and name_key = $1 limit 1", [
         key,
@@ -107,12 +115,23 @@ export function createClientStore(database: Database, now: () => number): Client
         [stale.map(({ id }) => id), stale.map(({ name }) => name), stale.map(({ name }) => nameKey(name))],
       );
     },
-    async present(ids) {
-      const rows = await query<{ id: string }>('select id from clients where id = any($1) order by id', [
-        ids,
-      ]);
-      return rows.map(({ id }) => id);
-    },
+  };
+}
+
+function clientWrites(
+  database: Database,
+  at: () => Date,
+): Omit<ClientStore, Reads | 'hasName' | 'renewNameKeys'> {
+  const { query } = database;
+
+  async function addSecret(on: Query, clientId: string, secret: StoredSecret): Promise<void> {
+    await on(
+      'insert into client_secrets (id, client_id, hash, sealed, kek_id, created_at) values ($1, $2, $3, $4, $5, $6)',
+      [secret.id, clientId, secret.hash, secret.sealed, secret.kekId, at()],
+    );
+  }
+
+  return {
     add: ({ source, metadata }, secret) =>
       database.transaction(async (on) => {
         const rows = await on(

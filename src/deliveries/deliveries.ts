@@ -1,11 +1,11 @@
 /**
- * Tells apps what they are to know, until they have answered: every instance looks once a second for what is due, and
- * the page after a sign-out at once. At least once, not exactly once: a message that was received and whose answer was
- * lost is sent again. It knows no protocol; what is sent comes in.
+ * Notifies apps until they have answered. Every instance looks once a second for what is due, and the page after a sign-out looks
+ * at once. A message is sent at least once: if its answer was lost, it is sent again. This room knows no protocol: `send` does.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { NotTaken } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { type Delivery, type DeliveryStore, mostAttempts, type ToldApp } from './store.ts';
+import { type Delivery, type DeliveryStore, mostAttempts, type NotifiedApp } from './store.ts';
 
 export interface DeliveriesDeps {
   store: DeliveryStore;
@@ -14,7 +14,7 @@ export interface DeliveriesDeps {
    * where it would not take it later either.
    */
   send(delivery: Delivery): Promise<boolean>;
-  /** Told of every attempt's outcome, for the audit log and the metrics. */
+  /** Called with every attempt's outcome, for the audit log and the metrics. */
   onOutcome(outcome: 'delivered' | 'failed' | 'given_up', delivery: Delivery): void;
   log: Log;
 }
@@ -23,9 +23,9 @@ export interface Deliveries {
   /** Sends what is due and waits for the outcomes. */
   deliverDue(): Promise<void>;
   /** The apps of a session that has ended, once each has been tried or `waitMs` have passed. */
-  afterSignOut(sessionUid: string, waitMs: number): Promise<ToldApp[]>;
+  afterSignOut(sessionUid: string, waitMs: number): Promise<NotifiedApp[]>;
   start(): void;
-  /** Ends the looking and waits for what is under way. */
+  /** Stops looking, and waits for what is under way. */
   stop(): Promise<void>;
 }
 
@@ -35,57 +35,30 @@ const mostAtOnce = 50;
 const mostOfOne = 10;
 const lookEveryMs = 1000;
 
-export function createDeliveries({ store, send, onOutcome, log }: DeliveriesDeps): Deliveries {
-  const underWay = new Set<Promise<void>>();
-  const accounts = new Map<string, number>();
-  const clients = new Map<string, number>();
+export function createDeliveries(deps: DeliveriesDeps): Deliveries {
+  const { store, log } = deps;
+  const places = createPlaces();
   let timer: NodeJS.Timeout | undefined;
   let stopped = true;
 
-  async function attempt(delivery: Delivery): Promise<void> {
-    const { id, kind, clientId: client, attempt: number } = delivery;
-    try {
-      const sent = await send(delivery);
-      await store.note(id, sent ? 'delivered' : 'no_address', 'ok');
-      if (sent) onOutcome('delivered', delivery);
-    } catch (cause) {
-      const last = number >= mostAttempts || cause instanceof NotTaken;
-      log.warn({ kind, client, attempt: number, last, cause }, 'an app did not take what it was told');
-      await store.note(id, last ? 'given_up' : 'waiting', String(cause));
-      onOutcome(last ? 'given_up' : 'failed', delivery);
-    }
-  }
-
-  /** True where something that is due may have been left, for want of a place. */
-  const isFull = ({ accountId, clientId }: Delivery): boolean =>
-    underWay.size >= mostAtOnce ||
-    (accounts.get(accountId) ?? 0) >= mostOfOne ||
-    (clients.get(clientId) ?? 0) >= mostOfOne;
-
   function begin(delivery: Delivery): Promise<void> {
-    const { accountId, clientId } = delivery;
-    add(accounts, accountId, 1);
-    add(clients, clientId, 1);
-    const sending = attempt(delivery)
+    const sending = attempt(deps, delivery)
       .catch((cause) => log.warn({ cause }, 'the outcome of a delivery could not be noted'))
       .finally(() => {
-        const wasFull = isFull(delivery);
-        underWay.delete(sending);
-        add(accounts, accountId, -1);
-        add(clients, clientId, -1);
+        const wasFull = places.leave(delivery, sending);
         if (wasFull && !stopped) lookNow();
       });
-    underWay.add(sending);
+    places.take(delivery, sending);
     return sending;
   }
 
-  /** One look after the other, for each counts what those before it have begun. */
+  /** One look at a time, because each counts what those before it have begun. */
   let looking: Promise<unknown> = Promise.resolve();
   async function takeDue(): Promise<Promise<void>[]> {
     const begun: Promise<void>[] = [];
     for (;;) {
-      const free = mostAtOnce - underWay.size;
-      const taken = free > 0 ? await store.take(free, mostOfOne, { accounts, clients }) : [];
+      const free = places.free();
+      const taken = free > 0 ? await store.take(free, mostOfOne, places) : [];
       begun.push(...taken.map(begin));
       if (taken.length === 0) return begun;
     }
@@ -96,9 +69,9 @@ export function createDeliveries({ store, send, onOutcome, log }: DeliveriesDeps
     await Promise.all(await look);
   }
 
-  // What is taken is not waited for: an app that hangs does not keep the others.
+  // Does not wait for the outcomes: an app that hangs must not keep the others waiting.
   const lookNow = (): void =>
-    void deliverDue().catch((cause) => log.warn({ cause }, 'what apps are to be told could not be read'));
+    void deliverDue().catch((cause) => log.warn({ cause }, 'the deliveries that are due could not be read'));
 
   function lookAgain(): void {
     if (stopped) return;
@@ -110,16 +83,9 @@ export function createDeliveries({ store, send, onOutcome, log }: DeliveriesDeps
 
   return {
     deliverDue,
-    async afterSignOut(sessionUid, waitMs) {
-      const until = performance.now() + waitMs;
-      // Another instance may have taken them: then the rows alone tell how it went.
-      void deliverDue().catch((cause) => log.warn({ cause }, 'a sign-out waits to be told'));
-      for (;;) {
-        const apps = await store.ofSession(sessionUid);
-        const pending = apps.some(({ state, tried }) => state === 'waiting' && !tried);
-        if (!pending || performance.now() >= until) return apps;
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+    afterSignOut(sessionUid, waitMs) {
+      void deliverDue().catch((cause) => log.warn({ cause }, 'the apps of a sign-out are notified later'));
+      return outcomesOf(store, sessionUid, waitMs);
     },
     start() {
       stopped = false;
@@ -128,8 +94,63 @@ export function createDeliveries({ store, send, onOutcome, log }: DeliveriesDeps
     async stop() {
       stopped = true;
       clearTimeout(timer);
-      await Promise.all(underWay);
+      await places.allDone();
     },
+  };
+}
+
+async function attempt({ store, send, onOutcome, log }: DeliveriesDeps, delivery: Delivery): Promise<void> {
+  const { id, kind, clientId: client, attempt: number } = delivery;
+  try {
+    const sent = await send(delivery);
+    await store.note(id, sent ? 'delivered' : 'no_address', 'ok');
+    if (sent) onOutcome('delivered', delivery);
+  } catch (cause) {
+    const last = number >= mostAttempts || cause instanceof NotTaken;
+    log.warn({ kind, client, attempt: number, last, cause }, 'an app could not be notified');
+    await store.note(id, last ? 'given_up' : 'waiting', String(cause));
+    onOutcome(last ? 'given_up' : 'failed', delivery);
+  }
+}
+
+/** The rows tell how it went, because another instance may have taken the deliveries. */
+async function outcomesOf(store: DeliveryStore, sessionUid: string, waitMs: number): Promise<NotifiedApp[]> {
+  const until = performance.now() + waitMs;
+  for (;;) {
+    const apps = await store.ofSession(sessionUid);
+    const pending = apps.some(({ state, tried }) => state === 'waiting' && !tried);
+    if (!pending || performance.now() >= until) return apps;
+    await sleep(50);
+  }
+}
+
+/** What is under way in this process, of whom. */
+function createPlaces() {
+  const underWay = new Set<Promise<void>>();
+  const accounts = new Map<string, number>();
+  const clients = new Map<string, number>();
+  const isFull = ({ accountId, clientId }: Delivery): boolean =>
+    underWay.size >= mostAtOnce ||
+    (accounts.get(accountId) ?? 0) >= mostOfOne ||
+    (clients.get(clientId) ?? 0) >= mostOfOne;
+  return {
+    accounts: accounts as ReadonlyMap<string, number>,
+    clients: clients as ReadonlyMap<string, number>,
+    free: () => mostAtOnce - underWay.size,
+    take({ accountId, clientId }: Delivery, sending: Promise<void>): void {
+      underWay.add(sending);
+      add(accounts, accountId, 1);
+      add(clients, clientId, 1);
+    },
+    /** True if something that is due may have been left for want of this place. */
+    leave(delivery: Delivery, sending: Promise<void>): boolean {
+      const wasFull = isFull(delivery);
+      underWay.delete(sending);
+      add(accounts, delivery.accountId, -1);
+      add(clients, delivery.clientId, -1);
+      return wasFull;
+    },
+    allDone: () => Promise.all(underWay),
   };
 }
 

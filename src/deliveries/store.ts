@@ -1,7 +1,7 @@
 /**
- * What apps are to be told, in PostgreSQL: rows come with the statement that ends a session (a trigger of
- * migrations/0005_deliveries.sql), in the same transaction, so that a crash loses none. Taking a row schedules its next
- * attempt: whoever takes it and dies has left it to the others.
+ * Messages to apps, in PostgreSQL. A trigger (migrations/0005_deliveries.sql) inserts them in the transaction that ends a
+ * session, so that a crash loses none. Taking a row schedules its next attempt: if the instance that took it dies, another one
+ * takes it then.
  */
 import { lifeSeconds } from '../lifetimes.ts';
 import type { Database, Query } from '../storage/database.ts';
@@ -21,8 +21,8 @@ export interface Delivery {
 
 export type DeliveryState = 'waiting' | 'delivered' | 'given_up' | 'no_address';
 
-/** An app of a session that has ended, and whether it knows. */
-export interface ToldApp {
+/** An app of a session that has ended, and whether it was notified. */
+export interface NotifiedApp {
   clientId: string;
   state: DeliveryState;
   /** True once a first attempt has had an outcome. */
@@ -50,7 +50,7 @@ export interface DeliveryStore {
   take(limit: number, share: number, underWay: UnderWay): Promise<Delivery[]>;
   /** Notes the outcome of an attempt: `waiting` for another one. */
   note(id: string, state: DeliveryState, answer: string): Promise<void>;
-  ofSession(sessionUid: string): Promise<ToldApp[]>;
+  ofSession(sessionUid: string): Promise<NotifiedApp[]>;
   /** Keeps a message to an app that waits until `release`; `about` names what it is about. */
   hold(message: HeldMessage): Promise<void>;
   /** Lets it go, in the transaction of `query`. */

@@ -1,11 +1,10 @@
 /**
  * A sample relying party on openid-client: sign-in (code flow, PKCE, state, nonce), refresh, calls to APIs, sign-out, and
- * the end of its session where that is ended elsewhere.
- * Built by main.ts, twice, and by the browser tests.
+ * back-channel logout.
  */
 import { text } from 'node:stream/consumers';
 import Router from '@koa/router';
-import Koa from 'koa';
+import Koa, { type Context, type Middleware } from 'koa';
 import * as client from 'openid-client';
 import { createLogoutTokens } from './logout_tokens.ts';
 import { button, type Html, html, page, stylesheet, table } from './page.ts';
@@ -23,92 +22,115 @@ export interface RelyingPartyOptions {
   apis: { url: string; resource?: string }[];
 }
 
-/** Builds the app's request handler. Rejects where the provider does not answer. */
+interface Party {
+  provider: client.Configuration;
+  sessions: ReturnType<typeof createSessions>;
+  url: string;
+  scope: string;
+  apis: RelyingPartyOptions['apis'];
+}
+
+/** Builds the app's request handler. Rejects if the provider does not answer. */
 export async function createRelyingParty({ title, issuer, url, apis, ...options }: RelyingPartyOptions) {
   const { clientId, clientSecret, scope } = options;
   // For a demo on this machine; an issuer elsewhere has https.
   const execute = issuer.startsWith('http:') ? [client.allowInsecureRequests] : [];
   const provider = await client.discovery(new URL(issuer), clientId, clientSecret, undefined, { execute });
-  // Browsers share cookies among the ports of a host, so the name tells the apps of one machine apart.
+  // Browsers share cookies among the ports of a host, so the name distinguishes the apps of one machine.
   const sessions = createSessions(`${clientId}_session`, url.startsWith('https:'));
   const logoutTokens = createLogoutTokens(issuer, clientId, provider.serverMetadata().jwks_uri ?? '');
+  const party: Party = { provider, sessions, url, scope, apis };
+
   const router = new Router<{ session: Session }>();
-
-  router.get('/login', async (ctx) => {
-    const codeVerifier = client.randomPKCECodeVerifier();
-    const pending = { state: client.randomState(), nonce: client.randomNonce(), codeVerifier };
-    ctx.state.session.pending = pending;
-    const parameters = new URLSearchParams({
-      redirect_uri: `${url}/callback`,
-      scope,
-      state: pending.state,
-      nonce: pending.nonce,
-      code_challenge: await client.calculatePKCECodeChallenge(codeVerifier),
-      code_challenge_method: 'S256',
-    });
-    for (const { resource } of apis) if (resource) parameters.append('resource', resource);
-    ctx.redirect(client.buildAuthorizationUrl(provider, parameters).href);
-  });
-
-  router.get('/callback', async (ctx) => {
-    const { pending } = ctx.state.session;
-    if (!pending) throw new Error('This sign-in was not begun here.');
-    delete ctx.state.session.pending;
-    const resource = apis[0]?.resource;
-    const tokens = await client.authorizationCodeGrant(
-      provider,
-      new URL(ctx.url, url),
-      { expectedState: pending.state, expectedNonce: pending.nonce, pkceCodeVerifier: pending.codeVerifier },
-      resource ? { resource } : {},
-    );
-    // The library has checked the ID token: signature, issuer, audience, time, nonce.
-    const claims = tokens.claims();
-    if (!claims || !tokens.id_token) throw new Error('The provider sent no ID token.');
-    const session = sessions.begin(ctx);
-    session.signedIn = { idToken: tokens.id_token, claims };
-    keep(session, tokens, resource);
-  });
-
-  router.post('/call', async (ctx) => {
-    const { session } = ctx.state;
-    for (const { url, resource = '' } of apis) {
-      if (!session.access.has(resource)) await refresh(session, resource);
-      const authorization = `Bearer ${session.access.get(resource)}`;
-      const response = await fetch(url, { headers: { authorization } });
-      session.answers.push({ url, answer: (await response.json()) as Record<string, unknown> });
-    }
-  });
-
+  router.get('/login', (ctx) => beginSignIn(party, ctx));
+  router.get('/callback', (ctx) => finishSignIn(party, ctx));
+  router.post('/call', (ctx) => callApis(party, ctx.state.session));
   router.post('/refresh', async (ctx) => {
     const { session } = ctx.state;
     session.access.clear();
-    await refresh(session, apis[0]?.resource);
+    await refresh(party, session, apis[0]?.resource);
     session.note = `New tokens came at ${new Date().toISOString().slice(11, 19)} UTC.`;
   });
-
-  router.post('/logout', (ctx) => {
-    const { signedIn } = ctx.state.session;
-    sessions.begin(ctx);
-    const hint = signedIn && { id_token_hint: signedIn.idToken };
-    ctx.redirect(client.buildEndSessionUrl(provider, { ...hint, post_logout_redirect_uri: `${url}/` }).href);
-  });
-
+  router.post('/logout', (ctx) => signOut(party, ctx));
   router.get('/', (ctx) => {
     ctx.type = 'html';
     ctx.body = page(title, content(ctx.state.session));
   });
 
-  /** Every refresh token works once: the answer brings the next one. */
-  async function refresh(session: Session, resource = ''): Promise<void> {
-    const token = session.signedIn?.refreshToken;
-    if (!token) throw new Error('There is no refresh token: sign in first.');
-    keep(session, await client.refreshTokenGrant(provider, token, resource ? { resource } : {}), resource);
-  }
-
   const app = new Koa();
-  app.use(async (ctx, next) => {
+  app.use(withHeaders(issuer));
+  app.use(endSessionsOf(sessions, logoutTokens));
+  app.use(sessions.middleware);
+  app.use(showProblems);
+  app.use(router.routes());
+  return app.callback();
+}
+
+type SessionContext = Context & { state: { session: Session } };
+
+async function beginSignIn({ provider, url, scope, apis }: Party, ctx: SessionContext): Promise<void> {
+  const codeVerifier = client.randomPKCECodeVerifier();
+  const pending = { state: client.randomState(), nonce: client.randomNonce(), codeVerifier };
+  ctx.state.session.pending = pending;
+  const parameters = new URLSearchParams({
+    redirect_uri: `${url}/callback`,
+    scope,
+    state: pending.state,
+    nonce: pending.nonce,
+    code_challenge: await client.calculatePKCECodeChallenge(codeVerifier),
+    code_challenge_method: 'S256',
+  });
+  for (const { resource } of apis) if (resource) parameters.append('resource', resource);
+  ctx.redirect(client.buildAuthorizationUrl(provider, parameters).href);
+}
+
+async function finishSignIn({ provider, sessions, url, apis }: Party, ctx: SessionContext): Promise<void> {
+  const { pending } = ctx.state.session;
+  if (!pending) throw new Error('This sign-in was not begun here.');
+  delete ctx.state.session.pending;
+  const resource = apis[0]?.resource;
+  const tokens = await client.authorizationCodeGrant(
+    provider,
+    new URL(ctx.url, url),
+    { expectedState: pending.state, expectedNonce: pending.nonce, pkceCodeVerifier: pending.codeVerifier },
+    resource ? { resource } : {},
+  );
+  // The library has checked the ID token: signature, issuer, audience, time, nonce.
+  const claims = tokens.claims();
+  if (!claims || !tokens.id_token) throw new Error('The provider sent no ID token.');
+  const session = sessions.begin(ctx);
+  session.signedIn = { idToken: tokens.id_token, claims };
+  keep(session, tokens, resource);
+}
+
+async function callApis(party: Party, session: Session): Promise<void> {
+  for (const { url, resource = '' } of party.apis) {
+    if (!session.access.has(resource)) await refresh(party, session, resource);
+    const authorization = `Bearer ${session.access.get(resource)}`;
+    const response = await fetch(url, { headers: { authorization } });
+    session.answers.push({ url, answer: (await response.json()) as Record<string, unknown> });
+  }
+}
+
+/** Every refresh token works once: the answer brings the next one. */
+async function refresh({ provider }: Party, session: Session, resource = ''): Promise<void> {
+  const token = session.signedIn?.refreshToken;
+  if (!token) throw new Error('There is no refresh token: sign in first.');
+  keep(session, await client.refreshTokenGrant(provider, token, resource ? { resource } : {}), resource);
+}
+
+function signOut({ provider, sessions, url }: Party, ctx: SessionContext): void {
+  const { signedIn } = ctx.state.session;
+  sessions.begin(ctx);
+  const hint = signedIn && { id_token_hint: signedIn.idToken };
+  ctx.redirect(client.buildEndSessionUrl(provider, { ...hint, post_logout_redirect_uri: `${url}/` }).href);
+}
+
+const withHeaders =
+  (issuer: string): Middleware =>
+  async (ctx, next) => {
     ctx.set('Cache-Control', 'no-store');
-    // Browsers hold the redirects of a form to form-action too, so the provider's origin is named.
+    // Browsers apply form-action to the redirects of a form too, so the provider's origin is named.
     ctx.set(
       'Content-Security-Policy',
       `default-src 'none'; style-src 'self'; img-src data:; form-action 'self' ${issuer}; base-uri 'none'; frame-ancestors 'none'`,
@@ -116,9 +138,12 @@ export async function createRelyingParty({ title, issuer, url, apis, ...options 
     if (ctx.path !== '/style.css') return next();
     ctx.type = 'css';
     ctx.body = stylesheet;
-  });
-  // Called by the provider and not by a browser: there is no session to look at, but one to end.
-  app.use(async (ctx, next) => {
+  };
+
+/** Back-channel logout. The provider calls it, so there is no session of a browser to look at, but one to end. */
+const endSessionsOf =
+  (sessions: Party['sessions'], logoutTokens: ReturnType<typeof createLogoutTokens>): Middleware =>
+  async (ctx, next) => {
     if (ctx.method !== 'POST' || ctx.path !== '/backchannel-logout') return next();
     const form = new URLSearchParams(await text(ctx.req));
     try {
@@ -127,28 +152,24 @@ export async function createRelyingParty({ title, issuer, url, apis, ...options 
     } catch {
       ctx.status = 400;
     }
+  };
+
+const showProblems: Middleware = async (ctx, next) => {
+  const session: Session = ctx.state.session;
+  if (ctx.method === 'POST' || ctx.path === '/callback') {
+    session.answers = [];
+    delete session.problem;
+    delete session.note;
+    // Unless a route redirects elsewhere: a page that a reload does not post again.
+    ctx.status = 303;
+    ctx.redirect('/');
+  }
+  await next().catch((error: Error) => {
+    // The provider has ended the session that this sign-in belongs to, for example by a sign-out elsewhere.
+    if (error instanceof client.ResponseBodyError && error.error === 'invalid_grant') delete session.signedIn;
+    session.problem = explain(error);
   });
-  app.use(sessions.middleware);
-  app.use(async (ctx, next) => {
-    const { session } = ctx.state;
-    if (ctx.method === 'POST' || ctx.path === '/callback') {
-      session.answers = [];
-      delete session.problem;
-      delete session.note;
-      // Where a route leads nowhere else: a page that a reload does not post again.
-      ctx.status = 303;
-      ctx.redirect('/');
-    }
-    await next().catch((error: Error) => {
-      // The provider has ended what this sign-in rested on: a sign-out elsewhere, for instance.
-      if (error instanceof client.ResponseBodyError && error.error === 'invalid_grant')
-        delete session.signedIn;
-      session.problem = explain(error);
-    });
-  });
-  app.use(router.routes());
-  return app.callback();
-}
+};
 
 function keep(session: Session, tokens: client.TokenEndpointResponse, resource = ''): void {
   session.access.set(resource, tokens.access_token);

@@ -63,7 +63,7 @@ export async function readKeys(
   );
   return rows.flatMap(({ id, kind, state, sealed, kek_id, created_at, since, until }) => {
     try {
-      const bytes = bytesOf.get(id) ?? unseal(sealer, id, kind, sealed, kek_id);
+      const bytes = bytesOf.get(id) ?? unseal(sealer, { id, kind, sealed, kekId: kek_id });
       const times = { createdAt: created_at.getTime(), since: since.getTime(), until: until?.getTime() };
       return [{ id, kind, state, bytes, ...times }];
     } catch (error) {
@@ -76,10 +76,7 @@ export async function readKeys(
 
 function unseal(
   sealer: Pick<Sealer, 'unseal' | 'knows'>,
-  id: string,
-  kind: string,
-  sealed: Buffer | null,
-  kekId: string,
+  { id, kind, sealed, kekId }: { id: string; kind: string; sealed: Buffer | null; kekId: string },
 ): Buffer {
   if (!sealer.knows(kekId)) throw new WrongKeyEncryptionKey();
   return sealer.unseal(sealed ?? Buffer.alloc(0), sealedAs(id, kind), kekId);
@@ -137,9 +134,7 @@ export async function insertKey(
 export async function moveKey(
   query: Query,
   id: string,
-  state: 'signing' | 'verifying',
-  now: number,
-  until?: number,
+  { state, now, until }: { state: 'signing' | 'verifying'; now: number; until?: number },
 ): Promise<void> {
   await query('update keys set state = $2, next = false, since = $3, until = $4 where id = $1', [
     id,

@@ -24,22 +24,23 @@ export interface NewFamily {
   sessionUid: string | undefined;
   /** True where `offline_access` was granted: the family outlives its session. */
   offline: boolean;
-  /** Milliseconds since the epoch: the absolute life. */
+  /** The absolute end, in milliseconds since the epoch. */
   expiresAt: number;
 }
 
+export interface FirstToken {
+  tokenId: string;
+  /** Must not hold the token id. */
+  payload: object;
+  /** Milliseconds since the epoch. */
+  expiresAt: number;
+  /** Uses up what the family is begun for, in the same commit. If it returns no row, nothing begins. */
+  using?: Statement | undefined;
+}
+
 export interface RefreshStore {
-  /**
-   * Begins a family with its first token. False where it was ended before. `payload` must not hold the token id. `using`: the
-   * statement that uses up what the family is begun for, in the same commit; where it returns no row, nothing begins.
-   */
-  begin(
-    family: NewFamily,
-    tokenId: string,
-    payload: object,
-    expiresAt: number,
-    using?: Statement,
-  ): Promise<boolean>;
+  /** Begins a family with its first token. False if it was begun before, or its session has ended. */
+  begin(family: NewFamily, first: FirstToken): Promise<boolean>;
   /**
    * `anyTime`: a repetition is one however late it comes, while its successor is unused; otherwise within the leeway. `query`
    * is given `grant_id`, `account_id` and `session_uid` too.
@@ -85,38 +86,8 @@ export function createRefreshStore(
   return {
     firstOf: (code) => keyedHash(successorKey, 'first', code).toString('base64url'),
     successorOf,
-    async begin(family, tokenId, payload, expiresAt, using) {
-      const sessionUid = family.sessionUid ?? null;
-      const at = new Date(now());
-      const used = using ? 'exists (select from used)' : 'true';
-      const { text, values } = withQueries(
-        {
-          ...(using && { used: using }),
-          // The share lock makes a sign-out that is under way wait for this, or this for it: a family granted for the
-          // duration of a session cannot begin after its end.
-          session: {
-            text: `select ended_at from sessions where uid = $1 and ${used} for share`,
-            values: [sessionUid],
-          },
-          family: {
-            text: `insert into refresh_families
-                (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
-              select $1, $2, $3, $4, $5, $6, $7, $8
-              where ${used} and ($6 or not exists (select from session where ended_at is not null))
-              on conflict (id) do nothing returning id`,
-            values: [
-              ...[family.id, family.grantId, family.clientId, family.accountId, sessionUid, family.offline],
-              ...[at, new Date(family.expiresAt)],
-            ],
-          },
-        },
-        {
-          text: `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
-            select $1, id, $2, $3, $4 from family
-            returning token_hash`,
-          values: [sha256(tokenId), jsonb(payload), at, new Date(expiresAt)],
-        },
-      );
+    async begin(family, first) {
+      const { text, values } = beginning(family, first, now());
       return (await query(text, values)).length === 1;
     },
     async read(tokenId, { anyTime = false } = {}, on = query) {
@@ -161,6 +132,45 @@ export function createRefreshStore(
       return rows.map(({ grantId }) => grantId);
     },
   };
+}
+
+/** One statement that begins a family with its first token. It returns a row if the family has begun. */
+function beginning(
+  family: NewFamily,
+  { tokenId, payload, expiresAt, using }: FirstToken,
+  nowMs: number,
+): Statement {
+  const sessionUid = family.sessionUid ?? null;
+  const at = new Date(nowMs);
+  const used = using ? 'exists (select from used)' : 'true';
+  return withQueries(
+    {
+      ...(using && { used: using }),
+      // The share lock makes a sign-out that is under way wait for this, or this for it: a family granted for the
+      // duration of a session cannot begin after its end.
+      session: {
+        text: `select ended_at from sessions where uid = $1 and ${used} for share`,
+        values: [sessionUid],
+      },
+      family: {
+        text: `insert into refresh_families
+            (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
+          select $1, $2, $3, $4, $5, $6, $7, $8
+          where ${used} and ($6 or not exists (select from session where ended_at is not null))
+          on conflict (id) do nothing returning id`,
+        values: [
+          ...[family.id, family.grantId, family.clientId, family.accountId, sessionUid, family.offline],
+          ...[at, new Date(family.expiresAt)],
+        ],
+      },
+    },
+    {
+      text: `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
+        select $1, id, $2, $3, $4 from family
+        returning token_hash`,
+      values: [sha256(tokenId), jsonb(payload), at, new Date(expiresAt)],
+    },
+  );
 }
 
 const factsOf = (row: Row): RefreshFacts => ({

@@ -74,27 +74,18 @@ export function createRestoreGuard({ database, copies, toleranceMs, log }: Resto
   let furthestSeen = noMark;
   let at: Mark | undefined;
   let behindMs: number | undefined;
-  let running: Promise<void> | undefined;
-  let next: Promise<void> | undefined;
   let [losses, lossesSettled] = [0, 0];
   let fileFails = false;
-  let timer: NodeJS.Timeout | undefined;
-  let stopped = false;
   const followers: (() => Promise<void>)[] = [];
   database.onConnectionLost(() => {
     losses += 1;
   });
 
-  async function beatNow(): Promise<GuardRow | undefined> {
-    const { epoch, servedMs } = furthestSeen;
-    const [row] = await database.query<GuardRow>(beat, [epoch, servedMs, toleranceMs, mostPerBeatMs]);
-    return row;
-  }
-
   async function lookOnce(): Promise<void> {
     const before = losses;
     furthestSeen = furthest(furthestSeen, at ? await copies.readCache() : await copies.read());
-    const row = await beatNow();
+    const { epoch, servedMs } = furthestSeen;
+    const [row] = await database.query<GuardRow>(beat, [epoch, servedMs, toleranceMs, mostPerBeatMs]);
     if (!row) notice(furthestSeen.servedMs);
     else if (row.behind_ms !== null) notice(row.behind_ms);
     else await takeOver({ epoch: row.epoch, servedMs: row.served_ms });
@@ -129,33 +120,8 @@ export function createRestoreGuard({ database, copies, toleranceMs, log }: Resto
     fileFails = error !== undefined;
   }
 
-  function look(): Promise<void> {
-    if (!running) {
-      running = database.bounded(lookOnce).finally(() => {
-        running = undefined;
-      });
-      return running;
-    }
-    const wait = running.catch(() => {});
-    next ??= wait.then(() => {
-      next = undefined;
-      return look();
-    });
-    return next;
-  }
-
-  function lookLater(): void {
-    if (stopped) return;
-    const wait = behindMs === undefined ? beatEveryMs : lookAgainEveryMs;
-    // While PostgreSQL is away, whoever asks it says so.
-    timer = setTimeout(
-      () =>
-        void look()
-          .catch(() => {})
-          .finally(lookLater),
-      wait,
-    ).unref();
-  }
+  const look = oneAtATime(() => database.bounded(lookOnce));
+  const repetition = repeat(look, () => (behindMs === undefined ? beatEveryMs : lookAgainEveryMs));
 
   return {
     look,
@@ -171,7 +137,46 @@ export function createRestoreGuard({ database, copies, toleranceMs, log }: Resto
       if (behindMs !== undefined) throw behind();
     },
     follow: (follower) => void followers.push(follower),
-    start: lookLater,
+    start: repetition.start,
+    stop: repetition.stop,
+  };
+}
+
+/** Runs `work`. All calls that come while it runs share one further run, which begins after it. */
+function oneAtATime(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  let next: Promise<void> | undefined;
+  return function run(): Promise<void> {
+    if (!running) {
+      running = work().finally(() => {
+        running = undefined;
+      });
+      return running;
+    }
+    next ??= running
+      .catch(() => {})
+      .then(() => {
+        next = undefined;
+        return run();
+      });
+    return next;
+  };
+}
+
+/** Repeats `work`, which may fail: while PostgreSQL is away, the requests that need it report that. */
+function repeat(work: () => Promise<void>, pauseMs: () => number) {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  function start(): void {
+    if (stopped) return;
+    const again = () =>
+      void work()
+        .catch(() => {})
+        .finally(start);
+    timer = setTimeout(again, pauseMs()).unref();
+  }
+  return {
+    start,
     stop() {
       stopped = true;
       clearTimeout(timer);

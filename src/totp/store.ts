@@ -24,9 +24,7 @@ export type SecretChange = 'first' | 'replacement';
 export async function setSecret(
   query: Query,
   accountId: string,
-  change: SecretChange,
-  { sealed, kekId }: { sealed: Uint8Array; kekId: string },
-  step: number,
+  { change, sealed, kekId, step }: { change: SecretChange; sealed: Uint8Array; kekId: string; step: number },
 ): Promise<boolean> {
   const rows = await query(
     `update accounts set totp_secret = $2, totp_kek_id = $3, totp_last_step = $4
@@ -36,11 +34,15 @@ export async function setSecret(
   return rows.length === 1;
 }
 
-export async function readSecret(
-  query: Query,
-  accountId: string,
-): Promise<{ sealed: Buffer; kekId: string; lastStep: number | null } | undefined> {
-  const rows = await query<{ sealed: Buffer; kekId: string; lastStep: number | null }>(
+export interface StoredSecret {
+  sealed: Buffer;
+  kekId: string;
+  /** The last step that was used. */
+  lastStep: number | null;
+}
+
+export async function readSecret(query: Query, accountId: string): Promise<StoredSecret | undefined> {
+  const rows = await query<StoredSecret>(
     `select totp_secret as sealed, totp_kek_id as "kekId", totp_last_step as "lastStep" from accounts
      where id = $1 and totp_secret is not null and disabled_at is null`,
     [accountId],
@@ -48,21 +50,21 @@ export async function readSecret(
   return rows[0];
 }
 
-/** What `burnStep` has put among the spent ids. */
-const burntStep = (accountId: string, step: number): string => `totp:${accountId}:${step}`;
+/** Names a step that was invalidated among the ids that were used. */
+const invalidStep = (accountId: string, step: number): string => `totp:${accountId}:${step}`;
 
-/** Makes the code of a step that is still to come worth nothing. `expiresAt`: when it would be worth nothing in any case. */
-export async function burnStep(
+/** Invalidates the code of a step that is still to come. `expiresAt`: when it would be invalid in any case. */
+export async function invalidateStep(
   query: Query,
   accountId: string,
   step: number,
   expiresAt: number,
 ): Promise<void> {
-  await spend(query, burntStep(accountId, step), expiresAt);
+  await spend(query, invalidStep(accountId, step), expiresAt);
 }
 
 /**
- * Uses a time step of this secret up. False where it or a later one was used before, where it was burnt, or where the account
+ * Uses a time step of this secret up. False where it or a later one was used before, where it was invalidated, or where the account
  * has another secret.
  */
 export async function useStep(
@@ -75,7 +77,7 @@ export async function useStep(
     `update accounts set totp_last_step = $2
      where id = $1 and (totp_last_step is null or totp_last_step < $2) and disabled_at is null
        and totp_secret = $3 and not exists (select from spent where spent.id = $4) returning id`,
-    [accountId, step, sealed, burntStep(accountId, step)],
+    [accountId, step, sealed, invalidStep(accountId, step)],
   );
   return rows.length === 1;
 }

@@ -19,7 +19,10 @@ onEveryBackend('refresh families', (backend) => {
     const id = `family-${count}`;
     const token = `token-${count}`;
     const family = { id, grantId, clientId: 'web', accountId: 'ada', sessionUid: 'session', offline: false };
-    await refreshOn(here).begin({ ...family, expiresAt: inSeconds(3000) }, token, {}, inSeconds(600));
+    await refreshOn(here).begin(
+      { ...family, expiresAt: inSeconds(3000) },
+      { tokenId: token, payload: {}, expiresAt: inSeconds(600) },
+    );
     const rotate = (on: Instance, value = token) => refreshOn(on).rotate(value, {}, inSeconds(600));
     const stateOn = async (on: Instance, value = token) => (await refreshOn(on).read(value))?.state;
     return { here, there, id, token, next: refreshOn(here).successorOf(token), rotate, stateOn };

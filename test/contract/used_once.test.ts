@@ -58,13 +58,18 @@ onEveryBackend('records', (backend) => {
     const begin = (on: Instance, id: string, token: string) =>
       refreshOn(on).begin(
         { ...family, id, expiresAt: inAMinute },
-        token,
-        {},
-        inAMinute,
-        open(on).using('AuthorizationCode', 'f', hand).statement,
+        {
+          tokenId: token,
+          payload: {},
+          expiresAt: inAMinute,
+          using: open(on).using('AuthorizationCode', 'f', hand).statement,
+        },
       );
     await open(here).save(code('f', 60));
-    await refreshOn(here).begin({ ...family, id: 'before', expiresAt: inAMinute }, 'taken', {}, inAMinute);
+    await refreshOn(here).begin(
+      { ...family, id: 'before', expiresAt: inAMinute },
+      { tokenId: 'taken', payload: {}, expiresAt: inAMinute },
+    );
     await expect(begin(here, 'failed', 'taken')).rejects.toThrow('duplicate key');
     let count = 0;
     const begun = await atOnce(backend().instances, (on) => {

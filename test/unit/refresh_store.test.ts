@@ -23,7 +23,11 @@ function newFamily(grantId = 'a grant') {
   const id = `family-${++count}`;
   const family = { id, grantId, clientId: 'web', accountId: 'ada', sessionUid: 'session', offline: false };
   const token = `token-${count}`;
-  const begin = () => refresh.begin({ ...family, expiresAt: inSeconds(3000) }, token, {}, inSeconds(600));
+  const begin = () =>
+    refresh.begin(
+      { ...family, expiresAt: inSeconds(3000) },
+      { tokenId: token, payload: {}, expiresAt: inSeconds(600) },
+    );
   return { id, token, begin };
 }
 const stateOf = async (token: string) => (await refresh.read(token))?.state;
@@ -125,9 +129,7 @@ test('a family granted for a session waits for a sign-out under way, and does no
         offline,
         expiresAt: inSeconds(3000),
       },
-      `token-ending-${offline}`,
-      {},
-      inSeconds(600),
+      { tokenId: `token-ending-${offline}`, payload: {}, expiresAt: inSeconds(600) },
     );
   let beginning: Promise<boolean> | undefined;
   await stores.database.transaction(async (query) => {

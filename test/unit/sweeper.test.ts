@@ -65,7 +65,10 @@ test('a used refresh token stays known while its family lives, and goes with it'
     sessionUid: undefined,
     offline: true,
   };
-  await refresh.begin({ ...family, expiresAt: stores.now() + 600_000 }, 'first', {}, in60);
+  await refresh.begin(
+    { ...family, expiresAt: stores.now() + 600_000 },
+    { tokenId: 'first', payload: {}, expiresAt: in60 },
+  );
   await refresh.rotate('first', {}, in60);
   stores.pass(300);
   await sweeper().sweep();
@@ -92,8 +95,11 @@ test('a family of thousands of tokens goes in batches, and its space is used aga
     offline: true,
     expiresAt,
   };
-  await refresh.begin({ ...family, id: 'long' }, 'of long', {}, expiresAt);
-  await refresh.begin({ ...family, id: 'lives', expiresAt: expiresAt * 2 }, 'of lives', {}, expiresAt);
+  await refresh.begin({ ...family, id: 'long' }, { tokenId: 'of long', payload: {}, expiresAt });
+  await refresh.begin(
+    { ...family, id: 'lives', expiresAt: expiresAt * 2 },
+    { tokenId: 'of lives', payload: {}, expiresAt },
+  );
   await query(
     `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
      select 'hash' || n, 'long', '{}', $1, $1 from generate_series(1, 3000) n`,

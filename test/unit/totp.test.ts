@@ -46,7 +46,7 @@ function at(seconds: number) {
   });
   const store = oneAccount();
   const use = async (accountId: string, code: string) =>
-    (await totp.against(store.query, accountId))(store.query, parseCode(code));
+    (await totp.verifierFor(store.query, accountId))(store.query, parseCode(code));
   /** By a code that somebody types at the set-up. */
   const confirm = (code: string) =>
     totp.confirm(store.query, account, { secret: rfcSecret, code: parseTotpCode(code), madeBy: 'a step' });
@@ -112,7 +112,7 @@ test('a secret that is sealed anew while a code is checked is the same one; anot
     const { totp, query, confirm, row, clock } = at(59);
     await confirm('287082');
     clock.seconds = 1111111109;
-    const use = await totp.against(query, account.id);
+    const use = await totp.verifierFor(query, account.id);
     row.sealed = sealedAnew(secret);
     const code = parseCode('081804');
     expect(await use(query, code)).toBe(outcome);

@@ -114,7 +114,12 @@ async function begin(deps: RefreshTokenDeps, scope: RequestScope, first: First):
     offline: !asked.expiresWithSession,
     expiresAt: (asked.iiat + lifeSeconds.refreshFamily) * 1000,
   };
-  const begun = await deps.refresh.begin(family, id, asked, asked.exp * 1000, use?.statement);
+  const begun = await deps.refresh.begin(family, {
+    tokenId: id,
+    payload: asked,
+    expiresAt: asked.exp * 1000,
+    using: use?.statement,
+  });
   return begun ? asked : keptFirst(deps, scope, first);
 }
 
