@@ -1,6 +1,8 @@
 /** Sessions and cookies under attack: planted, forged, doubled, carried elsewhere; and how long a sign-in lasts. */
+
 import request from 'supertest';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { altered } from '../support/altered.ts';
 import { apps } from '../support/apps.ts';
 import { behindTls, cookieHeader, cookiesOf } from '../support/cookies.ts';
 import { challengeOf, createPerson, interactionOf, type Person, verifier } from '../support/person.ts';
@@ -106,7 +108,7 @@ test('Cookies: unsigned, forged or doubled ones are ignored', async () => {
   const session = cookiesOf(erin, '/').cypher_session ?? '';
   const { person, uid } = await afterPassword(server, erin);
   const cookies = cookiesOf(person, `/interaction/${uid}`);
-  const flipped = session.replace(/.(?=.{40}$)/, (letter) => (letter === 'A' ? 'B' : 'A'));
+  const flipped = altered(session, -41);
   const forged = [
     '',
     'x',
@@ -130,7 +132,7 @@ test('Cookies: unsigned, forged or doubled ones are ignored', async () => {
   expect((await page(cookies)).text).toContain('name="code"');
   const { 'cypher_interaction.sig': signature = '', ...unsigned } = cookies;
   expect((await page(unsigned)).status).toBe(400);
-  const wrong = signature.replace(/^./, (letter) => (letter === 'A' ? 'B' : 'A'));
+  const wrong = altered(signature, 0);
   expect((await page({ ...cookies, 'cypher_interaction.sig': wrong })).status).toBe(400);
   for (const step of ['x', session, flipped]) {
     expect((await page({ ...cookies, cypher_step: step })).text).toContain('current-password');

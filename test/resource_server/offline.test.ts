@@ -1,6 +1,8 @@
 /** Offline checks of v4.public tokens: what passes, what is refused and why, and how the keys are kept. */
+
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createVerifier, type Verifier, type VerifierOptions } from '../../src/resource_server/index.ts';
+import { altered } from '../support/altered.ts';
 import { bytesOf, ISSUER, rawKeys, tokensWith } from '../unit/tokens_support.ts';
 import { AUDIENCE, type Issuer, startIssuer } from './issuer.ts';
 
@@ -79,7 +81,7 @@ test('refusals name what is wrong, with status and challenge', async () => {
 test('what is not a good token for this API is refused, whatever part of it is wrong', async () => {
   const good = await issuer.token();
   const [, , body = '', footer] = good.split('.');
-  const flipped = `v4.public.${body.slice(0, -9)}${body.at(-9) === 'A' ? 'B' : 'A'}${body.slice(-8)}.${footer}`;
+  const flipped = `v4.public.${altered(body, -9)}.${footer}`;
   const local = await issuer
     .tokens()
     .seal('access', { sub: 'ada', aud: AUDIENCE }, { expiresAt: issuer.now() / 1000 + 9 });
