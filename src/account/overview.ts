@@ -1,5 +1,5 @@
 /** What the account page shows: sessions and apps, in words. */
-import { accountClientId } from '../config/schema.ts';
+import { accountClientId } from '../config/client_schema.ts';
 import type { Moment, Views } from '../http/views.ts';
 import type { SignedIn } from '../oidc/session/signed_in.ts';
 import type { Access } from './access.ts';

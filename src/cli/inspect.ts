@@ -2,7 +2,7 @@
 import { createClientRegistry } from '../clients/registry.ts';
 import { createClientSecrets } from '../clients/secrets.ts';
 import { createClientStore } from '../clients/store.ts';
-import { accountClientId } from '../config/schema.ts';
+import { accountClientId } from '../config/client_schema.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import { createRefreshStore } from '../refresh/store.ts';
 import { createRevocations } from '../revocation/revocations.ts';

@@ -3,7 +3,7 @@
  * whoever keeps the file. Secrets leave here once, when they are made.
  */
 import type { Audit } from '../audit/audit.ts';
-import { type ClientMetadata, clientSchema, type FileClient } from '../config/schema.ts';
+import { type ClientMetadata, clientSchema, type FileClient } from '../config/client_schema.ts';
 import { type ClientSecrets, needsSecret, needsSecretItself } from './secrets.ts';
 import type { ClientStore, StoredClient } from './store.ts';
 

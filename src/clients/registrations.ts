@@ -1,7 +1,7 @@
 /** Clients that register themselves, on their way to the database. */
 
-import type { ClientMetadata } from '../config/schema.ts';
-import { clientSchema } from '../config/schema.ts';
+import type { ClientMetadata } from '../config/client_schema.ts';
+import { clientSchema } from '../config/client_schema.ts';
 import { AppError } from '../lib/errors.ts';
 import type { ClientRegistry } from './registry.ts';
 import { type ClientSecrets, needsSecret, needsSecretItself } from './secrets.ts';

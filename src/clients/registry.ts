@@ -3,7 +3,7 @@
  * The file wins. What was read from the database is kept until a change is announced (storage/changes.ts), so that a
  * request costs no query; while notices may be missed, every look is a query again.
  */
-import type { ClientMetadata, FileClient } from '../config/schema.ts';
+import type { ClientMetadata, FileClient } from '../config/client_schema.ts';
 import type { Database } from '../storage/database.ts';
 import { nameKey } from './names.ts';
 import type { ClientSecret, ClientSecrets } from './secrets.ts';

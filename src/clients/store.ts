@@ -1,5 +1,5 @@
 /** Clients in PostgreSQL: metadata in one table, secrets in another. A trigger tells all instances of every change. */
-import type { ClientMetadata } from '../config/schema.ts';
+import type { ClientMetadata } from '../config/client_schema.ts';
 import { endOfClient } from '../revocation/end_of_client.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';

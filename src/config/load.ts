@@ -5,16 +5,10 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
+import { type FileClient, fileClientSchema } from './client_schema.ts';
 import { type ForwardAuth, forwardAuthSchema } from './forward_auth.ts';
 import { misnamed } from './misnamed.ts';
-import {
-  type FileClient,
-  fileClientSchema,
-  type Resource,
-  resourceSchema,
-  type Settings,
-  settingsSchema,
-} from './schema.ts';
+import { type Resource, resourceSchema, type Settings, settingsSchema } from './schema.ts';
 
 export interface Config extends Omit<Settings, 'ISSUER'>, Files {
   ISSUER: string;

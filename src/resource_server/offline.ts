@@ -15,13 +15,8 @@ const header = Buffer.from('v4.public.');
 /** One synchronous Ed25519 call is shorter than WebCrypto's way to another thread and back. */
 const verification = PublicVerify({
   version: 4,
-  run: async (
-    key: V4PublicKey,
-    message: Uint8Array,
-    signature: Uint8Array,
-    footer: Uint8Array,
-    implicit: Uint8Array,
-  ) => verify(null, PAE([header, message, footer, implicit]), key.handle, signature),
+  run: async (key: V4PublicKey, message: Uint8Array, signature: Uint8Array, ...pieces: Uint8Array[]) =>
+    verify(null, PAE([header, message, ...pieces]), key.handle, signature),
 });
 const v4 = new PublicProtocol(verification);
 /** Puts the package's own look at exp and iat out of action: accessOf sees to both, and says which it was. */

@@ -55,18 +55,13 @@ function keyOf(type: 'secret' | 'public', handle: KeyObject): V4PublicKey {
 export function createV4Public() {
   const signing = PublicSign({
     version: 4,
-    run: async (key: V4PublicKey, message: Uint8Array, footer: Uint8Array, implicit: Uint8Array) =>
-      sign(null, PAE([HEADER, message, footer, implicit]), key.handle),
+    run: async (key: V4PublicKey, message: Uint8Array, ...pieces: Uint8Array[]) =>
+      sign(null, PAE([HEADER, message, ...pieces]), key.handle),
   });
   const verification = PublicVerify({
     version: 4,
-    run: async (
-      key: V4PublicKey,
-      message: Uint8Array,
-      signature: Uint8Array,
-      footer: Uint8Array,
-      implicit: Uint8Array,
-    ) => verify(null, PAE([HEADER, message, footer, implicit]), key.handle, signature),
+    run: async (key: V4PublicKey, message: Uint8Array, signature: Uint8Array, ...pieces: Uint8Array[]) =>
+      verify(null, PAE([HEADER, message, ...pieces]), key.handle, signature),
   });
   return new PublicProtocol(signing, verification);
 }

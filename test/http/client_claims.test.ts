@@ -2,7 +2,7 @@
 import { decodeJwt } from 'jose';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { clientSchema } from '../../src/config/schema.ts';
+import { clientSchema } from '../../src/config/client_schema.ts';
 import { apps } from '../support/apps.ts';
 import { createPerson, interactionOf, type Person } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';

@@ -2,7 +2,7 @@
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createClientStore } from '../../src/clients/store.ts';
-import { clientSchema } from '../../src/config/schema.ts';
+import { clientSchema } from '../../src/config/client_schema.ts';
 import { apps } from '../support/apps.ts';
 import { asApp, createPerson, interactionOf } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';

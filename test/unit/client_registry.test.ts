@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type ClientRegistry, createClientRegistry } from '../../src/clients/registry.ts';
 import { createClientSecrets } from '../../src/clients/secrets.ts';
 import { type ClientStore, createClientStore } from '../../src/clients/store.ts';
-import { clientSchema } from '../../src/config/schema.ts';
+import { clientSchema } from '../../src/config/client_schema.ts';
 import { createSealer } from '../../src/lib/crypto.ts';
 import { openStores } from '../support/stores.ts';
 

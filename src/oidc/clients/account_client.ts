@@ -5,7 +5,7 @@
  * browser to sign them in as somebody else. Pure.
  */
 import type { ClientMetadata } from 'oidc-provider';
-import { accountClientId } from '../../config/schema.ts';
+import { accountClientId } from '../../config/client_schema.ts';
 
 const redirectUri = (issuer: string): string => `${issuer}/account/signed-in`;
 

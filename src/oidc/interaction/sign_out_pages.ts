@@ -1,6 +1,6 @@
 /** The question of a sign-out, and the page after it. */
 import type { Accounts } from '../../accounts/accounts.ts';
-import { accountClientId } from '../../config/schema.ts';
+import { accountClientId } from '../../config/client_schema.ts';
 import { formActionFor } from '../../http/onward.ts';
 import type { PageViews, SignedOutApp } from '../../http/views.ts';
 import type { SignedOut } from '../session/signed_out.ts';

@@ -6,7 +6,7 @@
 import type { Context, Middleware } from 'koa';
 import type Provider from 'oidc-provider';
 import { errors } from 'oidc-provider';
-import { isRedirectUri } from '../../config/schema.ts';
+import { isRedirectUri } from '../../config/client_schema.ts';
 import { pathOf } from '../../http/rate_limit.ts';
 import { AppError } from '../../lib/errors.ts';
 import type { ClientFetch } from '../library/client_fetches.ts';

@@ -69,7 +69,7 @@ function formFeatures(
       mask: '****-****',
       deviceInfo: (ctx) => ({ address: ctx.ip }),
       userCodeInputSource: (ctx, _form, _out, problem) => pages.userCode(ctx, xsrfOf(deps, ctx), problem),
-      userCodeConfirmSource: (ctx, _form, client, { address }, userCode) =>
+      userCodeConfirmSource: (ctx, ...[, client, { address }, userCode]) =>
         pages.userCodeFound(ctx, xsrfOf(deps, ctx), { client, address: String(address), userCode }),
       successSource: (ctx) => pages.deviceConnected(ctx),
     },

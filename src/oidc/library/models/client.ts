@@ -10,7 +10,7 @@
  */
 import type Provider from 'oidc-provider';
 import { type Adapter, type AdapterPayload, errors } from 'oidc-provider';
-import { isRedirectUri } from '../../../config/schema.ts';
+import { isRedirectUri } from '../../../config/client_schema.ts';
 import { createDocumentClients, isAddress } from '../../clients/document_clients.ts';
 import { mayBeStrangers } from '../../clients/policy.ts';
 import { isUnknownSecret, withSecret } from '../../clients/unknown_secret.ts';
