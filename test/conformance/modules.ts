@@ -137,7 +137,7 @@ const elsewhere = {
 };
 
 export interface Plan {
-  /** Test files of this folder, without `.test.ts`. */
+  /** Names of test files of this folder, without their ending. */
   files: string[];
   modules: string[];
   /** Further modules of the plan, and why they do not apply. */

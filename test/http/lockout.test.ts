@@ -1,5 +1,5 @@
 /**
- * Row "Lockout" of SECURITY-CASES.md: strangers who guess, and strangers who want to lock somebody out, against an owner at a
+ * Lockout: strangers who guess, and strangers who want to lock somebody out, against an owner at a
  * known browser, at a new one and with a live session; and an office behind one address.
  */
 import { readFile } from 'node:fs/promises';

@@ -1,5 +1,5 @@
 /**
- * Row "Unbounded work" of SECURITY-CASES.md: a walk over all routes of the running server, as it has registered them itself. A
+ * Unbounded work: a walk over all routes of the running server, as it has registered them itself. A
  * new route without a limit, and one that stores something for a request that changed nothing, fail here.
  */
 import KoaRouter from '@koa/router';

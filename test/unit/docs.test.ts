@@ -1,5 +1,5 @@
 /** The documentation against the code: what it links to, names and lists is there, and its lists are complete. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { Command } from 'commander';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -8,19 +8,10 @@ import { loadConfig } from '../../src/config/load.ts';
 import { settingsSchema } from '../../src/config/schema.ts';
 import { createMetrics } from '../../src/http/metrics.ts';
 import { type Recorded, withResults } from '../bench/record.ts';
+import { filesIn } from '../support/repository.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
-
-/** Files below a folder, relative to the root. Hidden ones, and what is installed, built or stored, are left out. */
-function filesIn(folder: string): string[] {
-  const skipped = new Set(['node_modules', 'dist', 'assets', 'coverage']);
-  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
-    if (entry.name.startsWith('.') || skipped.has(entry.name)) return [];
-    const path = posix.join(folder, entry.name);
-    return entry.isDirectory() ? filesIn(path) : [path];
-  });
-}
 
 const files = filesIn('.');
 const pages = files.filter((path) => path.endsWith('.md'));
