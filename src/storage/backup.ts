@@ -1,9 +1,9 @@
 /**
- * A backup of the database in one file, without PostgreSQL's own programs: for the embedded PostgreSQL, which ships none, as
- * for any other. It is taken in one transaction, so it shows one instant, and servers go on meanwhile.
+ * Writes a backup of the database to one file. It does not use pg_dump, because the embedded PostgreSQL ships without
+ * it. The backup is taken in one transaction, so it shows the database at one instant. Servers can run meanwhile.
  *
- * The file is gzip over text. Its first line is a header as JSON. Then come the tables, each as the rows that COPY gives,
- * with the line `\.` after them. The last line is JSON with the SHA-256 of all before it.
+ * The file is gzip over text. Its first line is a header as JSON. The tables follow: each is the rows that COPY gives
+ * and then the line `\.`. The last line is JSON with the SHA-256 of everything before it.
  * https://www.postgresql.org/docs/18/sql-copy.html#id-1.9.3.55.9.2
  */
 import { createHash } from 'node:crypto';
@@ -18,13 +18,13 @@ import { inLongTransaction } from './maintenance.ts';
 import { migrationsTable } from './migrate.ts';
 
 export const backupFormat = 'cypher backup 1';
-/** After the rows of a table. No row is this line: COPY escapes backslashes. */
+/** Ends the rows of a table. No row can look like this line, because COPY escapes backslashes. */
 export const endOfRows = '\\.\n';
 
 export interface BackupHeader {
   format: string;
   madeAt: string;
-  /** By name, in the order in which they were run: which tables and columns there are. */
+  /** The names of the migrations, in the order in which they were run. They determine the tables and columns. */
   migrations: string[];
   tables: BackedUpTable[];
   sequences: { table: string; column: string; last: string }[];
@@ -33,7 +33,7 @@ export interface BackupHeader {
 export interface BackedUpTable {
   name: string;
   columns: string[];
-  /** Of a partitioned table: its partitions, with their bounds as PostgreSQL writes them. */
+  /** The partitions of a partitioned table, with their bounds as PostgreSQL writes them. Otherwise empty. */
   partitions: { name: string; bound: string }[];
 }
 
@@ -43,8 +43,9 @@ export interface BackupTrailer {
 }
 
 /**
- * The tables of the schema, those first that others refer to; not the partitions of one, which it includes, and not what
- * PostgreSQL itself would lose in a crash.
+ * The tables of the schema. A table comes after those that it refers to. Partitions are left out, because the rows of
+ * a partitioned table include theirs. Unlogged tables are left out, because PostgreSQL itself would lose them in a
+ * crash.
  */
 const tablesQuery = `with recursive kept as (
     select oid, relname from pg_class
@@ -74,7 +75,7 @@ const sequencesQuery = `select c.relname as table, a.attname as column,
 
 export const quotedList = (names: readonly string[]): string => names.map(pg.escapeIdentifier).join(', ');
 
-/** Reads what the file will hold, in the transaction of `client`. */
+/** Reads the header of the file, in the transaction of `client`. */
 async function readHeader(client: pg.Client): Promise<BackupHeader> {
   const tables = await client.query<BackedUpTable>(tablesQuery);
   const migrations = await client.query<{ name: string }>(`select name from ${migrationsTable} order by id`);
@@ -96,7 +97,7 @@ async function* contents(client: pg.Client, header: BackupHeader): AsyncGenerato
   };
   yield hashed(Buffer.from(`${JSON.stringify(header)}\n`));
   for (const { name, columns } of header.tables) {
-    // As a query: a partitioned table itself cannot be copied from.
+    // COPY needs a query here, because it cannot read a partitioned table by its name.
     const rows = client.query(
       copyTo(`copy (select ${quotedList(columns)} from ${pg.escapeIdentifier(name)}) to stdout`),
     );
@@ -108,8 +109,8 @@ async function* contents(client: pg.Client, header: BackupHeader): AsyncGenerato
 }
 
 /**
- * Writes a backup of the database at `url` to `path`, for this user alone to read. Rejects, and leaves no file, where `path`
- * is there already or the backup does not come to its end.
+ * Writes a backup of the database at `url` to the new file `path`, which only this user may read. Returns its header.
+ * Rejects if `path` exists already, or if the backup fails. A backup that failed leaves no file.
  */
 export async function writeBackup(url: string, path: string): Promise<BackupHeader> {
   const client = new pg.Client({ connectionString: url, application_name: 'cypher backup' });
@@ -121,7 +122,7 @@ export async function writeBackup(url: string, path: string): Promise<BackupHead
         "set local datestyle = 'ISO'; set local timezone = 'UTC'; set local extra_float_digits = 1",
       );
       const header = await readHeader(client);
-      // Exclusive, and on the disk before it is said to be there.
+      // `wx` never overwrites a file. `flush` writes the file to the disk before the backup is reported as done.
       const file = createWriteStream(path, { flags: 'wx', mode: 0o600, flush: true });
       try {
         await pipeline(Readable.from(contents(client, header)), createGzip(), file);

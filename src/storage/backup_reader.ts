@@ -1,4 +1,4 @@
-/** Reads a backup's file from its beginning to its end, and checks it on the way; backup.ts says what it looks like. */
+/** Reads a backup from beginning to end, and verifies its checksum. `backup.ts` describes the format. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { createGunzip } from 'node:zlib';
@@ -6,15 +6,15 @@ import { type BackupHeader, type BackupTrailer, backupFormat, endOfRows } from '
 
 export interface BackupReader {
   header: BackupHeader;
-  /** The rows of the next table, in the order of the header. To be read to their end. */
+  /** The rows of the next table, in the order of the header. Read them to the end before you ask for the next. */
   rows(): AsyncGenerator<Buffer>;
-  /** Reads what is left. Rejects where the file is not as it was written. */
+  /** Reads the last line and verifies the checksum. Call it after all rows. Rejects if the file was changed. */
   finish(): Promise<void>;
   close(): void;
 }
 
 const newline = 0x0a;
-/** No header is as long; so that a file which is none does not fill the memory. */
+/** The longest header in bytes. The bound keeps a file that is no backup from filling the memory. */
 const longestLine = 16 * 1024 * 1024;
 const endAfterRow = Buffer.from(`\n${endOfRows}`);
 const endOfNoRows = Buffer.from(endOfRows);
@@ -29,11 +29,11 @@ function parseJson<T>(line: Buffer): Partial<T> {
   }
 }
 
-/** Opens a backup and reads its header. Rejects where the file is none, or was made by another format's version. */
+/** Opens a backup and reads its header. Rejects if the file is not a backup, or has another version of the format. */
 export async function openBackup(path: string): Promise<BackupReader> {
   const file = createReadStream(path);
   const unzipped = createGunzip();
-  // What fails in the file is to be heard by whoever reads the text.
+  // `pipe` does not pass errors on. Without this, a read error of the file would not reach the reader of the text.
   file.on('error', (error) => unzipped.destroy(error)).pipe(unzipped);
   const chunks = unzipped[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   const hash = createHash('sha256');
@@ -46,7 +46,7 @@ export async function openBackup(path: string): Promise<BackupReader> {
     if (done) throw damaged('it ends too early');
     rest = rest.length === 0 ? value : Buffer.concat([rest, value]);
   }
-  /** Takes so many bytes off what has been read. */
+  /** Removes the first `bytes` bytes from `rest`, adds them to the checksum and returns them. */
   function take(bytes: number): Buffer {
     const taken = rest.subarray(0, bytes);
     rest = rest.subarray(bytes);
@@ -68,7 +68,7 @@ export async function openBackup(path: string): Promise<BackupReader> {
     header: await readHeader(),
     async *rows() {
       for (;;) {
-        // Here `rest` begins with a whole row.
+        // `rest` begins at the start of a row here.
         if (rest.subarray(0, endOfNoRows.length).equals(endOfNoRows)) {
           take(endOfNoRows.length);
           return;

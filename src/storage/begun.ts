@@ -1,6 +1,6 @@
 /**
- * Which of the rows that strangers may begin are too many. All owners have equal shares of the room, so one network that begins a
- * hundred thousand sign-ins evicts none of anybody else's.
+ * Bounds the short-lived rows that anybody can create, such as sign-ins. All owners have equal shares of the room. So
+ * a network that begins a hundred thousand sign-ins evicts only its own.
  */
 import type { Query } from './database.ts';
 import { isBegun, type Room } from './ephemeral.ts';
@@ -11,10 +11,13 @@ const mayBeTooMuch = `select 1 from pg_stat_user_tables where relid = 'ephemeral
    and (n_live_tup > $1 or pg_table_size(relid) > $2)`;
 
 /**
- * How many rows are too many of which owners, by one look at each row. $1: the room, $2: what the smallest row takes of it.
- * `kept`: what all would hold together if nobody held more than this one. Where that is more than the room, the largest
- * share lies below: the room that the small ones leave, in equal parts. Nobody keeps part of a row, so all surpluses together
- * may be more than is to go: the largest owners are taken first, and of equal ones those that began first.
+ * The owners that hold too much, and how many rows to delete of each. Reads the table once. $1: the room in bytes,
+ * $2: the least bytes that a row counts for.
+ *
+ * `kept` is what all owners would hold together if nobody held more than this owner. If that exceeds the room, the
+ * largest allowed `share` is smaller than what this owner holds. The share is the room that the small owners leave,
+ * divided equally among the others. A row is deleted as a whole, so all surpluses together may exceed `to_go`.
+ * Therefore the largest owners lose rows first, and among equal ones the owner of the oldest row.
  */
 const surpluses = `with shares as (
      select owner, count(*) as rows, sum(greatest(pg_column_size(value), $2::bigint)) as held, min(expires_at) as oldest
@@ -34,7 +37,10 @@ const surpluses = `with shares as (
      from larger window larger_first as (order by held desc, oldest rows unbounded preceding))
    select owner, surplus::int as rows from in_order where gone_before < to_go limit ${batchRows * 10}`;
 
-/** The oldest rows of each owner of $1: as many as stand in $2. All that is begun lives as long as others of its kind. */
+/**
+ * Deletes the oldest rows of each owner in $1. $2 holds the number of rows for each owner. Rows of one kind all have
+ * the same lifetime, so the row that expires first is the oldest.
+ */
 const oldestOfOwners = `with gone as (delete from ephemeral where ctid = any(array(
      select row from unnest($1::text[], $2::int[]) as surplus(owner, rows)
      cross join lateral (
@@ -47,7 +53,7 @@ interface Surplus {
   rows: number;
 }
 
-/** The same rows, in parts of at most `batchRows`. */
+/** The same surpluses, in batches of at most `batchRows` rows. */
 function* inBatches(surpluses: Surplus[]): Generator<Surplus[]> {
   let batch: Surplus[] = [];
   let left = batchRows;
@@ -65,7 +71,10 @@ function* inBatches(surpluses: Surplus[]): Generator<Surplus[]> {
   if (batch.length > 0) yield batch;
 }
 
-/** Deletes what is begun past its room. Returns how many rows. Looks closely only if the table may hold so much. */
+/**
+ * Deletes rows until those that anybody can create fit into `room`. Returns the number of deleted rows. The table is
+ * read only if its statistics say that it may be too large.
+ */
 export async function sweepBegun(query: Query, room: Room): Promise<number> {
   if ((await query(mayBeTooMuch, [room.rows, room.bytes])).length === 0) return 0;
   const found = await query<Surplus>(surpluses, [room.bytes, Math.ceil(room.bytes / room.rows)]);

@@ -1,23 +1,24 @@
 /**
- * A circuit breaker: once PostgreSQL has let one statement or handshake time out, nobody else waits for it. A request of
- * several statements would otherwise wait once for each of them. A probe in the background closes it again. Refused
- * connections need no breaker, for they fail at once.
+ * A circuit breaker for PostgreSQL. One statement or one connection attempt that times out opens it. While it is
+ * open, statements are refused at once, so a request with several statements does not wait for each of them. A probe
+ * in the background closes it again. Refused connections need no breaker, because they fail at once.
  */
 import { unavailable } from '../lib/errors.ts';
 
 export interface Breaker {
   /** Throws AppError 503 while PostgreSQL is known to hang. */
   check(): void;
-  /** To be told of every failure; opens where it says that PostgreSQL hangs. */
+  /** Report every failure here. Opens the breaker if the error says that PostgreSQL hangs. */
   failed(error: unknown): void;
+  /** Stops the probe. */
   stop(): void;
 }
 
 const probeAgainAfterMs = 100;
-// Not pg-pool's wait for a free connection: a pool in full use is no sign of a database that hangs.
+// pg-pool's timeout for a free connection is left out, because a fully used pool is no sign of a hanging database.
 const hangs = /Query read timeout|Connection terminated due to connection timeout/;
 
-/** `probe` asks PostgreSQL anything, within a bounded time. */
+/** `probe` sends PostgreSQL any statement, and must settle within a bounded time. */
 export function createBreaker(probe: () => Promise<unknown>): Breaker {
   let cause: Error | undefined;
   let stopped = false;
@@ -39,7 +40,7 @@ export function createBreaker(probe: () => Promise<unknown>): Breaker {
     failed(error) {
       if (cause || !(error instanceof Error) || !hangs.test(error.message)) return;
       cause = error;
-      // At once: one statement that was slow by itself then costs the others a moment and no more.
+      // The probe starts at once. If only this one statement was slow, the breaker closes again after a moment.
       probeUntilClosed();
     },
     stop() {

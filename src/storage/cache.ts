@@ -1,38 +1,42 @@
 /**
- * The cache: Redis if it is configured, otherwise this process. It holds the counts of rate limits and a restore mark; in one
- * process also short-lived protocol state. Nothing in it must survive. While Redis is away every call answers at once, as if
- * nothing were cached.
+ * The cache: Redis if it is configured, otherwise the memory of this process. It holds the counts of rate limits and
+ * a copy of the restore mark. Without Redis it also holds the short-lived protocol state. All of it may be lost.
+ * While Redis cannot be reached, every call answers at once, as if nothing were cached.
  */
 import { Redis } from 'ioredis';
 
 export interface Cache {
   get(key: string): Promise<string | undefined>;
   /**
-   * Keeps `value` for `ttlSeconds`. False where it could not be kept. `owner`: on whose behalf, where room is shared out; who
-   * changes a value without naming one leaves it with whom it was.
+   * Keeps `value` for `ttlSeconds`. Returns false if it could not be kept. `owner` is whose share of a bounded cache
+   * the entry counts for. A change without an `owner` keeps the entry's owner. Redis ignores it.
    */
   set(key: string, value: string, ttlSeconds: number, owner?: string): Promise<boolean>;
   /** Gets and deletes in one atomic step: of any number of parallel callers one receives the value. */
   take(key: string): Promise<string | undefined>;
-  /** Drops what is kept in this process. What Redis holds is checked against PostgreSQL, and stays. */
+  /** Drops what is kept in the memory of this process. What Redis holds stays. */
   clear(): void;
   /** `degraded` while Redis is configured but cannot be reached. */
   state(): 'ok' | 'degraded';
-  /** The connection, for rate limits, whose commands go through `attempt`. Undefined for the in-process cache. */
+  /** The connection, for rate limits. Send its commands through `attempt`. Undefined for the in-process cache. */
   readonly redis: Redis | undefined;
-  /** What `command` answers; `otherwise` while Redis is away, and where the command fails, which is then known to all. */
+  /**
+   * Runs `command` and returns its answer. While Redis cannot be reached, and if the command fails, returns what
+   * `otherwise` returns. A command that fails makes the cache `degraded` for all callers.
+   */
   attempt<T>(command: () => Promise<T>, otherwise: () => T | Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 
-/** Of all keys in Redis. */
+/** The prefix of all keys in Redis. */
 export const redisPrefix = 'cypher:';
 const commandTimeoutMs = 250;
 const probeEveryMs = 500;
 
 /**
- * A cache on Redis behind a circuit breaker: the first command that fails opens it, from then on no request waits
- * for Redis, and a probe in the background closes it again.
+ * A cache on Redis behind a circuit breaker. The first command that fails opens it. From then on no request waits for
+ * Redis, until a probe in the background succeeds. `onChange` is called when the state changes, `observe` with the
+ * duration of each command in seconds.
  */
 export function createRedisCache(
   url: string,
@@ -49,7 +53,7 @@ export function createRedisCache(
   });
   let state: 'ok' | 'degraded' = 'ok';
   let probe: NodeJS.Timeout | undefined;
-  // A connection that comes up or goes down says so by itself; without a listener `error` would end the process.
+  // Without a listener, an `error` event would end the process.
   redis.on('error', (error: Error) => degrade(error));
   redis.on('close', () => degrade(new Error('the connection was closed')));
 
@@ -106,7 +110,7 @@ export function createRedisCache(
 
 const nothing = () => null;
 
-/** Redis is there, and holds something of a type that is never set here: a value that is none of ours, not an outage. */
+/** A key of a type that we never write. Somebody else wrote it, so it is not an outage. */
 function foreign(error: Error): string {
   if (error.message.startsWith('WRONGTYPE')) return '';
   throw error;

@@ -1,22 +1,26 @@
 /**
- * Tells an instance of what others have changed (PostgreSQL's NOTIFY), so that it may keep in memory what it has read. A
- * notice is lost where the connection is: the watch says whether it may be relied on, and after a gap, that anything may
- * have changed. https://www.postgresql.org/docs/18/sql-notify.html
+ * Notifies an instance of changes that other instances made, by PostgreSQL's NOTIFY. So an instance may keep what it
+ * has read in memory. Notifications are lost while the connection is down. Therefore the watch says whether it is
+ * reliable, and reports after a gap that anything may have changed.
+ * https://www.postgresql.org/docs/18/sql-notify.html
  */
 import pg from 'pg';
 
 export interface Watch {
-  /** False while a change may have been missed: then nothing that was kept may be used. */
+  /** False while a change may have been missed. Then do not use anything that was kept in memory. */
   reliable(): boolean;
   close(): Promise<void>;
 }
 
 const beatMs = 1000;
 const answerMs = 800;
-/** A connection that nobody has answered on for this long may be dead, and tells of nothing. */
+/** A connection without an answer for this long may be broken, so notifications may be missing. */
 const trustMs = beatMs + answerMs + 200;
 
-/** `onChange` receives what the notice says; undefined after a gap. Connects now and again whenever it is cut off. */
+/**
+ * Listens on `channel`. `onChange` receives the payload of each notification, and undefined after a gap. Reconnects
+ * whenever the connection is lost, until `close`.
+ */
 export function watchChanges(
   url: string,
   channel: string,
@@ -55,7 +59,7 @@ export function watchChanges(
     void lost.end().catch(() => {});
   }
 
-  /** Connects where there is no connection, and otherwise asks whether it is still one. */
+  /** Connects if there is no connection. Otherwise checks that the connection still works. */
   async function beat(): Promise<void> {
     const asked = client;
     try {

@@ -1,8 +1,8 @@
 /**
- * PostgreSQL's clock, for every instance the same. What one instance writes another one judges: until when a repetition
- * is a retry, when a code or a session is over. Instances whose own clocks differ would sign honest people out there. So
- * none goes by its own: each asks PostgreSQL now and then, and in between counts on from the answer by its monotonic
- * timer, which nobody sets.
+ * PostgreSQL's clock, which all instances share. One instance writes a time and another one compares it with its own,
+ * for example to decide whether a code has expired or a repetition is a retry. If their clocks differed, people would
+ * be signed out by mistake. So every instance reads PostgreSQL's clock every two seconds. In between it adds the time
+ * of its monotonic timer, which nobody can set.
  */
 import type { Database } from './database.ts';
 
@@ -14,7 +14,10 @@ export interface DatabaseClock {
 
 const readEveryMs = 2000;
 
-/** Resolves with the clock once it has been read. While PostgreSQL is away it goes on from the last reading. */
+/**
+ * Resolves once the clock has been read. Rejects if PostgreSQL cannot be asked then. Later failures do no harm: the
+ * clock goes on from the last reading.
+ */
 export async function followDatabaseClock({ query }: Pick<Database, 'query'>): Promise<DatabaseClock> {
   let ahead = Number.NaN;
   const now = () => Math.floor(performance.now() + ahead);
@@ -26,7 +29,7 @@ export async function followDatabaseClock({ query }: Pick<Database, 'query'>): P
     );
     const halfway = (performance.now() - asked) / 2;
     const measured = (row?.ms ?? Number.NaN) - asked - halfway;
-    // What the way there and back may account for is no difference of clocks: time goes on without a jolt.
+    // A difference that the duration of the query may explain is ignored, so that the clock does not jump.
     if (!(Math.abs(measured - ahead) <= halfway)) ahead = measured;
   }
 

@@ -1,6 +1,8 @@
 /**
- * PostgreSQL: the truth. Everything that must survive is written here before it is acknowledged. This room owns the pool,
- * transactions and the question whether the database can serve. Features write their own SQL.
+ * Access to PostgreSQL, which holds everything that must survive. A change is written there before it is
+ * acknowledged. This file owns the pool, transactions, time limits, and the decision whether the database can serve.
+ * The rest of the room owns the cache, migrations, backups, the embedded PostgreSQL and the removal of expired rows.
+ * The SQL of a feature belongs to the feature.
  */
 import pg from 'pg';
 import { createBreaker } from './breaker.ts';
@@ -18,13 +20,13 @@ export interface Database {
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
   /** Runs `work`, such as a request. Its statements together may wait for `requestMs`. */
   bounded<T>(work: () => Promise<T>): Promise<T>;
-  /** Runs one statement of maintenance, outside any transaction, on a connection of its own, for as long as it takes. */
+  /** Runs one statement on a connection of its own, outside a transaction and without our time limits. */
   maintain(text: string, values?: readonly unknown[]): Promise<void>;
-  /** Calls `onChange` for every change on this channel that any instance makes, until `close`. */
+  /** Calls `onChange` for every notification on this channel, until `close`. Undefined: anything may have changed. */
   watch(channel: string, onChange: (what: string | undefined) => void): Pick<Watch, 'reliable'>;
-  /** As `transaction`, on a connection of its own and for as long as it takes. */
+  /** Like `transaction`, but on a connection of its own and without our time limits. */
   longTransaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
-  /** Called whenever a connection of the pool was cut: the next answer may come from another server. */
+  /** `listener` is called when a connection of the pool was lost. The next answer may come from another server. */
   onConnectionLost(listener: () => void): void;
   /** How the pool's connections are used. */
   pool(): { total: number; idle: number; waiting: number };
@@ -33,12 +35,12 @@ export interface Database {
 
 const poolSize = 20;
 /**
- * A new connection costs PostgreSQL 10 to 20 ms of CPU until it has parsed and planned what it is asked. With pg's default, the
- * connections of a rush would be closed ten seconds later, and the next rush would wait for new ones.
+ * A new connection costs PostgreSQL 10 to 20 ms of CPU, because it parses and plans all statements again. pg's
+ * default closes an idle connection after ten seconds, so that each burst of requests would wait for new connections.
  */
 const connectionIdleMs = 600_000;
 
-/** How long PostgreSQL is waited for, in milliseconds. */
+/** How long to wait for PostgreSQL, in milliseconds. */
 export interface StorageTimeouts {
   /** For a connection, and for the answer to a statement. */
   statementMs: number;
@@ -46,15 +48,15 @@ export interface StorageTimeouts {
   requestMs: number;
 }
 
-/** A request is answered within a second of an outage. */
+/** During an outage every request is answered within a second. */
 const answerWithinASecond: StorageTimeouts = { statementMs: 800, requestMs: 900 };
 
 export interface DatabaseOptions {
-  /** Default: what a server needs. Tests that are not about outages wait longer, because their machine may be busy. */
+  /** The default suits a server. Tests that are not about outages wait longer, because their machine may be busy. */
   timeouts?: StorageTimeouts | undefined;
   /** Called when a connection is lost while nothing runs on it. */
   onIdleError(error: Error): void;
-  /** Called with the duration of each statement. */
+  /** Called with the duration of each statement in seconds, and whether it succeeded. */
   observe?(seconds: number, ok: boolean): void;
 }
 
@@ -105,18 +107,17 @@ function openPool(url: string, statementMs: number, onIdleError: (error: Error) 
     max: poolSize,
     connectionTimeoutMillis: statementMs,
     idleTimeoutMillis: connectionIdleMs,
-    // Some networks drop idle connections, after four minutes for example, and notify nobody.
+    // Some networks drop idle connections silently, for example after four minutes.
     keepAlive: true,
     keepAliveInitialDelayMillis: 60_000,
-    // Shorter than the wait here, so that PostgreSQL is the first to give up a statement that waits for a lock. If this process
-    // gave up first, the statement could still be done, and would use up what the request was refused with.
+    // Shorter than our own timeout, so that PostgreSQL is the first to give up on a statement that waits for a lock.
+    // If we gave up first, the statement could still run: a code would be used although its request was refused.
     statement_timeout: statementMs - 50,
-    // An instance that hangs within a transaction locks its rows for no longer than this.
+    // If an instance hangs within a transaction, its locks are released after this time.
     idle_in_transaction_session_timeout: 2000,
     application_name: 'cypher',
   });
-  // The pool replaces a connection that is cut while it idles. The next statement finds out about one that is in use. Without a
-  // listener either would end the process.
+  // The pool replaces an idle connection that is lost. Without a listener, the event would end the process.
   pool.on('error', onIdleError);
   return pool;
 }
@@ -128,7 +129,7 @@ async function connect(pool: pg.Pool, { breaker, waitBudget }: StatementRunner):
     return await waitBudget.wait(connecting);
   } catch (error) {
     breaker.failed(error);
-    // Nobody waits for this connection any more: when it comes, it goes back to the pool.
+    // The caller has given up on this connection. Once it is there, it goes back to the pool.
     connecting.then(
       (client) => client.release(),
       () => {},
@@ -150,7 +151,7 @@ async function inTransaction<T>(
     await runStatement(client, runner, 'commit');
     return result;
   } catch (error) {
-    // A connection that has stopped answering would keep the rollback waiting too. Closing it rolls back as well.
+    // A connection that does not answer would not answer a rollback either. Closing the connection also rolls back.
     if (isUnavailable(error)) broken = error;
     else
       await ask(client, { text: 'rollback' }, runner.statementMs).catch((failure: Error) => {

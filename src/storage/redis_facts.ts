@@ -1,15 +1,18 @@
-/** Single questions to a Redis, for commands: what it says of itself, and one value. */
+/** Reads facts and single values from a Redis, for the command line. Each call opens a connection of its own. */
 import { Redis } from 'ioredis';
 import { redisPrefix } from './cache.ts';
 
 export interface RedisFacts {
   version: string;
-  /** Bytes; 0 is no limit. */
+  /** In bytes; 0 means no limit. */
   maxMemory: number;
   evictionPolicy: string;
 }
 
-/** Rejects within two seconds where it cannot be asked. By INFO, which managed services allow, unlike CONFIG. */
+/**
+ * Reads version, memory limit and eviction policy. Uses INFO, because managed services do not allow CONFIG. Rejects
+ * if Redis does not connect within two seconds, or does not answer within two.
+ */
 export const readRedisFacts = (url: string): Promise<RedisFacts> =>
   askRedis(url, async (redis) => {
     const info = new Map(
@@ -25,7 +28,7 @@ export const readRedisFacts = (url: string): Promise<RedisFacts> =>
     };
   });
 
-/** One value of the cache. Rejects within two seconds where Redis cannot be asked. */
+/** One value of the cache. Rejects if Redis does not connect within two seconds, or does not answer within two. */
 export const readRedisValue = (url: string, key: string): Promise<string | undefined> =>
   askRedis(url, async (redis) => (await redis.get(redisPrefix + key)) ?? undefined);
 

@@ -1,6 +1,7 @@
 /**
- * Puts a backup into a database: its schema as it was when the backup was made, its rows, and what has been migrated since,
- * in one transaction. A backup that is damaged, or does not fit, changes nothing.
+ * Restores a backup into a database. It creates the schema of the time of the backup, loads the rows, and then runs
+ * the migrations that are newer. All of this is one transaction: a backup that is damaged or does not fit changes
+ * nothing.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -15,18 +16,21 @@ import { inLongTransaction, plainQuery } from './maintenance.ts';
 import { migrationsTable } from './migrate.ts';
 
 export interface RestoreOptions<T> {
-  /** Where the migrations of this version are. */
+  /** The directory with the migrations of this version. */
   migrations: string;
-  /** Whether everything that is in the database goes. */
+  /** Whether everything in the database is deleted first. Otherwise the database must be empty. */
   replace: boolean;
-  /** The last work, in the same transaction. */
+  /** Called after the rows are loaded, in the same transaction. */
   finish(query: Query): Promise<T>;
 }
 
-/** What a partition is for, as PostgreSQL writes it. Nothing else of the file is run as SQL. */
+/** The bound of a partition, as PostgreSQL writes it. Nothing else from the file is run as SQL. */
 const partitionBound = /^(DEFAULT|FOR VALUES FROM \('[^'\\]*'\) TO \('[^'\\]*'\))$/;
 
-/** Rejects, and changes nothing, where the database is not empty and `replace` is false, or the backup is damaged or newer. */
+/**
+ * Restores `backup` into the database at `url`, and returns what `finish` returns. Rejects and changes nothing if the
+ * database is not empty and `replace` is false, if the backup is damaged, or if a newer version made it.
+ */
 export async function restoreBackup<T>(
   url: string,
   backup: BackupReader,
@@ -37,7 +41,7 @@ export async function restoreBackup<T>(
   await client.connect();
   try {
     return await inLongTransaction(client, '', async () => {
-      // Servers that run give up after a second; whoever holds a table for longer than this is in the way.
+      // Statements of running servers end within a second. A lock that is held for 30 s makes the restore fail.
       await client.query(
         "set local lock_timeout = '30s'; set local datestyle = 'ISO'; set local timezone = 'UTC'",
       );
@@ -91,11 +95,11 @@ async function load(client: pg.Client, backup: BackupReader, migrations: string)
   const ours = new Set(present.map(({ name }) => name));
   for (const table of header.tables) {
     if (ours.has(table.name)) await loadTable(client, table, backup.rows());
-    else for await (const _ of backup.rows()); // Somebody else's: no migration of ours has made it.
+    else for await (const _ of backup.rows()); // Skipped: no migration of ours creates this table.
   }
   await backup.finish();
   for (const sequence of header.sequences) if (ours.has(sequence.table)) await advance(client, sequence);
-  // What has been migrated since finds the rows there, as it does in a server that is upgraded.
+  // The newer migrations run after the rows are loaded, as they do when a server is upgraded.
   for (const name of known) if (!header.migrations.includes(name)) await run(name);
 }
 
@@ -112,14 +116,14 @@ async function loadTable(
       `create table if not exists ${pg.escapeIdentifier(partition)} partition of ${table} ${bound}`,
     );
   }
-  // Rows that a migration has put there are in the backup too. Of the others there is none: the audit log refuses to be emptied.
+  // The rows that a migration inserts are in the backup too, so they are deleted first.
   const { rows: present } = await client.query(`select from ${table} limit 1`);
   if (present.length > 0) await client.query(`delete from ${table}`);
   const copy = client.query(copyFrom(`copy ${table} (${quotedList(columns)}) from stdin`));
   await pipeline(Readable.from(rows), copy);
 }
 
-/** The next id is one that no row of the backup has, nor one that was deleted from it. */
+/** Advances a sequence to where it was, so that no id is used twice, not even the id of a deleted row. */
 async function advance(
   client: pg.Client,
   { table, column, last }: BackupHeader['sequences'][number],

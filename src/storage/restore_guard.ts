@@ -1,12 +1,13 @@
 /**
- * Notices that PostgreSQL has returned to an older state: that a backup was restored, or that a standby took over which
- * lacks more than a failover may lose. In the older state everything that was revoked, rotated or removed since is valid
- * again, so nothing may be served from it before the operator has decided (`npx cypher restored`).
+ * Detects that PostgreSQL has returned to an older state: a backup was restored, or a standby took over that lacks
+ * more than a failover may lose. In the older state everything is valid again that was revoked, rotated or removed
+ * since. So nothing may be served until the operator has decided (`npx cypher restored`).
  *
- * Every instance advances one row every few seconds and keeps what it says outside the database: in memory, in a file, in
- * Redis and in the tokens it makes. A database that is behind any of these by more than the tolerance is marked as behind
- * in that row, so that all instances stop, those too that have seen nothing. The row counts the time for which servers
- * have run: a clock that is set, or a server that was off for a month, changes nothing of it.
+ * Every instance advances one row every two seconds, and keeps copies of it outside the database: in memory, in a
+ * file, in Redis and in the tokens that it makes. If the row is behind a copy by more than the tolerance, the row is
+ * marked as behind. Then all instances stop serving, also those that have seen no copy. The row counts the time for
+ * which servers have run. So neither a change of a clock nor a server that was off for a month is mistaken for a
+ * restore.
  */
 import { AppError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -14,20 +15,23 @@ import type { Database, Query } from './database.ts';
 import { furthest, lostBetween, type Mark, type MarkCopies, noMark } from './restore_marks.ts';
 
 export interface RestoreGuard {
-  /** Looks at the database. Rejects where it cannot be asked. A look that is under way is followed by another one. */
+  /**
+   * Checks the database. The check begins after the call: if one is running already, another one follows it. Rejects
+   * if the database cannot be asked.
+   */
   look(): Promise<void>;
-  /** How many milliseconds of its history the database lacks; undefined where none is known to be missing. */
+  /** How many milliseconds of its history the database lacks. Undefined if nothing is known to be missing. */
   behindMs(): number | undefined;
   /**
-   * After a connection to PostgreSQL was lost another one may answer there: resolves once it is known which state it is
-   * in, or that it is away. Undefined where nothing has to be waited for.
+   * After a lost connection another server may answer. Resolves once its state is known, or once it is known that
+   * PostgreSQL cannot be reached. Undefined if there is nothing to wait for.
    */
   settled(): Promise<void> | undefined;
-  /** What the tokens that are made now say. */
+  /** The mark that new tokens carry. */
   mark(): Mark;
-  /** For the mark of an authentic token. Throws AppError 503 where the database turns out to be behind it. */
+  /** Checks the database against the mark of an authentic token. Throws AppError 503 if the database is behind. */
   claim(mark: Mark): Promise<void>;
-  /** Called, and waited for, before requests are served again once the operator has decided. */
+  /** `follower` runs once the operator has decided. Requests are served only after it has settled. */
   follow(follower: () => Promise<void>): void;
   start(): void;
   stop(): void;
@@ -36,15 +40,15 @@ export interface RestoreGuard {
 export interface RestoreGuardDeps {
   database: Pick<Database, 'query' | 'bounded' | 'onConnectionLost'>;
   copies: MarkCopies;
-  /** How much of the history a failover may lose. */
+  /** How much of the history a failover may lose, in milliseconds. */
   toleranceMs: number;
   log: Pick<Log, 'error' | 'warn' | 'info'>;
 }
 
 const beatEveryMs = 2000;
-/** While the operator is waited for. */
+/** How often to look while we wait for the operator's decision. */
 const lookAgainEveryMs = 1000;
-/** The most that one beat counts: for longer there was no server, or the clock was set. */
+/** The most that one beat adds. After a longer pause no server was running, or the clock was set. */
 const mostPerBeatMs = 10_000;
 
 /** 503: the database has returned to an older state. */
@@ -61,7 +65,9 @@ interface GuardRow {
   behind_ms: number | null;
 }
 
-/** Parameters: the furthest mark that was seen (epoch, served), the tolerance, the most that one beat counts. */
+/**
+ * $1, $2: epoch and served_ms of the furthest mark that was seen. $3: the tolerance. $4: the most that one beat adds.
+ */
 const missing = `coalesce(behind_ms, case
   when epoch < $1 then greatest($2 - served_ms, 1)
   when epoch = $1 and $2 - served_ms > $3 then $2 - served_ms end)`;
@@ -142,7 +148,7 @@ export function createRestoreGuard({ database, copies, toleranceMs, log }: Resto
   };
 }
 
-/** Runs `work`. All calls that come while it runs share one further run, which begins after it. */
+/** Runs `work`. Calls that arrive while it runs share one further run, which begins after it. */
 function oneAtATime(work: () => Promise<void>): () => Promise<void> {
   let running: Promise<void> | undefined;
   let next: Promise<void> | undefined;
@@ -163,7 +169,7 @@ function oneAtATime(work: () => Promise<void>): () => Promise<void> {
   };
 }
 
-/** Repeats `work`, which may fail: while PostgreSQL is away, the requests that need it report that. */
+/** Repeats `work` and ignores its failures. While PostgreSQL is down, the requests that need it report that. */
 function repeat(work: () => Promise<void>, pauseMs: () => number) {
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -184,7 +190,7 @@ function repeat(work: () => Promise<void>, pauseMs: () => number) {
   };
 }
 
-/** What the row says, without advancing it. Undefined where this version's migrations have not run. */
+/** Reads the row without advancing it. Undefined if the migrations of this version have not run. */
 export async function readGuard(query: Query): Promise<{ at: Mark; behindMs: number | null } | undefined> {
   const [table] = await query<{ there: boolean }>("select to_regclass('restore_guard') is not null as there");
   if (!table?.there) return undefined;
@@ -195,8 +201,8 @@ export async function readGuard(query: Query): Promise<{ at: Mark; behindMs: num
 }
 
 /**
- * Begins a new epoch, in the transaction of `query`: the operator has decided about the state that is there, and what was
- * seen before counts no more. `seen`: the furthest mark that is known outside.
+ * Begins a new epoch, in the transaction of `query`. The operator has decided about the present state, so older marks
+ * have no effect any more. `seen`: the furthest mark that is known outside the database.
  */
 export async function beginEpoch(query: Query, seen: Mark): Promise<void> {
   await query(

@@ -1,7 +1,7 @@
 /**
- * The high-water mark: how far the database's history had come when it was last seen. Copies of it are kept where a
- * restore of the database does not reach: in a file of DATA_DIR and in Redis. Each copy is authenticated, so that whoever
- * can write there can at most take it away.
+ * The high-water mark: how far the history of the database had come when it was last seen. Its copies are kept where
+ * a restore of the database does not change them: in a file in DATA_DIR and in Redis. Each copy is authenticated. So
+ * an attacker who can write there cannot forge a mark, and can only remove it.
  */
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -10,7 +10,7 @@ import { lifeSeconds } from '../lifetimes.ts';
 import type { Cache } from './cache.ts';
 
 export interface Mark {
-  /** When the operator last decided about a restored state, in milliseconds since the epoch; 0 where that never was. */
+  /** When the operator last decided about a restored state, in milliseconds since the epoch; 0 if never. */
   epoch: number;
   /** For how long servers have run on this history, in milliseconds. */
   servedMs: number;
@@ -18,40 +18,40 @@ export interface Mark {
 
 export const noMark: Mark = { epoch: 0, servedMs: 0 };
 
-/** The further one. */
+/** The mark that is further in the history. */
 export const furthest = (one: Mark, other: Mark): Mark =>
   lostBetween(one, other) === undefined ? one : other;
 
-/** How many milliseconds of history a database at `at` lacks when `mark` has been seen; undefined where it lacks none. */
+/** How many milliseconds of history a database at `at` lacks if `mark` was seen. Undefined if it lacks nothing. */
 export function lostBetween(at: Mark, mark: Mark): number | undefined {
   if (mark.epoch > at.epoch) return Math.max(mark.servedMs - at.servedMs, 1);
   return mark.epoch === at.epoch && mark.servedMs > at.servedMs ? mark.servedMs - at.servedMs : undefined;
 }
 
-/** What a token or a copy says, where it is a mark. */
+/** The mark of a token or a copy. Undefined if the values are not whole numbers from 0 on. */
 export function parseMark(epoch: unknown, servedMs: unknown): Mark | undefined {
   const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
   return isCount(epoch) && isCount(servedMs) ? { epoch, servedMs } : undefined;
 }
 
 export interface MarkCopies {
-  /** The furthest mark that any copy names. A copy that was not made with the key counts as none. */
+  /** The furthest mark of all copies. A copy that was not made with our key is ignored. */
   read(): Promise<Mark>;
-  /** The furthest mark in the cache alone, which other instances write too. */
+  /** The mark in the cache, which other instances write too. */
   readCache(): Promise<Mark>;
-  /** Resolves with the error where the file could not be written. The cache is written where it can be. */
+  /** Resolves with the error if the file could not be written. A failure to write the cache is ignored. */
   write(mark: Mark): Promise<Error | undefined>;
 }
 
-/** Beside the embedded PostgreSQL's directory, not in it: whoever puts that back leaves this as it is. */
+/** The path of the file. It is outside the embedded PostgreSQL's directory, so that restoring that keeps the mark. */
 export const markFileIn = (dataDir: string): string => join(dataDir, 'restore_mark');
 
-/** What its key is derived for from the server's secret. */
+/** The purpose for which its key is derived from the server's secret. */
 export const markPurpose = 'restore mark';
 
 const cacheKey = 'restore-mark';
 
-/** `key`: of this installation alone; a copy of another one's counts as none. `file`: where there is a directory for it. */
+/** `key` belongs to this installation, so copies of others are ignored. `file`: undefined if there is no DATA_DIR. */
 export function createMarkCopies(
   key: Uint8Array,
   cache: Pick<Cache, 'get' | 'set'>,
@@ -71,7 +71,7 @@ export function createMarkCopies(
 
   async function writeFileWhole(path: string, text: string): Promise<void> {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    // Renamed into place: a crash while it is written leaves the copy before it. By process: several may share DATA_DIR.
+    // Renamed, so that a crash leaves the previous copy. The name has the pid, because processes may share DATA_DIR.
     const aside = `${path}.${process.pid}`;
     await writeFile(aside, text, { mode: 0o600 });
     await rename(aside, path);

@@ -1,11 +1,14 @@
-/** Runs one statement on a connection or on the pool: prepared, bounded in time, measured, and its failures told apart. */
+/** Runs one prepared statement on a connection or on the pool, with a time limit. Classifies its errors. */
 import pg from 'pg';
 import { unavailable } from '../lib/errors.ts';
 import type { Breaker } from './breaker.ts';
 import { asUnavailable } from './unavailable.ts';
 import type { WaitBudget } from './wait_budget.ts';
 
-/** Runs one statement (prepared once for each connection) and returns its rows. Throws AppError 503 if PostgreSQL cannot serve. */
+/**
+ * Runs one statement and returns its rows. The statement is prepared once for each connection, so its text must be
+ * constant. Throws AppError 503 if PostgreSQL cannot serve.
+ */
 export type Query = <Row extends object>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
 
 export interface StatementRunner {
@@ -15,7 +18,9 @@ export interface StatementRunner {
   observe(seconds: number, ok: boolean): void;
 }
 
-/** With more requests than this waiting for a connection, the next is answered 503 at once: a queue that long helps nobody. */
+/**
+ * If so many statements wait for a connection, the next one fails at once with 503: the queue must not grow forever.
+ */
 const mostWaiting = 1000;
 
 /** A `Query` that takes any connection of the pool for each statement, or always this connection. */
@@ -46,7 +51,7 @@ export async function runStatement<Row extends object>(
   const statement = { name: statementName(text), text, values: [...values] };
   const answer =
     on instanceof pg.Pool ? askPool<Row>(on, statement, statementMs) : ask<Row>(on, statement, statementMs);
-  // A request may give up before PostgreSQL answers. The breaker goes by PostgreSQL's own answer.
+  // A request may give up before PostgreSQL answers. The breaker must see PostgreSQL's own answer.
   answer.catch(breaker.failed);
   try {
     return await waitBudget.wait(answer);
@@ -57,7 +62,7 @@ export async function runStatement<Row extends object>(
 
 const names = new Map<string, string>();
 
-/** The statements of the code are few and constant, so each text gets a name and is parsed once for each connection. */
+/** Names a statement, so that PostgreSQL parses it once for each connection. The code has few, constant texts. */
 function statementName(text: string): string {
   let name = names.get(text);
   if (!name) {
@@ -68,13 +73,13 @@ function statementName(text: string): string {
 }
 
 /**
- * The rows of a statement. A database that hangs (stopped, partitioned) does not answer its own statement timeout: after
- * `timeoutMs` this rejects, and the connection is of no further use.
+ * The rows of a statement. A database that hangs (stopped, or cut off from the network) does not enforce its own
+ * statement timeout. So this rejects after `timeoutMs`. Close the connection then.
  *
- * It makes a `pg.Query` itself, for speed. pg's own promises and `query_timeout` take 1.16 times as much CPU for a statement, 9
- * of 60 µs, because pg first copies the configuration. Their closures are made in the old heap, where half of all requests then
- * stay until the next full collection. `test/unit/young_requests.test.ts` guards that. To delete it, set `query_timeout` on the
- * pool and return `(await client.query(statement)).rows`.
+ * It makes a `pg.Query` itself, for speed. pg's own promises and `query_timeout` take 1.16 times as much CPU for a
+ * statement, 9 of 60 µs, because pg first copies the configuration. Also, V8 allocates their closures in the old
+ * heap. Half of all requests would then stay there until the next full collection. `test/unit/young_requests.test.ts`
+ * guards that. To delete it, set `query_timeout` on the pool and return `(await client.query(statement)).rows`.
  */
 export function ask<Row extends object>(
   client: pg.PoolClient,
@@ -92,7 +97,7 @@ export function ask<Row extends object>(
   });
 }
 
-/** The same on any connection of the pool. */
+/** The same on a connection of the pool. A connection that failed is closed. */
 export async function askPool<Row extends object>(
   pool: pg.Pool,
   statement: pg.QueryConfig,

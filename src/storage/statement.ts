@@ -1,4 +1,4 @@
-/** Statements as values, so that writes which belong together can be one round trip and one commit. Pure. */
+/** Statements as values, so that several writes can be one round trip and one commit. Pure. */
 
 /** One statement with its parameters `$1`, `$2`, … */
 export interface Statement {
@@ -7,9 +7,9 @@ export interface Statement {
 }
 
 /**
- * `last` with the other statements in the same one, as queries that it and each other may read by their names: what they return
- * is seen, what they write is not. All are done or none. For statements that use `$` for parameters alone.
- * https://www.postgresql.org/docs/18/queries-with.html#QUERIES-WITH-MODIFYING
+ * Combines `queries` and `last` into one statement. The queries can be read by their names: their returned rows are
+ * visible, but their writes are not. Either all writes take effect or none. The texts may use `$` for parameters
+ * only. https://www.postgresql.org/docs/18/queries-with.html#QUERIES-WITH-MODIFYING
  */
 export function withQueries(queries: Record<string, Statement>, last: Statement): Statement {
   const values: unknown[] = [];
@@ -27,6 +27,8 @@ export function withQueries(queries: Record<string, Statement>, last: Statement)
 export const unnamed = (statements: readonly Statement[]): Record<string, Statement> =>
   Object.fromEntries(statements.map((each, index) => [`write_${index + 1}`, each]));
 
-/** All of them as one statement, in no order, for statements that change different rows. The last one's rows are returned. */
+/**
+ * All as one statement, which returns the rows of `last`. The order is undefined, so no two may change the same row.
+ */
 export const together = (first: readonly Statement[], last: Statement): Statement =>
   withQueries(unnamed(first), last);

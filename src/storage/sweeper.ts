@@ -1,17 +1,17 @@
 /**
- * Takes expired rows away, in small batches that lock nothing anybody waits for, and has their space used again. Any
- * number of instances may sweep at once: each skips what another has. What is deleted here has been invisible since it
- * expired.
+ * Deletes expired rows and makes their space usable again. The batches are small, so that their locks do not block
+ * requests. Any number of instances may sweep concurrently: each skips the rows that another has locked. Queries
+ * ignore expired rows anyway, so nothing depends on when they are deleted.
  */
 import type { Log } from '../lib/log.ts';
 import { sweepBegun } from './begun.ts';
 import type { Database } from './database.ts';
 import { type Room, roomForBegun } from './ephemeral.ts';
 
-/** How often an instance sweeps: several times within the shortest life, so that what is live is most of each table. */
+/** How often an instance sweeps. It is a fraction of the shortest lifetime, so that most rows of a table are live. */
 export const sweepEveryMs = 3_000;
 
-/** Tables with an `expires_at`, but for refresh families: see below. */
+/** Tables with a column `expires_at`, except refresh families, which have statements of their own below. */
 const tables = [
   'ephemeral',
   'spent',
@@ -38,9 +38,10 @@ const expiredOf = (table: string, limit: number) =>
      select ctid from ${table} where expires_at < $1 order by expires_at limit ${limit} for update skip locked))`);
 
 /**
- * Of refresh tokens the family's end decides, for a used token must be known while its family lives. They go before it:
- * a family may have thousands, and two hundred of those would be too much for one statement's cascade. Family by family,
- * so that a planner without statistics, too, goes by the index.
+ * Deletes the refresh tokens of expired families. A used token must be kept as long as its family is valid, to detect
+ * reuse. The tokens are deleted before the family: a family may have thousands, which would be too many for the
+ * cascade of one statement. They are looked up family by family, so that the planner uses the index even without
+ * statistics.
  */
 const tokensOfExpiredFamilies = counted(`delete from refresh_tokens where ctid = any(array(
      select t.ctid from (
@@ -50,13 +51,13 @@ const tokensOfExpiredFamilies = counted(`delete from refresh_tokens where ctid =
      limit ${batchRows}))`);
 
 export interface Sweeper {
-  /** Deletes all that has expired by now, and what is begun past its room. Returns how many rows. */
+  /** Deletes all expired rows, and the rows of begun requests beyond the room. Returns how many. */
   sweep(): Promise<number>;
   start(everyMs: number): void;
   stop(): void;
 }
 
-/** A sweeper over one database; `start` repeats it until `stop`. `room`: for all that is begun. */
+/** A sweeper of one database. `start` repeats the sweep until `stop`. `room` bounds what anybody can create. */
 export function createSweeper(
   { query, maintain }: Database,
   log: Log,
@@ -94,8 +95,9 @@ export function createSweeper(
   }
 
   /**
-   * Autovacuum looks once a minute, which is as long as some rows live: their table would be twice or three times as large
-   * as what is live in it. `deleted` just now may not be in the statistics yet.
+   * Vacuums the table if it has many dead rows. Autovacuum checks only once a minute. Some rows have that lifetime,
+   * so their table would be two or three times as large as its live rows. `deleted` is the number of rows just
+   * deleted, which the statistics may not contain yet.
    */
   async function reuseSpace(table: string, deleted: number): Promise<void> {
     if (deleted === 0) return;
@@ -118,7 +120,7 @@ export function createSweeper(
   return {
     sweep,
     start(everyMs) {
-      // Instances that were started together do not sweep together.
+      // A random pause, so that instances that were started together do not sweep at the same time.
       const wait = everyMs * (0.5 + Math.random());
       timer = setTimeout(async () => {
         await sweep().catch((cause) => log.warn({ cause }, 'expired rows could not be taken away'));

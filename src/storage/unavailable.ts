@@ -1,4 +1,4 @@
-/** Which errors of PostgreSQL say that it cannot serve now, and are answered 503. Pure. */
+/** Recognizes the errors that say that PostgreSQL cannot serve now. They are answered with 503. Pure. */
 import { AppError, unavailable } from '../lib/errors.ts';
 
 /**
@@ -11,7 +11,9 @@ const unavailableCodes = /^(08|40001|40P01|53|57P|57014|25006|25P03|55000|58)/;
 const unavailableMessages =
   /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|not queryable|Query read timeout/;
 
-/** The same error, or AppError 503 around it if it says that the database cannot serve now. */
+/**
+ * Returns AppError 503 with `error` as its cause if the database cannot serve now. Otherwise returns `error` itself.
+ */
 export function asUnavailable(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const code = 'code' in error ? String(error.code) : '';

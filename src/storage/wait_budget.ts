@@ -1,26 +1,28 @@
 /**
- * How long a request may wait for PostgreSQL: one budget for all its statements together. With a limit for each of them, a slow
- * connection and a slow statement would add up, and nobody is helped by an answer after whole seconds.
+ * How long a request may wait for PostgreSQL: one budget for all its statements together. With a limit for each
+ * statement, the waits for a slow connection and for slow statements would add up to seconds.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { unavailable } from '../lib/errors.ts';
 
 export interface WaitBudget {
-  /** Runs `work` with a budget of its own. What still runs when `work` settles, such as a timer, has none. */
+  /** Runs `work` with a budget of its own. It ends when `work` settles: a timer that still runs then has no limit. */
   bounded<T>(work: () => Promise<T>): Promise<T>;
-  /** The same promise, which rejects with AppError 503 once the budget is used up. Outside of `bounded` there is no limit. */
+  /**
+   * Like `answer`, but rejects with AppError 503 once the budget is used up. Outside of `bounded` there is no limit.
+   */
   wait<T>(answer: Promise<T>): Promise<T>;
 }
 
 interface Budget {
   leftMs: number;
-  /** How many statements are under way. While they run in parallel, their time counts once. */
+  /** How many statements are running. The time of parallel statements counts once. */
   waiting: number;
   since: number;
   over: boolean;
 }
 
-/** `mostMs`: what one request may wait in all. */
+/** `mostMs`: how long one request may wait for all its statements together. */
 export function createWaitBudget(mostMs: number): WaitBudget {
   const budgets = new AsyncLocalStorage<Budget>();
   return {
