@@ -1,8 +1,8 @@
 /**
- * The server's own secrets: token keys, ID-token keys, OPAQUE's seeds and key pairs, and what keyed hashes are made with.
- * They live in PostgreSQL sealed under the key-encryption key, are read at start, and every second it is looked whether
- * another instance or a command has changed them. What a key is for is not known here: how each kind is made is
- * handed in, and who follows is told of every change.
+ * The server's own secrets: token keys, ID-token keys, OPAQUE's seeds and key pairs, and the keys of keyed hashes.
+ * They are stored in PostgreSQL, sealed with the key-encryption key. They are read at the start and again every
+ * second, because another instance or a command may have changed them. Followers are notified of every change. This
+ * file does not know what a key is for: how a key of each kind is made is an argument.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
@@ -13,42 +13,42 @@ import type { Database } from '../storage/database.ts';
 import { insertKey, readKeys, type StoredKey, whileLocked } from './store.ts';
 
 export interface Keyring {
-  /** All keys of a kind: the signing one first, then the verifying ones, the newest first, then the next. */
+  /** All keys of a kind: first the signing one, then the verifying ones from the newest on, then the next one. */
   of(kind: string): StoredKey[];
   all(): readonly StoredKey[];
   /** The signing key of a kind; every kind has one. */
   signing(kind: string): StoredKey;
-  /** A 32-byte key for keyed hashes, one per purpose. For what can never be made anew: it does not rotate. */
+  /** A 32-byte key for keyed hashes, one for each purpose. It never rotates: the hashes could not be made again. */
   derive(purpose: string): Buffer;
-  /** Reads the keys and tells the followers where they have changed. Rejects, and changes nothing, where it cannot. */
+  /** Reads the keys and notifies the followers if they have changed. Rejects if that fails, and changes nothing. */
   refresh(): Promise<void>;
-  /** Called whenever the keys have changed. */
+  /** `follower` is called whenever the keys have changed. */
   follow(follower: () => void): void;
   /**
-   * For who meets a key that is not here: resolves after a look at the database that began after the call. A stranger can
-   * make it be called: half a second lies between two looks, and no more than a hundred callers wait for one. Throws AppError
-   * 503 for the others, and where the database cannot be asked.
+   * Looks for a key that is unknown here. Resolves after a `refresh` that began after the call. Strangers can cause
+   * calls, so there is at least half a second between two reads, and at most a hundred callers wait. Throws AppError
+   * 503 for the others, and if the database cannot be asked.
    */
   look(): Promise<void>;
 }
 
 export interface KeyKind {
   generate(): Promise<Uint8Array> | Uint8Array;
-  /** The first key of an installation, where it is not just a new one but follows from the keys that are there. */
+  /** Makes the first key of an installation from other keys. Without it, the first key is a new one. */
   first?(signing: (kind: string) => Buffer): Uint8Array;
-  /** Whether these bytes are such a key; may throw where they are not. */
+  /** Whether these bytes are a key of this kind. May also throw if they are not. */
   fits(bytes: Buffer): boolean;
 }
 
-/** In the order in which they are first made. */
+/** The kinds by name, in the order in which their first keys are made. */
 export type KeyKinds = Record<string, KeyKind>;
 
 const lookFloorMs = 500;
 const mostWaiting = 100;
 
 /**
- * Reads the keys, making those that are missing. Instances that start at once make them once, under a lock. Throws where
- * a key is not what its kind says: the server does not start.
+ * Reads the keys and makes the missing ones. Instances that start concurrently make them only once, under a lock.
+ * Rejects with WrongKeyEncryptionKey, or with an Error if a key does not fit its kind.
  */
 export async function openKeyring(
   database: Database,
@@ -61,7 +61,7 @@ export async function openKeyring(
   let keys = await readKeys(database.query, sealer);
   const missing = missingIn(keys);
   if (missing.length > 0) {
-    // Made before the lock is taken: it is not held for as long as RSA takes.
+    // Generated before the lock is taken, because an RSA key takes long.
     const generated = new Map(
       await Promise.all(missing.map(async (kind) => [kind, await keyKinds[kind]?.generate()] as const)),
     );
@@ -90,7 +90,7 @@ export async function openKeyring(
     begun += 1;
     const turn = begun;
     lookedAt = performance.now();
-    // A key that cannot be read keeps none of the others from being dropped.
+    // A key that cannot be unsealed is skipped, so that this instance still notices when other keys are dropped.
     const readable = await readKeys(database.query, sealer, keys, (id, cause) => {
       if (!told.has(id))
         log.error({ cause, id }, 'a key cannot be unsealed: this instance goes on without it');
@@ -99,7 +99,7 @@ export async function openKeyring(
     const found = readable.filter(({ kind, bytes }) => fits(keyKinds, kind, bytes));
     const [lacking] = missingIn(found);
     if (lacking !== undefined) throw new Error(`there is no signing key of kind ${lacking}`);
-    // A look that was overtaken by a later one would bring a dropped key back.
+    // A later read may have finished first. The result of the earlier one would bring a dropped key back.
     if (turn < finished) return;
     finished = turn;
     if (isDeepStrictEqual(found, keys)) return;
@@ -121,7 +121,7 @@ export async function openKeyring(
         announced = undefined;
         return refresh();
       });
-      // Where PostgreSQL is away nobody can say that the token is none of ours: to revoke it would then seem to be done.
+      // Rejects if PostgreSQL is down. To call the token unknown then would make its revocation seem done.
       await announced.finally(() => {
         waiting -= 1;
       });
@@ -129,7 +129,7 @@ export async function openKeyring(
   };
 }
 
-/** A kind that only a newer version knows is none of ours. */
+/** Whether a key fits its kind. Kinds that only a newer version knows are accepted unchecked. */
 function fits(keyKinds: KeyKinds, kind: string, bytes: Buffer): boolean {
   try {
     return keyKinds[kind]?.fits(bytes) ?? true;

@@ -1,21 +1,24 @@
 /**
- * Seals again, under the present key-encryption key, what is still sealed under the previous one: row by row, in small
- * batches, while servers run that know both. It can be stopped and started again, and run twice at once. Called by the
- * command line.
+ * Seals values again that are still sealed with the previous key-encryption key. It works in small batches, while
+ * servers that know both keys are running. It can be interrupted and repeated, also concurrently.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sealer } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';
 
-/** A column that holds sealed values, in a table whose primary key is `id`. All of these names are the code's own. */
+/**
+ * A column of sealed values, in a table with the primary key `id`. The names are put into SQL unescaped, so they must
+ * be constants of the code.
+ */
 export interface SealedColumn {
   table: string;
-  /** The sealed value, and the id of the key-encryption key that sealed it. */
+  /** The column with the sealed value. */
   column: string;
+  /** The column with the id of the key-encryption key that sealed it. */
   kekColumn: string;
-  /** A further column that the value's identity names. */
+  /** A column that is part of the value's identity, if there is one. */
   kindColumn?: string;
-  /** What the value is bound to. */
+  /** The identity that the value is bound to. */
   identityOf(id: string, kind: string): string;
 }
 
@@ -27,10 +30,13 @@ interface Row {
 }
 
 const batchRows = 100;
-/** Between two batches: logins come first. */
+/** The pause between two batches, so that sign-ins are not delayed. */
 const pauseMs = 10;
 
-/** Returns how many rows were sealed again. Rejects, with all batches before it done, at a row that cannot be unsealed. */
+/**
+ * Returns how many rows were sealed again. Rejects at a row that cannot be unsealed; the earlier batches stay done.
+ * `onProgress` receives the number of rows so far, after each batch.
+ */
 export async function reseal(
   { query, transaction }: Pick<Database, 'query' | 'transaction'>,
   sealer: Sealer,
@@ -40,7 +46,7 @@ export async function reseal(
   const pending = `${column} is not null and ${kekColumn} is distinct from $1`;
 
   async function sealBatch(ids: string[], on: Query): Promise<number> {
-    // Locked, and looked at again: a login may have set one meanwhile, or another run may have been here.
+    // Read again under a lock: a sign-in may have changed the value meanwhile, or another run may have sealed it.
     const rows = await on<Row>(
       `select id, ${kindColumn ?? "''"} as kind, ${column} as sealed, ${kekColumn} as "kekId" from ${table}
        where id = any($2) and ${pending} order by id for update`,

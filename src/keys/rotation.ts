@@ -1,7 +1,7 @@
 /**
- * Changes the server's keys: on schedule, by command, and in an emergency. Every change is one transaction under a lock,
- * decided by what is there then (states.ts), so that any number of instances and commands make it once. The running
- * instances see it within a second, by their keyrings.
+ * Changes the server's keys: on schedule, by command, and in an emergency. Every change is one transaction under a
+ * lock and is decided from the keys that are there then. So a change is made once, although any number of instances
+ * and commands may try. The running instances read it within a second.
  */
 import type { Sealer } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';
@@ -13,11 +13,11 @@ export interface RotationDeps {
   database: Database;
   sealer: Sealer;
   kinds: KeyKinds;
-  /** Of every kind that rotates. */
+  /** The policy of every kind that rotates. */
   policies: Readonly<Record<string, KeyPolicy>>;
-  /** Whether something that outlives its key's `until` still needs a key of this kind. */
+  /** Whether something still needs this key, although its `until` has passed. */
   inUse(query: Query, key: StoredKey): Promise<boolean>;
-  /** Called for each change that was made. */
+  /** Called for each change after it is committed. */
   onChange(change: KeyChange): void;
   now: () => number;
 }
@@ -30,18 +30,19 @@ export interface KeyChange {
 }
 
 export interface Rotation {
-  /** Whether anything is due by these keys. */
+  /** Whether a change of these keys is due. */
   isDue(keys: readonly StoredKey[]): boolean;
   /** Makes the changes that are due. */
   run(): Promise<void>;
   /**
-   * Makes the next key of a kind, if there is none. `made` is false if one waits already, and the id and time are then of that one.
-   * Throws RangeError for a kind that does not rotate.
+   * Makes the next key of a kind if there is none. Otherwise `made` is false, and `id` and `signsAt` belong to the
+   * existing one. `signsAt` is in milliseconds since the epoch. Throws RangeError for a kind that does not rotate.
    */
   rotate(kind: string): Promise<{ id: string; signsAt: number; made: boolean }>;
   /**
-   * Erases a key, and so all that was made with it. If it signed, the next one, or else a new one, signs at once. Throws
-   * RangeError where there is no such key, or one of its kind must stay.
+   * Erases a key, which invalidates everything that was made with it. If it was the signing key, the next key signs
+   * at once, or a new one if there is none. Throws RangeError if there is no such key, or if keys of its kind cannot
+   * be dropped.
    */
   drop(id: string): Promise<{ kind: string }>;
 }
@@ -49,7 +50,7 @@ export interface Rotation {
 const dayMs = 86_400_000;
 
 type Report = (change: KeyChange) => void;
-/** Runs `work` under the lock. What it reports is passed to `onChange` once it is committed. */
+/** Runs `work` under the lock. The changes that it reports are passed to `onChange` once they are committed. */
 type ChangeKeys = <T>(work: (query: Query, keys: StoredKey[], report: Report) => Promise<T>) => Promise<T>;
 type DueChange = DueTransition & { kind: string; policy: KeyPolicy };
 
@@ -84,7 +85,7 @@ async function generate({ kinds }: RotationDeps, kind: string): Promise<Uint8Arr
 }
 
 async function runDue(deps: RotationDeps, change: ChangeKeys): Promise<void> {
-  // Made before the lock is taken: it is not held for as long as RSA takes.
+  // Generated before the lock is taken, because an RSA key takes long.
   const present = await readKeys(deps.database.query, deps.sealer);
   const made = new Map<string, Uint8Array>();
   for (const { kind, key } of dueOf(deps, present)) if (!key) made.set(kind, await generate(deps, kind));
@@ -96,7 +97,10 @@ async function runDue(deps: RotationDeps, change: ChangeKeys): Promise<void> {
   });
 }
 
-/** Returns the change, or undefined if the key is still needed. `bytes`: of a new key, if one is to be made. */
+/**
+ * Makes one change. Returns undefined if the key is still in use, or if a new key is due and `bytes` is missing.
+ * `bytes`: the new key.
+ */
 async function makeChange(
   { sealer, inUse, now }: RotationDeps,
   query: Query,

@@ -1,38 +1,35 @@
-/**
- * The states of a server key and how it comes from one into the next: one table. Pure. rotation.ts makes the changes in
- * PostgreSQL, keyring.ts holds what is there.
- */
+/** The states of a server key and the transitions between them, as one table. Pure. */
 
 /**
- * - `next`: published, so that whoever verifies has it in time; opens what another instance has begun to make with it.
- * - `signing`: makes all that is new. Every kind has one.
+ * - `next`: published in advance, so that APIs have it in time. It opens what another instance already makes with it.
+ * - `signing`: makes everything that is new. Every kind has exactly one.
  * - `verifying`: opens what it made, until the last of that has expired.
  * - `retired`: erased.
  */
 export type KeyState = 'next' | 'signing' | 'verifying' | 'retired';
 
-/** What is known of a stored key. Times are milliseconds since the epoch. */
+/** The facts that decide on transitions. Times are milliseconds since the epoch. */
 export interface KeyFacts {
   id: string;
   state: Exclude<KeyState, 'retired'>;
-  /** Since when it is in its state. */
+  /** When it entered its state. */
   since: number;
-  /** Of a verifying key: when the last of what it made has expired. */
+  /** For a verifying key: when the last of what it made has expired. */
   until: number | undefined;
 }
 
 /** How long each state of a kind lasts, in milliseconds. */
 export interface KeyPolicy {
-  /** Age at which a signing key is followed; undefined where only a command has it followed. */
+  /** The age at which a signing key is replaced. Undefined if only a command replaces it. */
   rotateAfterMs: number | undefined;
   /** How long a key is published before it signs. */
   publishAheadMs: number;
-  /** The longest life of what such a key makes. */
+  /** The longest lifetime of what such a key makes. */
   lifeMs: number;
 }
 
 export interface KeyTransition {
-  /** Undefined: the key is made. */
+  /** Undefined if the transition makes a new key. */
   from: KeyFacts['state'] | undefined;
   to: KeyState;
   /** `keys`: all keys of the kind. */
@@ -74,13 +71,13 @@ export const keyTransitions: readonly KeyTransition[] = [
 ];
 
 export interface DueTransition {
-  /** Undefined: a new key is to be made. */
+  /** Undefined if a new key is due. */
   key: KeyFacts | undefined;
   to: KeyState;
   because: string;
 }
 
-/** What is to happen now to the keys of one kind. */
+/** The transitions that are due now for the keys of one kind. `now`: milliseconds since the epoch. */
 export function dueTransitions(keys: readonly KeyFacts[], policy: KeyPolicy, now: number): DueTransition[] {
   return [undefined, ...keys].flatMap((key) =>
     keyTransitions

@@ -1,4 +1,4 @@
-/** The SQL of the server's keys. A key's bytes are sealed with its id and kind, so no row can stand in for another. */
+/** The SQL of the server's keys. The sealed bytes are bound to the key's id and kind, so rows cannot be swapped. */
 import { randomId, type Sealer } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';
 import type { SealedColumn } from './reseal.ts';
@@ -21,7 +21,7 @@ interface KeyRow {
   until: Date | null;
 }
 
-/** The key that unseals the others is not the one they were sealed with. */
+/** The configured key-encryption key is not the one that sealed the keys in the database. */
 export class WrongKeyEncryptionKey extends Error {
   override readonly name = 'WrongKeyEncryptionKey';
   constructor() {
@@ -31,10 +31,10 @@ export class WrongKeyEncryptionKey extends Error {
   }
 }
 
-/** What a key's sealed bytes are bound to. */
+/** The identity that a key's sealed bytes are bound to. */
 const sealedAs = (id: string, kind: string): string => `keys ${id} ${kind}`;
 
-/** For reseal.ts. */
+/** The column to seal again with a new key-encryption key. */
 export const sealedKeys: SealedColumn = {
   table: 'keys',
   column: 'sealed',
@@ -44,9 +44,9 @@ export const sealedKeys: SealedColumn = {
 };
 
 /**
- * All keys: of each kind the signing one first, then the verifying ones, the newest first, then the next. Those in `known`
- * are not unsealed again. Those that cannot be unsealed are left out if `skip` takes the error, which else is thrown:
- * WrongKeyEncryptionKey, or an Error where the row was damaged.
+ * All keys. Within a kind the signing one comes first, then the verifying ones from the newest on, then the next one.
+ * The keys in `known` are not unsealed again. If a key cannot be unsealed, it is left out and `skip` is called with
+ * the error. Without `skip` the error is thrown: WrongKeyEncryptionKey, or an Error if the row was damaged.
  */
 export async function readKeys(
   query: Query,
@@ -82,7 +82,9 @@ function unseal(
   return sealer.unseal(sealed ?? Buffer.alloc(0), sealedAs(id, kind), kekId);
 }
 
-/** Runs `work` while no other instance or command changes keys. */
+/**
+ * Runs `work` in a transaction that holds the lock on the keys. No other instance or command changes keys meanwhile.
+ */
 export const whileLocked = <T>(database: Database, work: (query: Query) => Promise<T>): Promise<T> =>
   database.transaction(async (query) => {
     await lockKeys(query);
@@ -94,8 +96,8 @@ async function lockKeys(query: Query): Promise<void> {
 }
 
 /**
- * Erases all keys of these kinds and has new ones sign at once, in the transaction of `query`: of what was made with the
- * ones before nothing is valid any more. `fresh`: the new key of each kind.
+ * Erases all keys of these kinds and lets new ones sign at once, in the transaction of `query`. Everything that was
+ * made with the old ones becomes invalid. `fresh`: the new key of each kind.
  */
 export async function replaceKeys(
   query: Query,
@@ -130,7 +132,7 @@ export async function insertKey(
   return id;
 }
 
-/** `until`: of a verifying key, when the last of what it made has expired. */
+/** Changes the state of a key. `until` is for a verifying key: when the last of what it made has expired. */
 export async function moveKey(
   query: Query,
   id: string,
@@ -144,7 +146,7 @@ export async function moveKey(
   ]);
 }
 
-/** Asks again at `until` whether a verifying key can go. */
+/** Keeps a verifying key until `until`. Then it is checked again whether it is in use. */
 export async function keepKey(query: Query, id: string, until: number): Promise<void> {
   await query('update keys set until = $2 where id = $1', [id, new Date(until)]);
 }

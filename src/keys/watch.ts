@@ -1,4 +1,4 @@
-/** Every second: what others have changed of the keys is taken over, and the changes that are due are made. */
+/** Every second, reads the keys that other processes have changed and makes the changes that are due. */
 import type { Log } from '../lib/log.ts';
 import type { Keyring } from './keyring.ts';
 import type { Rotation } from './rotation.ts';
@@ -6,8 +6,8 @@ import type { Rotation } from './rotation.ts';
 const everyMs = 1000;
 
 /**
- * Begins to watch; returns what ends it. While PostgreSQL is away the keys that are known go on; a message that is lost
- * can do no harm, for there is none.
+ * Starts to watch, and returns the function that stops it. While PostgreSQL is down, the known keys stay in use. It
+ * polls instead of waiting for notifications, so no change can be missed.
  */
 export function watchKeys({
   keyring,

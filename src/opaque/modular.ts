@@ -1,6 +1,6 @@
 /**
- * Arithmetic of BigInts modulo a prime. Its time depends on the numbers, so use it for public or blinded numbers only. The
- * conversions at the end may see secrets.
+ * Arithmetic of BigInts modulo a prime. It is not constant time, so use it for public or blinded numbers only. Only
+ * `toBigInt` and `toHex` may see secrets.
  */
 import { randomBytes } from 'node:crypto';
 
@@ -9,12 +9,12 @@ export function modulo(number: bigint, modulus: bigint): bigint {
   return rest < 0n ? rest + modulus : rest;
 }
 
-/** In [1, modulus), a bias of 2^-32 being nothing to a blinding factor. */
+/** A random number in [1, modulus). It has a bias of 2^-32, which does not matter for a blinding factor. */
 export function randomBelow(modulus: bigint): bigint {
   return (toBigInt(randomBytes(32)) % (modulus - 1n)) + 1n;
 }
 
-/** The inverse of a number in [0, modulus), by Euclid's algorithm; of 0 it is 0. */
+/** The inverse of a number in [0, modulus), by Euclid's algorithm. The inverse of 0 is 0 here. */
 export function invert(number: bigint, modulus: bigint): bigint {
   let [r0, r1, t0, t1] = [modulus, number, 0n, 1n];
   while (r1 !== 0n) {
@@ -28,7 +28,7 @@ export function toBigInt(bytes: Uint8Array): bigint {
   return BigInt(`0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')}`);
 }
 
-/** 32 bytes in hex. */
+/** The number as 32 bytes in hex. */
 export function toHex(number: bigint): string {
   return number.toString(16).padStart(64, '0');
 }

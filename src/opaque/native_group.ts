@@ -1,35 +1,40 @@
 /**
- * P-256 for the OPAQUE server on OpenSSL, for speed: five functions of voprf-ts' `Group` are replaced, and nothing else of the
- * protocol. This file owns the replacement, its self-check and the refusal of points in a second encoding. P-384, P-521 and the
- * few arguments that OpenSSL cannot compute go to the stock functions.
+ * P-256 for the OPAQUE server on OpenSSL, for speed. It replaces five functions of voprf-ts' `Group` and nothing else
+ * of the protocol. This file owns the replacement, its self-check, and the refusal of points in a second encoding.
+ * The stock functions still compute P-384, P-521 and the few arguments that OpenSSL cannot compute.
  *
  * A login/init takes 2 ms of the event loop with it and 105 ms without (`npm run bench -- --only opaque`).
- * `test/unit/native_group.test.ts` compares it with the stock functions, and the self-check does at each start. To delete it,
- * remove the call of `installNativeGroup`, and keep `strictFunctions`.
+ * `test/unit/native_group.test.ts` compares it with the stock functions, and so does the self-check at each start. To
+ * delete it, remove the call of `installNativeGroup`, and keep `strictFunctions`.
  *
- * ECDH in node:crypto tells only x of kP. With x1 = x(kP), x2 = x((k+1)P), the y of kP follows from P = (x, y):
+ * ECDH in node:crypto returns only the x of kP. The y of kP follows from P = (x, y), x1 = x(kP) and x2 = x((k+1)P):
  *   y1 = (2b + (a + x*x1)(x + x1) - x2*(x - x1)^2) / 2y
  * (E. Brier, M. Joye, "Weierstrass Elliptic Curves and Side-Channel Attacks", PKC 2002; Handbook of Elliptic and
- * Hyperelliptic Curve Cryptography, 13.2.3.b.) It holds for k = 1, where x1 = x, and for k = n-2, where x2 = x. k = n-1
- * has no (k+1)P and is stock's. 2y is never 0, the order of P-256 being odd.
+ * Hyperelliptic Curve Cryptography, 13.2.3.b.) The formula also holds for k = 1, where x1 = x, and for k = n-2, where
+ * x2 = x. For k = n-1 there is no (k+1)P, so the stock function computes it. 2y is never 0, because the order of P-256
+ * is odd.
  *
- * Constant time: OpenSSL's multiplications, the only loop over the bits of k, and k+1. Not constant
- * time: V8's BigInt, the conversion from and to sjcl's numbers (nor is stock), OpenSSL's decompression of points, which
- * are public. BigInt sees P, which is public, and x1 and x2. In the OPRF the client gets x1 anyway; in 3DH it is a shared
- * secret, for the server's own key one that a client can have computed again by repeating its key share. Neither helps
- * towards k short of a discrete logarithm. So each call blinds them by a factor of its own, from the first product
- * to the last: the one long computation, the inverse, runs on a random number, and no repeat is the same work. What is
- * left, conversions and the products at both ends, four words each, depends on the values by leading zeros and a
- * division's rare correction step. Scalars meet such arithmetic in two places only: invScalar, where an OPRF key is
- * blinded likewise and so seen by two conversions and two products, and hashToScalar, where a conversion sees it at either
- * end and a random multiple of n is added before the division.
+ * OpenSSL's multiplications and the computation of k+1 are constant time. No other code loops over the bits of k.
+ * V8's BigInt, the conversions from and to sjcl's numbers, and OpenSSL's decompression of points are not constant
+ * time. The decompressed points are public. The stock functions are not constant time either.
+ *
+ * BigInt sees P, which is public, and x1 and x2. In the OPRF the client receives x1 anyway. In 3DH x1 is a shared
+ * secret. A client that repeats its key share makes the server compute the same secret again with its own key.
+ * Neither value reveals k without a discrete logarithm. To hide x1 and x2 as well, each call blinds them by a random
+ * factor, from the first product to the last. So the one long computation, the inverse, runs on a random number, and
+ * a repeated call does different work. What remains are the conversions and the products at both ends, of four words
+ * each. Their time depends on the values only by leading zeros and by the rare correction step of a division.
+ *
+ * Scalars meet such arithmetic in two places only. invScalar blinds an OPRF key in the same way, so only two
+ * conversions and two products see it. hashToScalar adds a random multiple of n before the division, so only the
+ * conversions at both ends see the scalar.
  */
 import { createECDH, hash, randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { invert, modulo, randomBelow, toBigInt, toHex } from './modular.ts';
 import { uncompressedPoint } from './points.ts';
 
-/** sjcl's number: limbs of 24 bits, the least first. */
+/** sjcl's number: limbs of 24 bits, the least significant first. */
 export interface Num {
   limbs: number[];
   normalize(): Num;
@@ -47,7 +52,7 @@ export interface Point {
   x: Num;
   y: Num;
 }
-/** What is replaced. `deserComp` throws for whatever is not the one encoding of a point. */
+/** The functions that are replaced. `deserComp` throws for bytes that are not the one valid encoding of a point. */
 export interface GroupFunctions {
   mul(k: Num, point: Point): Point;
   mulBase(this: VoprfGroup, k: Num): Point;
@@ -79,13 +84,13 @@ const n = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
 const a = -3n;
 const b = 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn;
 
-/** The `Group` of the very copy of voprf-ts that opaque-ts imports, wherever npm has put it. */
+/** The `Group` of the copy of voprf-ts that opaque-ts itself imports, wherever npm has installed it. */
 export function loadVoprfGroup(): VoprfGroupClass {
   const opaque = createRequire(import.meta.url).resolve('@cloudflare/opaque-ts');
   return createRequire(opaque)('@cloudflare/voprf-ts').Group;
 }
 
-/** The functions that `Group` has now. */
+/** The functions that `Group` has at present. */
 export function groupFunctions(Group: VoprfGroupClass): GroupFunctions {
   const { mulBase, deserComp, invScalar, hashToScalar } = Group.prototype;
   return { mul: Group.mul, mulBase, deserComp, invScalar, hashToScalar };
@@ -98,8 +103,8 @@ export function replaceGroupFunctions(Group: VoprfGroupClass, { mul, ...methods 
 }
 
 /**
- * Stock, but strict: stock's deserComp takes x >= p and reduces it, so one point has two encodings (SEC 1, 2.3.4 and
- * 2.3.6, refuses it).
+ * The stock functions with a strict `deserComp`. The stock one accepts x >= p and reduces it, so a point has two
+ * encodings. SEC 1, 2.3.4 and 2.3.6, requires that it is refused.
  */
 export function strictFunctions(Group: VoprfGroupClass): GroupFunctions {
   const stock = groupFunctions(Group);
@@ -112,7 +117,7 @@ export function strictFunctions(Group: VoprfGroupClass): GroupFunctions {
   };
 }
 
-/** The functions on OpenSSL; `stock` answers for the other curves and for k = 0, k = n-1, k >= n and the identity. */
+/** The functions on OpenSSL. `stock` computes the other curves, k = 0, k = n-1, k >= n and the identity. */
 export function nativeFunctions(Group: VoprfGroupClass, stock: GroupFunctions): GroupFunctions {
   const p256 = new Group('P-256');
   const order = p256.order();
@@ -148,7 +153,7 @@ export function nativeFunctions(Group: VoprfGroupClass, stock: GroupFunctions): 
       if (this.id !== 'P-256') return stock.deserComp.call(this, bytes);
       return uncompressed(uncompressedPoint(bytes));
     },
-    // k may be n or more: voprf-ts adds two scalars without reducing the sum.
+    // k may be n or larger, because voprf-ts adds two scalars without reducing the sum.
     invScalar(k) {
       if (this.id !== 'P-256' || k.normalize().limbs.length > 11) return stock.invScalar.call(this, k);
       const blind = randomBelow(n);
@@ -159,15 +164,16 @@ export function nativeFunctions(Group: VoprfGroupClass, stock: GroupFunctions): 
     async hashToScalar(message, dst) {
       if (this.id !== 'P-256' || dst.length > 255) return stock.hashToScalar.call(this, message, dst);
       const number = toBigInt(expandMessage(message, dst));
-      // With a random multiple of n on top the quotient is random, and so is what the division does.
+      // The random multiple of n makes the quotient random, so the time of the division does not depend on the
+      // scalar.
       return new order._class(toHex((number + n * toBigInt(randomBytes(48))) % n));
     },
   };
 }
 
 /**
- * What the functions make of a scalar at the edge and one of no kind, and which points they refuse, as one hash. Throws
- * where they refuse what they must take.
+ * One hash over what the functions compute for two scalars, one of them at the edge, and over the points that they
+ * refuse. Rejects if they refuse a valid argument.
  */
 export async function selfCheckOf(Group: VoprfGroupClass, use: GroupFunctions): Promise<string> {
   const group = new Group('P-256');
@@ -183,7 +189,7 @@ export async function selfCheckOf(Group: VoprfGroupClass, use: GroupFunctions): 
     seen.push(...points.map((point) => group.serialize(point, false)));
     seen.push(...scalars.map((each) => group.serializeScalar(each)));
   }
-  // No point has x = 1; x = 5 has one, so p + 5 would be its second encoding.
+  // No point has x = 1. There is one with x = 5, so p + 5 would be its second encoding.
   for (const x of [1n, p + 5n]) {
     try {
       use.deserComp.call(group, Buffer.concat([Uint8Array.of(2), Buffer.from(toHex(x), 'hex')]));
@@ -194,14 +200,15 @@ export async function selfCheckOf(Group: VoprfGroupClass, use: GroupFunctions): 
   return hash('sha256', Buffer.concat(seen));
 }
 
-/** What `selfCheckOf` gives for the strict stock functions: asking them at each start would take 100 ms. */
+/** The result of `selfCheckOf` for the strict stock functions. To compute it at each start would take 100 ms. */
 export const stockSelfCheck = '074b2f46df5f33b190a2fc9a9da8b233ce769813e79728c1eeb2ee85a406956f';
 
 let installed: Promise<boolean> | undefined;
 
 /**
- * Puts P-256 on OpenSSL for the whole process, if it gives what the stock functions do; else leaves these, made strict.
- * To be awaited before the first OPAQUE message; a second call changes nothing.
+ * Installs P-256 on OpenSSL for the whole process, if the self-check gives the result of the stock functions.
+ * Otherwise installs the strict stock functions. Await it before the first OPAQUE message. A second call changes
+ * nothing.
  * @returns whether OpenSSL is in use
  */
 export function installNativeGroup(): Promise<boolean> {
@@ -221,7 +228,7 @@ async function install(): Promise<boolean> {
   return native;
 }
 
-/** y of kP, by the formula above times r^3: r*x, r*x1 and r*x2 stand for x, x1 and x2. */
+/** The y of kP, by the formula above times r^3. r*x, r*x1 and r*x2 replace x, x1 and x2, and r is random. */
 function recoverY(x: bigint, y: bigint, x1: bigint, x2: bigint): bigint {
   const r = randomBelow(p);
   const [rx, rx1, rx2, r2] = [(r * x) % p, (r * x1) % p, (r * x2) % p, (r * r) % p];
@@ -231,7 +238,10 @@ function recoverY(x: bigint, y: bigint, x1: bigint, x2: bigint): bigint {
   return (modulo(numerator, p) * invert((2n * y * r3) % p, p)) % p;
 }
 
-/** expand_message_xmd of RFC 9380, 5.3.1, with SHA-256, to 48 bytes: here a thread of WebCrypto costs more than the hash. */
+/**
+ * expand_message_xmd of RFC 9380, 5.3.1, with SHA-256, to 48 bytes. WebCrypto's threads would cost more than the
+ * hash.
+ */
 function expandMessage(message: Uint8Array, dst: Uint8Array): Buffer {
   const suffix = Buffer.concat([dst, Uint8Array.of(dst.length)]);
   const sha256 = (...parts: Uint8Array[]) => hash('sha256', Buffer.concat([...parts, suffix]), 'buffer');
@@ -244,7 +254,7 @@ function expandMessage(message: Uint8Array, dst: Uint8Array): Buffer {
   return Buffer.concat([b1, b2]).subarray(0, 48);
 }
 
-/** k + 1, big-endian, in the same steps whatever k is. k < 2^256 - 1. */
+/** k + 1, big-endian, in constant time. k must be less than 2^256 - 1. */
 function increment(k: Buffer): Buffer {
   const sum = Buffer.alloc(k.length);
   let carry = 1;
@@ -256,7 +266,10 @@ function increment(k: Buffer): Buffer {
   return sum;
 }
 
-/** The low 32 or 33 bytes, big-endian, of a normalized number; 33 are eleven limbs. The same steps for any number. */
+/**
+ * The low 32 or 33 bytes of a normalized number, big-endian. 33 bytes are eleven limbs. The steps are the same for
+ * all.
+ */
 function toBytes(number: Num, length: 32 | 33): Buffer {
   const bytes = Buffer.alloc(33);
   for (let i = 0; i < 11; i++) bytes.writeUIntBE(number.limbs[i] ?? 0, 30 - 3 * i, 3);

@@ -1,6 +1,7 @@
 /**
- * The server's side of OPAQUE (draft 07, suite P-256), over @cloudflare/opaque-ts. Messages come and go in the wire
- * format of wire.ts. It keeps no state, reads no account and never sees a password. Called by the interaction's steps.
+ * The server's side of OPAQUE (draft 07, suite P-256), with @cloudflare/opaque-ts. This file owns the protocol's
+ * messages, which are base64url as `wire.ts` defines it, and the versions of the server's secrets. It keeps no state
+ * between messages, reads no account, and never sees a password.
  */
 import {
   ExpectedAuthResult,
@@ -20,7 +21,7 @@ import { withSyncHashes } from './sync_hashes.ts';
 import { fromBase64url, MESSAGE_BYTES, OPAQUE_CONTEXT, toBase64url } from './wire.ts';
 
 const suite = 'draft-07/P256-SHA256';
-/** What the pages' client stretches the password with: opaque-ts' ScryptMemHardFn. */
+/** How the client on the pages stretches the password: opaque-ts' ScryptMemHardFn. */
 const stretching = { function: 'scrypt', N: 32768, r: 8, p: 1 };
 
 /** The secrets: a 32-byte OPRF seed and the server's long-term key pair. */
@@ -30,7 +31,7 @@ export interface OpaqueKeys {
   publicKey: Uint8Array;
 }
 
-/** One version of the secrets. An account's record works with the one that it was made with. */
+/** One version of the secrets. An account's record works only with the version that it was made with. */
 export interface OpaqueVersion {
   id: string;
   keys: OpaqueKeys;
@@ -44,29 +45,34 @@ export interface Credential {
 }
 
 export interface Opaque {
-  /** RegistrationRequest → RegistrationResponse by the newest version. Throws AppError 400 for a message that is none. */
+  /**
+   * RegistrationRequest → RegistrationResponse, with the newest version. `keyId` is that version. Throws AppError 400
+   * for a malformed message.
+   */
   registerInit(request: string, credentialId: string): Promise<{ response: string; keyId: string }>;
-  /** A finished record's bytes, its form and public key checked, with what it was made by. Throws AppError 400. */
+  /** Checks the form and the public key of a finished record. Throws AppError 400 for a malformed message. */
   registerFinish(record: string): OpaqueRecord;
   /** Whether records of this version work. */
   hasVersion(keyId: string): boolean;
   /**
-   * KE1 → KE2, and the state that KE3 is checked against. Without a credential (unknown name), or one whose version was
-   * dropped, it answers from a constant fake record under an identifier that is fixed for the name: the same work, the
-   * same shape. Throws AppError 400.
+   * KE1 → KE2, and `expected`, the state that KE3 is checked against. If there is no credential (an unknown name), or
+   * if its version was dropped, the answer comes from a constant fake record and an identifier that is fixed for the
+   * name. So the work and the shape of the answer are the same. Throws AppError 400 for a malformed message.
    */
   loginInit(
     ke1: string,
     credential: Credential | undefined,
     usernameKey: string,
   ): Promise<{ ke2: string; expected: string }>;
-  /** True where KE3 is the expected one: the client knows the password. Throws AppError 400. */
+  /** True if KE3 is the expected one: the client knows the password. Throws AppError 400 for a malformed message. */
   loginFinish(ke3: string, expected: string): boolean;
-  /** From now on these versions, the newest first. */
+  /** Replaces the versions. The newest one comes first. */
   useVersions(versions: readonly OpaqueVersion[]): void;
 }
 
-/** What is stored of a password: the suite and stretching let a login move it to newer ones. */
+/**
+ * What is stored of a password. Suite and stretching are stored, so that a sign-in can replace them by newer ones.
+ */
 export interface OpaqueRecord {
   bytes: Uint8Array;
   suite: string;
@@ -75,7 +81,7 @@ export interface OpaqueRecord {
 
 const config = withSyncHashes(getOpaqueConfig(OpaqueID.OPAQUE_P256));
 
-/** Fresh keys for a new installation. */
+/** Generates a new version of the secrets. */
 export async function generateOpaqueKeys(): Promise<OpaqueKeys> {
   const pair = await config.ake.generateAuthKeyPair();
   return {
@@ -88,21 +94,22 @@ export async function generateOpaqueKeys(): Promise<OpaqueKeys> {
 export interface OpaqueDeps {
   versions: readonly OpaqueVersion[];
   /**
-   * What unknown names are answered with. Not one of the versions: with these an unknown name's answers would change when
-   * one of them goes, while an account's stay as they are until its password is changed, and that would tell them apart.
+   * The keys that answer for unknown names. They must not be one of the versions. When a version is dropped, the
+   * answers for unknown names would change, while those for an account change only with its password. That would tell
+   * them apart.
    */
   fakeKeys: OpaqueKeys;
-  /** Maps unknown names to their fixed credential identifiers. */
+  /** The key that maps unknown names to their fixed credential identifiers. */
   unknownNameKey: Uint8Array;
-  /** Asked before the version of an account is taken for dropped: another instance may have made it a moment ago. */
+  /** Called before a version counts as dropped, because another instance may have made it a moment ago. */
   lookForVersions?: () => Promise<void>;
 }
 
-/** The server's side, with one set of versions at a time. */
+/** The server's side of OPAQUE. `useVersions` replaces the versions. */
 export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
   const { fakeKeys, unknownNameKey, lookForVersions } = deps;
   const fakeServer = createServer(fakeKeys);
-  // Made once: deriving it takes as long as a quarter of a login, which would tell unknown names from known ones.
+  // Made once, because it takes as long as a quarter of a sign-in. That time would reveal which names are unknown.
   const fake = Buffer.from((await RegistrationRecord.createFake(config)).serialize());
   let servers = new Map<string, OpaqueServer>();
   let newest = '';
@@ -113,7 +120,10 @@ export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
     newest = versions[0]?.id ?? '';
   }
 
-  /** Looked for once: an account whose version is gone must not be known by the time that another look takes. */
+  /**
+   * Versions that were looked for in vain. They are not looked for again: the time would reveal that there is an
+   * account.
+   */
   const gone = new Set<string>();
 
   /** Undefined for a version that was dropped. */
@@ -125,7 +135,7 @@ export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
     return servers.get(keyId);
   }
 
-  // Each answer holds the event loop for some milliseconds: the more wait, the more the others would.
+  // Each answer blocks the event loop for some milliseconds, so other work must be let through between two of them.
   const turn = createTurns();
 
   return {
@@ -177,7 +187,7 @@ interface Message<T> {
   deserialize(cfg: typeof config, bytes: number[]): T;
 }
 
-/** Reads a message; its exact length is checked before anything is parsed. Throws AppError 400. */
+/** Reads a message. Checks its exact length before anything is parsed. Throws AppError 400. */
 function decode<T>(message: Message<T>, text: string, name: keyof typeof MESSAGE_BYTES): T {
   const bytes = fromBase64url(text, MESSAGE_BYTES[name]);
   if (!bytes) throw malformed();
@@ -191,8 +201,8 @@ function decode<T>(message: Message<T>, text: string, name: keyof typeof MESSAGE
 const malformed = () => invalidRequest('The OPAQUE message is not well formed.');
 
 /**
- * One answer for every wrong point: identity, off the curve, out of range, bad prefix. Checked before the protocol runs,
- * so that an error inside it is a fault of ours and is not taken for the client's.
+ * Gives the same error for every invalid point: identity, off the curve, out of range, bad prefix. It is checked
+ * before the protocol runs. So an error inside the protocol is our fault, and is not reported as the client's.
  */
 function assertPoint(compressed: Uint8Array): void {
   try {

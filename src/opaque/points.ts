@@ -1,8 +1,8 @@
 import { ECDH } from 'node:crypto';
 
 /**
- * A compressed point of P-256 (33 bytes) in its uncompressed form, in hex, by OpenSSL. Throws unless the bytes are the one
- * encoding of a point on the curve.
+ * The uncompressed form, in hex, of a compressed point of P-256 (33 bytes). OpenSSL computes it. Throws unless the
+ * bytes are the one valid encoding of a point on the curve.
  */
 export function uncompressedPoint(bytes: Uint8Array): string {
   try {

@@ -1,8 +1,9 @@
 /**
- * OPAQUE's SHA-256, HMAC and HKDF on node:crypto, for speed. The library takes them from its configuration and brings
- * WebCrypto, which hands each call to another thread: some fifteen times in a login, for a few microseconds of work. A
- * login/init took 1.55 times as much CPU with WebCrypto (`npm run bench -- --only opaque` runs it in process). The functions
- * give the same bytes: `test/unit/opaque_vectors.test.ts`. To delete it, use the library's configuration as it is.
+ * OPAQUE's SHA-256, HMAC and HKDF on node:crypto, for speed. By default the library uses WebCrypto, which hands each
+ * call to another thread: some fifteen times in a sign-in, for a few microseconds of work each. A login/init took
+ * 1.55 times as much CPU with WebCrypto (`npm run bench -- --only opaque` runs it in process).
+ * `test/unit/opaque_vectors.test.ts` checks that the results are the same. To delete it, use the library's
+ * configuration as it is.
  */
 import { createHash, createHmac, createSecretKey, timingSafeEqual } from 'node:crypto';
 import type { Config } from '@cloudflare/opaque-ts';
@@ -16,7 +17,7 @@ const hmac = (key: Uint8Array, ...parts: Uint8Array[]): Uint8Array => {
   return new Uint8Array(mac.digest());
 };
 
-/** `config` with its hash, MAC and KDF replaced. For suites on SHA-256. */
+/** `config` with its hash, MAC and KDF replaced. For suites with SHA-256 only. */
 export function withSyncHashes(config: Config): Config {
   return {
     constants: config.constants,

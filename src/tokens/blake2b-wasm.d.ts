@@ -1,4 +1,4 @@
-/** What is used of `blake2b-wasm`. The types that others publish for it would bring the browser's globals into the server. */
+/** The part of `blake2b-wasm` that we use. Its published types would bring the browser's globals into the server. */
 declare module 'blake2b-wasm' {
   export default class Blake2b {
     /** Resolves once hashes can be made. */

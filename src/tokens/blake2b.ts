@@ -1,7 +1,8 @@
 /**
- * BLAKE2b (RFC 7693), which v4.local and PASERK are made of. node:crypto has no keyed BLAKE2b, so this is the package
- * `blake2b-wasm`. A hash takes 1 to 4 µs; @noble/hashes takes 20 to 40 µs, and an access token needs three of them.
- * `npm run bench -- --only introspection` shows the whole cost. To delete it, call @noble/hashes here; the tests compare with it.
+ * BLAKE2b (RFC 7693), the hash of v4.local and PASERK. node:crypto has no keyed BLAKE2b, so this uses the package
+ * `blake2b-wasm`, for speed. A hash takes 1 to 4 µs, and 20 to 40 µs with @noble/hashes. An access token needs three
+ * hashes. `npm run bench -- --only introspection` shows the whole cost. To delete it, call @noble/hashes here; the
+ * tests compare with it.
  */
 import Blake2b from 'blake2b-wasm';
 
@@ -11,11 +12,12 @@ await Blake2b.ready();
 const emptyState = new Uint8Array(216);
 
 /**
- * The hash, of 16 to 64 bytes, of the pieces joined. An empty key means none; others are of 16 to 64 bytes. Throws on other
- * lengths.
+ * The hash of the concatenated pieces. `length` is 16 to 64 bytes, and so is the key; an empty key means no key.
+ * Throws on other lengths.
  *
- * The package keeps the states of all hashes in one memory that lives as long as the process. A hash begins and ends within
- * this call, so that two of them never mix. Its state is overwritten at the end, because it holds the result, which may be a key.
+ * The package keeps the states of all hashes in one memory, which is never released. A hash begins and ends within
+ * this call, so that two hashes never mix. The state contains the result, which may be a key. So it is overwritten at
+ * the end.
  */
 export function blake2b(key: Uint8Array, length: number, ...pieces: Uint8Array[]): Uint8Array {
   const hash = new Blake2b(length, key.length > 0 ? key : undefined);

@@ -1,35 +1,39 @@
-/** The text of PASETO tokens: v4.local and v4.public, with a footer that names the key. It knows nothing of what claims mean. */
+/**
+ * The text of PASETO tokens: v4.local or v4.public, with a footer that names the key. It does not know what claims
+ * mean.
+ */
 import { PasetoError } from 'paseto';
 import type { KindKeys, LocalTokenKey, PublicTokenKey, TokenKey, TokenKind } from './keys.ts';
 import { createV4Local } from './v4_local.ts';
 import { createV4Public } from './v4_public.ts';
 
 /**
- * Switches off the checks of exp, iat and nbf that the `paseto` package makes of a `public` token. It has one tolerance for all of
- * them, accepts a token at the very instant of its exp, and cannot leave exp out alone. Whoever opens a token checks exp and iat;
- * nbf is not used.
+ * Switches off the checks of exp, iat and nbf in the `paseto` package. It has one tolerance for all three, accepts a
+ * token at the very instant of its exp, and cannot skip exp alone. We check exp and iat when a token is opened, and
+ * do not use nbf.
  */
 const NO_TEMPORAL_CHECKS = Number.MAX_SAFE_INTEGER;
 
 export type Body = Record<string, unknown>;
 
-/** The tokens of one key. `open` gives undefined for a text that this key has not made. */
+/** Makes and opens the tokens of one key. `open` returns undefined for a text that this key has not made. */
 export interface Codec {
   seal(body: object): string | Promise<string>;
   open(token: string): Body | undefined | Promise<Body | undefined>;
 }
 
-/** How tokens of one kind are made and opened. All but the nonce and the claims is computed once. */
+/** How tokens of one kind are made and opened. Everything except the nonce and the claims is computed once. */
 export interface KindCodecs {
   prefix: string;
   signing: Codec;
+  /** The footer of a token, in base64url, leads to the codec of its key. */
   byFooter: ReadonlyMap<string, Codec>;
-  /** The length of every footer of this kind: they differ in the key's id alone. */
+  /** The length of every footer of this kind. Footers differ only in the key's id. */
   footerLength: number;
 }
 
 export function codecsOf(issuer: string, kind: TokenKind, { signing, all }: KindKeys): KindCodecs {
-  // As JSON, so that one issuer and kind cannot read like another issuer and kind joined.
+  // JSON keeps the two apart. If they were joined, different pairs of issuer and kind could give the same text.
   const implicit = Buffer.from(JSON.stringify([issuer, kind]));
   const footer = footerOf(signing).toString('base64url');
   const codecs = all.map((key) => [footerOf(key).toString('base64url'), codecOf(key, implicit)] as const);
@@ -73,7 +77,7 @@ function publicCodec(key: PublicTokenKey, footer: Uint8Array, implicitAssertion:
         const options = { implicitAssertion, clockTolerance: NO_TEMPORAL_CHECKS };
         return (await v4Public.Verify(key.publicKey, token, options)).claims as Body;
       } catch (error) {
-        // A fault of the token has this class. Anything else is a fault of ours, and must not pass for a bad token.
+        // A fault of the token has this class. Any other error is our fault, and must not be reported as a bad token.
         if (error instanceof PasetoError) return undefined;
         throw error;
       }

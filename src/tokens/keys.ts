@@ -1,26 +1,26 @@
-// The keys that tokens are made with: which kinds of token there are, and what the server must hold for each
-// before it may start. Pure: where the bytes come from, and when one key follows another, is the caller's
-// business. server_keys.ts builds a keyset from the stored keys whenever these have changed; tokens.ts uses it.
-
+/**
+ * The keys that tokens are made with: which kinds of token there are, and which keys the server needs for each before
+ * it may start. It does not own where the bytes come from, or when one key replaces another. Pure.
+ */
 import { keyId, serializeKey } from './paserk.ts';
 import { createV4LocalKey, type V4LocalKey } from './v4_local.ts';
 import { createV4KeyPair, type V4PublicKey } from './v4_public.ts';
 
-/** What a token is for. Each kind has its own keys, and only `public` can be checked outside this server. */
+/** What a token is for. Each kind has its own keys. Only `public` tokens can be verified outside this server. */
 export type TokenKind = 'step' | 'session' | 'access' | 'refresh' | 'public';
 
 /**
- * `next`: will make tokens soon, and opens those that another instance has begun to make. `signing`: makes new tokens
- * and opens its own. `verifying`: only opens what it made before it was followed.
+ * `next`: will make tokens soon, and opens those that another instance already makes with it. `signing`: makes new
+ * tokens and opens its own. `verifying`: only opens the tokens that it made before it was replaced.
  */
 export type KeyState = 'next' | 'signing' | 'verifying';
 
-/** A key as stored: 32 bytes, for `public` the Ed25519 seed (RFC 8032), from which its other half follows. */
+/** A stored key of 32 bytes. For `public` it is the Ed25519 seed (RFC 8032), from which both halves are derived. */
 export interface RawKey {
   kind: TokenKind;
   bytes: Uint8Array;
   state: KeyState;
-  /** When it begins to make tokens, and when the last of them has expired; milliseconds since the epoch. */
+  /** When it begins to make tokens, and when the last of them has expired. Both in milliseconds since the epoch. */
   notBefore?: number | undefined;
   notAfter?: number | undefined;
 }
@@ -44,13 +44,13 @@ export interface PublicTokenKey extends NamedKey {
   readonly purpose: 'public';
   readonly secretKey: V4PublicKey;
   readonly publicKey: V4PublicKey;
-  /** The public half for others to verify with, `k4.public.…`. */
+  /** The public half as `k4.public.…`, for APIs that verify tokens. */
   readonly paserk: string;
 }
 
 export type TokenKey = LocalTokenKey | PublicTokenKey;
 
-/** Of every kind, the key that makes new tokens and all the keys, that one included, that open them. */
+/** The keys of every kind. `signing` makes new tokens. `all` open them; `signing` is one of them. */
 export type Keyset = Readonly<Record<TokenKind, KindKeys>>;
 
 export interface KindKeys {
@@ -59,9 +59,8 @@ export interface KindKeys {
 }
 
 /**
- * The keyset of these keys. Throws an Error that names the kind if a key is not 32 bytes or of no known kind
- * or state, if a kind has no signing key or several, or if it holds a key twice. The server refuses to start
- * then.
+ * Builds the keyset. Throws an Error that names the kind if a key is not 32 bytes, if its kind or state is unknown,
+ * if a kind has no signing key or several, or if it contains a key twice.
  */
 export function createKeyset(raw: readonly RawKey[]): Keyset {
   const keysOf = (kind: TokenKind) =>
@@ -76,8 +75,7 @@ export function createKeyset(raw: readonly RawKey[]): Keyset {
     refresh: keysOf('refresh'),
     public: keysOf('public'),
   };
-  // The rows come from storage, where a newer version of the server may have put what this one knows nothing
-  // of.
+  // The rows come from storage. A newer version of the server may have written kinds or states that we do not know.
   for (const { kind, state } of raw) {
     if (!Object.hasOwn(keyset, kind)) throw new Error(`token kind ${kind}: there is no such kind`);
     if (!keyStates.includes(state)) throw new Error(`token kind ${kind}: unknown state ${state}`);

@@ -1,12 +1,15 @@
-// PASERK for version 4: how a key is written as text (k4.local, k4.public, k4.secret) and what it is called
-// (k4.lid, k4.pid, k4.sid). Functions on bytes only; keys.ts names its keys with them. An id is a hash of the
-// whole key, so it may stand in the clear in a token's footer.
+/**
+ * PASERK for version 4: the text of a key (k4.local, k4.public, k4.secret) and its id (k4.lid, k4.pid, k4.sid). An id
+ * is a hash of the whole key, so it may be readable in a token's footer.
+ */
 
 import { timingSafeEqual } from 'node:crypto';
 import { blake2b } from './blake2b.ts';
 import { createV4KeyPair } from './v4_public.ts';
 
-/** What kind of key the bytes are: symmetric, Ed25519 public, or Ed25519 seed followed by its public key. */
+/**
+ * `local`: a symmetric key. `public`: an Ed25519 public key. `secret`: an Ed25519 seed followed by its public key.
+ */
 export type KeyType = 'local' | 'public' | 'secret';
 
 const KEY_BYTES = { local: 32, public: 32, secret: 64 } as const;
@@ -14,8 +17,8 @@ const ID_TYPE = { local: 'lid', public: 'pid', secret: 'sid' } as const;
 const ID_BYTES = 33;
 
 /**
- * The key as `k4.<type>.<base64url>`. Throws when the bytes are no such key: the wrong length, or a secret
- * whose public half is not its seed's (PASERK, types/secret.md).
+ * The key as `k4.<type>.<base64url>`. Throws if the bytes have the wrong length, or if the public half of a secret
+ * key does not belong to its seed (PASERK, types/secret.md).
  */
 export function serializeKey(type: KeyType, bytes: Uint8Array): string {
   checkKey(type, bytes);
@@ -23,22 +26,22 @@ export function serializeKey(type: KeyType, bytes: Uint8Array): string {
 }
 
 /**
- * The bytes of a `k4.<type>.` text. Throws on another version or type, base64url not in its one form, or no
- * such key.
+ * The bytes of a `k4.<type>.` text. Throws on another version or type, on base64url that is not canonical, and like
+ * `serializeKey`.
  */
 export function deserializeKey(type: KeyType, text: string): Uint8Array {
   const prefix = `k4.${type}.`;
   const bytes = new Uint8Array(Buffer.from(text.slice(prefix.length), 'base64url'));
   checkKey(type, bytes);
-  // Buffer's decoder overlooks padding, foreign characters and spare bits. Only the text we would write
-  // ourselves passes.
+  // Buffer's decoder ignores padding, foreign characters and unused bits. So compare with the text that we would
+  // write.
   if (serializeKey(type, bytes) !== text) throw new Error(`not a k4.${type} key`);
   return bytes;
 }
 
 /**
- * The id of a key: `k4.lid.`, `k4.pid.` or `k4.sid.` and its BLAKE2b-264 (PASERK, operations/ID.md). Throws
- * like serializeKey.
+ * The id of a key: `k4.lid.`, `k4.pid.` or `k4.sid.`, followed by its BLAKE2b-264 (PASERK, operations/ID.md). Throws
+ * like `serializeKey`.
  */
 export function keyId(type: KeyType, bytes: Uint8Array): string {
   const prefix = `k4.${ID_TYPE[type]}.`;

@@ -1,17 +1,17 @@
 /**
- * The PASETO tokens of this server: makes them and opens them. This file owns the claims iss, type, iat and exp, and the order in
- * which a stranger's text is checked. It does not own what the other claims mean, whether a token was revoked or used, or where
- * keys come from.
+ * Makes and opens the PASETO tokens of this server. This file owns the claims iss, type, iat and exp, and the order
+ * in which an untrusted text is checked. It does not own the meaning of the other claims, whether a token was revoked
+ * or used, or where keys come from.
  */
 import { type Mark, parseMark } from '../storage/restore_marks.ts';
 import { type Codec, codecsOf, type KindCodecs } from './codecs.ts';
 import type { KeyState, Keyset, PublicTokenKey, TokenKind } from './keys.ts';
 
-/** The longest token, in characters, that is made or looked at. */
+/** The longest token that is made or opened, in characters. */
 const MAX_TOKEN_LENGTH = 8192;
 /** How far another instance's clock may be ahead of this one's. */
 const MAX_CLOCK_SKEW_SECONDS = 60;
-/** What an opened token says. `iat` and `exp` are unix seconds. */
+/** The claims of an opened token. `iat` and `exp` are unix seconds. */
 export interface Claims {
   iss: string;
   type: TokenKind;
@@ -20,15 +20,15 @@ export interface Claims {
   [name: string]: unknown;
 }
 
-/** A key for others to verify `public` tokens with, as it is published. */
+/** A published key, with which APIs verify `public` tokens. */
 export interface PublishedKey {
   kid: string;
   /** `k4.public.…` (PASERK). */
   paserk: string;
   state: KeyState;
-  /** RFC 3339: no token of this key was made before. */
+  /** RFC 3339. No token of this key was made earlier. */
   not_before?: string;
-  /** RFC 3339: no token of this key is valid from then on, and the key is not published any more. */
+  /** RFC 3339. From then on no token of this key is valid, and the key is not published. */
   not_after?: string;
 }
 
@@ -36,14 +36,16 @@ export interface TokensDeps {
   issuer: string;
   keyset: Keyset;
   /**
-   * Called before a token of an unknown key is refused. Resolves once `useKeys` has the keys that another instance may have made
-   * a moment ago.
+   * Called before a token of an unknown key is refused, because another instance may have made the key a moment ago.
+   * Resolves once such keys were passed to `useKeys`.
    */
   lookForKeys?: () => Promise<void>;
-  /** How far the database's history goes. Tokens name it, so that a database that has lost a part of it is noticed. */
+  /**
+   * How far the database's history goes. Tokens carry this mark, so that a database which lost a part is detected.
+   */
   history?: {
     mark(): Mark;
-    /** Rejects where the database turns out to be behind the mark. */
+    /** Rejects if the database is behind the mark. */
     claim(mark: Mark): Promise<void>;
   };
   /** Milliseconds since the epoch. */
@@ -52,14 +54,14 @@ export interface TokensDeps {
 
 type Kinds = Record<TokenKind, KindCodecs>;
 
-/** `seal` and `open` of every kind of token, for one issuer and, at a time, one set of keys. */
+/** `seal` and `open` for every kind of token, with one issuer. `useKeys` replaces the keys. */
 export function createTokens(deps: TokensDeps) {
   const { issuer, history, now } = deps;
   let keyset: Keyset;
   let kinds: Kinds;
   useKeys(deps.keyset);
 
-  /** Replaces the keys. A token that is being made or opened is finished with the keys that it began with. */
+  /** Replaces the keys. A `seal` or `open` that is running finishes with the keys that it began with. */
   function useKeys(keys: Keyset): void {
     keyset = keys;
     kinds = {
@@ -72,10 +74,10 @@ export function createTokens(deps: TokensDeps) {
   }
 
   /**
-   * Makes a token of this kind from the claims, to which iss, type, iat and exp are added (and win). Times
-   * are unix seconds; issuedAt is now unless given. `aud`, `sub` and `jti`, where present, must be strings.
-   * A refresh token with the same claims and times is the same text: a repeated request receives what the first did.
-   * Throws on claims whose token `open` would find too long.
+   * Makes a token of this kind. iss, type, iat and exp are added to the claims and override them. Times are unix
+   * seconds, and `issuedAt` is now by default. `aud`, `sub` and `jti` must be strings if they are present. A refresh
+   * token with the same claims and times has the same text, so a repeated request receives the same token. Throws a
+   * RangeError if the token would be too long for `open`.
    */
   async function seal(
     kind: TokenKind,
@@ -90,12 +92,12 @@ export function createTokens(deps: TokensDeps) {
   }
 
   /**
-   * The claims of a token of this kind, or undefined if it is anything else: forged, foreign, of another
-   * kind, expired. `ignoreExpiration` is for reading what an expired token of ours was about; all else is
-   * still checked.
+   * The claims of a token of this kind. Returns undefined for everything else: a token that is forged, foreign,
+   * expired or of another kind. `ignoreExpiration` is for reading the claims of an expired token of ours; everything
+   * else is still checked. Rejects if the keys cannot be looked up, or if the database is behind the token's mark.
    *
-   * The checks stand in this order so that nothing is decoded, let alone parsed, before it is known to be of
-   * our making: the footer is never decoded at all, its text has to be that of one of the kind's own keys.
+   * The order of the checks ensures that no claims are parsed before we know that we made the token. The footer is
+   * never decoded: its text must equal the footer of one of our keys.
    */
   async function open(
     kind: TokenKind,
@@ -113,7 +115,7 @@ export function createTokens(deps: TokensDeps) {
     const iat = Date.parse(String(claims.iat)) / 1000;
     const exp = Date.parse(String(claims.exp)) / 1000;
     const seconds = now() / 1000;
-    // Written so that NaN, a time that is missing, refuses.
+    // A missing time is NaN. The comparison is written so that NaN is refused.
     if (!(iat <= seconds + MAX_CLOCK_SKEW_SECONDS) || Number.isNaN(exp)) return undefined;
     if (seconds >= exp && !ignoreExpiration) return undefined;
     const { mark, ...others } = claims;
@@ -123,7 +125,7 @@ export function createTokens(deps: TokensDeps) {
 
   async function codecFoundFor(kind: TokenKind, footer: string): Promise<Codec | undefined> {
     if (footer.length !== kinds[kind].footerLength) return undefined;
-    // The library asks whether an access token is a refresh token. A key of another kind is known, and the wrong one.
+    // oidc-provider tries an access token as a refresh token. Its key is known, so there is no need to look for keys.
     if (Object.values(kinds).some(({ byFooter }) => byFooter.has(footer))) return undefined;
     await deps.lookForKeys?.();
     return kinds[kind].byFooter.get(footer);
@@ -132,7 +134,9 @@ export function createTokens(deps: TokensDeps) {
   return { seal, open, publicKeys: () => publishedKeysOf(keyset), useKeys };
 }
 
-/** The keys to publish at /.well-known/paseto-keys: those of all `public` tokens that are valid or soon to be made. */
+/**
+ * The keys to publish at /.well-known/paseto-keys: those of all `public` tokens that are valid or will soon be made.
+ */
 const publishedKeysOf = (keyset: Keyset): PublishedKey[] =>
   keyset.public.all
     .filter((key): key is PublicTokenKey => key.purpose === 'public')
@@ -149,7 +153,9 @@ async function claimMark(history: TokensDeps['history'], claim: unknown): Promis
   if (mark) await history.claim(mark);
 }
 
-/** Not refresh tokens, which a repeated request must receive unchanged, and not what others read. */
+/**
+ * Refresh tokens carry no mark, because a repeated request must receive the same text. Nor do tokens that APIs read.
+ */
 const markedKinds: ReadonlySet<TokenKind> = new Set(['step', 'session', 'access']);
 const markClaim = ({ epoch, servedMs }: Mark): number[] => [epoch, servedMs];
 

@@ -1,11 +1,11 @@
 /**
- * v4.local: the encryption of the PASETO v4 specification, sections 5.3 (Encrypt) and 5.4 (Decrypt), and the text around it.
- * It knows nothing of kinds, claims or issuers.
+ * v4.local: the encryption of the PASETO v4 specification, sections 5.3 (Encrypt) and 5.4 (Decrypt), and the text
+ * around it. It does not know kinds, claims or issuers.
  *
- * It is used instead of the `paseto` package for speed. To seal or open an access token takes 12 µs here and 70 to 100 µs there,
- * of about 150 µs for an introspection: the package copies and checks more, and waits for promises. `test/unit/v4_local.test.ts`
- * opens each other's tokens. To delete it, give the package's LocalEncrypt and LocalDecrypt the ciphers, as
- * `test/unit/v4_local_oracle.ts` does.
+ * It replaces the `paseto` package for speed. Sealing or opening an access token takes 12 µs here and 70 to 100 µs
+ * with the package, of about 150 µs for an introspection: the package copies and checks more, and awaits promises.
+ * `test/unit/v4_local.test.ts` checks that each opens the other's tokens. To delete it, give the package's
+ * LocalEncrypt and LocalDecrypt the ciphers, as `test/unit/v4_local_oracle.ts` does.
  */
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
@@ -23,15 +23,15 @@ const REPEATABLE = Buffer.from('cypher-nonce-of-repeatable');
 
 /** A v4.local key. The bytes stay inside its functions, so that no log or error dump can show them. */
 export interface V4LocalKey {
-  /** The XChaCha20 key (32 bytes) and nonce (24 bytes), joined, of the token with this nonce. */
+  /** The XChaCha20 key (32 bytes) and nonce (24 bytes), concatenated, of the token with this nonce. */
   readonly encryption: (nonce: Uint8Array) => Uint8Array;
   /** The BLAKE2b key (32 bytes) that authenticates the token with this nonce. */
   readonly authentication: (nonce: Uint8Array) => Uint8Array;
-  /** A nonce (32 bytes) that is a keyed hash of what will be sealed under it. */
+  /** A nonce (32 bytes) that is a keyed hash of everything that is sealed with it. */
   readonly nonceOf: (...sealed: Uint8Array[]) => Uint8Array;
 }
 
-/** The key of these 32 bytes, which are copied. Throws on any other length. */
+/** Makes a key from 32 bytes, which are copied. Throws on any other length. */
 export function createV4LocalKey(bytes: Uint8Array): V4LocalKey {
   if (bytes.length !== 32) throw new Error('a v4.local key is 32 bytes');
   const key = new Uint8Array(bytes);
@@ -47,26 +47,26 @@ export type NonceMaker = () => Uint8Array;
 
 const randomNonce: NonceMaker = () => randomBytes(NONCE_BYTES);
 
-/** Tokens under one key, with one footer and one implicit assertion: what they have in common is made once. */
+/** The tokens of one key with one footer and one implicit assertion. What they have in common is computed once. */
 export interface V4Local {
   seal(message: Uint8Array): string;
   /**
-   * For tokens that must be the same text whenever they say the same: their nonce is a keyed hash of all that is sealed,
-   * so that a nonce repeats only with its whole token. PASETO's own v1 and v2 made their nonces in this manner.
+   * Seals the same message to the same text each time. The nonce is a keyed hash of everything that is sealed, so a
+   * nonce repeats only together with its whole token. PASETO v1 and v2 made their nonces in this way.
    */
   sealRepeatable(message: Uint8Array): string;
-  /** What was sealed, or undefined where the text is not exactly what `seal` makes under this key, footer and assertion. */
+  /** The message. Undefined if the text was not sealed with exactly this key, footer and assertion. */
   open(token: string): Buffer | undefined;
 }
 
-/** Nonces are random unless said otherwise. */
+/** `nonce` makes the nonces of `seal`. By default they are random. */
 export function createV4Local(
   key: V4LocalKey,
   footer: Uint8Array,
   implicit: Uint8Array,
   nonce: NonceMaker = randomNonce,
 ): V4Local {
-  // Pre-authentication encoding (PASETO, Common): the number of pieces, then each piece after its length.
+  // Pre-authentication encoding (PASETO, Common): the number of pieces, then the length and the bytes of each piece.
   const header = Buffer.from(HEADER);
   const beforeMessage = Buffer.concat([le64(4), le64(header.length), header]);
   const beforeNonce = Buffer.concat([le64(5), le64(header.length), header, le64(NONCE_BYTES)]);
@@ -95,12 +95,13 @@ export function createV4Local(
       if (!token.startsWith(HEADER) || !token.endsWith(ending)) return undefined;
       const text = token.slice(HEADER.length, token.length - ending.length);
       const payload = Buffer.from(text, 'base64url');
-      // Buffer's decoder overlooks padding, foreign characters and spare bits. Only the text that we would write passes.
+      // Buffer's decoder ignores padding, foreign characters and unused bits. So compare with the text that we would
+      // write.
       if (payload.toString('base64url') !== text || payload.length <= NONCE_BYTES + TAG_BYTES)
         return undefined;
       const nonce = payload.subarray(0, NONCE_BYTES);
       const ciphertext = payload.subarray(NONCE_BYTES, -TAG_BYTES);
-      // A comparison that stopped at the first difference would tell, by its time, how much of a forged tag is right.
+      // The time of a comparison that stops at the first difference would reveal how much of a forged tag is right.
       if (!timingSafeEqual(tagOf(nonce, ciphertext), payload.subarray(-TAG_BYTES))) return undefined;
       const message = Buffer.allocUnsafe(ciphertext.length);
       cipher(key, nonce, ciphertext, message);

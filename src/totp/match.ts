@@ -1,22 +1,22 @@
-/** Which time step a code is right for (RFC 6238). Pure. */
+/** Finds the time step that a code belongs to (RFC 6238). Pure. */
 import { verifySync } from 'otplib';
 
 const stepSeconds = 30;
 /**
- * How far a clock may be off for a person to be told so: phones without a network drift by minutes, not by hours. A code of
- * another step is invalidated for twice as long.
+ * A code that is off by at most this much makes us say that a clock is wrong. Phones without a network drift by
+ * minutes, not by hours. The code of such a step is invalidated for twice as long.
  */
 export const clockHintSeconds = 600;
 
 export interface StepMatch {
   step: number;
-  /** Whether the code is right now. Otherwise the clock of the phone is wrong. */
+  /** Whether the code is valid now. Otherwise the clock of the phone is wrong. */
   isNow: boolean;
 }
 
 /**
- * The step after `afterStep` that the code is right for, or undefined. Steps further off are looked at only for a code that is
- * refused.
+ * The step of the code, or undefined. It must be later than `afterStep`, the last one that was used. Steps further
+ * away are tried only if the code is not valid now.
  */
 export function matchingStep(
   { secret, code: token, afterStep }: { secret: string; code: string; afterStep: number | null },
@@ -24,7 +24,7 @@ export function matchingStep(
 ): StepMatch | undefined {
   const epoch = Math.floor(nowMs / 1000);
   const after = afterStep === null ? {} : { afterTimeStep: afterStep };
-  // A clock that was set back must refuse, not fail: otplib throws if the last used step lies in the future.
+  // otplib throws if the last used step is in the future. After a clock was set back, the code must only be refused.
   if (afterStep !== null && afterStep > Math.floor(epoch / stepSeconds)) return undefined;
   for (const epochTolerance of [stepSeconds, clockHintSeconds]) {
     const result = verifySync({ secret, token, epoch, epochTolerance, ...after });

@@ -1,6 +1,6 @@
 /**
- * Recovery codes. They are derived from the proof or sign-in step that makes them and kept nowhere, so that its holder can be shown
- * them again. Only their keyed hashes are stored. Each code works once.
+ * Recovery codes. They are derived from the id of the proof or sign-in step that makes them, so that they can be
+ * shown again to its holder. Only their keyed hashes are stored. Each code works once.
  */
 import { keyedHash } from '../lib/crypto.ts';
 import {
@@ -15,9 +15,9 @@ import * as store from './store.ts';
 const codesOfAccount = 10;
 
 export interface RecoveryCodesDeps {
-  /** What the codes are derived with. */
+  /** The key that the codes are derived from. */
   codesKey: Uint8Array;
-  /** What their hashes are keyed with. */
+  /** The key of their hashes. */
   hashKey: Uint8Array;
   now: () => number;
 }
@@ -33,24 +33,24 @@ export function createRecoveryCodes({ codesKey, hashKey, now }: RecoveryCodesDep
   }
 
   return {
-    /** Replaces the account's codes by those of `madeBy`, and returns them. */
+    /** Replaces the account's codes by those that are derived from `madeBy`, and returns them. */
     async renew(query: Query, accountId: string, madeBy: string): Promise<string[]> {
       const { codes, hashes } = derive(accountId, madeBy);
       await store.replaceRecoveryCodes(query, accountId, hashes);
       return codes;
     },
-    /** The codes of `madeBy`, or undefined if the account has others now or one of them was used. */
+    /** The codes of `madeBy`. Undefined if the account has other codes now, or if one of them was used. */
     async made(query: Query, accountId: string, madeBy: string): Promise<string[] | undefined> {
       const { codes, hashes } = derive(accountId, madeBy);
       return (await store.hasUnusedRecoveryCodes(query, accountId, hashes)) ? codes : undefined;
     },
-    /** Uses the code up. False if it is wrong or was used before. */
+    /** Marks the code as used. False if it is wrong or was used before. */
     use: (query: Query, accountId: string, { text }: TypedCode): Promise<boolean> =>
       store.useRecoveryCode(query, accountId, hashOf(accountId, text), now()),
   };
 }
 
-/** 12 letters of 31, 59 bits of the 256 of a hash, in three groups that can be read aloud. */
+/** 12 letters out of 31 give 59 bits. They are in three groups that can be read aloud. */
 function recoveryCodeFrom(hash: Buffer): string {
   const letters = alphabet.length;
   const number = BigInt(`0x${hash.toString('hex')}`) % BigInt(letters) ** BigInt(recoveryCodeLength);

@@ -1,12 +1,15 @@
-/** The SQL of the second factor. Every use is one conditional statement, so that of any number of parallel uses one wins. */
+/**
+ * The SQL of the second factor. Every use is one conditional statement, so that only one of several parallel uses
+ * succeeds.
+ */
 import type { SealedColumn } from '../keys/reseal.ts';
 import type { Query } from '../storage/database.ts';
 import { spend } from '../storage/spent.ts';
 
-/** What an account's sealed secret is bound to. */
+/** The identity that an account's sealed secret is bound to. */
 export const sealedAs = (accountId: string): string => `accounts ${accountId} totp_secret`;
 
-/** What is sealed again under a new key-encryption key. */
+/** The column to seal again with a new key-encryption key. */
 export const sealedSecrets: SealedColumn = {
   table: 'accounts',
   column: 'totp_secret',
@@ -14,12 +17,12 @@ export const sealedSecrets: SealedColumn = {
   identityOf: sealedAs,
 };
 
-/** The first secret of an account, or a new one in the place of the present one. */
+/** The first secret of an account, or one that replaces the present one. */
 export type SecretChange = 'first' | 'replacement';
 
 /**
- * Sets a secret that a code of this step has confirmed. False where the account has one and this is the first, so that
- * nothing replaces one by the way of the set-up; where it has none to be replaced; and where it is disabled.
+ * Stores a secret that a code of this step has confirmed. Returns false if the account is disabled, if a `first`
+ * secret would replace one, or if there is none for a `replacement`. So the set-up page cannot replace a secret.
  */
 export async function setSecret(
   query: Query,
@@ -37,7 +40,7 @@ export async function setSecret(
 export interface StoredSecret {
   sealed: Buffer;
   kekId: string;
-  /** The last step that was used. */
+  /** The last time step that was used. */
   lastStep: number | null;
 }
 
@@ -50,10 +53,13 @@ export async function readSecret(query: Query, accountId: string): Promise<Store
   return rows[0];
 }
 
-/** Names a step that was invalidated among the ids that were used. */
+/** The id in the table of used ids that invalidates a step. */
 const invalidStep = (accountId: string, step: number): string => `totp:${accountId}:${step}`;
 
-/** Invalidates the code of a step that is still to come. `expiresAt`: when it would be invalid in any case. */
+/**
+ * Invalidates the code of a future step. `expiresAt`: when it is invalid in any case, in milliseconds since the
+ * epoch.
+ */
 export async function invalidateStep(
   query: Query,
   accountId: string,
@@ -64,8 +70,8 @@ export async function invalidateStep(
 }
 
 /**
- * Uses a time step of this secret up. False where it or a later one was used before, where it was invalidated, or where the account
- * has another secret.
+ * Marks a time step of this secret as used. Returns false if this or a later step was used before, if it was
+ * invalidated, if the account has another secret, or if it is disabled.
  */
 export async function useStep(
   query: Query,
@@ -117,7 +123,7 @@ export async function countRecoveryCodes(query: Query, accountId: string): Promi
   return row?.count ?? 0;
 }
 
-/** Uses a recovery code up. False where it is unknown or was used before. */
+/** Marks a recovery code as used. Returns false if it is unknown or was used before. */
 export async function useRecoveryCode(
   query: Query,
   accountId: string,

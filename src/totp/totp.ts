@@ -1,6 +1,7 @@
 /**
- * The second factor: time-based codes (RFC 6238: SHA-1, 6 digits, 30 s, one step of drift either way) and recovery
- * codes. The secret is sealed at rest. A time step and a recovery code each work once, decided by one conditional UPDATE.
+ * The second factor: time-based codes (RFC 6238: SHA-1, 6 digits, 30 s, one step of drift in either direction) and
+ * recovery codes. This room owns the secrets, which are sealed at rest, and the rule that a time step or a recovery
+ * code works once, which one conditional UPDATE decides. It does not own limits on wrong codes, sessions or pages.
  */
 import { generateURI, ScureBase32Plugin } from 'otplib';
 import { toString as qrToString } from 'qrcode';
@@ -13,18 +14,20 @@ import { createRecoveryCodes } from './recovery_codes.ts';
 import * as store from './store.ts';
 
 export interface TotpSetup {
-  /** Base32, as the authenticator takes it. */
+  /** Base32, as authenticator apps accept it. */
   secret: string;
   otpauthUri: string;
 }
 
+/** Uses a code. Returns its factor, `otherTime` if a clock is wrong, or undefined if the code is refused. */
 export type UseCode = (query: Query, code: TypedCode) => Promise<Factor | typeof otherTime | undefined>;
 
-/** What a secret is set by; `madeBy`: see `renewRecoveryCodes`. */
+/** A new secret with the code that confirms it. */
 export interface SecretProof {
   secret: string;
-  /** A code of it. */
+  /** A code of `secret`. */
   code: TypedCode;
+  /** What recovery codes are derived from: see `renewRecoveryCodes`. */
   madeBy: string;
 }
 
@@ -35,43 +38,46 @@ type SetSecret = (
 ) => Promise<string[] | typeof otherTime | undefined>;
 
 export interface Totp {
-  /** What authenticator apps call this site: its host. */
+  /** The name of this site in authenticator apps: its host. */
   readonly label: string;
   /**
-   * The secret that this interaction offers to this account: derived, so nothing is stored before it is confirmed, and
-   * another browser that proves the same password is offered another secret.
+   * The secret that this interaction offers to this account. It is derived, so nothing is stored before it is
+   * confirmed. Another browser that proves the same password is offered another secret.
    */
   setup(interactionUid: string, account: { id: string; username: string }): TotpSetup;
   /** SVG markup of the otpauth URI. */
   qrCode(otpauthUri: string): Promise<string>;
   /**
-   * Confirms the secret by a code. Returns ten new recovery codes; undefined where the code is wrong or the account's
-   * authenticator was confirmed before, or the account is disabled.
+   * Stores the first secret of an account, which a code confirms. Returns ten new recovery codes, or `otherTime` if a
+   * clock is wrong. Returns undefined if the code is wrong, or if the account has an authenticator or is disabled.
    */
   confirm: SetSecret;
   /**
-   * Replaces the secret by a new one, which a code confirms. The steps that were used of the old one count no more. Returns new
-   * recovery codes, or undefined if the code is wrong, or the account has no authenticator or is disabled.
+   * Replaces the secret by a new one, which a code confirms. The used steps of the old one are forgotten. Returns new
+   * recovery codes, or `otherTime` if a clock is wrong. Returns undefined if the code is wrong, or if the account has
+   * no authenticator or is disabled.
    */
   replace: SetSecret;
   /**
-   * What `confirm` or `replace` returned before, for whoever did not receive it and gives a code of the secret again; undefined
-   * where the code is wrong or `madeRecoveryCodes` is.
+   * Returns again what `confirm` or `replace` returned, for a person who did not receive the answer and enters a code
+   * of the secret again. Undefined if the code is wrong, or if `madeRecoveryCodes` returns undefined.
    */
   setBefore(query: Query, account: { id: string }, proof: SecretProof): Promise<string[] | undefined>;
   /**
-   * Makes ten new recovery codes; the old ones are worth nothing from then on. They are derived from `madeBy`, the id of
-   * the proof or login step that makes them, so that its holder can be shown them again, and kept nowhere.
+   * Makes ten new recovery codes, which replace the old ones. They are derived from `madeBy`, the id of the proof or
+   * sign-in step that makes them, so that they can be shown again to its holder. The codes themselves are not stored.
    */
   renewRecoveryCodes(query: Query, accountId: string, madeBy: string): Promise<string[]>;
-  /** The codes that were made so; undefined where the account has others now, or one of them was used. */
+  /** The codes of `madeBy`. Undefined if the account has other codes now, or if one of them was used. */
   madeRecoveryCodes(query: Query, accountId: string, madeBy: string): Promise<string[] | undefined>;
   /** How many recovery codes are left. */
   recoveryCodesLeft(query: Query, accountId: string): Promise<number>;
   /**
-   * Reads the account's secret, and returns the function that verifies a code with it. That one uses up a time step or a recovery
-   * code. It gives undefined if the code is wrong or was used before, and throws AppError 503 `factor_unreadable` if the secret
-   * cannot be unsealed. In two parts, so that the reading is done before a transaction that others wait for.
+   * Reads the account's secret, and returns the function that verifies a code with it. These are two steps, so that
+   * the secret is read before a transaction begins that other requests may wait for.
+   *
+   * The function marks the time step or the recovery code as used. It returns undefined if the code is wrong or was
+   * used before. It throws AppError 503 `factor_unreadable` if the secret cannot be unsealed.
    */
   verifierFor(query: Query, accountId: string): Promise<UseCode>;
 }
@@ -79,9 +85,11 @@ export interface Totp {
 export interface TotpDeps {
   issuer: string;
   sealer: Sealer;
+  /** The key that new secrets are derived from. */
   setupKey: Uint8Array;
+  /** The key of the recovery codes' hashes. */
   recoveryKey: Uint8Array;
-  /** What recovery codes are derived with; `recoveryKey` is what their hashes are keyed with. */
+  /** The key that recovery codes are derived from. */
   recoveryCodesKey: Uint8Array;
   /** Called for a secret that cannot be unsealed. */
   onUnreadable(accountId: string, cause: unknown): void;
@@ -113,20 +121,20 @@ export function createTotp(deps: TotpDeps): Totp {
       return otherTime;
     }
     if (await store.useStep(query, accountId, match.step, stored.sealed)) return 'otp';
-    // The same secret may have been sealed anew since it was read, under the next key-encryption key.
+    // The same secret may have been sealed again since it was read, with a new key-encryption key.
     const current = await store.readSecret(query, accountId);
     if (!current || current.sealed.equals(stored.sealed) || unsealed(accountId, current) !== secret)
       return undefined;
     return (await store.useStep(query, accountId, match.step, current.sealed)) ? 'otp' : undefined;
   }
 
-  /** Sets a secret that its first code confirms, with new recovery codes. */
+  /** Stores a secret that a code confirms, and makes new recovery codes. */
   const confirmedBy =
     (change: store.SecretChange): SetSecret =>
     async (query, account, { secret, code, madeBy }) => {
       const match = matchingStep({ secret, code: code.text, afterStep: null }, now());
       if (!match) return undefined;
-      // The secret is on the person's screen: there is nothing that this could tell a guesser.
+      // The person sees the secret on the screen, so `otherTime` reveals nothing to a guesser.
       if (!match.isNow) return otherTime;
       const sealed = sealer.seal(Buffer.from(secret), store.sealedAs(account.id));
       const { kekId } = sealer;
