@@ -1,14 +1,16 @@
 /**
- * In which buckets an attempt at an account counts, by what is known of who makes it before it is looked at. Names that nobody
- * has are buckets like any other. What follows from the figures here is in docs/security/guessing.md.
+ * Chooses the buckets in which an attempt at an account counts. The choice depends on what is known about the browser
+ * before the attempt is checked. A name without an account has buckets like any other name. docs/security/guessing.md
+ * says what follows from the figures here.
  *
- * | who | wrong passwords count for | wrong codes count for |
+ * | browser | wrong passwords count for | wrong codes count for |
  * | --- | --- | --- |
- * | a browser with a session of the account, or one that it knows | that browser | that browser, and its day |
+ * | one with a session of the account, or one that the account knows | that browser | that browser, and its day |
  * | any other | account and network; network; account | account and network; the account's day; network |
  *
- * A user of IPv6 has networks of three sizes, and each counts. All strangers share the account's attempts. Those from networks
- * that have not failed at it yet have most of them to themselves, so that whoever fails often does not keep the owner out.
+ * An IPv6 user has networks of three sizes, and each of them counts. All browsers that the account does not know
+ * share its attempts. They share them in two buckets: one for networks that have failed at this account, with the
+ * longer delay, and one for networks that have not. So somebody who fails often does not keep the owner out.
  */
 
 import type { NetworksOf } from '../http/networks.ts';
@@ -20,11 +22,11 @@ import type { KnownBrowsers } from './known_browsers.ts';
 /** The browser that an attempt comes from. */
 export interface Browser {
   address: string;
-  /** What it calls itself, for the audit log. */
+  /** Its User-Agent header, for the audit log. */
   agent: string;
   /** The cookie of a known browser. */
   known: string | undefined;
-  /** The live session that this browser has of the account which the attempt is at. */
+  /** The live session of this account in this browser. */
   sessionUid: string | undefined;
 }
 
@@ -36,11 +38,17 @@ export interface Buckets {
 export interface CodeBuckets {
   /** Whether the account knows the browser. */
   isKnown: boolean;
-  /** What a completed login forgets: a browser has one, a network one for each of its sizes. */
+  /**
+   * Cleared by a completed login. A known browser has one bucket here; any other has one for each size of its
+   * network.
+   */
   own: Bucket[];
-  /** What only its end forgets. */
+  /** A completed login takes back its own charge. The rest is cleared only when the day ends. */
   day: Bucket;
-  /** Where a wrong code is counted once it is known to be wrong: people of one office do not wait for one another. */
+  /**
+   * Charged after a code has turned out wrong. If they were charged earlier, people in one office would wait for each
+   * other.
+   */
   networks: Bucket[];
 }
 
@@ -49,9 +57,9 @@ export interface BucketDeps {
   knownBrowsers: Pick<KnownBrowsers, 'known'>;
   networksOf: NetworksOf;
   limits: {
-    /** Failures at an account that delay nothing, in one browser or from one network. */
+    /** Failures at one account, in one browser or from one network, after which the next attempt has to wait. */
     account: number;
-    /** Failures in an hour that delay nothing, from one address, whichever accounts they are at. */
+    /** Failures in an hour from one address, at any accounts, after which the next attempt has to wait. */
     address: number;
   };
   now: () => number;
@@ -66,16 +74,19 @@ const accountMs = lifeSeconds.accountFailures * 1000;
 
 export function createBuckets({ key, knownBrowsers, networksOf, limits, now }: BucketDeps): Buckets {
   const delays = { firstDelaySeconds, longestDelaySeconds };
-  /** By the whole minute: the next attempt of a login then changes no index. */
+  /** Rounded up to a minute: then the next attempt of a login writes the same expiry, and updates no index. */
   const dayFromNow = () => Math.ceil((now() + accountMs) / 60_000) * 60_000;
 
-  /** Counts in whole hours or days, so that it forgets without knowing when the failures were. */
+  /**
+   * A bucket for one hour or day of the clock. It expires with that period, so the times of its failures need not be
+   * known.
+   */
   function periodic(what: string[], periodMs: number, bucket: Omit<Bucket, 'id' | 'forgottenAt'>): Bucket {
     const period = Math.floor(now() / periodMs);
     return { id: keyedHash(key, ...what, String(period)), forgottenAt: (period + 1) * periodMs, ...bucket };
   }
 
-  /** What tells this browser from those of strangers; undefined where the account does not know it. */
+  /** Identifies this browser at the account. Undefined if the account does not know it. */
   function knownAs(usernameKey: string, { known, sessionUid }: Browser): [string, string] | undefined {
     if (sessionUid !== undefined) return ['session', sessionUid];
     const id = knownBrowsers.known(usernameKey, known);
@@ -96,7 +107,10 @@ export function createBuckets({ key, knownBrowsers, networksOf, limits, now }: B
     );
   }
 
-  /** What all strangers at an account share, by whether this stranger's widest network has failed at it. */
+  /**
+   * The buckets that all browsers unknown to an account share. One of the two counts this attempt: which one depends
+   * on whether the widest network of this browser has failures at the account.
+   */
   function shared(usernameKey: string, widest: Bucket | undefined): Bucket[] {
     if (!widest) return [];
     const share = (name: string, hasFailures: boolean, seconds: number): Bucket =>

@@ -1,6 +1,6 @@
 /**
- * One attempt at a code of the second factor. It is charged before it is looked at, in the commit of what comes of it, and of
- * one account only a few are under way at once.
+ * One attempt at a code of the second factor. It is charged before the code is checked, in the transaction of its
+ * result. Only a few attempts at one account run concurrently.
  */
 import type { Account } from '../accounts/accounts.ts';
 import { AppError, TooManyFailures } from '../lib/errors.ts';
@@ -18,9 +18,9 @@ export interface CodeAttemptDeps {
 }
 
 /**
- * Charges an attempt, makes it, and forgets the account's failures, in one commit. An attempt that comes to undefined was a
- * wrong code and has written nothing, and so is one that comes to `otherTime`: the charge stays. Throws AppError 401
- * `invalid_code`, 429.
+ * Charges an attempt, runs it, and clears the failures of this browser or network at the account, in one transaction.
+ * `attempt` returns undefined for a wrong code, and `otherTime` for a code of another time. It must not have written
+ * anything then, because the transaction is committed to keep the charge. Throws AppError 401 `invalid_code`, 429.
  */
 export type CodeAttempt = <T extends object | string>(
   account: Account,
@@ -38,7 +38,7 @@ export function createCodeAttempt({ failures, buckets, database }: CodeAttemptDe
     let charged = false;
     const made = await database
       .transaction(async (query) => {
-        // With what is charged, parallel guesses wait for the end of this one.
+        // The charge locks its rows, so parallel guesses wait until this attempt ends.
         await failures.charge([...own, day], query);
         charged = true;
         const result = await make(query);
@@ -47,7 +47,7 @@ export function createCodeAttempt({ failures, buckets, database }: CodeAttemptDe
         return result;
       })
       .catch(async (error) => {
-        // What was refused for another reason is undone, and the charge with it: it still counts.
+        // The rollback has undone the charge too. Such an attempt must still count, so it is charged again.
         if (charged && error instanceof AppError && stillCounts(error)) await failures.charge([...own, day]);
         throw error;
       });
@@ -67,10 +67,10 @@ export function createCodeAttempt({ failures, buckets, database }: CodeAttemptDe
   };
 }
 
-/** The network has too many failures without this one. */
+/** The network was blocked already, so this failure need not be counted there. */
 function alreadyBlocked(error: unknown): void {
   if (!(error instanceof TooManyFailures)) throw error;
 }
 
-/** Whether an attempt that ended so is one of those that are limited; where storage has failed, nothing can be counted. */
+/** Whether an attempt that ended with this error counts. After a failure of storage nothing can be counted. */
 const stillCounts = ({ status, code }: AppError): boolean => status < 500 || code === 'factor_unreadable';

@@ -1,39 +1,42 @@
 /**
- * Wrong passwords and codes, counted in PostgreSQL so that the count outlives Redis and restarts. An attempt is charged to
- * all of its buckets before it is looked at, in one atomic statement: of a thousand parallel guesses only as many as the
- * limits allow are ever evaluated. Which buckets an attempt has is no matter of this file.
+ * Counts wrong passwords and codes in PostgreSQL, so that the counts survive restarts and the loss of Redis. An
+ * attempt is charged to all of its buckets before it is checked, in one atomic statement. So of a thousand parallel
+ * guesses only as many as the limits allow are ever checked. This file does not choose the buckets of an attempt.
  */
 import { TooManyFailures } from '../lib/errors.ts';
 import type { Database, Query } from '../storage/database.ts';
 
-/** Where failures are counted, and what comes of them. */
+/** A count of failures, and the delay that follows from it. */
 export interface Bucket {
   /** 32 bytes. */
   id: Buffer;
-  /** How many failures delay nothing. */
+  /** After this many failures the next attempt has to wait. */
   free: number;
-  /** How long the next attempt waits then. Each further failure doubles the delay, up to the longest one. */
+  /** The first delay. Each further failure doubles it, up to the longest delay. */
   firstDelaySeconds: number;
   longestDelaySeconds: number;
-  /** When the failures are forgotten, in milliseconds since the epoch. No delay lasts longer. */
+  /** When the failures expire, in milliseconds since the epoch. No delay lasts longer than that. */
   forgottenAt: number;
-  /** The bucket counts an attempt only where another one, by its id, has failures, or where it has none. */
+  /** Counts an attempt only if another bucket, given by its id, has failures (or, with false, has none). */
   onlyIf?: { bucket: Buffer; hasFailures: boolean };
 }
 
 export interface Failures {
   /**
-   * Counts an attempt as failed until it is known better, and returns the ids of the buckets that count it. Throws
-   * TooManyFailures while one of these is blocked; then no bucket is charged. In a transaction the other attempts at the buckets
-   * wait for its end. By itself it waits for no disk: all see it at once, and a crash of PostgreSQL forgets what it counted in its
-   * last half second.
+   * Counts an attempt as failed before its result is known. Returns the ids of the buckets that count it. Throws
+   * TooManyFailures if one of them is blocked; then no bucket is charged. Inside a transaction, other attempts at
+   * these buckets wait for its end. Outside of one, the statement does not wait for the disk: everybody sees the
+   * count at once, but a crash of PostgreSQL loses what was counted in its last half second.
    */
   charge(buckets: Bucket[], query?: Query): Promise<Buffer[]>;
-  /** Throws TooManyFailures where one of the buckets is blocked. It charges none, and waits for no attempt that is under way. */
+  /**
+   * Throws TooManyFailures if one of the buckets is blocked. Charges nothing, and does not wait for attempts in
+   * progress.
+   */
   refuseBlocked(buckets: Bucket[]): Promise<void>;
-  /** Takes one charge back from each: the attempt was right, though the login is not complete. */
+  /** Takes one charge back from each bucket: the attempt was right, but the login is not complete yet. */
   refund(ids: Buffer[]): Promise<void>;
-  /** Forgets the failures of some buckets and takes a charge back from others: the login is complete. */
+  /** The login is complete: clears the failures of some buckets, and takes one charge back from others. */
   settle(buckets: { forget: Bucket[]; refund: Bucket[] }, query: Query): Promise<void>;
 }
 
@@ -42,13 +45,13 @@ interface Blocked {
   blocked_until: Date;
 }
 
-/** Of a bucket that is not blocked. No present time: instances' clocks differ, and so do those of parallel requests. */
+/** For a bucket that is not blocked. A constant, because the clocks of instances and of parallel requests differ. */
 const notBlocked = 'to_timestamp(0)';
 
-/** For a statement that is a transaction of its own. */
+/** Lets the statement commit without waiting for the disk. Only for a statement that is a transaction of its own. */
 const waitingForNoDisk = "set_config('synchronous_commit', 'off', true) is not null";
 
-/** Locks rows in the order in which attempts charge them: in any other order two of them would wait for each other. */
+/** Locks rows in the order in which attempts charge them. In any other order, two statements could deadlock. */
 const locked = (buckets: string) =>
   `locked as (select bucket from login_failures where bucket = any(${buckets}) order by bucket for update)`;
 
@@ -69,8 +72,8 @@ const asked = `asked as (
       select from login_failures where bucket = other and failures > 0 and expires_at > $8))`;
 
 /**
- * A bucket that was blocked already is seen before any is charged. One that parallel attempts block just now refuses by its own
- * `where`: the statement then returns fewer buckets than were asked.
+ * A bucket that was blocked before is found before any is charged. If a parallel attempt blocks a bucket at this
+ * moment, the `where` at the end refuses it: then the statement returns fewer buckets than were asked for.
  */
 const chargeAll = `with ${asked},
   open as (select where not exists (
@@ -107,7 +110,7 @@ export function createFailures({ query }: Database, now: () => number): Failures
       const charged = await on<{ bucket: Buffer; asked: number }>(chargeAll, [...given, on !== query]);
       const ids = charged.map(({ bucket }) => bucket);
       if (charged.length > 0 && charged.length === charged[0]?.asked) return ids;
-      // The caller's transaction undoes them by itself.
+      // Inside a transaction, the rollback undoes these charges.
       if (charged.length > 0 && on === query) await refund(ids);
       throw tooMany((await on<Blocked>(longestBlocked, given))[0]);
     },

@@ -1,25 +1,29 @@
 /**
- * Known browsers. A browser that completed a login of an account carries proof of it: strangers who guess at the account do
- * not delay its owner there (buckets.ts). The cookie is `id.proof.proof…`, with one proof for each account, the latest first.
+ * A browser that has completed a login of an account is a known browser of this account, and carries a proof of that.
+ * So strangers who guess at the account do not delay its owner there. The value of the cookie is `id.proof.proof…`,
+ * with one proof for each account, the latest first.
  */
 import { constantTimeEqual, keyedHash, randomId } from '../lib/crypto.ts';
 
 export interface KnownBrowsers {
-  /** The browser's id where the account with this name knows it. */
+  /** The browser's id if the account with this name knows it, else undefined. */
   known(usernameKey: string, cookie: string | undefined): string | undefined;
   /**
-   * The cookie that makes this browser known to the account, and keeps it known to those before. Keeps the browser's id where
-   * it has one.
+   * Returns a cookie that makes this browser known to the account, and keeps it known to the accounts before. An id
+   * that the browser already has is kept.
    */
   remember(usernameKey: string, cookie: string | undefined): string;
 }
 
-/** A family's tablet has fewer accounts than these; a browser of a shop's counter forgets those before. */
+/**
+ * Enough for a tablet that a family shares. A browser with more accounts forgets those whose last login is the
+ * oldest.
+ */
 const mostAccounts = 8;
 
 const form = /^([\w-]{16,32})((?:\.[\w-]{43}){1,8})$/;
 
-/** `keys`: the first makes new proofs, any of them checks one. */
+/** `keys`: the first one makes new proofs. Each of them verifies proofs. */
 export function createKnownBrowsers(keys: () => [Uint8Array, ...Uint8Array[]]): KnownBrowsers {
   const proofOf = (key: Uint8Array, id: string, usernameKey: string) =>
     keyedHash(key, id, usernameKey).toString('base64url');

@@ -1,6 +1,6 @@
 /**
- * Proving a password by OPAQUE: two messages, the state between them kept for a minute and used once. Whether a name exists
- * never shows: not in status, shape, wording or work.
+ * Proves a password by OPAQUE, in two messages. The state between them is valid for a minute and is used once. An
+ * answer never shows whether a name exists: not by its status, its shape, its wording or the work that it takes.
  */
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Sealer } from '../lib/crypto.ts';
@@ -21,23 +21,26 @@ export interface PasswordDeps {
   buckets: Pick<Buckets, 'ofPassword'>;
   ephemeral: Ephemeral;
   sealer: Pick<Sealer, 'seal' | 'unseal'>;
-  /** Called for a proof that was begun and not finished in time. */
+  /** Reports a proof that was begun and not finished in time. */
   onUnanswered(attempt: Attempt): void;
   /** Milliseconds since the epoch. */
   now: () => number;
 }
 
 export interface Passwords {
-  /** Begins to look for proofs that are not finished. */
+  /** Starts looking for proofs that are not finished in time. */
   start(): void;
   stop(): void;
-  /** Throws AppError 429 where there were too many failures before. */
+  /** Takes KE1 and returns KE2. Throws AppError 429 after too many failures, 400 for a malformed name or message. */
   loginInit(exchange: Exchange, username: string, ke1: string, from: LoginOrigin): Promise<{ ke2: string }>;
-  /** Whose password was proved. Throws AppError 401 for everything else. */
+  /**
+   * Takes KE3 and returns whose password was proved. Throws WrongPassword (401) in all other cases, and AppError 400
+   * for a malformed message.
+   */
   loginFinish(exchange: Exchange, ke3: string): Promise<Proved & { totpConfirmed: boolean }>;
 }
 
-/** The browser, and the account that is signed in there. */
+/** The browser of a login, and the account that is signed in there. */
 export interface LoginOrigin extends Omit<Browser, 'sessionUid'> {
   session: { accountId: string; uid: string } | undefined;
   /** For the audit log: the app that the login is for. */
@@ -46,21 +49,24 @@ export interface LoginOrigin extends Omit<Browser, 'sessionUid'> {
 
 /** A password that somebody tried. */
 export interface Attempt extends Pick<LoginOrigin, 'clientId' | 'agent' | 'address'> {
-  /** What the first message of the proof is called. */
+  /** The name of the proof's first message. */
   step: string;
-  /** Undefined where the name is nobody's. */
+  /** Undefined if no account has the name. */
   accountId: string | undefined;
 }
 
 interface LoginState {
   expected: string;
-  /** 1 where the name is an account's, else 0: of one length, as is what follows. */
+  /**
+   * 1 if the name has an account, else 0. All fields have a fixed length, so that the state does not show which it
+   * is.
+   */
   known: 0 | 1;
   proved: Proved;
   opaqueKeyId: string;
-  /** The ids of what was charged, of 32 bytes each. */
+  /** The ids of the charged buckets, 32 bytes each, together as base64url. */
   bucket: string;
-  /** When it is too late to finish; milliseconds since the epoch. */
+  /** The deadline of the second message, in milliseconds since the epoch. */
   endsAt: number;
 }
 
@@ -71,15 +77,17 @@ export function createPasswords(deps: PasswordDeps): Passwords {
   const { accounts, opaque, failures, buckets, ephemeral, sealer, now } = deps;
 
   /**
-   * Sealed, and to its exchange: the expected KE3 is as good as the password to whoever posts it, so nobody who reads
-   * where it is kept may learn it, and nobody who writes there may put another account's in its place.
+   * The state is sealed to its exchange. Whoever posts the expected KE3 counts as somebody who knows the password. So
+   * nobody who can read the store may learn it, and nobody who can write there may replace it with that of another
+   * account.
    */
   const loginStates = {
     keep: (key: string, state: LoginState) =>
       ephemeral.put(
         `ke2:${key}`,
         sealer.seal(Buffer.from(JSON.stringify(state)), `ke2 ${key}`).toString('base64url'),
-        // Longer than it can be finished: whether it was is seen by whether it is there.
+        // Kept for longer than a proof can be finished: if the state is still there after the deadline, nobody
+        // finished it.
         2 * lifeSeconds.passwordProof,
       ),
     async take(key: string): Promise<LoginState | undefined> {
@@ -103,7 +111,8 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       const { key } = accounts.parseUsername(username);
       const { known, accountId, ...credential } = await accounts.credentialOf(key);
       const sessionUid = known && session?.accountId === accountId ? session.uid : undefined;
-      // Charged before the work and taken back by a right KE3: a KE1 that is never followed up is a failure.
+      // Charged before the work. A right KE3 takes the charge back, so a KE1 that is never followed up counts as a
+      // failure.
       const charged = await failures.charge(buckets.ofPassword(key, { ...browser, sessionUid }));
       const { ke2, expected } = await opaque.loginInit(ke1, known ? credential : undefined, key);
       await loginStates.keep(keyOf(exchange), {

@@ -1,7 +1,7 @@
-/** What is thrown where a proof is missing, wrong or too old. */
+/** The errors for a proof that is missing, wrong or expired. */
 import { AppError } from '../lib/errors.ts';
 
-/** 401, with whose password it was, for the audit log alone. */
+/** 401. `accountId`: the account whose password was tried, for the audit log only. */
 export class WrongPassword extends AppError {
   readonly accountId: string | undefined;
 
@@ -20,14 +20,19 @@ export const otherTimesCode = (): AppError =>
     'This code is for another time: the clock of your phone is wrong. Set its date and time to automatic, then enter the next code.',
   );
 
-/** 409: a step out of turn. */
+/** 409: a step in the wrong order. */
 export const wrongStep = (): AppError =>
   new AppError('wrong_step', 'This step does not fit here. Go back to the sign-in page.');
 
-/** 401: the password was not proved in this browser for this interaction, or too long ago, or it led to a login. */
+/**
+ * 401: there is no valid step token. The password was not proved in this browser for this interaction, the token has
+ * expired, or it was used by a login.
+ */
 export const stepRequired = (): AppError =>
   new AppError('login_step_required', 'Your password entry has expired. Enter your password again.');
 
-/** 401: the password and code were not given for this change, or too long ago, or the change was made with them. */
+/**
+ * 401: there is no valid proof for this change. It was never given, it has expired, or the change was made with it.
+ */
 export const proofRequired = (): AppError =>
   new AppError('proof_required', 'Your confirmation has expired. Reload this page and confirm once more.');

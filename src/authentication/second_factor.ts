@@ -1,7 +1,7 @@
 /**
- * The second factor's part of a login: the authenticator's set-up, its codes and the recovery codes. Everything here is
- * done by somebody who has just proved the account's password in this browser, as the step says; an attempt is charged before
- * it is looked at, and whether the account still is as it was read is decided by what is written.
+ * The second factor's part of a login: the authenticator's set-up, its codes and the recovery codes. Each function
+ * needs a step token, which says that the account's password was just proved in this browser. An attempt is charged
+ * before it is checked. The account may have changed since it was read, so the statements that write check it again.
  */
 
 import type { Account, Accounts } from '../accounts/accounts.ts';
@@ -21,15 +21,15 @@ export interface SecondFactorDeps extends CodeAttemptDeps {
   resets: Pick<AuthenticatorResets, 'use'>;
 }
 
-/** A completed login: who, and how it happened (RFC 8176). */
+/** A completed login: whose, and by which methods (RFC 8176). */
 export interface Completed {
   account: Account;
   amr: string[];
-  /** When this sign-in has ended everything else of the account, in milliseconds since the epoch. */
+  /** If this sign-in has ended everything else of the account: when that was, in milliseconds since the epoch. */
   endedOthersAt?: number | undefined;
 }
 
-/** What somebody sets up an authenticator with, in which browser. */
+/** What is needed to set up an authenticator. */
 export interface SetUp {
   uid: string;
   account: Account;
@@ -37,7 +37,7 @@ export interface SetUp {
   /** The code as it was typed. */
   code: string;
   browser: Browser;
-  /** The opened link by which a lost authenticator is replaced. */
+  /** The opened link that allows this browser to replace a lost authenticator. */
   reset?: { token: string } | undefined;
 }
 
@@ -45,17 +45,23 @@ export interface SecondFactor {
   attempt: CodeAttempt;
   setup(uid: string, account: Account): TotpSetup;
   /**
-   * Confirms the authenticator by its first code. With `reset` it takes the place of a lost one, the link is used up, and
-   * everything else of the account ends. `again`: this step has confirmed it before, and whoever has it did not receive
-   * the recovery codes. Throws AppError 400 `malformed_code`, 401 `invalid_code`, 409 `wrong_step` where another one has confirmed it,
-   * 403 `reset_ended`.
+   * Confirms the authenticator by its first code. With `reset` it replaces a lost one; then the link is used up, and
+   * everything else of the account ends. `again`: the same step token has confirmed it before, but the recovery codes
+   * did not arrive. Throws AppError 400 `malformed_code`, 401 `invalid_code` or `login_step_required`, 409
+   * `wrong_step` if another step token has confirmed it, 403 `reset_ended`, 429.
    */
   confirm(given: SetUp): Promise<Completed & { recoveryCodes: string[]; again: boolean }>;
-  /** The recovery codes that came of confirming the authenticator by this step; undefined where others have replaced them. */
+  /**
+   * The recovery codes that were made when this step token confirmed the authenticator. Undefined if they were
+   * replaced, or if one of them was used.
+   */
   recoveryCodesOf(step: StepToken): Promise<string[] | undefined>;
-  /** Whether this step has confirmed the authenticator, and nothing has come of it since. */
+  /** Whether this step token has confirmed the authenticator, and its recovery codes are still unused. */
   hasConfirmed(step: StepToken): Promise<boolean>;
-  /** Takes a code of the authenticator or a recovery code. Throws AppError 400 `malformed_code`, 401 `invalid_code`. */
+  /**
+   * Verifies a code of the authenticator or a recovery code, and uses up the code and the step token. Throws AppError
+   * 400 `malformed_code`, 401 `invalid_code` or `login_step_required`, 429.
+   */
   verify(account: Account, step: StepToken, typed: string, browser: Browser): Promise<Completed>;
 }
 
@@ -66,7 +72,7 @@ export function createSecondFactor(deps: SecondFactorDeps): SecondFactor {
 
   const attempt = createCodeAttempt(deps);
 
-  /** Uses the login step up, and that of the password which the account still has. */
+  /** Uses the step token up. Throws if it was used before, or if the account has another password by now. */
   async function spend(query: Query, { accountId, credentialId, jti }: StepToken): Promise<void> {
     if (!(await accounts.holdsCredential(query, accountId, credentialId))) throw stepRequired();
     if (!(await stepTokens.spend(query, jti))) throw stepRequired();

@@ -1,6 +1,6 @@
 /**
- * The password of a new account, by OPAQUE: two messages, the state between them used once. That a name is taken shows only
- * with the second one, under the limit for sign-ups.
+ * The password of a new account, by OPAQUE, in two messages. The state between them is used once. Only the second
+ * message shows that a name is taken, and the number of sign-ups is limited.
  */
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Invitations } from '../accounts/invitations.ts';
@@ -23,14 +23,17 @@ export interface NewPassword {
   /** OPAQUE's record, as the browser made it. */
   record: string;
   email: string | undefined;
-  /** The token of the invitation that is used up with it. */
+  /** The token of the invitation that the sign-up uses. */
   invitation: string | undefined;
 }
 
 export interface SignUp {
-  /** `uid`: of the interaction. */
+  /** `uid`: of the interaction. `request`, `response`: OPAQUE's messages. Throws AppError 400. */
   init(uid: string, username: string, request: string): Promise<{ response: string }>;
-  /** The new account. Throws AppError 409 where the name is taken. */
+  /**
+   * Makes the account. Throws AppError 409 `username_taken`, 403 `invitation_ended`, 400 for a malformed record or a
+   * sign-up that has expired.
+   */
   finish(uid: string, given: NewPassword): Promise<Proved>;
 }
 
@@ -44,7 +47,8 @@ export function createSignUp({ accounts, invitations, opaque, ephemeral }: SignU
   return {
     async init(uid, username, request) {
       const { key } = accounts.parseUsername(username);
-      // The same in every try of this sign-up: whichever answer is finished, in two tabs perhaps, its record fits it.
+      // The same in every attempt of this sign-up. So if it runs in two tabs, whichever record is finished fits this
+      // id.
       const credentialId = sha256(`sign-up ${uid} ${key}`).slice(0, 24);
       const { response, keyId } = await opaque.registerInit(request, credentialId);
       const state: SignUpState = { usernameKey: key, credentialId, opaqueKeyId: keyId };
@@ -56,7 +60,7 @@ export function createSignUp({ accounts, invitations, opaque, ephemeral }: SignU
       const opaqueRecord = opaque.registerFinish(record);
       const text = await ephemeral.take(`sign-up:${uid}`);
       const state = text === undefined ? undefined : (JSON.parse(text) as SignUpState);
-      // A key that was dropped in between would leave an account that nobody can sign in with.
+      // If the key was dropped in between, nobody could ever sign in to the account.
       if (state?.usernameKey !== name.key || !opaque.hasVersion(state.opaqueKeyId))
         throw invalidRequest('This sign-up has expired. Try once more.');
       const { credentialId, opaqueKeyId } = state;

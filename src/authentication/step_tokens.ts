@@ -1,7 +1,7 @@
 /**
- * Step tokens: what a browser has just proved of an account, as a PASETO for 180 seconds and one use. What was proved, and
- * for which exchange, is bound into the token: one for a login is none for the account page, and the other way round. It
- * names the credential whose password was proved, and is worth nothing once that password was changed.
+ * A step token says what a browser has just proved for an account. It is a PASETO with a short lifetime and works
+ * once. It is bound to its exchange: a token of a login is not accepted on the account page, nor the reverse. It is
+ * also bound to the credential whose password was proved: after a change of the password it is not accepted.
  */
 import { randomId } from '../lib/crypto.ts';
 import { lifeSeconds } from '../lifetimes.ts';
@@ -10,7 +10,7 @@ import { spend } from '../storage/spent.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import type { Exchange } from './exchange.ts';
 
-/** Whose password was proved, and which: the credential id is another one after every change. */
+/** Whose password was proved, and which password: the credential id changes with every password. */
 export interface Proved {
   accountId: string;
   credentialId: string;
@@ -18,20 +18,26 @@ export interface Proved {
 
 export interface StepToken extends Proved {
   jti: string;
-  /** Whether it is young enough for what is no set-up. */
+  /** True within the lifetime of an ordinary step token. A token for a set-up stays valid for longer. */
   isFresh: boolean;
 }
 
 export interface StepTokens {
-  /** `seconds`: how long it is good for. */
+  /** `seconds`: the lifetime. */
   issue(proved: Proved, exchange: Exchange, seconds?: number): Promise<string>;
-  /** Undefined for whatever is not a live token for just this exchange. */
+  /** Undefined unless this is a valid token of this exchange. Does not check whether it was used. */
   open(token: string | undefined, exchange: Exchange): Promise<StepToken | undefined>;
-  /** Uses the token up, in the transaction of `query`. False where it was used before: of parallel uses one goes on. */
+  /**
+   * Uses the token up, in the transaction of `query`. False if it was used before: of parallel uses only one gets
+   * true.
+   */
   spend(query: Query, jti: string): Promise<boolean>;
 }
 
-/** Each name here is a claim that must have just this value. No two kinds of exchange have the same names. */
+/**
+ * The claims that a token of this exchange must have, with exactly these values. The two kinds of exchange have no
+ * claim name in common, so that a token of one can never pass for one of the other.
+ */
 const claimsOf = (exchange: Exchange): Record<string, string | true> =>
   exchange.for === 'interaction'
     ? { interaction: exchange.uid, pass_authed: true }

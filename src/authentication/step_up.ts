@@ -1,7 +1,7 @@
 /**
- * The proof that is asked of somebody who is signed in, before they change their password or second factor: the current
- * password by OPAQUE and the current factor, both anew, whatever the session proved before. It is a step token of one
- * exchange. Wrong passwords and codes count to the same failures as those of a login.
+ * The proof that somebody who is signed in must give before they change their password or second factor. It needs the
+ * current password, by OPAQUE, and a code of the current factor, whatever the session has proved before. The proof is
+ * a step token of one exchange. Wrong passwords and codes count like those of a login.
  */
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import { type Factor, parseCode } from '../lib/typed_code.ts';
@@ -30,11 +30,14 @@ export interface StepUpDeps {
 }
 
 export interface StepUp {
-  /** A live session has failures of its own: what strangers do elsewhere never keeps it from proving the password. */
+  /**
+   * Begins the proof of the password. A live session has its own count of failures, so failures of strangers
+   * elsewhere never block it. Throws AppError 429.
+   */
   init(who: Who, exchange: Exchange, ke1: string, browser: Browser): Promise<{ ke2: string }>;
   /**
-   * The proof as a token that is good for `seconds`, and by which factor. Throws AppError 401 `invalid_credentials` or
-   * `invalid_code`, 400 `malformed_code`, 429.
+   * Returns the proof as a token that is valid for `seconds`, and which factor was used. Throws AppError 401
+   * `invalid_credentials` or `invalid_code`, 400 `malformed_code`, 429.
    */
   finish(
     who: Who,
@@ -42,14 +45,14 @@ export interface StepUp {
     given: { ke3: string; code: string; seconds: number },
     browser: Browser,
   ): Promise<{ token: string; factor: Factor }>;
-  /** Undefined for whatever is not a live proof for this exchange by who is signed in here. */
+  /** Undefined unless this is a valid proof for this exchange by the person who is signed in here. */
   open(who: Who, exchange: Exchange, token: string | undefined): Promise<StepToken | undefined>;
   /**
-   * Uses a proof up in the transaction of the change. False where it was used before: its change was made. Throws AppError 401
-   * `proof_required` where the password is another one meanwhile.
+   * Uses a proof up, in the transaction of the change. False if it was used before: then its change was made. Throws
+   * AppError 401 `proof_required` if the password was changed meanwhile.
    */
   use(query: Query, proof: StepToken): Promise<boolean>;
-  /** The same, and throws AppError 401 `proof_required` where it was used before. */
+  /** Like `use`, but throws AppError 401 `proof_required` if the proof was used before. */
   spend(query: Query, proof: StepToken): Promise<void>;
 }
 
@@ -68,7 +71,8 @@ export function createStepUp(deps: StepUpDeps): StepUp {
       }),
     async finish({ account }, exchange, { ke3, code, seconds }, browser) {
       const proved = await passwords.loginFinish(exchange, ke3);
-      // After the password, whose attempt would count as a failed one otherwise.
+      // Parsed after the password is proved: a malformed code would otherwise leave the right password counted as a
+      // failure.
       const typed = parseCode(code);
       const use = await totp.verifierFor(query, account.id);
       const factor = await secondFactor.attempt(account, browser, (within) => use(within, typed));

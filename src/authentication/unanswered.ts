@@ -1,35 +1,42 @@
 /**
- * Passwords whose proof was begun and never finished. A browser that has the wrong password learns so from the server's answer
- * and sends nothing more, so a guess shows only by the second message that does not come. It owns no count: an attempt was
- * charged when it began. What this process knows of beginnings is lost with it.
+ * Finds passwords whose proof was begun and never finished. A browser with the wrong password notices that from the
+ * server's answer and sends nothing more. So a guess shows only by a second message that does not arrive. This file
+ * counts no failures: the attempt was charged when it began. If this process stops, what it waits for is not
+ * reported.
  */
 
 export interface Unanswered<About> {
-  /** A proof has begun under this key. One that had begun under it before can no longer be finished. */
+  /**
+   * A proof has begun under this key. An earlier one under the same key can no longer be finished, and is reported.
+   */
   begun(key: string, about: About): void;
-  /** It was finished, well or not. */
+  /** The second message has arrived, right or wrong. */
   finished(key: string): void;
   start(): void;
   stop(): void;
 }
 
 export interface UnansweredDeps<About> {
-  /** How long there is for the second message. */
+  /** How long the second message may take. */
   seconds: number;
-  /** Whether what the second message needs is still there: another instance may have answered it. */
+  /**
+   * Whether the state for the second message is still stored. It is not if another instance has handled that message.
+   */
   isThere(key: string): Promise<boolean>;
   report(about: About): void;
   /** Milliseconds since the epoch. */
   now: () => number;
 }
 
-/** Past this the oldest are reported at once: a beginning costs its sender little, and this process some memory. */
+/**
+ * Above this number the oldest are reported before their deadline. Without it cheap requests could fill the memory.
+ */
 const mostKept = 20_000;
 const lookEveryMs = 1000;
 
 export function createUnanswered<About>(deps: UnansweredDeps<About>): Unanswered<About> {
   const { seconds, isThere, report, now } = deps;
-  /** In the order in which they end. */
+  /** Ordered by deadline. */
   const waiting = new Map<string, { about: About; endsAt: number }>();
   let timer: NodeJS.Timeout | undefined;
 
@@ -37,7 +44,7 @@ export function createUnanswered<About>(deps: UnansweredDeps<About>): Unanswered
     for (const [key, { about, endsAt }] of waiting) {
       if (endsAt > now() && waiting.size <= mostKept) return;
       waiting.delete(key);
-      // While storage cannot say, it counts as what it most probably is.
+      // If storage cannot answer, it is reported: most probably the proof was not finished.
       if (await isThere(key).catch(() => true)) report(about);
     }
   }
