@@ -1,7 +1,6 @@
 /**
- * Serves the built files of views/assets (made by browser/build.ts) under /assets/, from memory and in the smallest
- * form the browser takes. It owns their names and headers; it builds nothing and compresses nothing. Views ask it
- * for the hashed name of a file, app.ts mounts its middleware.
+ * Serves the built files of views/assets under /assets/, from memory, in the smallest form that the browser accepts.
+ * It owns their names and headers. It builds nothing and compresses nothing: the build does that.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
@@ -23,13 +22,16 @@ interface Asset {
 }
 
 export interface Assets {
-  /** Answers GET and HEAD below /assets/, 404 for what is not there; everything else goes on to the next. */
+  /**
+   * Answers GET and HEAD below /assets/, with 404 for an unknown file. Every other request goes on to the next
+   * middleware.
+   */
   middleware: Middleware;
-  /** The path of a built file by its plain name, e.g. `login.js`. Throws for a name the build does not make. */
+  /** The path of a built file by its plain name, e.g. `login.js`. Throws if the build makes no such file. */
   urlFor(name: string): string;
 }
 
-/** Reads every built file of `dir` now, so that a missing build fails the start and not a page. */
+/** Reads every built file of `dir` now, so that a missing build fails at the start and not at a request. */
 export function createAssets({ dir }: { dir: string }): Assets {
   const manifest = readManifest(dir);
   const assets = new Map<string, Asset>();
@@ -45,11 +47,11 @@ export function createAssets({ dir }: { dir: string }): Assets {
       const name = ctx.path.slice(PREFIX.length);
       const asset = assets.get(name);
       if (!asset) return;
-      // Asked one by one: browsers name gzip first, and in their order br would never be served.
+      // One at a time, in our order: browsers name gzip first, and in their order br would never be served.
       const coding = (['br', 'gzip'] as const).find((coding) => ctx.acceptsEncodings(coding)) ?? 'identity';
-      // The name changes with the content, so a copy never goes stale.
+      // The name changes with the content, so a cached copy never becomes outdated.
       ctx.set('Cache-Control', 'public, max-age=31536000, immutable');
-      // Pages of ours that are shown at the sites behind forward-auth look the same there.
+      // Pages of this server that are shown at sites behind forward-auth load their style from here.
       ctx.set('Cross-Origin-Resource-Policy', 'cross-origin');
       ctx.vary('Accept-Encoding');
       if (coding !== 'identity') ctx.set('Content-Encoding', coding);

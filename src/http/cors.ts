@@ -1,12 +1,14 @@
-/** What pages of any origin may read and send: published documents and keys, and registration, which knows no cookies. */
+/**
+ * Cross-origin access for pages of any origin: published documents and keys, and registration, which uses no cookies.
+ */
 import type { Context, Middleware } from 'koa';
 import { pathOf } from './rate_limit.ts';
 
 const isOpen = (ctx: Context): boolean => /^\/(\.well-known\/|reg(\/|$))/.test(pathOf(ctx));
 
 /**
- * Answers preflight requests to them, and lets their answers be read, those that refuse among them. Credentials of a
- * browser are not allowed: whoever registers or manages an app has a token.
+ * Answers preflight requests to these paths, and lets pages read their answers, errors included. Browsers may not
+ * send credentials: whoever registers or manages an app has a token.
  */
 export const openCors: Middleware = async (ctx, next) => {
   if (!isOpen(ctx)) return next();

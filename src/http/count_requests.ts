@@ -2,7 +2,10 @@
 import type { Context, Middleware } from 'koa';
 import type { Metrics } from './metrics.ts';
 
-/** Around everything that answers. A route is the pattern of a path, never the path: there are as many as the server has. */
+/**
+ * Must enclose everything that answers. The label is the pattern of a path, not the path: so there are as many labels
+ * as the server has routes.
+ */
 export function countRequests({ observeRequest }: Pick<Metrics, 'observeRequest'>): Middleware {
   return async (ctx, next) => {
     const begun = performance.now();
@@ -11,7 +14,7 @@ export function countRequests({ observeRequest }: Pick<Metrics, 'observeRequest'
   };
 }
 
-/** The names that the two routers leave behind: oidc-provider's, and koa-router's patterns. */
+/** The route as one of the two routers names it: oidc-provider's name, or koa-router's pattern. */
 function routeOf(ctx: Context): string {
   const { oidc, _matchedRoute } = ctx as Context & { oidc?: { route?: string }; _matchedRoute?: unknown };
   if (typeof oidc?.route === 'string') return oidc.route;

@@ -1,6 +1,7 @@
 /**
- * The one renderer of errors: JSON `{error, message, id}` for scripts, a page for people, OAuth's own format from
- * oidc-provider's endpoints. Every answer has an id (X-Request-Id) that is in the log; nothing about the inside leaves.
+ * Renders all errors: as JSON `{error, message, id}` for scripts, as a page for people. oidc-provider's endpoints
+ * render OAuth's own format themselves. Every answer has an id (X-Request-Id) that is also in the log. No answer
+ * shows internals.
  */
 import type { Context, Middleware } from 'koa';
 import { randomId } from '../lib/crypto.ts';
@@ -23,15 +24,15 @@ const titles: Partial<Record<AppError['code'], string>> = {
   overloaded: 'Very busy just now',
 };
 
-/** What a route leaves in `ctx.state` for the page of an error. */
+/** What a route leaves in `ctx.state` for the error page. */
 export interface ErrorState {
-  /** A proxy shows the answer at the origin of a site, not at ours. */
+  /** A proxy shows the answer at the origin of a site, not at the issuer's. */
   atSite?: boolean;
-  /** Where the person can go on, if that is known to be a good address. */
+  /** Where the person can continue. Only an address that is known to be safe. */
   goOn?: { name: string; uri: string };
 }
 
-/** Catches what the routes below it throw. */
+/** Catches and renders what the routes below it throw. */
 export function renderErrors(views: PageViews, log: Log, issuer: string): Middleware {
   return async (ctx, next) => {
     const id = randomId(9);
@@ -47,14 +48,14 @@ export function renderErrors(views: PageViews, log: Log, issuer: string): Middle
           ? thrown
           : new AppError('server_error', 'Something went wrong on our side.', { cause: thrown });
       logError(log, id, ctx, error);
-      // What failed half-way must not send what it had prepared: a redirect with a code, the cookie of a session that was
-      // not saved in place of the browser's good one.
+      // A request that failed must not send headers that it had prepared: a redirect with a code, or the cookie of a
+      // session that was not saved, which would replace the browser's valid one.
       ctx.remove('Location');
       ctx.remove('Set-Cookie');
       ctx.status = error.status;
       ctx.set('Cache-Control', 'no-store');
       if (error.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(error.retryAfterSeconds));
-      // What is left of a body that was refused for its size is not read; the connection is of no further use.
+      // The rest of a body that is too large is not read, so the connection cannot be used again.
       if (error.code === 'payload_too_large') ctx.set('Connection', 'close');
       if (wantsPage(ctx)) {
         ctx.type = 'html';
@@ -76,11 +77,11 @@ export function renderErrors(views: PageViews, log: Log, issuer: string): Middle
   };
 }
 
-/** Whether to offer the same address again: it was only read, and the fault is ours and passing. */
+/** Whether to offer the same address again: the request only read, and the fault is on this server and may pass. */
 export const mayWorkAgain = ({ method, status }: Context): boolean => method === 'GET' && status >= 500;
 
 function logError(log: Log, id: string, ctx: Context, error: AppError): void {
-  // Of a flood each line would cost as much as the refusal: they are counted together where they are refused.
+  // In a flood, logging each line would cost as much as the refusal. These refusals are counted and logged together.
   if (error.code === 'overloaded') return;
   const line = {
     id,
@@ -94,14 +95,15 @@ function logError(log: Log, id: string, ctx: Context, error: AppError): void {
 }
 
 /**
- * The path without what may be a secret. Links that are good once carry their token in it, and are asked for by other methods
- * and with more behind them, too: a part of a path that is long enough to be a token is left out, as is all behind a link's name.
+ * The path without parts that may be secret. Links that work once carry their token in the path. They may be
+ * requested with any method and with more text behind the token. So any part that is long enough to be a token is
+ * left out, and so is everything behind the name of such a link.
  */
 const loggedPath = (path: string): string =>
   path
     .replace(/^(\/+(invitation|authenticator-reset)\b).+/i, '$1/[redacted]')
     .replace(/[^/]{25,}/g, '[redacted]');
 
-/** People's browsers say that they take HTML first; scripts say JSON or nothing. */
+/** Browsers ask for HTML first. Scripts ask for JSON or for nothing. */
 export const wantsPage = (ctx: Context): boolean =>
   !ctx.is('json') && ctx.get('accept') !== '' && ctx.accepts('json', 'html') === 'html';

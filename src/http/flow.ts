@@ -1,7 +1,8 @@
 /**
- * The one pipeline of the pages that people go through, and of what these pages post: who asks and where they stand, then the
- * work, then the outcome for metrics and audit log, and the page once more where the person can do something about an error.
- * No route can forget a check. What a page shows and what an action does belongs to the room that mounts it.
+ * The one pipeline of the pages that people go through, and of what these pages post. It finds out who asks and at
+ * which step they are, does the work, reports the outcome for metrics and audit log, and shows the page again if the
+ * person can correct the error. So no route can forget a check. The room that mounts a page owns its content and its
+ * actions.
  */
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
@@ -13,35 +14,43 @@ export interface Outcome<Name extends string> {
   action: Name;
   outcome: 'ok' | ErrorCode;
   address: string;
-  /** What the browser calls itself. */
+  /** The User-Agent header. */
   agent: string;
-  /** Which count of failures has refused it. */
+  /** The id of the bucket of failures that refused it. */
   blockedBy: string | undefined;
 }
 
-/** What a room adds to the pipeline. `At`: who asks, and where they stand. `Told`: what work adds to its outcome. */
+/**
+ * What a room adds to the pipeline. `At`: who asks, and at which step they are. `Told`: what an action's work adds to
+ * its outcome.
+ */
 export interface Room<Name extends string, At, Told> {
-  /** The path of all its pages. */
+  /** The path that all its pages begin with. */
   prefix: string;
   sameOriginOnly: Middleware;
-  /** Undefined where whoever asks for a page was answered already, as they belong elsewhere. */
+  /**
+   * Who asks for a page. Undefined if the request was answered already, for example by a redirect to another page.
+   */
   atPage(ctx: Context): Promise<At | undefined>;
-  /** The same for somebody who posts. */
+  /** The same for a POST. */
   atPost(ctx: Context, name: Name): Promise<At | undefined>;
-  /** The page of an action, for whoever opens the action's address. */
+  /** The page to which a GET of the action's address is redirected. */
   pageOf(ctx: Context, path: string): string;
-  /** Is called once for every action. `told` is undefined where it has failed, by `failed`. */
+  /**
+   * Receives the outcome of every action whose work was begun. If it failed, `failed` is the error and `told` is
+   * undefined.
+   */
   report(outcome: Outcome<Name>, at: At, told: Told | undefined, failed: unknown): void;
 }
 
-/** Something that a page posts. */
+/** One action that a page posts. */
 export interface Action<Name extends string, At, Told> {
   name: Name;
-  /** What stands before the work: limits and admission. */
+  /** Handlers that run before the work: limits and admission. */
   before?: Middleware[];
-  /** Does it and answers. */
+  /** Does the work and answers the request. */
   work(ctx: Context, at: At): Promise<Told>;
-  /** Shows the page that posted once more, where a person can do something about the error. False where it cannot. */
+  /** Shows the page again if the person can correct the error. Returns false otherwise. */
   again?(ctx: Context, at: At, error: AppError): Promise<boolean>;
 }
 
@@ -83,7 +92,7 @@ export function createFlow<Name extends string, At, Told>(room: Room<Name, At, T
   return { router, page, action };
 }
 
-/** For pages of people: what is answered below this path is kept by no browser. */
+/** A router for pages of people. Browsers store nothing that is answered below `prefix`. */
 export function createPageRouter(prefix: string): Router {
   const router = new Router({ prefix });
   router.use(async (ctx, next) => {
@@ -93,7 +102,7 @@ export function createPageRouter(prefix: string): Router {
   return router;
 }
 
-/** `failed`: what was thrown; undefined where all went well. */
+/** `failed`: what was thrown; undefined if all went well. */
 export function outcomeOf<Name extends string>(ctx: Context, action: Name, failed: unknown): Outcome<Name> {
   const code = failed instanceof AppError ? failed.code : 'server_error';
   return {
@@ -105,7 +114,7 @@ export function outcomeOf<Name extends string>(ctx: Context, action: Name, faile
   };
 }
 
-/** To a page of this server, which the browser asks for by GET. */
+/** Redirects to a page of this server, which the browser then requests by GET. */
 export function seeOther(ctx: Context, path: string): void {
   ctx.redirect(path);
   ctx.status = 303;

@@ -1,17 +1,18 @@
 /**
- * Bodies of the interaction's steps and of the account page: JSON from scripts and native apps, forms from pages. Size and type are checked
- * before anything is parsed, and only the fields that a schema names are ever looked at.
+ * Reads the bodies of the interaction's steps and of the account page: JSON from scripts and native apps, forms from
+ * pages. Size and type are checked before anything is parsed. Only the fields that a schema names are read.
  */
 import type { Context } from 'koa';
 import * as z from 'zod';
 import { AppError, invalidRequest } from '../lib/errors.ts';
 import { requestMemory } from '../lib/request_memory.ts';
 
-/** Far above the largest OPAQUE message with a long e-mail address, far below a nuisance. */
+/** Far more than the largest OPAQUE message with a long e-mail address, and too little to do harm. */
 const mostBytes = 16 * 1024;
 
 /**
- * Reads and checks the body. Throws AppError 413 or 400; `message` of the schema's first fault is shown to the person.
+ * Reads and checks the body. Throws AppError 413 or 400; the 400 shows the person the `message` of the schema's first
+ * fault.
  */
 export async function readBody<T>(ctx: Context, schema: z.ZodType<T>): Promise<T> {
   const type = ctx.is('json', 'urlencoded');
@@ -35,7 +36,7 @@ export async function readBody<T>(ctx: Context, schema: z.ZodType<T>): Promise<T
   );
 }
 
-/** The text of a form that somebody else takes apart. Throws AppError 413 or 400. */
+/** The text of a form, for a caller that parses it. Throws AppError 413 or 400. */
 export async function readForm(ctx: Context): Promise<string> {
   if (!ctx.is('urlencoded')) throw invalidRequest('Send a form.');
   return readText(ctx);
@@ -43,7 +44,7 @@ export async function readForm(ctx: Context): Promise<string> {
 
 const received = requestMemory<string>('body');
 
-/** Waits for the whole body, for `readBody` to find it. Throws AppError 413 or 400. */
+/** Waits for the whole body and keeps it for `readBody`. Throws AppError 413 or 400. */
 export async function receiveBody(ctx: Context): Promise<void> {
   received.set(ctx, await readText(ctx));
 }

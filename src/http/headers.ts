@@ -5,22 +5,29 @@ import Koa, { type Context, type Middleware } from 'koa';
 import helmet from 'koa-helmet';
 import { pathOf } from './rate_limit.ts';
 
-/** Everything that an answer carries; pages that need another policy set theirs by `contentSecurityPolicy`. */
+/**
+ * Sets the headers that every answer carries. A page that needs another policy sets its own, by
+ * `contentSecurityPolicy`.
+ */
 export function securityHeaders(issuer: string): Middleware {
   const others = helmetHeaders(issuer);
   return (ctx, next) => {
     for (const [name, value] of others) ctx.res.setHeader(name, value);
     if (mayBePopup(ctx)) ctx.res.removeHeader('Cross-Origin-Opener-Policy');
-    // Of whatever sets none: also of the library's pages, which post themselves on by a script whose hash is added to it.
+    // The default policy. The library's own pages have it too: the library adds the hash of its script, which posts a
+    // form.
     ctx.res.setHeader('Content-Security-Policy', pagePolicy);
     return next();
   };
 }
 
-/** Apps open sign-in and sign-out in a popup and wait for its answer: the policy would part it from its opener for good. */
+/**
+ * Apps may open sign-in and sign-out in a popup and wait for its answer. This header would cut the popup off from the
+ * page that opened it.
+ */
 const mayBePopup = (ctx: Context): boolean => /^\/(auth|interaction|session\/end)(\/|$)/.test(pathOf(ctx));
 
-/** What helmet sets on every answer; it is asked once, for it would say the same each time. */
+/** The headers that helmet sets. They are the same for every answer, so helmet runs only once. */
 function helmetHeaders(issuer: string): [name: string, value: string][] {
   const helmeted = helmet({
     contentSecurityPolicy: false,
@@ -29,7 +36,7 @@ function helmetHeaders(issuer: string): [name: string, value: string][] {
       : false,
     referrerPolicy: { policy: 'no-referrer' },
     xFrameOptions: { action: 'deny' },
-    // Assets and JSON are ours alone; images of clients on the consent page come from elsewhere.
+    // Off, because the consent page shows images of clients, which come from other origins.
     crossOriginEmbedderPolicy: false,
     crossOriginResourcePolicy: { policy: 'same-origin' },
     crossOriginOpenerPolicy: { policy: 'same-origin' },
@@ -47,8 +54,8 @@ function helmetHeaders(issuer: string): [name: string, value: string][] {
 }
 
 /**
- * The policy of a page. Its forms are posted to this server; `formAction` is what else they may lead to, for browsers hold the
- * redirects that follow a form to it too (see onward.ts).
+ * The policy of a page, whose forms are posted to this server. `formAction`: further addresses that they may lead to,
+ * because browsers apply this directive to the redirects that follow a form too (see `moveOn`).
  */
 export function contentSecurityPolicy(formAction: readonly string[] = []): string {
   return [
@@ -64,7 +71,10 @@ export function contentSecurityPolicy(formAction: readonly string[] = []): strin
   ].join('; ');
 }
 
-/** The policy of a page of ours that a proxy shows at the origin of a site: it runs nothing, and looks as it does at `issuer`. */
+/**
+ * The policy of a page of this server that a proxy shows at a site's origin: it runs no script, and loads its style
+ * from `issuer`.
+ */
 export const policyAtSites = (issuer: string): string =>
   [
     "default-src 'none'",

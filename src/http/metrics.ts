@@ -1,6 +1,7 @@
 /**
- * Metrics for Prometheus, on an address and port of their own so that they are never public by accident. Counts what the guarantees
- * are about: logins, failures by reason, rotations, reuse found, revocations; and how storage and the event loop fare.
+ * Metrics for Prometheus, on an address and port of their own, so that they are never public by accident. They count
+ * what the guarantees are about (logins, failures by reason, rotations, reuse, revocations), and show the state of
+ * storage and of the event loop.
  */
 import { createServer, type Server } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
@@ -34,7 +35,7 @@ export function createMetrics(version: string) {
     buckets: latencySeconds,
     registers,
   });
-  // Looked up once: every statement is observed.
+  // Looked up once, because every statement is observed.
   const outcomesOf = (store: string) => ({
     ok: storage.labels(store, 'ok'),
     error: storage.labels(store, 'error'),
@@ -47,7 +48,7 @@ export function createMetrics(version: string) {
       requestSeconds.observe({ route }, seconds);
     },
     ...events,
-    /** For storage/: called with the seconds that each call took. */
+    /** Observes one call to a store: the seconds that it took, and whether it succeeded. */
     observeStorage: (store: 'postgresql' | 'redis', seconds: number, ok: boolean): void =>
       storageBy[store][ok ? 'ok' : 'error'].observe(seconds),
     /** Reads the pool and the cache's state whenever the metrics are read. */
@@ -73,7 +74,7 @@ export function createMetrics(version: string) {
   };
 }
 
-/** Requests, and what happened in them. */
+/** The counters of requests and of events. */
 function createEventCounters(registers: Registry[]) {
   return {
     requests: new Counter({
@@ -140,7 +141,7 @@ function createEventCounters(registers: Registry[]) {
   };
 }
 
-/** Serves /metrics on its own port. Rejects where the port is taken. */
+/** Serves /metrics on its own port. Rejects if the port is in use. */
 export async function serveMetrics({ registry }: Metrics, host: string, port: number): Promise<Server> {
   const server = createServer(async (req, res) => {
     if (req.method !== 'GET' || req.url !== '/metrics') {

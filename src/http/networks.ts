@@ -1,15 +1,19 @@
 /**
- * The networks that an address is counted in. Behind an address of IPv4 there may be one person or an office. A user of IPv6 holds
- * at least 64 bits of addresses, which count as one, and may hold a /56 or a /48: these are counted too, with higher bounds.
+ * The networks in which an address is counted. Behind an IPv4 address there may be one person or an office. An IPv6
+ * user holds at least a /64, which counts as one address. They may hold a /56 or a /48, so these are counted too,
+ * with higher bounds.
  */
 import ipaddr from 'ipaddr.js';
 
 export interface Network {
-  /** Its address and, of IPv6, its length. */
+  /** Its address and, for IPv6, its length. */
   key: string;
-  /** How many times as much as one address it may do, where it is one that the operator trusts, too. */
+  /** How many times the limit of one address it has: by its length, and more if the operator trusts it. */
   times: number;
-  /** The same by its length alone: a trusted network may guess at one account no more often than others. */
+  /**
+   * The same by its length alone. Used for guesses at one account, where a trusted network may do no more than
+   * others.
+   */
   timesBySize: number;
 }
 
@@ -22,10 +26,12 @@ const lengths = [
   { bits: 48, parts: 3, times: 16 },
 ] as const;
 
-/** For an office whose people the operator knows, or a university behind a few addresses. */
+/**
+ * For an office whose people the operator knows, or a university behind a few addresses: this many times the limits.
+ */
 const timesWhereTrusted = 20;
 
-/** `trustedNetworks`: addresses and CIDRs that may do twenty times as much. */
+/** `trustedNetworks`: addresses and CIDRs that have twenty times the limits. */
 export function createNetworks(trustedNetworks: string[]): NetworksOf {
   const isTrusted = createMatcher(trustedNetworks);
   return (address) => {
@@ -47,7 +53,10 @@ export function createNetworks(trustedNetworks: string[]): NetworksOf {
   };
 }
 
-/** Whether an address is one of these, or in one of these CIDRs. An address of IPv4 matches in the form of IPv6, too. */
+/**
+ * Returns whether an address is one of `entries`, or in one of their CIDRs. An IPv4 address also matches in its IPv6
+ * form.
+ */
 export function createMatcher(entries: string[]): (address: string) => boolean {
   const ranges = entries.map((entry) =>
     entry.includes('/')

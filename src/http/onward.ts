@@ -1,7 +1,7 @@
 /**
- * The answer to a form after which the browser goes on to an app. Browsers hold every redirect that follows a form to the page's
- * `form-action`, those of the app's own callback too, which nobody here knows. So the form is answered with a page, and that
- * page moves on by GET.
+ * Answers a form after which the browser goes on to an app. Browsers apply the page's `form-action` to every redirect
+ * that follows a form, including redirects inside the app, which this server cannot know. So the answer is a page,
+ * and that page moves on by GET.
  */
 import type { Context } from 'koa';
 import { wantsPage } from './errors.ts';
@@ -9,8 +9,9 @@ import { contentSecurityPolicy } from './headers.ts';
 import type { PageViews } from './views.ts';
 
 /**
- * Sends the browser on to `location` after a form. `target`: where it ends. An app's own scheme (RFC 8252, section 7.1) takes a
- * redirect only in answer to what the person has pressed, and nothing follows it: there, as for scripts, it is a redirect.
+ * Sends the browser on to `location` after a form. `target`: where it arrives in the end. If that is an app's own
+ * scheme (RFC 8252, section 7.1), the answer is a redirect: browsers open apps only in response to what the person
+ * pressed, and no further redirect follows. Scripts receive a redirect too.
  */
 export function moveOn(
   ctx: Context,
@@ -31,14 +32,14 @@ export function moveOn(
   }
 }
 
-/** What the forms of a page that lead to `target` in the end may lead to, beside this server. */
+/** The `form-action` sources, beside this server, for a page whose forms lead to `target` in the end. */
 export function formActionFor(target: string): string[] {
   const protocol = isAppScheme(target) ? URL.parse(target)?.protocol : undefined;
   return protocol === undefined ? [] : [protocol];
 }
 
-/** The host of a website's address. Of an app's own scheme it is empty: any app may choose any such text. */
+/** The host of a website's address. Empty for an app's own scheme, because any app may choose any text there. */
 export const webHostOf = (uri: string): string => (isAppScheme(uri) ? '' : (URL.parse(uri)?.host ?? ''));
 
-/** Whether the address is of an installed app and of no website. */
+/** Whether the address belongs to an installed app, not to a website. */
 const isAppScheme = (uri: string): boolean => !/^https?:/i.test(uri);

@@ -1,11 +1,11 @@
-/** Refuses posts that another site's page makes with this browser's cookies; so that no form needs a CSRF field. */
+/** Refuses posts that another site's page makes with this browser's cookies. So no form needs a CSRF field. */
 import type { Middleware } from 'koa';
 import { AppError } from '../lib/errors.ts';
 
 /**
- * Browsers send Origin and Sec-Fetch-Site with every POST and no page can forge them. A request with neither comes from a
- * native app, which has no cookies but its own. Our pages send no referrer, for which Chromium makes a form's Origin
- * `null`: then Sec-Fetch-Site alone must say that the page was ours.
+ * Browsers send Origin and Sec-Fetch-Site with every POST, and no page can forge them. A request with neither comes
+ * from a native app, which has only its own cookies. Our pages send no referrer; Chromium then sets a form's Origin
+ * to `null`, and Sec-Fetch-Site alone must say that the page is ours. Throws AppError 403 `cross_origin`.
  */
 export function sameOriginOnly(issuer: string): Middleware {
   return async (ctx, next) => {

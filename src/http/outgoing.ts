@@ -1,8 +1,8 @@
 /**
- * Every request that this server makes goes out here: to addresses that apps were registered with. One that the operator
- * has chosen may be anywhere, and its caller says so; all others reach the public internet alone, whatever their name
- * resolves to at the moment of connecting (server-side request forgery). No redirect is followed; time, size and number
- * are bounded.
+ * Sends every request that this server makes to other servers, at addresses that apps were registered with. An
+ * address that the operator has chosen may be anywhere. All others may reach only the public internet, whatever their
+ * name resolves to at the moment of connecting: this prevents server-side request forgery. Redirects are not
+ * followed. Time, size and number are bounded.
  */
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
@@ -16,23 +16,23 @@ export interface OutgoingRequest {
   headers?: ConstructorParameters<typeof Headers>[0] | undefined;
   body?: unknown;
   signal?: AbortSignal | null | undefined;
-  /** Whether the operator has chosen this address: then it may be plain http and on an inner network. */
+  /** Whether the operator has chosen this address. Then it may be plain http and in an internal network. */
   anywhere?: boolean | undefined;
 }
 
 export interface OutgoingDeps {
   timeoutMs?: number;
-  /** Which addresses strangers' requests may reach. */
+  /** Which addresses may be reached, unless the operator chose them. */
   mayReach?(address: string): boolean;
 }
 
-/** Has the form of `fetch`, as far as it is used. Rejects with an Error that names no more than the host. */
+/** Like `fetch`, as far as it is used here. Rejects with an Error that names no more than the host. */
 export type Outgoing = (url: string | URL, options?: OutgoingRequest) => Promise<Response>;
 
 const mostBytes = 256 * 1024;
 const mostMs = 2500;
 
-/** At once: strangers' requests keep none of the operator's waiting. */
+/** Concurrently, for each of two groups: so requests to strangers' addresses never delay those to the operator's. */
 const mostUnderWay = 64;
 const mostWaiting = 256;
 
@@ -44,7 +44,7 @@ export function createOutgoing({ timeoutMs = mostMs, mayReach = isPublic }: Outg
     if (url.protocol !== 'https:' && !(anywhere && url.protocol === 'http:'))
       throw new Error(`${url.host}: only https goes out`);
     const literal = url.hostname.replace(/^\[|\]$/g, '');
-    // A name is looked at when it is resolved; an address never is.
+    // A name is checked when it is resolved. A literal address is never resolved, so it is checked here.
     if (!anywhere && isIP(literal) && !mayReach(literal)) throw notPublic(url.hostname);
     const limits = [AbortSignal.timeout(timeoutMs), ...(options.signal ? [options.signal] : [])];
     const signal = AbortSignal.any(limits);
@@ -68,10 +68,10 @@ function send(
         headers: {
           ...Object.fromEntries(new Headers(headers)),
           ...(content ? { 'content-length': content.length } : {}),
-          // Nothing is unpacked: what a few kilobytes may grow to is not ours to find out.
+          // No compression: a few kilobytes could unpack to any size.
           'accept-encoding': 'identity',
         },
-        // A connection of its own: one that is kept was checked for another request.
+        // A new connection each time: the address of a kept one was checked for another request.
         agent: false,
         signal,
         lookup,
@@ -111,8 +111,8 @@ function asResponse(
 }
 
 /**
- * Resolves a name for one request. With `mayReach` it fails where any of its addresses may not be reached: of a mixed
- * answer nobody knows which is taken.
+ * Resolves a name for one request. With `mayReach` it fails if any of the addresses may not be reached, because
+ * nobody knows which of them will be used.
  */
 const lookupWith =
   (signal: AbortSignal, mayReach: ((address: string) => boolean) | undefined): LookupFunction =>

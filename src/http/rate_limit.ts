@@ -1,7 +1,8 @@
 /**
- * Attempts per client address, counted in Redis where there is one, so that a fleet shares the count, and in this
- * process otherwise or while Redis is away: never without a limit. These counts protect the service alone, for whoever can
- * write to Redis can take them back: what protects an account or a secret is counted in PostgreSQL.
+ * Limits attempts per client address. They are counted in Redis if there is one, so that all instances share the
+ * counts, and otherwise (or while Redis is away) in this process: there is always a limit. These limits protect only
+ * the service, because whoever can write to Redis can reset them. What protects an account or a secret is counted in
+ * PostgreSQL.
  */
 import type { Context, Middleware } from 'koa';
 import { RateLimiterMemory, RateLimiterRedis, type RateLimiterRes } from 'rate-limiter-flexible';
@@ -16,14 +17,14 @@ export interface AddressLimitDeps {
 }
 
 export interface AddressLimit {
-  /** Limits of another name count by themselves. */
+  /** The name of the limit. Limits with different names count separately. */
   what: string;
-  /** How much one address may do in `seconds`. A network of several may do more: see networks.ts. */
+  /** How much one address may do in `seconds`. A larger network may do more. */
   points: number;
   seconds?: number;
 }
 
-/** Refuses what is more than the limit. Answers 429, and says in each answer how much is left. */
+/** Refuses what exceeds the limit, with 429. Every answer says how much is left. */
 export function createAddressLimit(deps: AddressLimitDeps, limit: AddressLimit): Middleware {
   const count = createCount(deps, limit);
   const { seconds = 60 } = limit;
@@ -37,7 +38,7 @@ export function createAddressLimit(deps: AddressLimitDeps, limit: AddressLimit):
   };
 }
 
-/** Counts what an address causes. Returns the refusal of what is more than the limit. */
+/** Counts what an address causes. Returns the error to throw if that exceeds the limit. */
 export function createAddressCount(
   deps: AddressLimitDeps,
   limit: AddressLimit,
@@ -59,7 +60,7 @@ function createCount({ cache, networksOf }: AddressLimitDeps, { what, points, se
         resetSeconds: Math.ceil(msBeforeNext / 1000),
       };
     });
-    // Of an address without room the network that is fullest counts.
+    // If any of the address's networks is over its limit, that one decides.
     const [first, ...wider] = await Promise.all(counted);
     const tightest = [first, ...wider].find((network) => network?.over) ?? first;
     if (!tightest) throw new Error('an address is in no network');
@@ -67,7 +68,10 @@ function createCount({ cache, networksOf }: AddressLimitDeps, { what, points, se
   };
 }
 
-/** Limits by the paths that they are for, in small letters: of all requests, and of posts alone. The first one is outermost. */
+/**
+ * Applies limits by path, in lower case: `any` to all requests, `posts` to POST requests whose path is not in `any`.
+ * The first limit of a path is the outermost.
+ */
 export function limitPaths({
   any,
   posts,
@@ -80,7 +84,7 @@ export function limitPaths({
   };
 }
 
-/** Pages of our own by the first part of their path. All other requests are for what comes after it. */
+/** Routes our own pages by the first part of the path. All other requests go on to the next middleware. */
 export function byFirstPart(rooms: Record<string, Middleware | undefined>): Middleware {
   const byName = new Map(Object.entries(rooms));
   return (ctx, next) => {
@@ -90,19 +94,20 @@ export function byFirstPart(rooms: Record<string, Middleware | undefined>): Midd
   };
 }
 
-/** The path as routers compare it: they take `/Auth/` for `/auth`. */
+/** The path as routers compare it: they treat `/Auth/` like `/auth`. */
 export const pathOf = ({ path }: Context): string => path.toLowerCase().replace(/\/$/, '');
 
-/** How many wrong guesses are heard in a time. */
+/** How many wrong guesses are allowed in a time. */
 export interface GuessBudget {
   guesses: number;
   seconds: number;
 }
 
 /**
- * Bounds wrong guesses, from however many addresses. People who are signed in have a budget each: what strangers use up
- * keeps nobody out who signs in first, which is what the answer says. A guess is wrong where what follows has
- * called `noteWrongGuess`; past a budget each one is answered 429, the right one too. `personOf`: who is signed in.
+ * Bounds wrong guesses from any number of addresses together. Each person who is signed in has a budget of their own.
+ * So strangers who use up theirs block nobody who signs in first, and the answer says that. A guess counts as wrong
+ * if a later handler calls `noteWrongGuess`. Past the budget every guess is answered 429, a right one too.
+ * `personOf`: the account that is signed in.
  */
 export function createGuessLimit(
   guesses: Guesses,
@@ -127,20 +132,20 @@ interface GuessState {
   wrongGuess?: boolean;
 }
 
-/** Says that this request was a wrong guess. */
+/** Marks this request as a wrong guess. */
 export function noteWrongGuess({ state }: { state: GuessState }): void {
   state.wrongGuess = true;
 }
 
-/** Whether `key` was asked about within the last `seconds`; asking counts. */
+/** Returns whether `key` was asked about within the last `seconds`. Each call counts. */
 export function createPace(cache: Cache, seconds: number, what: string): (key: string) => Promise<boolean> {
   const limiter = createLimiter(cache, what, 1, seconds);
   return async (key) => (await limiter.consume(key)).consumedPoints > 1;
 }
 
 /**
- * `points` in `seconds`, counted in Redis, or in this process while Redis is away. A count that fails there tells the cache,
- * so that the requests after it do not wait for Redis either: most anonymous ones ask it for nothing else.
+ * Counts `points` in `seconds` in Redis, or in this process while Redis is away. A count that fails is reported to
+ * the cache, so that the next requests do not wait for Redis either: most anonymous requests use it for nothing else.
  */
 function createLimiter({ redis, attempt }: Cache, what: string, points: number, seconds: number) {
   const limits = { points, duration: seconds, keyPrefix: `limit:${what}` };
@@ -156,7 +161,7 @@ function createLimiter({ redis, attempt }: Cache, what: string, points: number, 
   };
 }
 
-/** The library rejects with the count itself where that is over the limit. */
+/** The library rejects with the count itself if that is over the limit. */
 function whereOverLimit(rejection: RateLimiterRes | Error): RateLimiterRes {
   if (rejection instanceof Error) throw rejection;
   return rejection;

@@ -1,7 +1,7 @@
 /**
- * The limit that stands before every path: how often an address may ask for anything, counted in this process, so that it
- * costs the endpoints of apps nothing. What stores or computes more has a tighter limit besides, in the same order of
- * app.ts. A path that nobody has thought of is one of a page here.
+ * Limits how often an address may request anything, on every path. It counts in this process, so that the endpoints
+ * of apps pay nothing for it. Routes that store or compute more have a tighter limit of their own. A path that is not
+ * listed here counts as a page.
  */
 import type { Context, Middleware } from 'koa';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
@@ -9,7 +9,9 @@ import { tooManyRequests } from '../lib/errors.ts';
 import type { NetworksOf } from './networks.ts';
 import { pathOf } from './rate_limit.ts';
 
-/** What apps, APIs, proxies and load balancers ask for, one of them for many people; and what is answered from memory. */
+/**
+ * What apps, APIs, proxies and load balancers request, one of them for many people; and what is answered from memory.
+ */
 const machines = new Set([
   '/token',
   '/token/introspection',
@@ -25,12 +27,15 @@ const machines = new Set([
 ]);
 const machinePrefixes = ['/.well-known/', '/assets/'];
 
-/** For each attempt at a sign-in that an address has: pages of a browser, and requests of a machine. */
+/** For each attempt at a sign-in that an address is allowed: so many page requests, and so many machine requests. */
 const [pagesPerAttempt, machinesPerAttempt] = [20, 100];
-/** What a machine asks in vain counts as much as this: whoever guesses an app's secret is a machine too. */
+/**
+ * A request of a machine that is answered 401 counts as much as this: whoever guesses an app's secret is a machine
+ * too.
+ */
 const failureCosts = 10;
 
-/** `perMinute`: attempts at a sign-in of one address. */
+/** `perMinute`: the attempts at a sign-in that one address is allowed. Throws AppError 429. */
 export function limitRequests(networksOf: NetworksOf, perMinute: number): Middleware {
   const pages = createCounter(networksOf, pagesPerAttempt * perMinute);
   const machine = createCounter(networksOf, machinesPerAttempt * perMinute);
@@ -61,7 +66,7 @@ function createCounter(networksOf: NetworksOf, points: number) {
     );
   return {
     charge,
-    /** Throws AppError 429 for what is more than the limit. */
+    /** Throws AppError 429 if the limit is exceeded. */
     async count(address: string, cost: number): Promise<void> {
       const waits = await charge(address, cost);
       const seconds = Math.max(...waits);

@@ -1,7 +1,8 @@
 /**
- * Names of other servers, resolved without libuv's thread pool. `getaddrinfo`, behind Node's `dns.lookup`, holds one of
- * its four threads for as long as a name server is silent; a few such names would stop everything else that needs a thread.
- * Here the hosts file is read first, then DNS is asked over sockets, with a deadline.
+ * Resolves the names of other servers without libuv's thread pool. `getaddrinfo`, behind Node's `dns.lookup`,
+ * occupies one of the pool's four threads until the name server answers. A few names whose servers are silent would
+ * stop everything else that needs a thread. So here the hosts file is read first, then DNS is asked over sockets,
+ * with a deadline.
  */
 import type { LookupAddress } from 'node:dns';
 import { lookup, Resolver } from 'node:dns/promises';
@@ -10,15 +11,15 @@ import { isIP } from 'node:net';
 import { createSlots } from '../lib/slots.ts';
 
 const hostsFile = '/etc/hosts';
-/** Of one try; there are two, the second twice as long. */
+/** For one try. There are two, and the second one takes twice as long. */
 const tryMs = 600;
-/** By getaddrinfo: one thread of the pool at most. */
+/** For getaddrinfo: at most one thread of the pool. */
 const withSystem = createSlots(1, 20);
 
 /**
- * All addresses of a name, IPv4 first. `bySystem`: a name that DNS does not have is resolved as the system does it, which
- * knows search domains, mDNS and other directories: for names that the operator has chosen, for each takes a thread.
- * Rejects where there is none, or `signal` aborts.
+ * All addresses of a name, IPv4 first. `bySystem`: if DNS does not have the name, ask the system, which knows search
+ * domains, mDNS and other directories. This occupies a thread, so use it only for names that the operator has chosen.
+ * Rejects if there is no address, or if `signal` aborts.
  */
 export async function resolveHost(
   host: string,
@@ -51,7 +52,7 @@ async function byDns(
   host: string,
   signal: AbortSignal,
 ): Promise<{ addresses: LookupAddress[]; silent: boolean }> {
-  // A new one each time: it reads which name servers there are now.
+  // New each time, so that it reads which name servers there are now.
   const resolver = new Resolver({ timeout: tryMs, tries: 2 });
   const cancel = () => resolver.cancel();
   signal.addEventListener('abort', cancel, { once: true });

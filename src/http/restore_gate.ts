@@ -1,13 +1,19 @@
-/** Serves nothing from a database that has returned to an older state: there everything that was revoked is valid again. */
+/**
+ * Refuses requests while the database has returned to an older state: there, everything that was revoked since is
+ * valid again.
+ */
 import type { Middleware } from 'koa';
 import { behind, type RestoreGuard } from '../storage/restore_guard.ts';
 import { pathOf } from './rate_limit.ts';
 
-/** What says nothing of the database's state. Published keys are not among them: a key that was dropped may be back. */
+/**
+ * Paths whose answers do not depend on the database. Published keys are not among them: a key that was dropped may be
+ * back.
+ */
 const stateless =
   /^\/(health(\/|$)|assets\/|\.well-known\/(openid-configuration|oauth-authorization-server))/;
 
-/** Throws AppError 503 until the operator has decided about the older state. */
+/** Throws AppError 503 until the operator has decided what to do about the older state. */
 export const refuseWhileBehind =
   ({ behindMs, settled }: Pick<RestoreGuard, 'behindMs' | 'settled'>): Middleware =>
   async (ctx, next) => {

@@ -1,28 +1,28 @@
 /**
- * How a request arrives here, told to `npx cypher doctor` alone: whom the server takes its sender for, and what proxies
- * did to its headers. Whoever asks proves that they have the server's keys; for all others there is nothing here.
+ * Shows `npx cypher doctor` how a request arrives here: which address the server sees as its sender, and what proxies
+ * did to its headers. The sender must prove that they have the server's keys. All others get a 404.
  */
 import type { Context, Middleware } from 'koa';
 import { constantTimeEqual, keyedHash } from '../lib/crypto.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 
 export interface Seen {
-  /** Who the sender counts as. */
+  /** The address that the sender counts as. */
   address: string;
   /** The other end of the connection: the sender, or the last proxy. */
   peer: string;
   /** Whether TRUSTED_PROXIES names it. */
   peerTrusted: boolean;
-  /** `X-Forwarded-For` and `X-Forwarded-Proto` as they came. */
+  /** `X-Forwarded-For` and `X-Forwarded-Proto` as they arrived. */
   forwardedFor: string | undefined;
   forwardedProto: string | undefined;
-  /** Proxies that sent requests to this process and are not trusted. */
+  /** Proxies that have sent requests to this process and are not trusted. */
   untrustedProxies: string[];
 }
 
 export const seenPath = '/health/seen';
 
-/** The value of `Authorization` that is answered for a minute. */
+/** The value of `Authorization`. It is accepted for a minute. */
 export const seenProof = (key: Uint8Array, nowMs: number): string =>
   `Doctor ${nowMs}.${keyedHash(key, String(nowMs)).toString('base64url')}`;
 
@@ -59,7 +59,7 @@ export function createSeen({ key, isTrusted, untrustedProxies, now }: SeenDeps):
   };
 }
 
-/** A header before http/request.ts wrote over it. */
+/** A header as it arrived, before it was replaced by the address and name that the server settled on. */
 function asItCame(ctx: Context, name: string): string | undefined {
   const { rawHeaders } = ctx.req;
   const values = rawHeaders.filter(

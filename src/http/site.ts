@@ -6,22 +6,22 @@ import type { PageViews } from './views.ts';
 
 export interface SiteDeps {
   issuer: string;
-  /** Of this server. */
+  /** The version of this server. */
   version: string;
   views: PageViews;
-  /** The name of whoever is signed in in this browser. */
+  /** The username that is signed in in this browser. */
   signedInAs(ctx: Context): Promise<string | undefined>;
-  /** Where one can go from here. */
+  /** The apps that the home page links to. */
   apps(): Promise<{ name: string; uri: string }[]>;
   pasetoKeys(): object[];
-  /** For how long others may keep the PASETO keys. */
+  /** How long others may cache the PASETO keys. */
   pasetoKeysSeconds: number;
   /** Rejects while PostgreSQL cannot serve. */
   pingDatabase(): Promise<unknown>;
   cacheState(): 'ok' | 'degraded';
-  /** How much of its history the database lacks, in milliseconds; undefined where none is known to be missing. */
+  /** How much of its history the database lacks, in milliseconds. Undefined if nothing is known to be missing. */
   behindMs(): number | undefined;
-  /** True from the moment the process was told to stop. */
+  /** True once the process was asked to stop. */
   stopping(): boolean;
 }
 
@@ -44,7 +44,7 @@ export function createSite(deps: SiteDeps): Middleware {
     ctx.body = { status: 'ok', version: deps.version };
   });
 
-  // A lost Redis is no reason to leave the load balancer: everything works without it, only slower.
+  // Without Redis the instance stays ready: everything works, only slower.
   router.get('/health/ready', async (ctx) => {
     const database = await deps.pingDatabase().then(
       () => 'ok',
@@ -66,9 +66,9 @@ export function createSite(deps: SiteDeps): Middleware {
     };
   });
 
-  // Answered from memory, so also while PostgreSQL is away, as is promised of keys and discovery. An instance that is cut off
-  // can then not know of a key that was dropped meanwhile and goes on publishing it; whoever checks offline takes it until
-  // PostgreSQL is back and this answer has aged. To publish nothing in place of it would end every offline check.
+  // Answered from memory, so also while PostgreSQL is away. An instance that is cut off then goes on publishing a key
+  // that was dropped meanwhile. Whoever verifies offline accepts that key until PostgreSQL is back and this answer
+  // has expired. Publishing nothing instead would make every offline verification fail.
   router.get('/.well-known/paseto-keys', (ctx) => {
     ctx.set('Cache-Control', `public, max-age=${deps.pasetoKeysSeconds}`);
     ctx.body = { issuer: deps.issuer, keys: deps.pasetoKeys() };

@@ -1,19 +1,20 @@
 /**
- * Requests that are answered before all of them has come: too large, or refused at the door. Node would read a body of any
- * length to its end and throw it away, or, where part of it was read, leave the connection open until the request times
- * out, and never see that the other side has left. Here a short rest is still read, for the connection to be used again;
- * of a longer one nothing more, and after a moment for the answer to be received (RFC 9112, section 9.6) the connection ends.
+ * Handles requests that are answered before their body has arrived: because it is too large, or because the request
+ * was refused early. Node would read a body of any length to its end and discard it. Or, if part of it was read, Node
+ * would leave the connection open until the request times out, and not notice that the client has left. Here a short
+ * rest of a body is still read, so that the connection can be used again. A longer one is not read: the connection is
+ * closed after a moment, in which the client can receive the answer (RFC 9112, section 9.6).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 const lingerMs = 500;
 const shortRestBytes = 128 * 1024;
 
-/** To be called for every request, before it is handled. */
+/** Call this for every request, before it is handled. */
 export function endUnread(req: IncomingMessage, res: ServerResponse): void {
   res.once('finish', () => {
     const { socket } = req;
-    // A socket that is gone has been taken away from the request.
+    // A socket that has closed is no longer attached to its request.
     if (req.complete || !socket) return;
     const read = socket.bytesRead;
     req.on('data', () => {

@@ -1,16 +1,17 @@
 /**
- * Proxies in front of this server that TRUSTED_PROXIES does not name. All people behind one count as one address, share its
- * limits and its delays, and are written down under it. The log says so once for each; `npx cypher doctor` repeats it.
+ * Remembers proxies in front of this server that TRUSTED_PROXIES does not name. All people behind such a proxy count
+ * as one address: they share its limits and delays, and are logged under it. The log warns once for each proxy, and
+ * `npx cypher doctor` repeats that.
  */
 import type { Log } from '../lib/log.ts';
 
 export interface UntrustedProxies {
-  /** Takes note of the address of one. */
+  /** Notes the address of such a proxy. */
   note(address: string): void;
   found(): string[];
 }
 
-/** Anybody can send the headers of a proxy: what is kept and logged for them has an end. */
+/** Anybody can send the headers of a proxy, so what is kept and logged for them is bounded. */
 const mostNoted = 10;
 
 export function createUntrustedProxies(log: Log): UntrustedProxies {

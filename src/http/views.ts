@@ -1,7 +1,7 @@
 /**
- * The pages: one typed view model each, one EJS template each, one layout around them. The only importer of ejs.
- * Templates get plain data and decide nothing but wording and markup; what they print is escaped, and what becomes a
- * link or a picture passes `webUri` here first. Routes and oidc/library/provider.ts render through it.
+ * The pages: for each a typed view model and an EJS template, and one layout around them all. Templates receive plain
+ * data, and decide only wording and markup. Everything they print is escaped. An address passes `webUri` before it
+ * becomes a link or a picture.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import ejs, { type TemplateFunction } from 'ejs';
 import type { Assets } from './assets.ts';
 
 export interface Views {
-  /** `notice`: why the person is here again, e.g. after a sign-out. */
+  /** `notice`: why the page is shown again, for example what was wrong. */
   login: {
     uid: string;
     clientName: string;
@@ -17,7 +17,7 @@ export interface Views {
     username?: string | undefined;
     notice?: string | undefined;
   };
-  /** `invitation`: what is settled by it. */
+  /** `invitation`: what it fixes for the new account. */
   register: {
     uid: string;
     clientName: string;
@@ -26,11 +26,14 @@ export interface Views {
   /** `expires`: ISO 8601. */
   invitation: { username: string; expires: string };
   authenticator_reset: { username: string; expires: string };
-  /** `label`: what the authenticator app calls this site. `recovery`: asks for a recovery code. `error`: what was wrong with the last code, beside the field. */
+  /**
+   * `label`: the name of this site in the authenticator app. `recovery`: asks for a recovery code. `error`: what was
+   * wrong with the last code, shown beside the field.
+   */
   totp: { uid: string; label: string; recovery: boolean; error?: string | undefined };
   /**
-   * `action`: where the code is posted. `replacing`: another authenticator is in use until then. `cancel`: the way back. `secret`: base32 without
-   * spaces. `qrSvg`: SVG markup of `otpauthUri`, made by the server.
+   * `action`: where the code is posted. `replacing`: another authenticator stays in use until then. `cancel`: the way
+   * back. `secret`: base32 without spaces. `qrSvg`: SVG markup of `otpauthUri`, made by the server.
    */
   totp_setup: {
     action: string;
@@ -42,36 +45,39 @@ export interface Views {
     qrSvg: string;
     error?: string | undefined;
   };
-  /** `location`: where the flow goes on, as a path or an http(s) URL. */
+  /** `location`: where the interaction continues, as a path or an http(s) URL. */
   recovery_codes: { codes: string[]; location: string; replacing: boolean };
-  /** `host`: where the browser is sent afterwards, in words; empty for a device. The URIs are the client's own metadata, not trusted. */
+  /**
+   * `host`: where the browser is sent afterwards, in words; empty for a device. The URIs are the client's own
+   * metadata and not trusted.
+   */
   consent: {
     uid: string;
     username: string;
     clientName: string;
     host: string;
     scopes: { name: string; description: string }[];
-    /** What is asked for in particular, by label and value. */
+    /** The details of the request, by label and value. */
     details: { title: string; rows: [label: string, value: string][] }[];
     clientUri?: string | undefined;
     logoUri?: string | undefined;
     policyUri?: string | undefined;
     tosUri?: string | undefined;
   };
-  /** `username`: who is signed in, if anyone. `apps`: where one can go from here. */
+  /** `username`: who is signed in, if anybody. `apps`: the apps to link to. */
   home: {
     issuer: string;
     signOutUrl: string;
     apps: { name: string; uri: string }[];
     username?: string | undefined;
   };
-  /** A person's own account. Times are ISO 8601 and in words. `id`s are what the forms send back. */
+  /** A person's own account. Times are given in ISO 8601 and in words. The forms send an `id` back. */
   account: {
     username: string;
     email?: string | undefined;
     recoveryCodesLeft: number;
     requests: number | undefined;
-    /** Pages of sessions beside this one. */
+    /** The numbers of the neighbouring pages of sessions. */
     newer: number | undefined;
     older: number | undefined;
     sessions: {
@@ -84,11 +90,14 @@ export interface Views {
     }[];
     apps: { id: string; name: string; asksFirst: boolean; scopes: string[]; since: Moment }[];
   };
-  /** Password and code, anew, before a change: `change` is the path of its page. */
+  /** Asks for password and code again before a change. `change`: the path of that change's page. */
   account_confirm: { change: 'password' | 'authenticator' | 'recovery-codes'; username: string };
   account_password: { username: string };
   account_recovery_codes: { left: number };
-  /** Requests that wait for an answer; `error`: why the last one was not taken. `signInPath`: where to mend that. */
+  /**
+   * Requests that wait for an answer. `error`: why the last answer was not accepted. `signInPath`: where to sign in
+   * again, if that helps.
+   */
   account_requests: {
     requests: {
       id: string;
@@ -100,26 +109,26 @@ export interface Views {
     signInPath?: string | undefined;
   };
   account_signed_out: Record<string, never>;
-  /** `action` and `xsrf` as oidc-provider hands them to its logout page. */
+  /** `action` and `xsrf` as oidc-provider passes them to its logout page. */
   logout: {
     action: string;
     xsrf: string;
     username?: string | undefined;
     clientName?: string | undefined;
-    /** Where somebody who stays signed in goes on. */
+    /** Where a person who stays signed in continues. */
     stayUri?: string | undefined;
   };
-  /** Moves on by itself to `location`, an http(s) URL or a path. */
+  /** Moves on to `location`, an http(s) URL or a path, without a click. */
   onward: { location: string };
-  /** Shown where a page is opened whose sign-in is over. `app`: where it was for, if that is known. */
+  /** Shown if the sign-in of the opened page is over. `app`: the app that it was for, if that is known. */
   finished: { username: string; app?: { name: string; uri: string } | undefined };
   /** Posts `fields` on to an app, by script or by a button. */
   form_post: { action: string; fields: [name: string, value: string][]; clientName?: string | undefined };
-  /** `apps`: the others of the session, and whether they know. */
+  /** `apps`: the other apps of the session, and whether they were notified. */
   logout_done: { clientName?: string | undefined; apps: SignedOutApp[] };
   /** Asks for the code that a device shows; `error` beside the field. */
   device: { action: string; xsrf: string; error?: string | undefined };
-  /** `address`: where the device asked from. */
+  /** `address`: the address that the device asked from. */
   device_confirm: {
     action: string;
     xsrf: string;
@@ -129,11 +138,14 @@ export interface Views {
     scopes: { name: string; description: string }[];
   };
   device_done: { denied: boolean; clientName?: string | undefined };
-  /** A site behind forward-auth that is not open to whoever is signed in. `switchUrl`: the way to another account. */
+  /**
+   * A site behind forward-auth that the signed-in person may not enter. `switchUrl`: leads to a sign-in with another
+   * account.
+   */
   site_denied: { host: string; username: string | undefined; switchUrl: string; id: string };
   /**
-   * `id` is in the log; `hint` says what the person can do. `again`: the same page may work in a moment. `app`: where to go
-   * on, if it is known to be the app's own address.
+   * `id` is in the log. `hint`: what the person can do. `again`: the same page may work in a moment. `app`: where to
+   * continue, if that is known to be the app's own address.
    */
   error: {
     status: number;
@@ -141,14 +153,14 @@ export interface Views {
     message: string;
     id: string;
     hint?: string | undefined;
-    /** What the request has sent, where that is what is wrong; shown as it is, never a link. */
+    /** The part of the request that is wrong. Shown as text, never as a link. */
     sent?: string | undefined;
     again: boolean;
     app?: { name: string; uri: string } | undefined;
   };
 }
 
-/** `silent`: was told and has not answered. `unaware`: has no address at which it could be told. */
+/** `silent`: was notified and has not answered. `unaware`: has no address at which it could be notified. */
 export interface SignedOutApp {
   name: string;
   state: 'signed_out' | 'silent' | 'unaware';
@@ -163,7 +175,7 @@ export interface Moment {
 interface Page<View> {
   title(view: View): string;
   script?: string;
-  /** Values the template needs beside, or instead of, the view's own. */
+  /** Values that the template needs in addition to the view's own, or in place of them. */
   derive?(view: View): Record<string, unknown>;
 }
 
@@ -225,7 +237,7 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
   },
 };
 
-/** Reads and compiles every template of `viewsDir` now: a broken one fails the start and not a request. */
+/** Reads and compiles every template of `viewsDir` now: a broken one fails at the start and not at a request. */
 export function createViews({ viewsDir, assets }: { viewsDir: string; assets: Pick<Assets, 'urlFor'> }) {
   const templates = new Map<string, TemplateFunction>();
   for (const name of [...Object.keys(pages), 'layout']) {
@@ -238,8 +250,8 @@ export function createViews({ viewsDir, assets }: { viewsDir: string; assets: Pi
 
   return {
     /**
-     * The whole page as HTML. Every value is escaped; no page holds inline script or style. `base`: our origin, for a page that
-     * is shown at another one and finds its style and its links here.
+     * Returns the whole page as HTML. Every value is escaped, and no page holds inline script or style. `base`: our
+     * origin, for a page that is shown at another origin and loads its style and links from here.
      */
     render<K extends keyof Views>(name: K, view: Views[K], base = ''): string {
       const page: Page<Views[K]> = pages[name];
