@@ -83,7 +83,9 @@ async function start(
   const retention = createAuditRetention({ database, audit, days, log, now });
   const sweeper = createSweeper(database, log, now);
   sweeper.start(sweepEveryMs);
-  await retention.hold().catch((cause) => log.warn({ cause }, 'the audit log’s retention could not be set'));
+  await retention.hold().catch((cause) => {
+    if (!leaving()) log.warn({ cause }, 'the audit log’s retention could not be set');
+  });
   retention.start();
   app.start();
   shrinkHeapAfterStart(1000);
