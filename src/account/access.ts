@@ -1,6 +1,6 @@
 /**
- * What has access to an account: its sign-on sessions, and the apps that may act for it. Read for the account page, and
- * ended from there. Whatever is ended is ended for one account: an id of another's ends nothing.
+ * What has access to an account: its sessions, and the apps that may act for it. The account page shows them and ends
+ * them. Each call ends things of one account only: the id of another account's session or app ends nothing.
  */
 import type { Audit } from '../audit/audit.ts';
 import type { Consents } from '../consents/consents.ts';
@@ -32,16 +32,16 @@ export interface AppAccess {
 }
 
 export interface Access {
-  /** One page of the sessions, from 1 on, with the one of `own` before all others; and the apps. */
+  /** One page of the sessions, numbered from 1, and all apps. The session `own` comes first. */
   of(
     accountId: string,
     page: { own: string; number: number },
   ): Promise<{ sessions: ListedSession[]; more: boolean; apps: AppAccess[] }>;
   /** False where the account has no such session. */
   endSession(accountId: string, uid: string): Promise<boolean>;
-  /** `address`: of who asks for it, for the audit log. */
+  /** `address`: of the person who asked for it, for the audit log. */
   endEverything(accountId: string, address: string): Promise<void>;
-  /** Ends all that the account has granted to the client. False where that was nothing. */
+  /** Ends all that the account has granted to the client. False if there was nothing. */
   removeApp(accountId: string, clientId: string): Promise<boolean>;
 }
 
@@ -59,7 +59,8 @@ export function createAccess(deps: AccessDeps): Access {
         consents.list(accountId),
       ]);
       const inUse = new Set([...live.flatMap((session) => session.grants), ...refreshable].map(sha256));
-      // A grant outlives what it was for. One that is neither in a session nor refreshed can have tokens of its beginning.
+      // A grant can outlive its session and its refresh tokens. Access tokens that were issued at its start may still
+      // be valid.
       const mayHaveTokens = ({ createdAt }: ListedGrant) =>
         now() - createdAt < lifeSeconds.accessToken * 1000;
       const alive = granted.filter((grant) => inUse.has(grant.idHash) || mayHaveTokens(grant));
@@ -93,7 +94,10 @@ const asAccess = ({ clientId, scopes, createdAt }: ListedGrant): AppAccess => ({
   since: createdAt,
 });
 
-/** Each browser of a person has a grant of its own, beside what is remembered; to the person they are one app. */
+/**
+ * Merges grants by app. Each browser of a person has its own grant, beside the remembered consent; to the person they
+ * are one app.
+ */
 function byClient(granted: AppAccess[]): AppAccess[] {
   const apps = new Map<string, AppAccess>();
   for (const { clientId, scopes, since } of granted) {

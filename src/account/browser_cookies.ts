@@ -1,19 +1,19 @@
-/** The cookies that the account page sets and takes away. */
+/** The cookies that the account page sets and removes. */
 import type { Context } from 'koa';
 import type { Browser } from '../authentication/buckets.ts';
 import { userAgentOf } from '../http/request.ts';
 import { cookieNames } from '../lib/cookies.ts';
 
 export interface BrowserCookies {
-  /** Whose attempts are made in this session. */
+  /** The browser of this session, as the counts of failures need it. */
   browser(ctx: Context, sessionUid: string): Browser;
   proof(ctx: Context): string | undefined;
   keepProof(ctx: Context, token: string, seconds: number): void;
   dropProof(ctx: Context): void;
-  /** The proof that has made new recovery codes, for the page that shows them. */
+  /** The used proof that made new recovery codes, for the page that shows them. */
   spentProof(ctx: Context): string | undefined;
   keepSpentProof(ctx: Context, token: string, seconds: number): void;
-  /** The browser's own session is over: its cookies say nothing any more. */
+  /** Removes the cookies of the browser's own session, which has ended. */
   dropSession(ctx: Context): void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The routes by which a person changes their password, authenticator or recovery codes. Each kind of change has a page,
- * which asks for the proof until this browser has given it, and actions that are refused without it.
+ * The routes for the change of a password, an authenticator or recovery codes. Each kind of change has a page and
+ * actions. The page asks for the proof until this browser has given it. The actions are refused without it.
  */
 import type { Context, Middleware } from 'koa';
 import { proofRequired } from '../authentication/refusals.ts';
@@ -22,16 +22,16 @@ export interface ChangeRouteDeps {
   totp: Pick<Totp, 'qrCode'>;
   recoveryCodesLeft(accountId: string): Promise<number>;
   cookies: BrowserCookies;
-  /** Stands before what costs as much as OPAQUE does. */
+  /** Refuses work as expensive as OPAQUE while too much of it is in progress. */
   admission: Middleware;
-  /** Counts the start of a proof against the client's address, with the starts of logins. */
+  /** Counts the start of a proof against the client's address, together with the starts of logins. */
   addressLimit: Middleware;
 }
 
 type Proved<T> = (ctx: Context, who: SignedIn, proof: StepToken) => Promise<T>;
 type Work = Action<AccountAction, SignedIn, AccountTold>['work'];
 
-/** The proof that this browser has given for a change, and what is there with it and without it. */
+/** Finds the proof that this browser has given for a change, and guards the change's page and actions with it. */
 function createProofGate({ page, show }: Pipeline, { stepUp, cookies }: ChangeRouteDeps) {
   const proofOf = (ctx: Context, who: SignedIn, change: Change) =>
     stepUp.open(who, exchangeOf(who, change), cookies.proof(ctx));
@@ -68,7 +68,7 @@ export function mountChanges(pipeline: Pipeline, deps: ChangeRouteDeps): void {
   mountRecoveryCodes(pipeline, gate, deps);
 }
 
-/** New recovery codes are shown by GET, so that they are still there after a reload. */
+/** Shows new recovery codes by GET, so that a reload shows them again. */
 function mountNewCodes({ page, show }: Pipeline, { stepUp, changes, cookies }: ChangeRouteDeps): void {
   page('/new-codes', async (ctx, who) => {
     for (const change of kinds) {

@@ -1,7 +1,8 @@
 /**
- * What a person changes about their own sign-in with a proof: password, authenticator, recovery codes. Each
- * change is one transaction that uses its proof up: of parallel ones with one proof, one is made. Recovery codes are shown to
- * the same proof again while it lives: a lost answer must not leave a person with codes that nobody has seen.
+ * The changes that a person makes to their own sign-in with a proof: password, authenticator, recovery codes. Each
+ * change is one transaction that uses its proof up, so of parallel changes with one proof only one is made. While the
+ * proof is valid, it can show its new recovery codes again: a lost answer must not leave a person with codes that
+ * nobody has seen.
  */
 
 import type { Accounts } from '../accounts/accounts.ts';
@@ -32,7 +33,7 @@ export interface ChangeDeps {
   ephemeral: Pick<Ephemeral, 'get' | 'put'>;
 }
 
-/** Recovery codes to be shown. `again`: this proof made them before, and whoever has it did not receive the answer. */
+/** Recovery codes to show. `again`: this proof has made them before, but the answer did not arrive. */
 export interface NewCodes {
   codes: string[];
   again: boolean;
@@ -41,17 +42,21 @@ export interface NewCodes {
 export interface Changes {
   passwordInit(proof: StepToken, request: string): Promise<{ response: string }>;
   /**
-   * Stores the new password's record and ends every session, grant and token of the account, that of this browser
-   * included: whoever had the old password is out, and the person signs in with the new one. `address`: theirs, for the audit log.
+   * Stores the new password's record, and ends every session, grant and token of the account, including this
+   * browser's session. So whoever had the old password has no access left, and the person signs in with the new one.
+   * `address`: the person's, for the audit log. Throws AppError 401 `proof_required`, 400 for a malformed record.
    */
   passwordFinish(who: SignedIn, proof: StepToken, record: string, address: string): Promise<void>;
-  /** The secret that this proof offers: the same at every look, kept nowhere before it is confirmed. */
+  /** The secret that this proof offers. It is the same each time, and is not stored before it is confirmed. */
   authenticatorSetup(who: SignedIn, proof: StepToken): TotpSetup;
-  /** Confirms the new authenticator by its first code. Returns new recovery codes. Throws AppError 400 `malformed_code`, 401 `invalid_code`. */
+  /**
+   * Confirms the new authenticator by its first code, and returns new recovery codes. Throws AppError 400
+   * `malformed_code`, 401 `invalid_code` or `proof_required`, 429.
+   */
   authenticator(who: SignedIn, proof: StepToken, typed: string, browser: Browser): Promise<NewCodes>;
-  /** The recovery codes that this proof has made; undefined where others have replaced them, or one was used. */
+  /** The recovery codes that this proof has made. Undefined if they were replaced, or if one of them was used. */
   recoveryCodesOf(who: SignedIn, proof: StepToken): Promise<string[] | undefined>;
-  /** Makes new recovery codes and returns them. */
+  /** Makes new recovery codes and returns them. Throws AppError 401 `proof_required`. */
   recoveryCodes(who: SignedIn, proof: StepToken): Promise<NewCodes>;
 }
 
@@ -60,11 +65,12 @@ export function createChanges(deps: ChangeDeps): Changes {
   const keyOf = (jti: string) => `new-password:${jti}`;
   const setup = ({ account }: SignedIn, { jti }: StepToken) => totp.setup(jti, account);
   return {
-    // The proof names the credential that it leads to: whichever of several registrations with it is finished, in two tabs
-    // perhaps, its record is stored under the identifier that it was made for.
+    // The proof's id becomes the id of the new credential. Two tabs may each start a registration with one proof;
+    // whichever is finished, its record is stored under the identifier that it was made for.
     async passwordInit({ jti }, request) {
       const { response, keyId } = await opaque.registerInit(request, jti);
-      // Of a proof's registrations all are made with one OPAQUE key, so that the one that is finished names the right one.
+      // All registrations of one proof use one OPAQUE key, so that the key that is stored with the record is the
+      // right one.
       const bound = await ephemeral.get(keyOf(jti));
       if (bound === undefined) await ephemeral.put(keyOf(jti), keyId, secondsOf('password'));
       else if (bound !== keyId) throw proofRequired();

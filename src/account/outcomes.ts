@@ -1,11 +1,11 @@
 /**
- * What was done on the account page, as the audit log has it. Pure. A changed password and a sign-out everywhere are recorded
- * in their own transactions.
+ * Turns what was done on the account page into events of the audit log. Pure. A changed password and a sign-out
+ * everywhere are recorded elsewhere, in their own transactions.
  */
 import type { GatheredEvent } from '../audit/audit.ts';
 import type { Outcome } from '../http/flow.ts';
 
-/** Everything that can be posted, by the path below /account. */
+/** All actions that can be posted, by the path below /account. */
 export type AccountAction =
   | 'sessions/end'
   | 'sessions/end-all'
@@ -18,18 +18,18 @@ export type AccountAction =
   | 'recovery-codes'
   | 'requests';
 
-/** What an action's work adds to its outcome. */
+/** What the work of an action adds to its outcome. */
 export interface AccountTold {
-  /** Which app lost its access. */
+  /** The app that lost its access. */
   clientId?: string;
-  /** What a proof was for and by which factor. */
+  /** For a proof: which change it is for, and which factor was used. */
   detail?: Record<string, unknown>;
-  /** True where there was nothing to do: what was named is none of the account's. */
+  /** True if nothing was done, because the account has no such session or app. */
   nothingDone?: boolean;
 }
 
 export interface AccountOutcome extends Outcome<AccountAction>, AccountTold {
-  /** Undefined where nobody was signed in. */
+  /** Undefined if nobody was signed in. */
   accountId: string | undefined;
 }
 
@@ -42,7 +42,7 @@ const events: Partial<Record<AccountAction, GatheredEvent['event']>> = {
   requests: 'request.answered',
 };
 
-/** The event of an outcome; undefined where it is of no interest to security. */
+/** The event of an outcome. Undefined if it does not matter for security. */
 export function accountEventOf({
   action,
   outcome,

@@ -8,10 +8,10 @@ import { ago, deviceInWords } from './words.ts';
 export interface OverviewDeps {
   access: Pick<Access, 'of'>;
   recoveryCodesLeft(accountId: string): Promise<number>;
-  /** Undefined for an app that is not registered any more: it has no access. */
+  /** Undefined for an app that is not registered any more. It has no access. */
   clientOf(clientId: string): Promise<{ name: string; firstParty: boolean } | undefined>;
   describeScope(scope: string): string;
-  /** How many requests wait for an answer; undefined where apps may not ask from elsewhere. */
+  /** How many requests wait for an answer. Undefined if apps may not send such requests (CIBA). */
   requestsOf(accountId: string): Promise<number | undefined>;
   now: () => number;
 }

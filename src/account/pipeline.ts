@@ -1,6 +1,6 @@
 /**
- * What the account page adds to the pipeline of pages: a visitor who is not signed in is redirected to sign in, and of one
- * account only a few actions are done at once.
+ * What the account page adds to the pipeline of pages: a visitor who is not signed in is redirected to sign in, and
+ * only a few actions of one account run concurrently.
  */
 import type { Context, Middleware } from 'koa';
 import { type Action, createFlow, type Flow, outcomeOf, seeOther } from '../http/flow.ts';
@@ -14,11 +14,11 @@ import type { AccountAction, AccountOutcome, AccountTold } from './outcomes.ts';
 
 export interface PipelineDeps {
   signedIn(ctx: Context): Promise<SignedIn | undefined>;
-  /** Where a browser is sent to sign in; it comes back to /account/signed-in. */
+  /** Where a browser is sent to sign in. It returns to /account/signed-in. */
   signInPath: string;
   render<K extends keyof Views>(name: K, view: Views[K]): string;
   sameOriginOnly: Middleware;
-  /** Hears how every action ended. */
+  /** Receives the outcome of every action. */
   onOutcome(outcome: AccountOutcome): void;
 }
 
@@ -26,7 +26,7 @@ export interface Pipeline extends Flow<AccountAction, SignedIn, AccountTold> {
   show<K extends keyof Views>(ctx: Context, name: K, view: Views[K]): void;
 }
 
-/** A page of a change, with all its actions, is below the name of the change. */
+/** The actions of a change have the name of the change as the first part of their path, and belong to its page. */
 const pageOf = (path: string): string => {
   const change = changes.find((name) => path.startsWith(`/${name}/`));
   return change ? `/account/${change}` : '/account';

@@ -1,6 +1,6 @@
 /**
- * The routes by which a person answers what an app asks from elsewhere (a till, a call centre): approving takes a code
- * of the second factor, given now; denying takes none.
+ * The routes for requests that an app sends from elsewhere (a till, a call centre). To approve one, a person enters a
+ * code of the second factor. To deny one, they need no code.
  */
 
 import type { SecondFactor } from '../authentication/second_factor.ts';
@@ -24,7 +24,7 @@ export interface RequestRouteDeps {
   secondFactor: Pick<SecondFactor, 'attempt'>;
   totp: Pick<Totp, 'verifierFor'>;
   database: Pick<Database, 'query' | 'transaction'>;
-  /** Where somebody who is signed in signs in anew. */
+  /** Where a person who is signed in can sign in again. */
   signInAgainPath: string;
 }
 

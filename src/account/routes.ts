@@ -1,6 +1,7 @@
 /**
- * The account page: a person looks at and changes their own sign-in, at /account. Here are the page itself and what ends
- * access; change_routes.ts has what changes a password or factor.
+ * The account page, at /account: a person looks at their own sign-in and changes it. This file mounts the page itself
+ * and the actions that end access. The changes of password and factors, and the answers to requests, have files of
+ * their own.
  */
 import type { Middleware } from 'koa';
 import { seeOther } from '../http/flow.ts';
@@ -15,15 +16,15 @@ import { createPipeline, type PipelineDeps } from './pipeline.ts';
 import { mountRequests, type RequestRouteDeps } from './request_routes.ts';
 
 export interface AccountRouteDeps extends PipelineDeps, Omit<ChangeRouteDeps, 'cookies'> {
-  /** `page`: of the sessions, from 1 on. */
+  /** `page`: of the sessions, numbered from 1. */
   overview(who: SignedIn, page: number): Promise<Views['account']>;
   access: Omit<Access, 'of'>;
   secureCookies: boolean;
-  /** Undefined where apps may not ask from elsewhere. */
+  /** Undefined if apps may not send such requests (CIBA). */
   requests: RequestRouteDeps | undefined;
 }
 
-/** What stands for no page is the first one. */
+/** Anything that is not a page number means the first page. */
 const pageOf = (given: unknown): number => (/^[1-9]\d{0,4}$/.test(String(given)) ? Number(given) : 1);
 
 export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
@@ -34,7 +35,7 @@ export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
 
   page('/', async (ctx, who) => show(ctx, 'account', await deps.overview(who, pageOf(ctx.query.page))));
   router.get('/signed-in', (ctx) => {
-    // An error is not answered by another try: that might fail as soon, and go round.
+    // Do not send the browser to sign in again here: that might fail in the same way, in an endless loop.
     if (ctx.query.error !== undefined)
       throw new AppError('invalid_request', 'The sign-in was not completed. Open your account page again.');
     seeOther(ctx, '/account');
@@ -48,7 +49,7 @@ export function createAccountRoutes(deps: AccountRouteDeps): Middleware {
     name: 'sessions/end',
     async work(ctx, { account, sessionUid }) {
       const { session } = await readBody(ctx, bodies.session);
-      // One that is none of theirs is answered like one that has ended meanwhile: it is not in the list.
+      // A session that is not theirs is answered like one that has just ended: it is not in the list.
       const ended = await access.endSession(account.id, session);
       const own = ended && session === sessionUid;
       if (own) cookies.dropSession(ctx);

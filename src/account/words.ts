@@ -1,7 +1,7 @@
 /** Devices and times in words, for the account page. Pure but for the user agent's parser. */
 import Bowser from 'bowser';
 
-/** "Firefox on Linux"; what the user agent does not tell is left out. */
+/** "Firefox on Linux". What the user agent does not say is left out. */
 export function deviceInWords(userAgent: string | null): string {
   if (!userAgent) return 'Unknown device';
   const { browser, os, platform } = Bowser.parse(userAgent);

@@ -1,6 +1,6 @@
 /**
- * Accounts: who there is, under which name, and the OPAQUE record that stands for the password. It knows nothing of
- * OPAQUE's mathematics, of sessions or of HTTP. Called by the interaction's steps and by oidc-provider for claims.
+ * Owns the accounts: their names, and the OPAQUE records of their passwords. It knows nothing of OPAQUE's
+ * mathematics, of sessions or of HTTP.
  */
 import { randomId } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
@@ -15,11 +15,14 @@ export interface Account {
   credentialId: string;
   /** True once a code has confirmed the authenticator. */
   totpConfirmed: boolean;
-  /** When everything of the account was last ended; milliseconds since the epoch. No login up to then counts. */
+  /**
+   * When all sessions and tokens of the account were last ended, in milliseconds since the epoch. Earlier logins do
+   * not count.
+   */
   signedOutAt: number | undefined;
 }
 
-/** What stands for a password, newly made by its owner's browser. The id is OPAQUE's credential identifier. */
+/** What is stored for a new password. The owner's browser has made it. The id is OPAQUE's credential identifier. */
 export interface NewCredential {
   credentialId: string;
   opaqueRecord: { bytes: Uint8Array; suite: string; stretching: object };
@@ -28,7 +31,7 @@ export interface NewCredential {
 }
 
 export interface LoginCredential {
-  /** False where there is no such account: then the rest stands for nothing. */
+  /** False if there is no such account. Then the other fields hold dummy values. */
   known: boolean;
   accountId: string;
   credentialId: string;
@@ -42,25 +45,39 @@ export interface NewAccount extends NewCredential {
 }
 
 export interface Accounts {
-  /** Checks and folds a user name. Throws AppError 400 where it cannot be one. */
+  /** Checks and folds a username. Throws AppError 400 if it cannot be one. */
   parseUsername(value: string): Username;
-  /** What a login works with. For unknown and disabled accounts something of the same shape and size, at the same cost. */
+  /**
+   * The credential for a login. For unknown and disabled accounts it has the same shape and size, and costs the same.
+   */
   credentialOf(usernameKey: string): Promise<LoginCredential>;
-  /** Undefined for unknown and disabled accounts alike. */
+  /** Undefined for unknown and for disabled accounts. */
   byId(id: string): Promise<Account | undefined>;
-  /** Makes the account and returns it. Throws AppError 409 `username_taken`; so is a name that somebody is invited under. */
+  /**
+   * Makes the account and returns it. Throws AppError 409 `username_taken`, also if somebody is invited under this
+   * name.
+   */
   create(account: NewAccount, query?: Query): Promise<Account>;
-  /** Puts a new credential in the place of `proven`. False where the account has another one by now. */
+  /** Replaces the credential `proven` by a new one. False if the account has another credential by now. */
   replaceCredential(query: Query, id: string, proven: string, credential: NewCredential): Promise<boolean>;
-  /** Whether this is the account's credential; nothing changes the account until the transaction ends. */
+  /**
+   * Whether this is the account's credential. Locks the account until the transaction ends, so that nothing changes
+   * it.
+   */
   holdsCredential(query: Query, id: string, credentialId: string): Promise<boolean>;
   /** All accounts, disabled ones too, by name. */
   list(): Promise<ListedAccount[]>;
-  /** The ids, in order and after `after`, of some accounts whose records were made with this OPAQUE key of the server. */
+  /**
+   * Up to 100 ids, in order and after `after`, of accounts whose records were made with this OPAQUE key of the
+   * server.
+   */
   withOpaqueKey(keyId: string, query: Query, after?: string): Promise<string[]>;
   /** The id of an account, disabled or not. */
   idOf(usernameKey: string): Promise<string | undefined>;
-  /** Disables or enables. False where there is no such account. Disabling is part of the transaction that ends all. */
+  /**
+   * Disables or enables an account. False if there is no such account. Disabling belongs in the transaction that ends
+   * all its sessions and tokens.
+   */
   setDisabled(id: string, disabled: boolean, query: Query): Promise<boolean>;
 }
 
@@ -87,7 +104,7 @@ interface AccountRow {
 const columns = `id, username, username_key, email, credential_id,
   totp_secret is not null as totp_confirmed, signed_out_at`;
 
-/** How a credential is stored, by sign-up and password change alike. */
+/** How sign-up and password change store a credential. */
 const credentialColumns = 'credential_id, opaque_record, opaque_suite, opaque_stretching, opaque_key_id';
 const credentialValues = ({ credentialId, opaqueRecord, opaqueKeyId }: NewCredential) => [
   credentialId,
@@ -97,7 +114,7 @@ const credentialValues = ({ credentialId, opaqueRecord, opaqueKeyId }: NewCreden
   opaqueKeyId,
 ];
 
-/** As long as an account's ids, and as its record of the suite in use. */
+/** Dummy values as long as an account's ids, and as a record of the current suite. */
 const nobody = { id: 'n'.repeat(24), record: Buffer.alloc(129) };
 
 /** Accounts in PostgreSQL. `now`: milliseconds since the epoch. */

@@ -1,7 +1,7 @@
 /**
- * Links for people who have lost their authenticator. An administrator issues one; whoever opens it proves the password and sets
- * up a new authenticator. Until then the present one stays in use, so that a link which nobody opens changes nothing, and a
- * password alone never leads to a set-up.
+ * Links for people who have lost their authenticator. An administrator issues a link. Whoever opens it proves the
+ * password and sets up a new authenticator. Until then the current one stays in use. So a link that nobody opens
+ * changes nothing, and a password alone never leads to a set-up.
  */
 import type { Audit } from '../audit/audit.ts';
 import { randomId, sha256 } from '../lib/crypto.ts';
@@ -18,16 +18,17 @@ export interface AuthenticatorReset {
 
 export interface AuthenticatorResets {
   /**
-   * Issues a link in place of an earlier one of that account. `token`, 256 bits as base64url, is returned here alone. Rejects
-   * with an Error where there is no such account, it is disabled, or it has no authenticator.
+   * Issues a link, which replaces an earlier one of that account. `token` is 256 bits as base64url, and is returned
+   * only here. `seconds`: its lifetime. Rejects with an Error if there is no such account, it is disabled, or it has
+   * no authenticator.
    */
   issue(username: string, seconds: number): Promise<AuthenticatorReset & { token: string }>;
-  /** What this token resets, while it is good. */
+  /** The account that this token is for, while it is valid. */
   byToken(token: string): Promise<AuthenticatorReset | undefined>;
   /**
-   * Uses the link up, in the transaction that has set the new authenticator, and ends everything of the account: whoever has
-   * the old authenticator may have sessions. Returns when that was, in milliseconds since the epoch. Of parallel uses one
-   * succeeds. Throws AppError 403 `reset_ended`.
+   * Uses the link up, in the transaction that has set the new authenticator. Also ends everything of the account,
+   * because whoever has the old authenticator may have sessions. Returns when that was, in milliseconds since the
+   * epoch. Of parallel uses only one succeeds. Throws AppError 403 `reset_ended`.
    */
   use(query: Query, accountId: string, token: string, address: string): Promise<number>;
 }

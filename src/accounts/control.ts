@@ -1,6 +1,7 @@
 /**
- * What an administrator may do to an account. Whatever takes access away ends everything that was issued to it in the
- * same transaction: after the answer nothing mints and nothing introspects as active.
+ * What an administrator may do to an account. A change that takes access away also ends all sessions and tokens of
+ * the account, in the same transaction. After the answer nothing issues a token for it, and none of its tokens
+ * introspects as active.
  */
 import type { Audit, AuditEventName } from '../audit/audit.ts';
 import type { Revocations } from '../revocation/revocations.ts';
@@ -12,9 +13,9 @@ export interface AccountControl {
   list(): Promise<ListedAccount[]>;
   disable(username: string): Promise<void>;
   enable(username: string): Promise<void>;
-  /** Where the account is signed in now. */
+  /** The account's live sessions, 1000 at most. */
   sessions(username: string): Promise<ListedSession[]>;
-  /** Ends one session, by its `uid`, and what was granted for its duration; or everything. */
+  /** Ends the session with this `uid` and the grants that belong to it. Without a `uid`, ends everything. */
   signOut(username: string, session?: string): Promise<void>;
 }
 
@@ -26,7 +27,7 @@ export interface AccountControlDeps {
   database: Database;
 }
 
-/** Its functions reject with an Error that names the account where there is none of that name. */
+/** All functions that take a username reject with an Error that names it if there is no such account. */
 export function createAccountControl({
   accounts,
   sessions,

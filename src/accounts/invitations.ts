@@ -1,7 +1,7 @@
 /**
- * Invitations: accounts to be. An administrator names somebody and receives a link, once; with it the person makes the
- * account, so no password passes through other hands. The name is kept for them while the link is good. Called by the
- * sign-up and by `npx cypher user`.
+ * Invitations to make an account. An administrator names somebody and receives a link, which is shown only once. With
+ * it the person makes the account, so nobody else sees a password. While the link is valid, nobody else can take the
+ * name.
  */
 import type { Audit } from '../audit/audit.ts';
 import { randomId, sha256 } from '../lib/crypto.ts';
@@ -12,7 +12,7 @@ import type { Account, Accounts, NewAccount } from './accounts.ts';
 export interface Invitation {
   username: string;
   usernameKey: string;
-  /** Given by the administrator: then it is the account's. */
+  /** If the administrator gave one, it becomes the account's. */
   email: string | null;
   createdAt: Date;
   expiresAt: Date;
@@ -20,22 +20,23 @@ export interface Invitation {
 
 export interface Invitations {
   /**
-   * Invites, in place of an earlier invitation of that name. `token`, 256 bits as base64url, is told only here. Rejects with
-   * an Error where the name has an account, with AppError 400 where it cannot be one.
+   * Invites somebody; this replaces an earlier invitation of that name. `token` is 256 bits as base64url, and is
+   * returned only here. `seconds`: its lifetime. Rejects with an Error if the name has an account, with AppError 400
+   * if it cannot be a name.
    */
   invite(
     username: string,
     email: string | undefined,
     seconds: number,
   ): Promise<Invitation & { token: string }>;
-  /** The invitation that this token opens, while it is good. */
+  /** The invitation of this token, while it is valid. */
   byToken(token: string): Promise<Invitation | undefined>;
   /**
-   * Uses the invitation up and makes its account, both or neither; of parallel uses one succeeds. Throws AppError 403
-   * `invitation_ended` where it is not good, or not for this name.
+   * Uses the invitation up and makes its account: both or neither. Of parallel uses only one succeeds. Throws
+   * AppError 403 `invitation_ended` if it is not valid, or is for another name.
    */
   accept(token: string, account: NewAccount): Promise<Account>;
-  /** Those that are good, by name. */
+  /** All valid invitations, by name. */
   list(): Promise<Invitation[]>;
 }
 

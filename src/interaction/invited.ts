@@ -1,4 +1,4 @@
-/** Who may sign up in this browser: anybody, or somebody who has opened an invitation in it. */
+/** Decides who may sign up in this browser: anybody, or only somebody who has opened an invitation in it. */
 import type { Context } from 'koa';
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Invitation, Invitations } from '../accounts/invitations.ts';
@@ -8,7 +8,7 @@ import type { LinkCookie } from './link_cookie.ts';
 export interface InvitedDeps {
   invitations: Pick<Invitations, 'byToken'>;
   accounts: Pick<Accounts, 'parseUsername'>;
-  /** Whether people sign up without an invitation. */
+  /** Whether people may sign up without an invitation. */
   signUpIsOpen: boolean;
   cookie: LinkCookie;
 }
@@ -17,13 +17,16 @@ export type OpenedInvitation = Invitation & { token: string };
 
 export interface Invited {
   cookie: LinkCookie;
-  /** The invitation of this browser, while it is good; one that is not is forgotten with a page that is shown then. */
+  /**
+   * The invitation that was opened in this browser, while it is valid. Otherwise undefined, and the answer removes
+   * the cookie, unless it is an error.
+   */
   invitation(ctx: Context): Promise<OpenedInvitation | undefined>;
-  /** Whether a sign-up can begin in this browser. */
+  /** Whether a sign-up may begin in this browser. */
   maySignUp(invitation: Invitation | undefined): boolean;
   /**
-   * The invitation by which somebody signs up under this name; undefined where none is needed. Throws AppError 403
-   * `invitation_required`, `invitation_ended`, or `forbidden` where it is for another name.
+   * The invitation for a sign-up under this name. Undefined if none is needed. Throws AppError 403
+   * `invitation_required`, `invitation_ended`, or `forbidden` if the invitation is for another name.
    */
   admit(ctx: Context, username: string): Promise<OpenedInvitation | undefined>;
 }
@@ -53,7 +56,7 @@ export function createInvited({ invitations, accounts, signUpIsOpen, cookie }: I
   return invited;
 }
 
-/** 403: there is no sign-up without an invitation. */
+/** 403: nobody may sign up without an invitation. */
 export const invitationRequired = (): AppError =>
   new AppError(
     'invitation_required',

@@ -1,21 +1,22 @@
 /**
- * The token of a link that was opened in this browser. It moves from the address to a cookie at once: first for the page that
- * explains the link alone, then, once the person has gone on from there, for the interaction.
+ * Keeps the token of a link that was opened in this browser. The token moves from the address to a cookie
+ * immediately. First the cookie is sent only to the page that explains the link. When the person continues from
+ * there, it is sent to the interaction.
  */
 import type { Context } from 'koa';
 import { lifeSeconds } from '../lifetimes.ts';
 
 export interface LinkCookie {
-  /** Keeps the token for the pages below `path`; undefined takes it away there. */
+  /** Keeps the token for the pages below `path`. With undefined, removes it there. */
   keep(ctx: Context, path: string, token: string | undefined): void;
   read(ctx: Context): string | undefined;
-  /** Takes it away everywhere. */
+  /** Removes it from all paths. */
   forget(ctx: Context): void;
 }
 
 /** `page`: the path of the page that explains the link. */
 export function createLinkCookie(name: string, page: string, secure: boolean): LinkCookie {
-  // Not `overwrite`: it would take the cookie of the same name for the other path out of the answer.
+  // Not `overwrite`: that would remove the cookie of the same name for the other path from the answer.
   const base = { httpOnly: true, sameSite: 'lax', secure, signed: false } as const;
   const cookie: LinkCookie = {
     keep(ctx, path, token) {

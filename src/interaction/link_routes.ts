@@ -1,23 +1,23 @@
 /**
- * The way in by a link that somebody was sent: an invitation, or a new authenticator. Opening it changes nothing, as whatever
- * looks links over for a mail program may do so first: the token moves from the address to a cookie, a page explains, and its
- * button leads to the interaction by the authorization endpoint.
+ * The routes of a link that somebody was sent: an invitation, or the replacement of an authenticator. Opening the
+ * link changes nothing, because a mail program may open it first to check it. The token moves from the address to a
+ * cookie, and a page explains the link. Its button leads to the interaction, by the authorization endpoint.
  */
 import type { Context, Middleware } from 'koa';
 import { createPageRouter, seeOther } from '../http/flow.ts';
 import { contentSecurityPolicy } from '../http/headers.ts';
 import type { LinkCookie } from './link_cookie.ts';
 
-/** Something that was sent by a link, and how its holder goes on. */
+/** A kind of link, and how its holder continues. */
 export interface Link<Opened extends { token: string }> {
-  /** The page's path; the token is what follows it in the link. */
+  /** The page's path. In the link, the token follows it. */
   path: string;
   cookie: Pick<LinkCookie, 'keep'>;
-  /** What the link in this browser opens. Throws AppError 403 where it is not good any more. */
+  /** What the link in this browser opens. Throws AppError 403 if the link is not valid any more. */
   opened(ctx: Context): Promise<Opened>;
   /** The page that explains it. */
   page(opened: Opened): string;
-  /** Where the browser goes on; what it has to leave behind is taken away here. */
+  /** Returns where the browser goes next. Here the link may also remove what the browser must not take along. */
   next(ctx: Context, opened: Opened): Promise<string>;
 }
 
@@ -33,7 +33,7 @@ export function createLinkRoutes<Opened extends { token: string }>(
     ctx.set('Content-Security-Policy', contentSecurityPolicy());
     ctx.body = page(link);
   });
-  // Nothing is thrown here, whatever the address holds: it would be in the log.
+  // Never throws, whatever the address holds: an error would write the address to the log.
   router.get('/:token', (ctx) => {
     const token = String(ctx.params.token);
     cookie.keep(ctx, path, /^[\w-]{43}$/.test(token) ? token : undefined);

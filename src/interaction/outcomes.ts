@@ -1,26 +1,26 @@
-/** What the outcome of a step is in the audit log. Pure. */
+/** Turns the outcome of a step into an event of the audit log. Pure. */
 import type { GatheredEvent } from '../audit/audit.ts';
 import type { Attempt } from '../authentication/password.ts';
 import type { Outcome } from '../http/flow.ts';
 import type { Action } from './steps.ts';
 
-/** What a step's work adds to its outcome. */
+/** What the work of a step adds to its outcome. */
 export interface StepTold {
   /** Whose password was proved. */
   accountId?: string;
-  /** How a completed login happened (RFC 8176); undefined for all other steps. */
+  /** The methods of a completed login (RFC 8176). Undefined for all other steps. */
   amr?: string[];
-  /** True of an account that was made by an invitation. */
+  /** True if the account was made with an invitation. */
   invited?: boolean;
-  /** True of a set-up whose answer was lost, and that is answered again. */
+  /** True if the answer to a set-up was lost, and is sent again. */
   again?: boolean;
-  /** What was answered to the consent page. */
+  /** The decision on the consent page. */
   decision?: 'allow' | 'deny';
 }
 
 export interface StepOutcome extends Outcome<Action>, Omit<StepTold, 'accountId'> {
   clientId: string;
-  /** The account that the step was about, where that is proved. */
+  /** The account of the step, if it was proved. */
   accountId: string | undefined;
 }
 
@@ -31,7 +31,7 @@ export const unansweredEvent = ({ step, agent, ...who }: Attempt): GatheredEvent
   detail: { step, agent, unanswered: true },
 });
 
-/** The event of an outcome; undefined where it is of no interest to security. */
+/** The event of an outcome. Undefined if it does not matter for security. */
 export function auditEventOf({
   action: step,
   outcome,

@@ -1,4 +1,7 @@
-/** The pages of an interaction, each at an address of its own, and where a browser is sent whose sign-in has gone on. */
+/**
+ * Mounts the pages of an interaction, each at its own address. If the sign-in has moved on, the browser is redirected
+ * after it.
+ */
 import type { Context } from 'koa';
 import type { SecondFactor } from '../authentication/second_factor.ts';
 import { type Flow, seeOther } from '../http/flow.ts';
@@ -22,7 +25,10 @@ export interface PageRouteDeps {
   trail: Pick<Trail, 'read'>;
 }
 
-/** What waits in this browser under this uid. Undefined where that has gone on: the browser was sent after it. */
+/**
+ * The interaction that waits in this browser under this uid. If it has moved on, the request is answered here and the
+ * result is undefined. Throws AppError 400 `interaction_expired` if the browser can be sent nowhere.
+ */
 export async function waitingOr(
   deps: PageRouteDeps,
   ctx: Context,
@@ -45,13 +51,13 @@ export async function waitingOr(
 export function mountPages(flow: Flow<Action, Standing, StepTold>, deps: PageRouteDeps): void {
   const { pages, secondFactor, invited } = deps;
 
-  /** Where the browser goes instead of the page, whose step it has behind it. */
+  /** Where to redirect the browser, if it has this page's step behind it. */
   async function onwardFrom(ctx: Context, { waiting, step: proof }: Standing): Promise<string | undefined> {
     const { answered, begunSignedOut, prompt, returnTo } = waiting;
-    // Whoever has just set an authenticator up has recovery codes to see first.
+    // Somebody who has just set up an authenticator must see the recovery codes first.
     if (answered && proof && (await secondFactor.hasConfirmed(proof)))
       return `/interaction/${waiting.uid}/recovery-codes`;
-    // Another tab has signed in meanwhile, or the answer to the last step was lost.
+    // Either another tab has signed in meanwhile, or the answer to the last step was lost.
     const goesOn = answered || (prompt === 'login' && begunSignedOut && !proof && (await deps.signedIn(ctx)));
     return goesOn ? returnTo : undefined;
   }
@@ -64,7 +70,7 @@ export function mountPages(flow: Flow<Action, Standing, StepTold>, deps: PageRou
     });
   }
 
-  // Shown by GET, so that they are still there after a reload.
+  // Shown by GET, so that a reload shows them again.
   flow.page('/recovery-codes', async (ctx, standing) => {
     const { step: proof, waiting } = standing;
     const codes = proof && (await secondFactor.recoveryCodesOf(proof));

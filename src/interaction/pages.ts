@@ -1,4 +1,4 @@
-/** The interaction's pages: which one a browser is shown at its step, and with what on it. */
+/** The pages of the interaction: which page a browser is shown at its step, and what is on it. */
 import type { Context } from 'koa';
 import type { Accounts } from '../accounts/accounts.ts';
 import type { SecondFactor } from '../authentication/second_factor.ts';
@@ -18,25 +18,24 @@ export interface PageDeps {
   secondFactor: Pick<SecondFactor, 'hasConfirmed'>;
   invited: Pick<Invited, 'invitation' | 'maySignUp'>;
   clientOf: Interactions['clientOf'];
-  /** Where an app's people find it, by the operator's word. */
+  /** The address of an app for people, if the operator has registered one. */
   addressOf(clientId: string): Promise<string | undefined>;
-  /** What the scopes let an app do, in words that complete "would be able to". */
+  /** What the scopes allow an app, in words that complete "would be able to". */
   describeScopes(scopes: string[]): { name: string; description: string }[];
-  /** How the details of a rich authorization request read. */
+  /** The details of a rich authorization request, in words. */
   describeDetails(details: WaitingRequest['details']): Views['consent']['details'];
 }
 
 export interface Pages {
-  /** Shows the page of the browser's step; `error` beside its field. */
+  /** Shows the page of the browser's step, with `error` beside its field. */
   show(ctx: Context, standing: Standing, options?: { error?: string; recovery?: boolean }): Promise<void>;
   /** Throws AppError 403 `invitation_required` where nobody may sign up in this browser. */
   showRegister(ctx: Context, standing: Standing): Promise<void>;
-  /** Where a sign-in is over, to whoever is signed in. */
+  /** Tells a person who is signed in that this sign-in is over. */
   showFinished(ctx: Context, account: { username: string }, clientId: string): Promise<void>;
   showRecoveryCodes(ctx: Context, standing: Standing, codes: string[], location: string): void;
 }
 
-/** The pages of one server; templates, set-up secrets and scope texts come in. */
 export function createPages(deps: PageDeps): Pages {
   const { render, accounts, totp, secondFactor, invited } = deps;
   const send = createSend(render);
@@ -71,7 +70,7 @@ export function createPages(deps: PageDeps): Pages {
         case 'totp_setup':
           return showSetup(ctx, standing, error);
         case 'totp':
-          // Whoever confirmed the set-up and did not receive the recovery codes is shown the way to them once more.
+          // Somebody who confirmed the set-up but did not receive the recovery codes can confirm it again.
           if (standing.step && (await secondFactor.hasConfirmed(standing.step)))
             return showSetup(ctx, standing, error);
           return send(ctx, standing, 'totp', { uid, label: totp.label, recovery, error });
@@ -101,7 +100,7 @@ export function createPages(deps: PageDeps): Pages {
   };
 }
 
-/** Shows a page of a request that waits: its forms may lead to where that is answered. */
+/** Shows a page of a waiting request. Its forms may lead to the address where the app receives the answer. */
 const createSend =
   (render: PageDeps['render']) =>
   <K extends keyof Views>(ctx: Context, { waiting }: Standing, name: K, view: Views[K]): void => {
@@ -111,8 +110,9 @@ const createSend =
   };
 
 /**
- * Whom the app names, or else who is signed in in this browser and is to prove it anew. A hint that could be no username
- * is left out: else an app could put any sentence on this page. Whether there is such an account is not looked at.
+ * The username to fill in: the one that the app names, or else that of the person who is signed in and must sign in
+ * again. A hint that cannot be a username is ignored: otherwise an app could put any sentence on this page. Whether
+ * the hinted account exists is not checked.
  */
 async function nameToBeginWith(
   accounts: PageDeps['accounts'],

@@ -1,4 +1,4 @@
-/** The link by which somebody replaces a lost authenticator, in the browser that opened it. */
+/** The link for the replacement of a lost authenticator, in the browser that opened it. */
 import type { Context } from 'koa';
 import type { AuthenticatorReset, AuthenticatorResets } from '../accounts/authenticator_resets.ts';
 import type { LinkCookie } from './link_cookie.ts';
@@ -7,7 +7,10 @@ export type OpenedReset = AuthenticatorReset & { token: string };
 
 export interface ResetLinks {
   cookie: LinkCookie;
-  /** The link of this browser, while it is good; one that is not is forgotten with a page that is shown then. */
+  /**
+   * The link that was opened in this browser, while it is valid. Otherwise undefined, and the answer removes the
+   * cookie, unless it is an error.
+   */
   opened(ctx: Context): Promise<OpenedReset | undefined>;
 }
 

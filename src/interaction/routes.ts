@@ -1,7 +1,7 @@
 /**
- * The routes of sign-in, sign-up and consent, at /interaction/:uid: pages (page_routes.ts) and the steps that they post
- * (step_routes.ts), each behind the table of steps. Who somebody is, is proved in authentication/; what an app asked for and
- * gets is oidc/interaction/.
+ * The routes of sign-in, sign-up and consent, at /interaction/:uid: the pages, and the steps that they post. The
+ * table of steps decides which of them is allowed. This folder does not prove who somebody is, and it does not know
+ * what an app asked for or receives.
  */
 import type { Context, Middleware } from 'koa';
 import { WrongPassword } from '../authentication/refusals.ts';
@@ -23,7 +23,7 @@ export interface InteractionRouteDeps extends PageRouteDeps, StepRouteDeps {
   invited: Invited;
   interactions: Interactions;
   sameOriginOnly: Middleware;
-  /** Hears how every step ended. */
+  /** Receives the outcome of every step. */
   onOutcome(outcome: StepOutcome): void;
 }
 

@@ -1,4 +1,6 @@
-/** What a browser has proved so far, and the cookies that carry it. Every route of the interaction starts from it. */
+/**
+ * What a browser has proved so far, and the cookies that carry it. Every route of the interaction begins with this.
+ */
 import type { Context } from 'koa';
 import type { Account, Accounts } from '../accounts/accounts.ts';
 import type { Browser } from '../authentication/buckets.ts';
@@ -11,14 +13,14 @@ import type { Interactions, WaitingRequest } from '../oidc/interaction/interacti
 import type { OpenedReset, ResetLinks } from './reset_links.ts';
 import type { Proven } from './steps.ts';
 
-/** What is known of the browser behind a request. */
+/** What is known about the browser that sent a request. */
 export interface Standing {
   waiting: WaitingRequest;
   step: StepToken | undefined;
-  /** The account whose password was proved, or that is signed in where consent is asked for. */
+  /** The account whose password was proved. If consent is asked for: the account that is signed in. */
   account: Account | undefined;
   proven: Proven;
-  /** The opened link by which the account's lost authenticator is replaced. */
+  /** The opened link that allows this browser to replace the account's lost authenticator. */
   reset: OpenedReset | undefined;
 }
 
@@ -31,17 +33,23 @@ export interface StandingDeps {
 }
 
 export interface Standings {
-  /** Throws AppError 400 `interaction_expired` where nothing waits in this browser under this uid. */
+  /**
+   * What is known about this browser. Throws AppError 400 `interaction_expired` if nothing waits in it under this
+   * uid.
+   */
   of(ctx: Context, uid: string): Promise<Standing>;
-  /** Issues a login-step token to this browser. */
+  /** Issues a step token to this browser. */
   begin(ctx: Context, uid: string, proved: Proved & { totpConfirmed: boolean }): Promise<void>;
-  /** Takes the token away, unless it is to show recovery codes once more, and leaves the proof of a known browser. */
+  /**
+   * Ends the login in this browser: sets the cookie of a known browser, and removes the step token. `keepStep`: keeps
+   * it, so that the recovery codes can be shown again.
+   */
   end(ctx: Context, uid: string, left: { known: string; keepStep?: boolean }): void;
-  /** Where attempts in this browser come from. */
+  /** The browser, as the counts of failures need it. */
   browser(ctx: Context): Omit<Browser, 'sessionUid'>;
 }
 
-/** What a password or code is proved for here. */
+/** The exchange that a password is proved for here. */
 export const exchangeOf = (uid: string): Exchange => ({ for: 'interaction', uid });
 
 export function createStandings(deps: StandingDeps): Standings {
@@ -66,7 +74,7 @@ export function createStandings(deps: StandingDeps): Standings {
       const mine = waiting.prompt === 'login' && current ? account : undefined;
       const opened = mine?.totpConfirmed ? await resetLinks.opened(ctx) : undefined;
       const reset = opened?.accountId === mine?.id ? opened : undefined;
-      // A password is good for longer where an authenticator is set up, and only there.
+      // The longer lifetime is only for the set-up of an authenticator.
       const isStale = mine?.totpConfirmed === true && !reset && step?.isFresh === false;
       const passwordOf = isStale ? undefined : mine;
       const replacesAuthenticator = reset !== undefined;

@@ -1,6 +1,6 @@
 /**
- * What the pages of an interaction post, as the table of steps names it. Scripts and native apps are answered in JSON, a form
- * with the next page.
+ * Mounts the steps that the pages of an interaction post. Scripts and native apps are answered in JSON, a form with
+ * the next page.
  */
 import type { Context, Middleware } from 'koa';
 import type { Browser } from '../authentication/buckets.ts';
@@ -29,13 +29,13 @@ export interface StepRouteDeps {
   invited: Pick<Invited, 'admit' | 'cookie'>;
   interactions: Pick<Interactions, 'finishLogin' | 'finishConsent'>;
   knownBrowsers: Pick<KnownBrowsers, 'remember'>;
-  /** Sends the browser on after a form; `target`: where that ends. */
+  /** Sends the browser on after a form. `target`: where it arrives in the end. */
   moveOn(ctx: Context, to: { location: string; target: string }): void;
-  /** Stands before what costs as much as OPAQUE does. */
+  /** Refuses work as expensive as OPAQUE while too much of it is in progress. */
   admission: Middleware;
   /** Counts the start of a login or sign-up against the client's address. */
   addressLimit: Middleware;
-  /** Counts the start of a sign-up, by the hour. */
+  /** Limits the starts of sign-ups per hour. */
   makingLimit: Middleware;
 }
 
@@ -47,7 +47,7 @@ type Step = (name: Action, work: Work, ...before: Middleware[]) => void;
 export function mountSteps(flow: StepFlow, deps: StepRouteDeps): void {
   const { standings, pages } = deps;
 
-  /** A page that posted a form is shown again, with the error beside the field. */
+  /** Shows the page of a posted form again, with the error beside its field. */
   async function again(ctx: Context, { waiting }: Standing, error: AppError): Promise<boolean> {
     if (!isForm(ctx) || error.code === 'temporarily_unavailable') return false;
     const standing = await standings.of(ctx, waiting.uid);
@@ -76,7 +76,7 @@ export function mountSteps(flow: StepFlow, deps: StepRouteDeps): void {
   });
 }
 
-/** A password that is proved, or chosen. */
+/** The steps that prove a password or choose one. */
 function mountPasswordSteps(step: Step, deps: StepRouteDeps): void {
   const { standings, passwords, signUp, invited, admission, addressLimit, makingLimit } = deps;
 
@@ -134,7 +134,7 @@ function mountPasswordSteps(step: Step, deps: StepRouteDeps): void {
   });
 }
 
-/** The authenticator is set up, or proved. */
+/** The steps that set up an authenticator or verify its code. */
 function mountSecondFactorSteps(step: Step, deps: StepRouteDeps): void {
   const { standings, secondFactor, interactions, knownBrowsers } = deps;
 
@@ -186,13 +186,13 @@ function mountSecondFactorSteps(step: Step, deps: StepRouteDeps): void {
 
 const isForm = (ctx: Context): boolean => ctx.is('urlencoded') === 'urlencoded';
 
-/** A script is told where the interaction goes on, and a form is led there. */
+/** Tells a script where the interaction continues, or leads a form there. */
 function goOn({ moveOn }: StepRouteDeps, ctx: Context, target: string, location: string): void {
   if (isForm(ctx)) moveOn(ctx, { location, target });
   else ctx.body = { location };
 }
 
-/** A step out of turn: without the password's proof it is asked for; otherwise the order is wrong. */
+/** The error for a step in the wrong order. If the password was not proved, the person must enter it again. */
 function refusal({ proven }: Standing): AppError {
   if (proven.prompt === 'login' && !proven.passwordOf) return stepRequired();
   return wrongStep();

@@ -1,11 +1,11 @@
 /**
- * The steps of a login and what each of them takes: one table. Pure. Which step a browser is at follows from what it can
- * prove (the waiting request, the login-step token, the account), never from what it says.
+ * The steps of a login, and the actions that each of them allows, as one table. Pure. A browser's step follows from
+ * what it can prove (the waiting request, the step token, the account), never from what it claims.
  */
 
 export type Step = 'login' | 'totp_setup' | 'totp' | 'consent';
 
-/** What a browser may post. */
+/** The actions that a browser may post. */
 export type Action =
   | 'login/init'
   | 'login/finish'
@@ -20,7 +20,7 @@ export interface Proven {
   prompt: 'login' | 'consent';
   /** The account whose password this browser has proved for this interaction; undefined without a valid token. */
   passwordOf: { totpConfirmed: boolean } | undefined;
-  /** Whether this browser has opened the link by which that account's lost authenticator is replaced. */
+  /** Whether this browser has opened a link for the replacement of that account's lost authenticator. */
   replacesAuthenticator?: boolean;
 }
 
@@ -32,7 +32,10 @@ interface Row {
 
 const password: readonly Action[] = ['login/init', 'login/finish', 'register/init', 'register/finish'];
 
-/** The first row that fits is the step. A password may be proved anew at any time before the login is complete. */
+/**
+ * The first row that fits is the browser's step. Until the login is complete, a password may be proved again at any
+ * time.
+ */
 export const steps: readonly Row[] = [
   { step: 'consent', when: ({ prompt }) => prompt === 'consent', takes: ['consent'] },
   { step: 'login', when: ({ passwordOf }) => passwordOf === undefined, takes: password },
@@ -42,7 +45,7 @@ export const steps: readonly Row[] = [
       passwordOf?.totpConfirmed === false || replacesAuthenticator,
     takes: [...password, 'totp/setup', 'totp/verify-setup'],
   },
-  // The set-up's code once more, from whoever has just confirmed it and did not receive the answer.
+  // `totp/verify-setup` again: for somebody who has just confirmed the set-up and did not receive the answer.
   { step: 'totp', when: () => true, takes: [...password, 'totp/verify', 'totp/verify-setup'] },
 ];
 
@@ -51,7 +54,7 @@ export function stepOf(proven: Proven): Step {
   return rowOf(proven).step;
 }
 
-/** Whether the step takes the action. */
+/** Whether the browser's step allows the action. */
 export function takes(proven: Proven, action: Action): boolean {
   return rowOf(proven).takes.includes(action);
 }
