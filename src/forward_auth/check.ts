@@ -1,6 +1,7 @@
 /**
- * One look at one request for a site: whose ticket it carries, whether that session still lives in PostgreSQL, and what
- * the site's rule says. A sign-out anywhere, a disabled account or an ended session counts from the next request on.
+ * Checks one request for a site: whose ticket it carries, whether that session is still live in PostgreSQL, and what
+ * the site's rule says. So a sign-out anywhere, a disabled account or an ended session takes effect at the next
+ * request.
  */
 import type { Account } from '../accounts/accounts.ts';
 import type { SessionPayload } from '../sessions/session.ts';
@@ -16,17 +17,17 @@ export type Verdict =
 
 export interface CheckDeps {
   tickets: Pick<Tickets, 'open'>;
-  /** The live session of this uid; keeps it from ending for want of use. */
+  /** The live session of this uid. Counts as a use of it, so that it does not expire for lack of use. */
   useSession(uid: string): Promise<SessionPayload | undefined>;
   accountById(id: string): Promise<Account | undefined>;
-  /** Whether a login (unix seconds) came after everything of the account was last ended. */
+  /** Whether a login (unix seconds) happened after everything of the account was last ended. */
   standsAfter(account: Account, loginTs: number): boolean;
   claimsOf(account: Account): Record<string, unknown>;
   /** Milliseconds since the epoch. */
   now: () => number;
 }
 
-/** More than a browser has of its own: the others were planted by a sibling site, and each costs an opening. */
+/** More than a browser has by itself. Further ones were set by a sibling site, and it costs work to open each. */
 const mostTickets = 3;
 
 export function createCheck(deps: CheckDeps) {
@@ -39,7 +40,7 @@ export function createCheck(deps: CheckDeps) {
         deps.accountById(holder.accountId),
       ]);
       const loginTs = Number(session?.loginTs);
-      // The session may by now be somebody else's, who signed in in the same browser.
+      // By now the session may belong to another person, who signed in in the same browser.
       if (!session || !account || session.accountId !== account.id || !deps.standsAfter(account, loginTs))
         continue;
       const claims = { ...deps.claimsOf(account), acr: session.acr, amr: session.amr };

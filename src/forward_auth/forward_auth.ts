@@ -1,7 +1,7 @@
 /**
- * Forward-auth, built: the sign-on session in front of sites that know no OpenID Connect. nginx, Traefik or Caddy ask
- * about each request; routes.ts has the way, check.ts the look, sites.ts and rules.ts what the configuration says. It owns
- * no session: it goes by the issuer's, and ends with it.
+ * Forward-auth puts the issuer's session in front of sites that do not know OpenID Connect. nginx, Traefik or Caddy
+ * ask about each request. This folder owns the sites, their rules and the browser's tickets. It owns no session: a
+ * ticket names a session of the issuer, and is valid only as long as that session.
  */
 import type { Middleware } from 'koa';
 import type { ForwardAuth } from '../config/forward_auth.ts';
@@ -14,7 +14,7 @@ export interface ForwardAuthDeps
   extends Omit<TicketDeps, 'domain'>,
     Omit<CheckDeps, 'tickets'>,
     Omit<ForwardAuthRouteDeps, 'sites' | 'tickets' | 'check' | 'cookieDomain'> {
-  /** The same for all spellings of one name. Throws where it can be none. */
+  /** Gives the same result for all spellings of one name. Throws if it cannot be a name. */
   foldUsername(name: string): string;
 }
 

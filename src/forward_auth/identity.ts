@@ -1,6 +1,7 @@
 /**
- * The headers by which a site learns who somebody is. Every one is in every answer that lets somebody in, empty where
- * there is nothing to say: a proxy then has a value for each to put in place of what the browser may have sent.
+ * Who somebody is, for the headers that a site receives. An answer that lets somebody in has all of these headers,
+ * with an empty value if there is nothing to say. So the proxy can replace whatever the browser may have sent under
+ * their names.
  */
 export interface Identity {
   accountId: string;
@@ -8,7 +9,7 @@ export interface Identity {
   loginTs: number;
 }
 
-/** `scopes`: what the site may know, as in OpenID Connect Core, section 5.4. */
+/** `scopes`: what the site may learn, as in OpenID Connect Core, section 5.4. */
 export function identityHeaders(
   { accountId, claims: known, loginTs }: Identity,
   scopes: readonly ('profile' | 'email')[],
@@ -22,13 +23,16 @@ export function identityHeaders(
   return {
     'Remote-User': username,
     'Remote-Name': typeof claims.name === 'string' ? asHeader(claims.name) : username,
-    // Anybody can sign up with anybody's address, and sites take it for who somebody is.
+    // Only a verified address: anybody can sign up with somebody else's, and sites use it to identify people.
     'Remote-Email': claims.email_verified === true ? asHeader(String(claims.email)) : '',
     'X-Auth-Subject': accountId,
     'X-Auth-Time': String(loginTs),
   };
 }
 
-/** UTF-8, a byte a character, as proxies and sites pass it on; Node writes a header's characters as single bytes. */
+/**
+ * UTF-8 with one character per byte: Node writes each character of a header as one byte, and proxies and sites pass
+ * it on.
+ */
 const asHeader = (text: string): string =>
   Buffer.from(text.replaceAll(/\p{Cc}/gu, ''), 'utf8').toString('latin1');

@@ -1,4 +1,4 @@
-/** The way of one browser from a site to the issuer and back, which no other browser can take. */
+/** Takes one browser from a site to the issuer and back. No other browser can finish the way. */
 import type { Context } from 'koa';
 import type { cookieNames } from '../lib/cookies.ts';
 import { randomId, sha256 } from '../lib/crypto.ts';
@@ -13,7 +13,7 @@ export interface PassageDeps {
   tickets: Tickets;
   cookieDomain: string;
   cookies: Pick<ReturnType<typeof cookieNames>, 'forwardAuth' | 'forwardAuthStart'>;
-  /** How long a sign-on session lasts: no ticket is good for longer. */
+  /** The lifetime of a session. No ticket is valid for longer. */
   lifetimeSeconds: number;
   onOutcome(
     outcome: 'allowed' | 'denied' | 'sign_in' | 'step_up' | 'entered',
@@ -32,15 +32,18 @@ export function createPassages({ issuer, sites, tickets, cookies, ...deps }: Pas
   const secure = issuer.startsWith('https:');
   const cookie = { httpOnly: true, sameSite: 'lax', secure, overwrite: true, signed: false } as const;
   return {
-    /** Where the browser goes on at the issuer, for this address; the way back is bound to this browser. */
+    /** The address at the issuer to which the browser goes for `url`. The way back is bound to this browser. */
     to(ctx: Context, path: string, url: string): string {
       const [known = ''] = valuesOf(ctx, cookies.forwardAuthStart);
-      // The same for all tabs of a browser that begin at the same time.
+      // The same secret for all tabs of a browser that begin at the same time.
       const secret = secretForm.test(known) ? known : randomId(18);
       ctx.cookies.set(cookies.forwardAuthStart, secret, { ...cookie, maxAge: lifeSeconds.siteVisit * 1000 });
       return `${issuer}${path}?${new URLSearchParams({ rd: url, browser: sha256(secret) })}`;
     },
-    /** Where the browser wants to go and which browser it is; it comes back from the sign-in as `state`. */
+    /**
+     * Where the browser wants to go, and which browser it is. Both return from the sign-in as `state`. Throws
+     * AppError 400.
+     */
     of(rd: unknown, browser: unknown) {
       const target = typeof rd === 'string' ? sites.ofUrl(rd) : undefined;
       if (!target || typeof browser !== 'string' || !hashForm.test(browser))
@@ -50,7 +53,10 @@ export function createPassages({ issuer, sites, tickets, cookies, ...deps }: Pas
         );
       return { ...target, browser };
     },
-    /** The code becomes the cookie of the parent domain, and the browser is back where it began. */
+    /**
+     * Exchanges the code for the cookie of the parent domain, and sends the browser back to where it began. Throws
+     * AppError 400 `interaction_expired`.
+     */
     async complete(ctx: Context, site: Site, query: URLSearchParams): Promise<void> {
       const [secret = ''] = valuesOf(ctx, cookies.forwardAuthStart);
       const passage = await tickets.takeCode(query.get('code') ?? '', site.origin, secret);
@@ -71,7 +77,7 @@ export function createPassages({ issuer, sites, tickets, cookies, ...deps }: Pas
   };
 }
 
-/** Every value that the browser sends under this name: a sibling site can plant further ones. */
+/** Every value that the browser sends under this name. A sibling site can add values. */
 export function valuesOf(ctx: Context, name: string): string[] {
   const cookies = (ctx.req.headers.cookie ?? '').split(';').map((part) => part.trim());
   return cookies.filter((part) => part.startsWith(`${name}=`)).map((part) => part.slice(name.length + 1));

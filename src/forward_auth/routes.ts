@@ -1,15 +1,15 @@
 /**
- * Forward-auth: what a proxy asks before it lets a request through to a site that knows no OpenID Connect.
+ * The routes of forward-auth: a proxy asks here before it lets a request through to a site.
  *
  * | address | on | what happens |
  * | --- | --- | --- |
- * | /forward-auth | the proxy's inner request | 200 with who it is, 403, or off to the sign-in |
- * | /forward-auth/start | the issuer | off to the authorization endpoint, as the site's client |
- * | /forward-auth/signed-in | the issuer | signed in: off to the site with a code |
- * | /forward-auth/denied | the issuer | signed in, but not allowed: why, and the way to another account |
- * | /forward-auth/complete | the site | the code becomes the cookie of the parent domain; back to where it began |
+ * | /forward-auth | the proxy's inner request | 200 with the identity headers, 403, or a way to the sign-in |
+ * | /forward-auth/start | the issuer | redirects to the authorization endpoint, as the site's client |
+ * | /forward-auth/signed-in | the issuer | signed in: redirects to the site with a code |
+ * | /forward-auth/denied | the issuer | signed in, but not allowed: says so, and offers another account |
+ * | /forward-auth/complete | the site | exchanges the code for the cookie of the parent domain, redirects back |
  *
- * The proxy alone says which site was asked for (TRUSTED_PROXIES). Identity headers that come in are not looked at.
+ * Only a proxy in TRUSTED_PROXIES can say which site was asked for. Identity headers of the request are ignored.
  */
 import type Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
@@ -32,7 +32,7 @@ export interface ForwardAuthRouteDeps extends PassageDeps {
     host: string;
     maxAgeSeconds: number | undefined;
     state: string;
-    /** Asks for another account than the one that is signed in. */
+    /** Whether to ask for another account than the one that is signed in. */
     anotherAccount: boolean;
   }): string;
   render(name: 'site_denied', view: Views['site_denied'], base?: string): string;
@@ -47,11 +47,11 @@ export function createForwardAuthRoutes(deps: ForwardAuthRouteDeps): Middleware 
   return router.routes() as Middleware;
 }
 
-/** What the proxy asks, and what the browser asks at the site. */
+/** The routes that the proxy asks, and the one that the browser requests at the site. */
 function mountProxyRoutes(router: Router, deps: ForwardAuthRouteDeps, passages: Passages): void {
   const { issuer, sites, cookies } = deps;
 
-  /** nginx takes 401 alone and finds the address in a header; the others hand a redirect on. */
+  /** nginx accepts only 401, and reads the address from a header. The other proxies pass a redirect on. */
   function beginSignIn(ctx: Context, url: string): void {
     const location = passages.to(ctx, '/forward-auth/start', url);
     if (ctx.query.redirect === 'off') {
@@ -62,7 +62,7 @@ function mountProxyRoutes(router: Router, deps: ForwardAuthRouteDeps, passages: 
     ctx.status = 302;
   }
 
-  /** The proxy shows this page at the site; nginx shows none of ours, and sends the browser to the issuer for it. */
+  /** The proxy shows this page at the site. nginx cannot show it, so it sends the browser to the issuer for it. */
   function showDenied(ctx: Context, site: Site, url: string, username: string): void {
     if (ctx.query.redirect === 'off') {
       ctx.set('X-Auth-Sign-In', passages.to(ctx, '/forward-auth/denied', url));
@@ -77,7 +77,7 @@ function mountProxyRoutes(router: Router, deps: ForwardAuthRouteDeps, passages: 
 
   router.all('/', async (ctx) => {
     const { site, method, url } = askedFor(ctx, sites);
-    // Traefik and Caddy ask about this one too, and hand the answer on to the browser.
+    // Traefik and Caddy ask about this address too, and pass the answer on to the browser.
     if (new URL(url).pathname === '/forward-auth/complete')
       return passages.complete(ctx, site, new URL(url).searchParams);
     const verdict = await deps.check(site, valuesOf(ctx, cookies.forwardAuth));
@@ -102,7 +102,7 @@ function mountProxyRoutes(router: Router, deps: ForwardAuthRouteDeps, passages: 
   });
 }
 
-/** What the browser asks at the issuer, on its way to a sign-in and back. */
+/** The routes that the browser requests at the issuer, on its way to a sign-in and back. */
 function mountIssuerRoutes(router: Router, deps: ForwardAuthRouteDeps, passages: Passages): void {
   router.get('/denied', async (ctx) => {
     const { site } = passages.of(ctx.query.rd, ctx.query.browser);
@@ -131,7 +131,7 @@ function mountIssuerRoutes(router: Router, deps: ForwardAuthRouteDeps, passages:
     const { site, url, browser } = passages.of(...fromState(ctx.query.state));
     const who = ctx.query.error === undefined ? await deps.signedIn(ctx) : undefined;
     Object.assign(ctx.state, { goOn: { name: site.host, uri: `${site.origin}/` } } satisfies ErrorState);
-    // Not answered by another try: that might fail as soon, and go round.
+    // Do not send the browser to sign in again here: that might fail in the same way, in an endless loop.
     if (!who)
       throw new AppError('invalid_request', `The sign-in was not completed. Open ${site.host} again.`);
     const code = await deps.tickets.issueCode({ ...who, origin: site.origin, url, browser });
@@ -140,7 +140,10 @@ function mountIssuerRoutes(router: Router, deps: ForwardAuthRouteDeps, passages:
   });
 }
 
-/** The site that the proxy was asked for, and under which address. */
+/**
+ * The site and the address that the proxy was asked for. Throws AppError 403 if there is no trusted proxy or no such
+ * site.
+ */
 function askedFor(ctx: Context, sites: Sites) {
   const asked = forwardedRequest(ctx.req);
   if (!asked)
@@ -159,7 +162,7 @@ function askedFor(ctx: Context, sites: Sites) {
   return { site, method: asked.method, url: `${site.origin}${asked.uri}` };
 }
 
-/** What a browser shows as a page. A script that is sent to a sign-in page would not know what to do with it. */
+/** Whether a browser will show the answer as a page. A script that is sent to a sign-in page could not use it. */
 function isNavigation(ctx: Context, method: string): boolean {
   const mode = ctx.get('sec-fetch-mode');
   return (

@@ -1,15 +1,15 @@
-/** Who may enter a site: its rule against who somebody is. Pure. */
+/** Decides who may enter a site: compares the site's rule with the visitor. Pure. */
 import type { Site } from './sites.ts';
 
 export interface Visitor {
   usernameKey: string;
-  /** What is known of them, and of their sign-in: `acr`, `amr`. */
+  /** The account's claims, and those of the sign-in: `acr`, `amr`. */
   claims: Record<string, unknown>;
   /** When they signed in, unix seconds. */
   loginTs: number;
 }
 
-/** `step_up`: they may, after a newer sign-in. */
+/** `step_up`: the visitor may enter after a newer sign-in. */
 export function decide(
   site: Site,
   { usernameKey, claims, loginTs }: Visitor,

@@ -1,22 +1,22 @@
-/** The sites that are named in the configuration, and nothing else: whatever is redirected to or let in is one of them. Pure. */
+/** The sites of the configuration. Only these may be entered, and the browser is redirected only to these. Pure. */
 import type { ForwardAuthSite } from '../config/forward_auth.ts';
 
 export interface Site extends Omit<ForwardAuthSite, 'accounts'> {
   origin: string;
-  /** Whose usernames, folded; everybody's where it is undefined. */
+  /** The folded usernames that may enter. Undefined if all accounts may. */
   usernameKeys: string[] | undefined;
 }
 
 export interface Sites {
-  /** The site of this scheme and host (with a port), exactly. */
+  /** The site of exactly this scheme and host (with its port). */
   at(scheme: string, host: string): Site | undefined;
-  /** The site that an address belongs to, and the address as a browser would ask for it. */
+  /** The site that an address belongs to, and the address as a browser would request it. */
   ofUrl(text: string): { site: Site; url: string } | undefined;
 }
 
 const longestUrl = 2000;
 
-/** The sites have the issuer's scheme: https, but for an issuer on this machine. */
+/** All sites have the issuer's scheme, which is https unless the issuer runs on this machine. */
 export function createSites(
   issuer: string,
   sites: ForwardAuthSite[],
@@ -25,7 +25,7 @@ export function createSites(
   const { protocol } = new URL(issuer);
   const byOrigin = new Map(
     sites.map(({ accounts, ...site }): [string, Site] => {
-      // Without the port where it is the scheme's own.
+      // `origin` leaves out the default port of the scheme.
       const { origin } = new URL(`${protocol}//${site.host}`);
       return [origin, { ...site, origin, usernameKeys: accounts?.map(foldUsername) }];
     }),
@@ -33,7 +33,7 @@ export function createSites(
 
   function ofUrl(text: string) {
     const url = text.length <= longestUrl ? URL.parse(text) : null;
-    // What stands before an @ is no part of the origin, and misleads people.
+    // Text before an @ is not part of the origin, and misleads people.
     if (!url || url.username || url.password) return undefined;
     const site = byOrigin.get(url.origin);
     return site && { site, url: url.href };

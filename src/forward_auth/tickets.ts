@@ -1,15 +1,15 @@
 /**
- * What a browser carries. The **ticket** is the cookie of the parent domain: a PASETO that names the sign-on session and
- * says that it is for forward-auth under this domain, so that neither the issuer's own session cookie nor another domain's
- * ticket passes for it, nor it for them. The **code** brings it to the site: once, within a minute, to the host and the
- * browser that it was made for.
+ * What a browser carries. The **ticket** is the cookie of the parent domain: a PASETO that names the session, and
+ * says that it is for forward-auth under this domain. So the issuer's session cookie and another domain's ticket are
+ * not accepted here, and this ticket is not accepted there. The **code** brings the ticket to the site. It works
+ * once, within a minute, and only for the host and the browser that it was made for.
  */
 import { constantTimeEqual, randomId, sha256 } from '../lib/crypto.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 
-/** Whose session it is. */
+/** A session and its account. */
 export interface Holder {
   accountId: string;
   sessionUid: string;
@@ -28,7 +28,7 @@ const codeForm = /^[\w-]{32}$/;
 export interface TicketDeps {
   tokens: Pick<Tokens, 'seal' | 'open'>;
   ephemeral: Pick<Ephemeral, 'put' | 'take'>;
-  /** True for the first who spends this id; `expiresAt` in milliseconds. */
+  /** True for the first caller with this id, false for all later ones. `expiresAt` in milliseconds. */
   spend(id: string, expiresAt: number): Promise<boolean>;
   domain: string;
   /** Milliseconds since the epoch. */
@@ -53,7 +53,9 @@ export function createTickets({ tokens, ephemeral, spend, domain, now }: TicketD
       return code;
     },
 
-    /** Undefined unless this is the site and the browser that the code was made for. It is used up in any case. */
+    /**
+     * Undefined unless this is the site and the browser that the code was made for. The code is used up in any case.
+     */
     async takeCode(code: string, origin: string, secret: string): Promise<Passage | undefined> {
       if (!codeForm.test(code)) return undefined;
       const key = `forward_auth:${sha256(code)}`;

@@ -1,4 +1,6 @@
-/** The pages at /account: what people see and change of their own sign-in, and the requests that they approve. */
+/**
+ * Wires the pages at /account: what people see and change of their own sign-in, and the requests that they approve.
+ */
 import { createAccess } from '../account/access.ts';
 import { createChanges } from '../account/changes.ts';
 import { accountEventOf } from '../account/outcomes.ts';

@@ -1,4 +1,4 @@
-/** How people prove who they are: at the sign-in, and on the account page. */
+/** Wires how people prove who they are, both at the sign-in and on the account page. */
 import { createPasswords } from '../authentication/password.ts';
 import { createSecondFactor } from '../authentication/second_factor.ts';
 import { createSignUp } from '../authentication/sign_up.ts';

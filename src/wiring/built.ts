@@ -1,4 +1,4 @@
-/** What the pages of people are wired with: everything that is built before them. */
+/** Everything that is built before the pages of people, and that these are wired with. */
 import type { Authentication } from './authentication.ts';
 import type { Ground } from './deps.ts';
 import type { Foundations } from './foundations.ts';

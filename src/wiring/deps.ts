@@ -1,4 +1,7 @@
-/** What the server is built from: the configuration, the stores, the clock and the log. */
+/**
+ * What the server is built from: the configuration, the stores, the clock and the log. This folder builds the parts
+ * from these and from each other. It decides nothing about the protocol.
+ */
 
 import type { Audit } from '../audit/audit.ts';
 import type { Config } from '../config/load.ts';
@@ -13,10 +16,12 @@ import type { Database } from '../storage/database.ts';
 export interface AppDeps {
   database: Database;
   cache: Cache;
-  /** The 32-byte key-encryption key, and the one before it where some rows are still sealed under that. */
+  /** The 32-byte key-encryption key; and the previous one, if some rows are still sealed under it. */
   kek: Uint8Array;
   previousKek?: Uint8Array | undefined;
-  /** Where this machine keeps how far the database's history goes, to notice that a backup was restored. */
+  /**
+   * A file of this machine that records how far the database's history goes. With it a restored backup is noticed.
+   */
   markFile?: string | undefined;
   /** Where views/ and the built assets are. */
   root: string;
@@ -26,11 +31,11 @@ export interface AppDeps {
   /** Milliseconds since the epoch. */
   now: () => number;
   stopping: () => boolean;
-  /** How apps' addresses are asked, if not as a server on the internet does it. */
+  /** How requests are sent to apps. By default, as a server on the internet sends them. */
   outgoing?: Outgoing;
 }
 
-/** The same with the configuration: each function of wiring/ has it as its first argument. */
+/** The same, with the configuration. Each function of this folder takes it as its first argument. */
 export interface Ground extends AppDeps {
   config: Config;
   /** The APIs of RESOURCES_FILE, as it was last read. */

@@ -1,4 +1,4 @@
-/** Takes what CLIENTS_FILE and RESOURCES_FILE hold, at the start and on SIGHUP: all of it or nothing. */
+/** Applies what CLIENTS_FILE and RESOURCES_FILE hold, at the start and on SIGHUP: all of it or nothing. */
 
 import type Provider from 'oidc-provider';
 import type { ClientRegistry } from '../clients/registry.ts';
@@ -23,7 +23,7 @@ export function createFileClients({
   clients: registry,
   log,
 }: FileClientsDeps) {
-  /** Rejects with ConfigError, and takes nothing, where clients break the metadata rules. */
+  /** Rejects with ConfigError, and applies nothing, if clients break the metadata rules. */
   const use = async ({ clients, resources }: Files) => {
     const faults = await metadataFaults(provider, clients);
     if (faults.size > 0) {
@@ -43,7 +43,7 @@ export function createFileClients({
 
   return {
     use,
-    /** Reads both files anew. Where they have a fault it is logged, and all stays as it was. */
+    /** Reads both files again. If they have a fault, it is logged and nothing changes. */
     async reload() {
       try {
         await use(loadFiles(config));

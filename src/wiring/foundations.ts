@@ -1,6 +1,6 @@
 /**
- * What everything else stands on: the keys, and all that is built from them, from storage and from the clock. Nothing here
- * knows of HTTP, of a page or of oidc-provider.
+ * Builds what everything else needs: the keys, and all that is built from them, from storage and from the clock.
+ * Nothing here knows HTTP, pages or oidc-provider.
  */
 import { type Accounts, createAccounts } from '../accounts/accounts.ts';
 import { createAuthenticatorResets } from '../accounts/authenticator_resets.ts';
@@ -40,12 +40,12 @@ import { createTokens } from '../tokens/tokens.ts';
 import { createTotp } from '../totp/totp.ts';
 import type { Ground } from './deps.ts';
 
-/** Wrong passwords and codes in an hour that an address may have, where few attempts are allowed. */
+/** Wrong passwords and codes that an address may have in an hour, at least: the bound if few attempts are allowed. */
 const leastAddressFailures = 20;
 
 export type Foundations = Awaited<ReturnType<typeof layFoundations>>;
 
-/** Opens the keyring, making what keys are missing, and builds on it. Rejects where the database cannot be read. */
+/** Opens the keyring, makes the keys that are missing, and builds on them. Rejects if the database cannot be read. */
 export async function layFoundations(ground: Ground) {
   const { database, log, now } = ground;
   const accounts = createAccounts(database, now);
@@ -73,7 +73,7 @@ interface Vault {
   restoreGuard: RestoreGuard;
 }
 
-/** What makes and checks tokens, passwords and codes. */
+/** What makes and verifies tokens, passwords and codes. */
 async function buildOnKeys(ground: Ground, { accounts, sealer, keyring, restoreGuard }: Vault) {
   const { config, database, log, audit, now } = ground;
   const policies = keyPolicies(config);
@@ -122,7 +122,7 @@ async function buildOnKeys(ground: Ground, { accounts, sealer, keyring, restoreG
     opaque,
     totp,
     recoveryCodesLeft: (accountId: string) => totp.recoveryCodesLeft(database.query, accountId),
-    /** Hands changed keys to what is built above, at once and without a request that notices. */
+    /** Passes changed keys to what is built above. This takes effect immediately, and no request notices it. */
     useKeys() {
       tokens.useKeys(tokenKeysetOf(keyring, policies));
       opaque.useVersions(opaqueVersionsOf(keyring));
@@ -130,7 +130,7 @@ async function buildOnKeys(ground: Ground, { accounts, sealer, keyring, restoreG
   };
 }
 
-/** The apps, and what is renewed where the database has returned to an older state. */
+/** The apps, and what is refreshed if the database has returned to an older state. */
 async function buildClients({ database, cache, now }: Ground, { sealer, keyring, restoreGuard }: Vault) {
   const clientStore = createClientStore(database, now);
   const clientSecrets = createClientSecrets(keyring.derive(derivedFor.clientSecrets), sealer);
@@ -155,7 +155,7 @@ async function buildClients({ database, cache, now }: Ground, { sealer, keyring,
   };
 }
 
-/** What is stored of people, and what limits guesses at their accounts. */
+/** What is stored about people, and what limits guesses at their accounts. */
 function buildStores({ config, database, cache, audit, now }: Ground, { accounts, keyring }: Vault) {
   const knownBrowsers = createKnownBrowsers(() => deviceKeysOf(keyring));
   const networksOf = createNetworks(config.TRUSTED_NETWORKS);

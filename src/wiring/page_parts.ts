@@ -1,4 +1,4 @@
-/** What every page is built with, whichever feature it belongs to. */
+/** What every page is built with, no matter which feature it belongs to. */
 import { join } from 'node:path';
 import type { Middleware } from 'koa';
 import { createAssets } from '../http/assets.ts';
@@ -13,7 +13,10 @@ import type { Ground } from './deps.ts';
 
 export type PageParts = ReturnType<typeof createPageParts>;
 
-/** How many starts of sign-ins are under way at once: some 150 ms of OPAQUE. With more, the queue grows faster than it is served. */
+/**
+ * How many starts of sign-ins run concurrently: some 150 ms of OPAQUE. With more, the queue would grow faster than it
+ * is served.
+ */
 const mostStarts = 64;
 
 export function createPageParts({ config, root, cache, metrics, log }: Ground, networksOf: NetworksOf) {
@@ -35,14 +38,17 @@ export function createPageParts({ config, root, cache, metrics, log }: Ground, n
         noteRefused();
       }),
     ),
-    /** Counts attempts at what costs work or can be guessed, all of them together. */
+    /** Limits attempts at everything that costs work or can be guessed, all counted together. */
     addressLimit: createAddressLimit(limits, { what: 'address', points }),
-    /** Counts beginnings of what strangers make for good: accounts, and apps that register themselves. */
+    /** Limits the starts of what strangers can create permanently: accounts, and apps that register themselves. */
     makingLimit: refusing(createAddressCount(limits, { what: 'made', points, seconds: 60 * 60 })),
   };
 }
 
-/** Before any work is done for what will be refused, and after its body has come: a slow sender takes no place. */
+/**
+ * Checks first, so that a refused request costs no work. Admits only after the body has arrived, so that a slow
+ * sender does not occupy a place.
+ */
 function admitting({ check, admit }: Admission): Middleware {
   return async (ctx, next) => {
     check();
@@ -51,7 +57,7 @@ function admitting({ check, admit }: Admission): Middleware {
   };
 }
 
-/** Refuses what is more than the limit, and says nothing of what is left: a tighter limit beside it does. */
+/** Refuses what exceeds the limit. It does not say how much is left, because a tighter limit beside it does. */
 function refusing(count: ReturnType<typeof createAddressCount>): Middleware {
   return async (ctx, next) => {
     const refusal = await count(ctx.ip);

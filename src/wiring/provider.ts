@@ -1,4 +1,7 @@
-/** oidc-provider on our stores, tokens and pages, what it sends to apps, and what the pages need to know of it. */
+/**
+ * Wires oidc-provider with our stores, tokens and pages, what is sent to apps, and what our pages need to know of the
+ * library.
+ */
 import { createDeliveries } from '../deliveries/deliveries.ts';
 import { createOutgoing } from '../http/outgoing.ts';
 import { createAddressCount, createPace } from '../http/rate_limit.ts';
@@ -26,14 +29,19 @@ import { createFileClients } from './file_clients.ts';
 import type { Foundations } from './foundations.ts';
 import type { PageParts } from './page_parts.ts';
 
-/** How many outgoing requests an address may cause in a minute, where few attempts of people are allowed. */
+/**
+ * How many outgoing requests an address may cause in a minute, at least: the bound if few attempts of people are
+ * allowed.
+ */
 const leastOutgoing = 60;
-/** How long the page after a sign-out waits for the apps' first answers. */
+/** How long the page after a sign-out waits for the first answers of apps. */
 const signOutWaitMs = 2500;
 
 export type WiredProvider = Awaited<ReturnType<typeof wireProvider>>;
 
-/** Builds it with the clients of CLIENTS_FILE. Rejects with ConfigError where these break the metadata rules. */
+/**
+ * Builds the provider with the clients of CLIENTS_FILE. Rejects with ConfigError if these break the metadata rules.
+ */
 export async function wireProvider(ground: Ground, foundations: Foundations, parts: PageParts) {
   const { config, resources, log, now } = ground;
   const { accounts, clients, consents, deliveryStore, keyring, records, sealer } = foundations;
@@ -76,7 +84,7 @@ export async function wireProvider(ground: Ground, foundations: Foundations, par
     signedIn: createSignedIn(provider, accounts),
     trail,
     addressOf,
-    /** Of requests that apps make from elsewhere; none where CIBA is off. */
+    /** For requests that apps make from elsewhere. Undefined if CIBA is off. */
     approvals:
       config.CIBA === 'on'
         ? createApprovals({ provider, records, resources, releasePing: deliveryStore.release, now })
@@ -85,12 +93,12 @@ export async function wireProvider(ground: Ground, foundations: Foundations, par
   };
 }
 
-/** Where an app's people find it, by the operator's word. */
+/** The address of an app for people, if the operator has registered one. */
 const createAddressOf =
   (clients: Foundations['clients']) =>
   async (clientId: string): Promise<string | undefined> => {
     const client = await clients.byId(clientId);
-    // What an app has registered by itself is not the operator's word: nobody is sent there from an error.
+    // Not an address of a self-registered app: nobody is sent there from an error page.
     if (!client || client.source === 'registration') return undefined;
     const { initiate_login_uri, client_uri } = client.metadata;
     return [initiate_login_uri, client_uri].find((uri) => typeof uri === 'string');
@@ -157,7 +165,7 @@ const oidcEvents = ({ database, audit, metrics }: Ground, { revocations }: Found
     }),
 });
 
-/** What is sent to apps: that a session has ended, and that a request was answered. */
+/** What apps are notified of: that a session has ended, and that a request was answered. */
 function wireDeliveries(
   { log, audit, metrics }: Ground,
   { deliveryStore }: Foundations,

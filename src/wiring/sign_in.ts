@@ -1,4 +1,4 @@
-/** The way in: invitation, password, second factor, consent. */
+/** Wires the sign-in: invitation, password, second factor, consent. */
 import { moveOn } from '../http/onward.ts';
 import { createInvited, type Invited } from '../interaction/invited.ts';
 import { createLinkCookie } from '../interaction/link_cookie.ts';
@@ -15,7 +15,7 @@ import { accountSignInPath } from '../oidc/clients/account_client.ts';
 import { describeDetails } from '../oidc/requests/authorization_details.ts';
 import type { Built } from './built.ts';
 
-/** The pages of an interaction, and those of the links that lead to one, by their first parts. */
+/** The pages of an interaction, and those of the links that lead to one, by the first part of their path. */
 export function wireSignIn(built: Built) {
   const { config, resources, metrics } = built.ground;
   const { accounts, invitations, knownBrowsers, resets, stepTokens, totp } = built.foundations;
@@ -70,7 +70,7 @@ export function wireSignIn(built: Built) {
   };
 }
 
-/** The pages of links that somebody was sent. */
+/** The pages of the links that are sent to people. */
 function wireLinks(
   { ground: { config }, parts: { views, secureCookies, sameOriginOnly }, provider: { signedIn } }: Built,
   invited: Invited,
@@ -97,7 +97,8 @@ function wireLinks(
       page: ({ username, expiresAt }) =>
         views.render('authenticator_reset', { username, expires: expiresAt.toISOString() }),
       async next(ctx, { accountId, username }) {
-        // Its session ends with the old authenticator, and a sign-in that began in it could not be completed then.
+        // This account's session ends when the authenticator is replaced. A sign-in that began in that session could
+        // not be completed.
         if ((await signedIn(ctx))?.account.id === accountId) ctx.cookies.set(session, null, dropped);
         return accountSignInPath(config.ISSUER, { prompt: 'login', login_hint: username });
       },

@@ -1,21 +1,24 @@
-/** What happens at sign-ins and on the account page goes to the audit log; sign-ins, well or not, have a line in the log too. */
+/**
+ * Records what happens at sign-ins and on the account page in the audit log. Sign-ins, completed or not, also get a
+ * line in the server's log.
+ */
 import type { GatheredEvent } from '../audit/audit.ts';
 import { createOncePer } from '../lib/once_per.ts';
 import { createReportBound } from '../lib/report_bound.ts';
 import type { Ground } from './deps.ts';
 
 /**
- * Refused attempts are no attempts, and anybody can make any number of them. Failures need no such bound: each is charged, and
- * the limits of failures are theirs.
+ * Anybody can make any number of attempts that are refused, so their events are bounded. Failures need no such bound:
+ * each is charged, and the limits of failures apply to them.
  */
 const mostBlockedPerMinute = 60;
 
-/** A refusal is in the audit log once in a quarter of an hour for each count of failures that refuses. */
+/** For each count of failures that refuses, the audit log has one refusal in a quarter of an hour. */
 const refusalsKnownSeconds = 15 * 60;
 
 export interface SignInEvents {
   always(event: GatheredEvent): void;
-  /** The same, but for a refusal that is known already. */
+  /** The same, but leaves out a refusal that was recorded lately. */
   ofOutcome(
     event: GatheredEvent | undefined,
     outcome: { blockedBy: string | undefined; address: string },

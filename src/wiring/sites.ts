@@ -1,4 +1,4 @@
-/** What is there for others: the front page, published keys and health, and forward-auth for sites that know no OIDC. */
+/** Wires the home page, published keys and health, and forward-auth for sites that do not know OpenID Connect. */
 import { createForwardAuth } from '../forward_auth/forward_auth.ts';
 import { createSite } from '../http/site.ts';
 import { cookieNames } from '../lib/cookies.ts';
@@ -37,7 +37,7 @@ export const wireSite = (
     stopping,
   });
 
-/** Undefined where no site is behind it. */
+/** Undefined if no sites are configured. */
 export function wireForwardAuth(
   { config, database, audit, metrics, now }: Ground,
   { accounts, ephemeral, sessions, tokens }: Foundations,
