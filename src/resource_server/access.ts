@@ -1,30 +1,33 @@
-/** What a good token says, and the checks of its claims that are the same whichever way it was verified. Pure. */
+/** What a valid token says, and the checks of its claims that are the same for both ways to verify it. Pure. */
 import { Refused } from './refusal.ts';
 
-/** An access token that was checked. Times are unix seconds. */
+/** A verified access token. Times are unix seconds. */
 export interface Access {
-  /** The person; for a token that an app obtained for itself, the app. */
+  /** The person. For a token that an app obtained for itself: the app. */
   sub: string;
   /** The app that the token was issued to. */
   clientId: string;
   scopes: readonly string[];
   audience: string;
   expiresAt: number;
-  /** The RFC 7638 thumbprint of the key that the token is bound to, if it is. */
+  /** The RFC 7638 thumbprint of the key that the token is bound to. Undefined for a token that is not bound. */
   boundTo: string | undefined;
-  /** All claims, or the whole answer of the introspection. */
+  /** All claims of the token, or the whole answer of the introspection. */
   claims: Readonly<Record<string, unknown>>;
 }
 
 export interface Expected {
   issuer: string;
   audience: string;
-  /** How far the issuer's clock and this one may be apart. */
+  /** How much the issuer's clock and this one may differ. */
   toleranceSeconds: number;
   nowSeconds: number;
 }
 
-/** `iat` and `exp` are given in unix seconds; NaN where the token has none. Throws Refused. */
+/**
+ * Checks the claims and returns what they say. `iat` and `exp` are unix seconds, or NaN if the token has none. Throws
+ * Refused.
+ */
 export function accessOf(
   claims: Record<string, unknown>,
   { iat, exp }: { iat: number; exp: number },
@@ -35,7 +38,7 @@ export function accessOf(
   if (iss !== issuer || !audiences.includes(audience)) throw new Refused('token_foreign');
   if (typeof sub !== 'string' || typeof client_id !== 'string') throw new Refused('token_malformed');
   if (scope !== undefined && typeof scope !== 'string') throw new Refused('token_malformed');
-  // Written so that NaN refuses.
+  // Written so that NaN is refused.
   if (!(nowSeconds < exp + toleranceSeconds)) throw new Refused('token_expired');
   if (!(iat <= nowSeconds + toleranceSeconds)) throw new Refused('token_from_the_future');
   return {
@@ -49,7 +52,7 @@ export function accessOf(
   };
 }
 
-/** A token bound in a way that is not understood here must not pass for one that is not bound (RFC 7800, section 3.1). */
+/** A token that is bound in a way unknown here must not count as one that is not bound (RFC 7800, section 3.1). */
 function boundTo(cnf: unknown): string | undefined {
   if (cnf === undefined) return undefined;
   const { jkt, ...others } = cnf as { jkt?: unknown };

@@ -1,6 +1,7 @@
 /**
- * The verifier in koa, express and fastify. The frameworks' types are described by what is used of them, so that none is
- * a dependency. A route behind one of these reads `accessFor(ctx)` (koa) or `accessFor(request)`.
+ * The verifier as middleware for koa, express and fastify. Only the parts of the frameworks' types that are used are
+ * declared, so that no framework is a dependency. A route behind such a middleware calls `accessFor(ctx)` (koa) or
+ * `accessFor(request)`.
  */
 import type { Access } from './access.ts';
 import { metadataHeaders } from './metadata.ts';
@@ -14,7 +15,10 @@ interface Headers {
 
 const accesses = new WeakMap<object, Access>();
 
-/** What the request was let through with. Throws where no verifier stands before the route: an open door is a mistake. */
+/**
+ * The access of a verified request. Throws if no verifier stands before the route: such a route would be open by
+ * mistake.
+ */
 export function accessFor(request: object): Access {
   const access = accesses.get(request);
   if (!access) throw new Error('no verifier stands before this route');
@@ -34,13 +38,13 @@ async function admit(
   return undefined;
 }
 
-/** The body of a refusal: OAuth's error, or the verifier's own word for it. */
+/** The body of a refusal: OAuth's error, or else the verifier's own code. */
 const bodyOf = ({ error, code, description }: Refusal) => ({
   error: error ?? code,
   error_description: description,
 });
 
-/** What is answered at the metadata's address; undefined for every other request. */
+/** The answer at the metadata's address. Undefined for every other request. */
 function metadataAnswer(verifier: Verifier, method: string, address: string) {
   const { metadata } = verifier;
   if (!metadata || address.replace(/\?.*$/s, '') !== metadata.path) return undefined;
@@ -57,7 +61,7 @@ interface KoaContext {
   set(headers: Record<string, string>): void;
 }
 
-/** Koa middleware: lets requests on that carry a good token with all these scopes. */
+/** Koa middleware: lets a request pass that carries a valid token with all these scopes, and refuses all others. */
 export function forKoa(verifier: Verifier, ...scopes: string[]) {
   return async (ctx: KoaContext, next: () => Promise<unknown>): Promise<void> => {
     const { method, originalUrl: path, headers } = ctx;
@@ -69,7 +73,7 @@ export function forKoa(verifier: Verifier, ...scopes: string[]) {
   };
 }
 
-/** Koa middleware for the whole app: serves the API's metadata (RFC 9728), to anybody. */
+/** Koa middleware for the whole app: serves the API's metadata (RFC 9728) to anybody. */
 export function metadataForKoa(verifier: Verifier) {
   return async (ctx: KoaContext, next: () => Promise<unknown>): Promise<void> => {
     const answer = metadataAnswer(verifier, ctx.method, ctx.originalUrl);
@@ -89,7 +93,9 @@ interface ExpressResponse {
   status(code: number): { set(headers: Record<string, string>): { json(body: object): unknown } };
 }
 
-/** Express middleware: lets requests on that carry a good token with all these scopes. */
+/**
+ * Express middleware: lets a request pass that carries a valid token with all these scopes, and refuses all others.
+ */
 export function forExpress(verifier: Verifier, ...scopes: string[]) {
   return (request: ExpressRequest, response: ExpressResponse, next: (error?: unknown) => void): void => {
     const { method, originalUrl: path, headers } = request;
@@ -100,7 +106,7 @@ export function forExpress(verifier: Verifier, ...scopes: string[]) {
   };
 }
 
-/** Express middleware for the whole app: serves the API's metadata (RFC 9728), to anybody. */
+/** Express middleware for the whole app: serves the API's metadata (RFC 9728) to anybody. */
 export function metadataForExpress(verifier: Verifier) {
   return (request: ExpressRequest, response: ExpressResponse, next: (error?: unknown) => void): void => {
     const answer = metadataAnswer(verifier, request.method, request.originalUrl);
@@ -122,7 +128,10 @@ interface FastifyReply {
   code(status: number): { headers(headers: Record<string, string>): { send(body: object): unknown } };
 }
 
-/** A fastify hook for `onRequest`: lets requests on that carry a good token with all these scopes. */
+/**
+ * A fastify hook for `onRequest`: lets a request pass that carries a valid token with all these scopes, and refuses
+ * all others.
+ */
 export function forFastify(verifier: Verifier, ...scopes: string[]) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const { method, originalUrl: path, headers } = request;
@@ -131,7 +140,7 @@ export function forFastify(verifier: Verifier, ...scopes: string[]) {
   };
 }
 
-/** A fastify hook for `onRequest`, before the others: serves the API's metadata (RFC 9728), to anybody. */
+/** A fastify hook for `onRequest`, before all others: serves the API's metadata (RFC 9728) to anybody. */
 export function metadataForFastify(verifier: Verifier) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const answer = metadataAnswer(verifier, request.method, request.originalUrl);

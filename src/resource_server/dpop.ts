@@ -1,7 +1,7 @@
 /**
- * DPoP proofs at a resource server (RFC 9449, sections 4.3 and 7): that whoever shows a bound token holds its key, made
- * for this request and this token, now, and not used before. Replays are known within this process: several processes of
- * one API each take a proof once.
+ * Verifies DPoP proofs at a resource server (RFC 9449, sections 4.3 and 7). A proof shows that the sender of a bound
+ * token holds its key. It must be made for this request and this token, recently, and must not have been used before.
+ * Used proofs are remembered in this process only: several processes of one API each accept a proof once.
  */
 import { createPublicKey, hash, type JsonWebKey, type KeyObject, verify } from 'node:crypto';
 import { createExpiringMap } from './expiring_map.ts';
@@ -9,7 +9,10 @@ import { Refused } from './refusal.ts';
 
 /** How old a proof may be. */
 const lifeSeconds = 60;
-/** More than a core can check in a proof's life; beyond it requests are refused, not let through unseen. */
+/**
+ * More proofs than one core can verify in a proof's lifetime. If there are more, requests are refused: no proof is
+ * accepted without being remembered.
+ */
 const mostProofs = 250_000;
 const longestProof = 4096;
 
@@ -18,7 +21,7 @@ export interface ProofContext {
   /** The address that the client sent the request to. */
   url: string;
   token: string;
-  /** The thumbprint that the token is bound to. */
+  /** The thumbprint of the key that the token is bound to. */
   boundTo: string;
   toleranceSeconds: number;
 }
@@ -64,12 +67,15 @@ function jsonObject(encoded: string): Record<string, unknown> {
     if (typeof value === 'object' && value !== null && !Array.isArray(value))
       return value as Record<string, unknown>;
   } catch {
-    // Told below.
+    // Refused below.
   }
   throw new Refused('proof_malformed');
 }
 
-/** The public key in the proof's head, and its RFC 7638 thumbprint, made from the key itself and not from its spelling. */
+/**
+ * The public key in the proof's header, and its RFC 7638 thumbprint. The thumbprint is made from the key itself, not
+ * from how the header spells it. Throws Refused.
+ */
 function keyIn({ typ, alg, jwk, crit }: Record<string, unknown>): { key: KeyObject; thumbprint: string } {
   if (typ !== 'dpop+jwt' || crit !== undefined) throw new Refused('proof_malformed');
   if (typeof jwk !== 'object' || jwk === null || 'd' in jwk || 'k' in jwk)
@@ -79,7 +85,7 @@ function keyIn({ typ, alg, jwk, crit }: Record<string, unknown>): { key: KeyObje
     const { kty, crv, x, y } = key.export({ format: 'jwk' });
     const isRight = alg === 'ES256' ? crv === 'P-256' : crv === 'Ed25519' && (alg === 'EdDSA' || alg === crv);
     if (!isRight) throw new Refused('proof_malformed');
-    // The members in this order are the canonical form of RFC 7638, section 3.
+    // The members in this order are the canonical form (RFC 7638, section 3).
     const canonical = JSON.stringify(kty === 'EC' ? { crv, kty, x, y } : { crv, kty, x });
     return { key, thumbprint: hash('sha256', canonical, 'base64url') };
   } catch (error) {
@@ -93,8 +99,8 @@ const fits = (alg: string, key: KeyObject, text: Uint8Array, signature: Uint8Arr
     : verify(null, text, key, signature);
 
 /**
- * The same but for query and fragment, after what RFC 3986 counts as the same spelling (RFC 9449, section 4.3; RFC 3986,
- * section 6.2.2): case of scheme, host and escapes, the default port, escapes of what needs none.
+ * Whether two addresses are the same without query and fragment (RFC 9449, section 4.3), and after the normalization
+ * of RFC 3986, section 6.2.2: case of scheme, host and escapes, the default port, and escapes that are not needed.
  */
 function sameAddress(a: string, b: string): boolean {
   if (!URL.canParse(a) || !URL.canParse(b) || hasDotSegments(a)) return false;
@@ -109,8 +115,8 @@ const normalized = (path: string): string =>
   });
 
 /**
- * Whether a path or address has a segment `.` or `..`, escaped or not. URL parsers take them away, and routers mostly do not:
- * the proof would be for another path than the one that is served.
+ * Whether a path or address has a segment `.` or `..`, escaped or not. URL parsers remove them, and most routers do
+ * not: so the proof would be for another path than the one that is served.
  */
 export const hasDotSegments = (address: string): boolean =>
   /[/\\](\.|%2e){1,2}([/\\]|$)/i.test(address.replace(/[?#].*$/s, ''));

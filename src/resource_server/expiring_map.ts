@@ -1,8 +1,11 @@
-/** What is remembered for a while, and never more than so many of it. Entries leave in the order in which they came. */
+/** A map whose entries expire, with a bounded size. Entries leave in the order in which they were added. */
 
 export interface ExpiringMap<T> {
   get(key: string): T | undefined;
-  /** Keeps `value` until then; false where it is full of what is still good. `makeRoom` drops the oldest instead. */
+  /**
+   * Keeps `value` until `untilMs`. False if the map is full of entries that have not expired. `makeRoom`: drop the
+   * oldest instead.
+   */
   set(key: string, value: T, untilMs: number, options?: { makeRoom: boolean }): boolean;
   delete(key: string): void;
 }
@@ -10,7 +13,10 @@ export interface ExpiringMap<T> {
 export function createExpiringMap<T>(most: number, now: () => number): ExpiringMap<T> {
   const entries = new Map<string, { value: T; untilMs: number }>();
 
-  /** A few of the oldest at a time: each call may add one entry and removes up to two, so the map never grows stale. */
+  /**
+   * Removes up to two expired entries, the oldest first. A call adds at most one entry, so expired ones do not pile
+   * up.
+   */
   function sweep(): void {
     let looks = 2;
     for (const [key, { untilMs }] of entries) {

@@ -1,4 +1,7 @@
-/** Reads small JSON from the issuer: bounded in time and size, without redirects, so that nobody else can answer for it. */
+/**
+ * Reads small JSON from the issuer. Time and size are bounded. Redirects are not followed, so that nobody else can
+ * answer.
+ */
 
 const mostBytes = 262_144;
 const timeoutMs = 3000;
@@ -10,7 +13,7 @@ export interface JsonAnswer {
   json: unknown;
 }
 
-/** Rejects where no JSON comes with status 200 in three seconds. */
+/** Rejects unless JSON arrives with status 200 within three seconds. */
 export async function fetchJson(fetch: Fetch, url: string, init: RequestInit = {}): Promise<JsonAnswer> {
   const answer = await fetch(url, { ...init, redirect: 'error', signal: AbortSignal.timeout(timeoutMs) });
   if (answer.status !== 200) {
@@ -21,7 +24,7 @@ export async function fetchJson(fetch: Fetch, url: string, init: RequestInit = {
   let bytes = 0;
   for await (const chunk of (answer.body ?? []) as AsyncIterable<Uint8Array>) {
     bytes += chunk.length;
-    // Leaving the loop cancels what is still to come.
+    // Leaving the loop cancels the rest of the answer.
     if (bytes > mostBytes) throw new Error(`${url} answered with more than ${mostBytes} bytes`);
     chunks.push(chunk);
   }

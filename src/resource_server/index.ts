@@ -1,6 +1,6 @@
 /**
- * `cypher-idp/resource-server`: checks the access tokens of a Cypher provider in an API. Self-contained: it imports
- * nothing of the server, and no package but `paseto`.
+ * `cypher-idp/resource-server` verifies the access tokens of a Cypher provider in an API. Begin with
+ * `createVerifier`. It imports nothing of the server, and no package but `paseto`.
  */
 export type { Access } from './access.ts';
 export {

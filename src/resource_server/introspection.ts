@@ -1,6 +1,7 @@
 /**
- * Asks the issuer about a token (RFC 7662) with the API's own client credentials: sees revocations. An answer serves for
- * a bounded time, never beyond the token's end, and a bounded number of them is kept, by the token's hash.
+ * Asks the issuer about a token (RFC 7662), with the API's own client credentials. So revocations are seen. An answer
+ * is reused for a bounded time, never after the token has expired. A bounded number of answers is kept, by the
+ * token's hash.
  */
 import { hash } from 'node:crypto';
 import { type Access, accessOf, type Expected } from './access.ts';
@@ -21,8 +22,8 @@ export interface IntrospectionOptions {
 }
 
 /**
- * Where the issuer's metadata may be. OpenID Connect appends the well-known path to the issuer; RFC 8414, section 3.1, puts it
- * between host and path, which comes first where there is a path.
+ * The addresses where the issuer's metadata may be. OpenID Connect appends the well-known path to the issuer. RFC
+ * 8414, section 3.1, puts it between host and path; if the issuer has a path, that is tried first.
  */
 function metadataAddresses(issuer: string): [first: string, second: string] {
   const { origin, pathname } = new URL(issuer);
@@ -73,8 +74,8 @@ export function createIntrospection(options: IntrospectionOptions) {
     if (kept) return kept;
     const asked = underWay.get(key);
     const begun = now();
-    // The answer says how things were after the question. A request that comes later than that by more than it may be old
-    // asks anew: with 0 seconds each request asks for itself.
+    // The answer is as old as its question. If that is more than an answer's age may be, this request must ask for
+    // itself; with 0 seconds each request does.
     if (asked && begun < asked.begun + cacheSeconds * 1000) return asked.asking;
     const asking = ask(token).finally(() => {
       if (underWay.get(key)?.asking === asking) underWay.delete(key);
@@ -82,17 +83,18 @@ export function createIntrospection(options: IntrospectionOptions) {
     if (cacheSeconds > 0) underWay.set(key, { begun, asking });
     const answer = await asking;
     const endMs = typeof answer.exp === 'number' ? answer.exp * 1000 : Number.POSITIVE_INFINITY;
-    // From the question on, not from the answer: what was revoked in between must not live longer for it.
+    // Counted from the question, not from the answer: a token that was revoked in between must not stay valid for
+    // longer.
     answers.set(key, answer, Math.min(begun + cacheSeconds * 1000, endMs), { makeRoom: true });
     return answer;
   }
 
-  /** Throws Refused. */
+  /** Asks about the token, or reuses an answer, and checks its claims. Throws Refused. */
   return async function introspect(token: string, expected: Expected): Promise<Access> {
     const answer = await answerTo(token).catch((error: unknown) => {
       throw new Refused('provider_unreachable', error);
     });
-    // Of a refresh token the answer names no type.
+    // The answer about a refresh token has no `token_type`.
     if (answer.active !== true) throw new Refused('token_inactive');
     if (answer.token_type !== 'Bearer' && answer.token_type !== 'DPoP') throw new Refused('token_foreign');
     return accessOf(answer, { iat: Number(answer.iat), exp: Number(answer.exp) }, expected);

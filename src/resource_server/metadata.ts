@@ -1,9 +1,12 @@
-/** Protected resource metadata (RFC 9728): where an app that knows the API alone learns who issues its tokens. Pure. */
+/**
+ * Protected resource metadata (RFC 9728). An app that knows only the API learns from it who issues the API's tokens.
+ * Pure.
+ */
 import { proofAlgorithms } from './refusal.ts';
 
-/** A document, and where it is served. */
+/** The metadata document, and where it is served. */
 export interface ResourceMetadata {
-  /** Its address; challenges name it as `resource_metadata`. */
+  /** Its address. Challenges name it as `resource_metadata`. */
   url: string;
   /** The path of that address. */
   path: string;
@@ -17,12 +20,14 @@ export interface MetadataOptions {
   requireDpop: boolean;
 }
 
-/** Undefined where the audience is no web address: such an API has no place for its metadata (RFC 9728, section 1.2). */
+/**
+ * Undefined if the audience is not a web address: such an API has no place for its metadata (RFC 9728, section 1.2).
+ */
 export function resourceMetadata(options: MetadataOptions): ResourceMetadata | undefined {
   const { issuer, audience, scopes, requireDpop } = options;
   const resource = URL.canParse(audience) ? new URL(audience) : undefined;
   if (!resource || !/^https?:$/.test(resource.protocol)) return undefined;
-  // Section 3.1: between host and path; a slash that is the whole path is left out.
+  // RFC 9728, section 3.1: between host and path. A path that is only a slash is left out.
   const path = `/.well-known/oauth-protected-resource${resource.pathname.replace(/^\/$/, '')}`;
   return {
     path,
@@ -38,7 +43,7 @@ export function resourceMetadata(options: MetadataOptions): ResourceMetadata | u
   };
 }
 
-/** Public, and for pages of every origin. */
+/** The document is public, and pages of any origin may read it. */
 export const metadataHeaders: Readonly<Record<string, string>> = {
   'Cache-Control': 'public, max-age=300',
   'Access-Control-Allow-Origin': '*',

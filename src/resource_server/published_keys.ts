@@ -1,24 +1,26 @@
 /**
- * The keys that an issuer publishes at /.well-known/paseto-keys, kept as long as its cache headers say. Of any number of
- * requests one fetches while the others wait, and not more often than the floor allows, whatever key ids they name.
+ * The keys that an issuer publishes at /.well-known/paseto-keys, kept as long as its cache headers say. Of concurrent
+ * requests one fetches them while the others wait. Fetches are never more frequent than a fixed limit, whatever key
+ * ids tokens name.
  */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { type Fetch, fetchJson } from './fetch_json.ts';
 import { Refused } from './refusal.ts';
 
-/** Between two fetches lie at least that many milliseconds: strangers choose key ids as they like. */
+/** The least time between two fetches. Without it strangers, who can name any key id, could cause any number. */
 const floorMs = 5000;
-/** Where the answer names no time. */
+/** If the answer does not say how long it is valid. */
 const usualMs = 300_000;
 const longestMs = 86_400_000;
 /**
- * How long the last keys serve while the issuer does not answer. Its tokens live 15 minutes at most, so nobody is served
- * longer by more; and whoever keeps the issuer's answer away cannot keep a dropped key alive beyond it.
+ * How long the last keys are used while the issuer does not answer. Its tokens are valid for 15 minutes at most, so a
+ * longer time would help nobody. An attacker who blocks the issuer's answer can keep a dropped key in use for this
+ * long and no longer.
  */
 const staleMs = 3_600_000;
 const mostKeys = 100;
 
-// RFC 8410, section 4: what stands before the 32 bytes of an Ed25519 public key in SPKI.
+// RFC 8410, section 4: the prefix of the 32 bytes of an Ed25519 public key in SPKI.
 const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
 
 export interface PublishedKeysOptions {
@@ -28,7 +30,9 @@ export interface PublishedKeysOptions {
   now: () => number;
 }
 
-/** `keyOf(kid)`: the Ed25519 key of this id. Throws Refused `token_unknown_key` or `provider_unreachable`. */
+/**
+ * `keyOf(kid)` returns the Ed25519 key with this id. Throws Refused `token_unknown_key` or `provider_unreachable`.
+ */
 export function createPublishedKeys({ issuer, fetch, now }: PublishedKeysOptions) {
   let keys: ReadonlyMap<string, KeyObject> = new Map();
   let goodUntil = Number.NEGATIVE_INFINITY;
@@ -50,7 +54,7 @@ export function createPublishedKeys({ issuer, fetch, now }: PublishedKeysOptions
     }
   }
 
-  /** Waits for the fetch under way, or begins one unless the last is too recent. */
+  /** Waits for the fetch in progress, or starts one unless the last one is too recent. */
   async function refresh(): Promise<void> {
     if (!underWay && now() - lastTry < floorMs) return;
     underWay ??= read();
@@ -59,7 +63,7 @@ export function createPublishedKeys({ issuer, fetch, now }: PublishedKeysOptions
 
   return async function keyOf(kid: string): Promise<KeyObject> {
     if (now() >= goodUntil || !keys.has(kid)) await refresh();
-    // The floor holds also where the answer is good for less than it.
+    // The limit on fetches also holds if the answer is valid for less time than that.
     const lastsMs = failure === undefined ? floorMs : staleMs;
     if (now() >= goodUntil + lastsMs) throw new Refused('provider_unreachable', failure);
     const key = keys.get(kid);

@@ -1,9 +1,9 @@
 /**
- * Why a request was refused, in one word for programs, and how HTTP says so: status and `WWW-Authenticate`
- * (RFC 6750, section 3; RFC 9449, section 7.1; RFC 9728, section 5.1). Pure.
+ * Why a request was refused, as a code for programs, and how HTTP says so: status and `WWW-Authenticate` (RFC 6750,
+ * section 3; RFC 9449, section 7.1; RFC 9728, section 5.1). Pure.
  */
 
-/** Every reason there is. `token_*` and `proof_*` are the client's matter, `provider_*` and `busy` are not. */
+/** All reasons. With `token_*` and `proof_*` the client is at fault, with `provider_*` and `busy` it is not. */
 export type RefusalCode =
   | 'request_malformed'
   | 'token_missing'
@@ -29,13 +29,13 @@ export type RefusalCode =
 export interface Refusal {
   code: RefusalCode;
   status: 400 | 401 | 403 | 503;
-  /** OAuth's name for it; undefined where no token came, or where it is not the client's fault. */
+  /** OAuth's error code. Undefined if no token was sent, or if the client is not at fault. */
   error: 'invalid_request' | 'invalid_token' | 'invalid_dpop_proof' | 'insufficient_scope' | undefined;
-  /** One sentence for whoever writes the client. It holds nothing of the token. */
+  /** One sentence for the developer of the client. It contains nothing of the token. */
   description: string;
-  /** The headers that the answer carries: `WWW-Authenticate`, or `Retry-After` with a 503. */
+  /** The headers for the answer: `WWW-Authenticate`, or `Retry-After` with a 503. */
   headers: Readonly<Record<string, string>>;
-  /** What lies behind a 503; for the log alone. */
+  /** The cause of a 503. For the log only. */
   cause?: unknown;
 }
 
@@ -73,21 +73,21 @@ const reasons: Record<RefusalCode, Row> = {
 };
 
 export interface RefusalContext {
-  /** What the challenge calls this API. */
+  /** The API's name in the challenge. */
   realm: string;
-  /** The scheme that the request used; undefined where it used none. */
+  /** The scheme that the request used. Undefined if it used none. */
   scheme?: 'Bearer' | 'DPoP' | undefined;
-  /** What the request needs. */
+  /** The scopes that the request needs. */
   scopes?: readonly string[];
-  /** Where the API's metadata is (RFC 9728, section 5.1). */
+  /** The address of the API's metadata (RFC 9728, section 5.1). */
   metadataUrl?: string | undefined;
   cause?: unknown;
 }
 
-/** Algorithms of DPoP proofs, as a challenge names them. */
+/** The algorithms of DPoP proofs, as a challenge names them. */
 export const proofAlgorithms = ['ES256', 'EdDSA', 'Ed25519'] as const;
 
-/** The refusal of this code, with its headers ready. */
+/** The refusal for this code, complete with its headers. */
 export function refusalOf(code: RefusalCode, context: RefusalContext): Refusal {
   const { realm, scheme, scopes = [], metadataUrl, cause } = context;
   const [status, error, description] = reasons[code];
@@ -104,7 +104,7 @@ export function refusalOf(code: RefusalCode, context: RefusalContext): Refusal {
     `${name} ${[...told, ...(name === 'DPoP' ? [['algs', proofAlgorithms.join(' ')]] : [])]
       .map(([parameter, value]) => `${parameter}="${value}"`)
       .join(', ')}`;
-  // Without a token the client may choose; a bound token has chosen (RFC 9449, section 7.1).
+  // Without a token the client may choose a scheme. A bound token needs DPoP (RFC 9449, section 7.1).
   const schemes =
     code === 'token_bound' || code === 'token_unbound'
       ? (['DPoP'] as const)
@@ -114,7 +114,7 @@ export function refusalOf(code: RefusalCode, context: RefusalContext): Refusal {
   return { ...refusal, headers: { 'WWW-Authenticate': schemes.map(challenge).join(', ') } };
 }
 
-/** Thrown by the checks and turned into a Refusal by the verifier, so that none of them has to hand one on. */
+/** Thrown by the checks. The verifier turns it into a Refusal, so that no check has to pass one on. */
 export class Refused extends Error {
   readonly code: RefusalCode;
   constructor(code: RefusalCode, cause?: unknown) {

@@ -1,6 +1,6 @@
 /**
- * The verifier: one request in, an access or a refusal out. It owns the order of the checks: form, token, binding, proof,
- * scopes. It throws for nothing that a request can hold.
+ * The verifier takes one request and returns an access or a refusal. It owns the order of the checks: form, token,
+ * binding, proof, scopes. Nothing that a request can contain makes it throw.
  */
 import type { Access } from './access.ts';
 import { createProofs, hasDotSegments } from './dpop.ts';
@@ -14,29 +14,35 @@ import { type Refusal, Refused, refusalOf } from './refusal.ts';
 export interface VerifierOptions {
   /** The provider's issuer, as its discovery document spells it: an origin, or an address with a path. */
   issuer: string;
-  /** What tokens for this API have as `aud`: the `audience` of its entry in RESOURCES_FILE. */
+  /** The `aud` of tokens for this API: the `audience` of its entry in RESOURCES_FILE. */
   audience: string;
-  /** Given: the provider is asked about each token, and revocations are seen. Otherwise v4.public tokens are checked offline. */
+  /**
+   * If given, the provider is asked about each token, and revocations are seen. Otherwise v4.public tokens are
+   * verified offline.
+   */
   introspection?: {
     clientId: string;
     clientSecret: string;
-    /** How long an answer may be used again, 0 to 60. Default 1. */
+    /** How long an answer may be reused: 0 to 60. Default 1. */
     cacheSeconds?: number;
   };
-  /** Under which address clients reach this API; DPoP proofs name it. Default: the origin of `audience`. */
+  /** The address under which clients reach this API. DPoP proofs name it. Default: the origin of `audience`. */
   baseUrl?: string;
   /** The scopes that the API knows, for its metadata (RFC 9728). */
   scopes?: readonly string[];
   /** Refuses tokens that are not bound to a key. Default false. */
   requireDpop?: boolean;
-  /** How far clocks may be apart, 0 to 60. Default 10. */
+  /** How much clocks may differ: 0 to 60. Default 10. */
   toleranceSeconds?: number;
   fetch?: Fetch;
   /** Milliseconds since the epoch. */
   now?: () => number;
 }
 
-/** What of a request matters. A header that came twice is given joined by commas, as Node does, and is refused. */
+/**
+ * The parts of a request that matter. Pass a header that came twice joined by commas, as Node does; it is then
+ * refused.
+ */
 export interface IncomingRequest {
   method: string;
   /** Path and query as the client sent them. */
@@ -48,15 +54,15 @@ export interface IncomingRequest {
 export type Verdict = { ok: true; access: Access } | { ok: false; refusal: Refusal };
 
 export interface Verifier {
-  /** Whether the request carries a good token with all these scopes. */
+  /** Whether the request carries a valid token with all these scopes. */
   verify(request: IncomingRequest, scopes?: readonly string[]): Promise<Verdict>;
-  /** What apps may read of this API; undefined where `audience` is no web address. */
+  /** The API's metadata for apps. Undefined if `audience` is not a web address. */
   metadata: ResourceMetadata | undefined;
 }
 
 const longestToken = 8192;
 
-/** Throws TypeError for options that cannot be right. */
+/** Throws TypeError for invalid options. */
 export function createVerifier(options: VerifierOptions): Verifier {
   const { issuer, audience, introspection, requireDpop = false, toleranceSeconds = 10 } = options;
   const { fetch = globalThis.fetch, now = Date.now } = options;
@@ -84,7 +90,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       : await verifyOffline(token, keyOf, expected());
     const { boundTo } = access;
     if (scheme === 'bearer') {
-      // A stolen bound token is worth nothing: not as Bearer either (RFC 9449, section 7.1).
+      // A stolen bound token must be useless, also as a Bearer token (RFC 9449, section 7.1).
       if (boundTo !== undefined) throw new Refused('token_bound');
       if (requireDpop) throw new Refused('token_unbound');
     } else {
@@ -126,7 +132,7 @@ function schemeOf(authorization: string | undefined): 'bearer' | 'dpop' | undefi
   return scheme?.toLowerCase() as 'bearer' | 'dpop' | undefined;
 }
 
-/** Any other scheme counts as no token: it is not for us to judge. */
+/** Any other scheme counts as no token: this verifier is not responsible for it. Throws Refused. */
 function credentialsOf({ authorization }: IncomingRequest): { scheme?: 'bearer' | 'dpop'; token?: string } {
   const scheme = schemeOf(authorization);
   if (!scheme || authorization === undefined) return {};
