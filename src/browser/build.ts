@@ -1,7 +1,7 @@
 /**
- * Builds what the pages load: scripts, workers, the stylesheet and its pictures, into views/assets, each under a name
- * with its content's hash, beside a gzip and a brotli form of it, and manifest.json (plain name → hashed name).
- * Run by `npm run build`; http/assets.ts serves the result. Nothing else writes there.
+ * Builds what the pages load (scripts, workers, the stylesheet and its pictures) into views/assets. Each file is
+ * named by a hash of its content, and has a gzip and a brotli form. manifest.json maps plain names to hashed names.
+ * Run by `npm run build`; nothing else writes there.
  */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -13,8 +13,8 @@ const here = import.meta.dirname;
 const outdir = join(here, '../../views/assets');
 
 /**
- * Leaves zxcvbn's surnames and Wikipedia words out: they are half of the download, and the lists that stay (leaked
- * passwords, common words, first names) are what people's passwords are made of.
+ * Leaves out zxcvbn's surnames and Wikipedia words. They are half of the download, and people build their passwords
+ * from what the other lists contain: leaked passwords, common words, first names.
  */
 const smallDictionaries: Plugin = {
   name: 'small-dictionaries',
@@ -25,7 +25,7 @@ const smallDictionaries: Plugin = {
   },
 };
 
-/** Both compressed forms, for the texts that gain from them. */
+/** Both compressed forms of a file. */
 async function compressed(path: string, contents: Uint8Array): Promise<[string, Uint8Array][]> {
   // Brotli's top level takes seconds on the dictionaries and gains 4 %.
   const params = { [constants.BROTLI_PARAM_QUALITY]: contents.length < 200_000 ? 11 : 9 };
@@ -57,13 +57,13 @@ const { outputFiles, metafile } = await build({
   outdir,
   entryNames: '[name]-[hash]',
   assetNames: '[name]-[hash]',
-  // Every script is whole: a page's own is a few kB, and a shared chunk would cost it a round trip more.
+  // Every script is self-contained: a page's own is a few kB, and a shared chunk would cost one more round trip.
   bundle: true,
   minify: true,
   format: 'esm',
   target: ['es2022', 'chrome100', 'firefox114', 'safari16'],
   loader: { '.svg': 'copy' },
-  // sjcl asks for Node's crypto where `module` exists; in a browser it does not.
+  // sjcl loads Node's crypto if `module` exists, which it does not in a browser.
   define: { module: 'undefined' },
   plugins: [smallDictionaries],
   legalComments: 'none',

@@ -1,7 +1,7 @@
 /**
- * The client side of OPAQUE: a password and the server's answers in, messages for the wire out. It runs in the
- * pages' worker and, being free of the DOM, in tests and native clients too. It does not talk to the server (the
- * pages do) and it is the only place in the browser that knows @cloudflare/opaque-ts.
+ * The client side of OPAQUE: takes a password and the server's answers, and returns the messages to send. It runs in
+ * the pages' worker. It does not need the DOM, so tests and native clients can use it too. It never talks to the
+ * server. In the browser, nothing else uses @cloudflare/opaque-ts.
  */
 import {
   getOpaqueConfig,
@@ -18,9 +18,10 @@ import { normalizePassword } from './password.ts';
 const config = getOpaqueConfig(OpaqueID.OPAQUE_P256);
 
 /**
- * Starts a login. `ke1` goes to login/init; `finish` takes the KE2 that came back and gives the KE3 for
- * login/finish, or undefined where the password is wrong or the user unknown: the two cannot be told apart here.
- * Throws if the answer is not a KE2 at all. `stretch` is what the server's records were made with.
+ * Starts a login. Send `ke1` to login/init. `finish` takes the KE2 of the answer and returns the KE3 for
+ * login/finish. It returns undefined if the password is wrong or the user unknown: these cannot be distinguished
+ * here. It throws if the answer is not a KE2. Messages are base64url. `stretch`: the function that the server's
+ * records were made with.
  */
 export async function startLogin(password: string, stretch: MemoryHardFn = ScryptMemHardFn) {
   const client = new OpaqueClient(config, stretch);
@@ -29,7 +30,7 @@ export async function startLogin(password: string, stretch: MemoryHardFn = Scryp
     ke1: toBase64url(ke1.serialize()),
     async finish(ke2: string): Promise<string | undefined> {
       const answer = KE2.deserialize(config, decode(ke2, MESSAGE_BYTES.ke2));
-      // Identities stay undefined, so they are the public keys: a renamed user or a moved domain breaks nothing.
+      // Without identities, the public keys are used. So a renamed user or a new domain invalidates no record.
       const result = await client.authFinish(answer, undefined, undefined, OPAQUE_CONTEXT);
       return result instanceof Error ? undefined : toBase64url(result.ke3.serialize());
     },
@@ -37,8 +38,8 @@ export async function startLogin(password: string, stretch: MemoryHardFn = Scryp
 }
 
 /**
- * Starts a registration. `request` goes to register/init; `finish` takes the response that came back and gives the
- * record for register/finish. Throws if the answer is not a registration response.
+ * Starts a registration. Send `request` to register/init. `finish` takes the response and returns the record for
+ * register/finish. It throws if the answer is not a registration response. Messages are base64url.
  */
 export async function startRegistration(password: string, stretch: MemoryHardFn = ScryptMemHardFn) {
   const client = new OpaqueClient(config, stretch);

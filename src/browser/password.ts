@@ -1,14 +1,14 @@
-/** What a password is, before anything is done with it: its one spelling and its least length. */
+/** Normalizes a password, and checks its least length. */
 
-/** In characters as people count them on a keyboard: code points after NFC. */
+/** In code points after NFC, which is how people count characters. */
 const LEAST_CHARACTERS = 12;
 
-/** One spelling per password: the same key presses on two systems must give the same bytes. Never truncated. */
+/** Gives a password one form: the same keys pressed on two systems must give the same bytes. Never truncates. */
 export function normalizePassword(password: string): string {
   return password.normalize('NFC');
 }
 
-/** How many characters are missing to the least length; 0 where it is long enough. */
+/** How many characters are missing to the least length. 0 if it is long enough. */
 export function missingCharacters(password: string): number {
   return Math.max(0, LEAST_CHARACTERS - [...normalizePassword(password)].length);
 }

@@ -1,14 +1,17 @@
-/** What can go wrong, in one word for programs. */
+/** What can go wrong, as a code for programs. */
 export type SessionErrorCode =
-  /** The answer does not belong to a sign-in that this tab has begun: forged, repeated, or of another tab. */
+  /**
+   * The answer does not belong to a sign-in that this tab has begun: it is forged, repeated, or meant for another
+   * tab.
+   */
   | 'state_mismatch'
   /** The answer came from another provider (RFC 9207). */
   | 'issuer_mismatch'
   /** The ID token is not for this sign-in, or not for this app. */
   | 'id_token_invalid'
-  /** The provider said no; `detail` is its error code. */
+  /** The provider refused. `detail` is its error code. */
   | 'provider_refused'
-  /** No answer, or none that can be read. Trying again later makes sense. */
+  /** No answer, or one that cannot be read. It makes sense to try again later. */
   | 'provider_unreachable'
   /** Nobody is signed in here. */
   | 'signed_out';

@@ -1,25 +1,25 @@
-/** The tokens of this tab, and the state that the app sees. Has them renewed before they expire. */
+/** Holds the tokens of this tab, and the state that the app sees. Starts their renewal before they expire. */
 import type { TokenAnswer } from './protocol.ts';
 import type { IdTokenClaims, SessionState, SignedOutReason } from './types.ts';
 
 export interface Tokens extends TokenAnswer {
-  /** Names this generation of tokens among the tabs. */
+  /** The name of this generation of tokens, by which tabs refer to it. */
   name: string;
   claims: IdTokenClaims;
 }
 
 export interface HeldTokensOptions {
-  /** Whether no tab has newer tokens than those of this name. */
+  /** Whether the tokens of this name are the newest of all tabs. */
   isNewest(name: string): boolean;
   renew(): Promise<void>;
 }
 
-/** A token is renewed when this part of its lifetime is left, or a minute. */
+/** A token is renewed when this part of its lifetime is left, or one minute if that is less. */
 const lastPart = 0.1;
 const longestLastMs = 60_000;
-/** After a renewal that failed. */
+/** The pause after a renewal that failed. */
 const laterMs = 15_000;
-/** With more than 2^31 ms a timer fires at once. */
+/** With more than this, a timer fires immediately. */
 const longestTimerMs = 2 ** 31 - 1;
 
 export function createHeldTokens({ isNewest, renew }: HeldTokensOptions) {
@@ -47,7 +47,7 @@ export function createHeldTokens({ isNewest, renew }: HeldTokensOptions) {
     current: () => tokens,
     isDue: () => Date.now() >= renewAt,
     become,
-    /** Takes these tokens over, unless a tab has newer ones or has signed out meanwhile. */
+    /** Takes over these tokens, unless a tab has newer ones or has signed out meanwhile. */
     adopt(next: Tokens): void {
       if (!isNewest(next.name)) return;
       tokens = next;

@@ -1,6 +1,6 @@
 /**
- * OAuth and OpenID Connect as a page speaks them: discovery, PKCE, the authorization request, the token endpoint, and the
- * checks of the ID token. It keeps nothing but the discovered metadata.
+ * OAuth and OpenID Connect for a page: discovery, PKCE, the authorization request, the token endpoint, and the checks
+ * of the ID token. It keeps only the discovered metadata.
  */
 import { SessionError } from './error.ts';
 import type { IdTokenClaims, SessionOptions } from './types.ts';
@@ -13,11 +13,14 @@ export interface TokenAnswer {
   expiresAt: number;
 }
 
-/** What the answer to an authorization request must fit. Survives the way to the provider in sessionStorage. */
+/**
+ * What the answer to an authorization request must match. Kept in sessionStorage while the browser is at the
+ * provider.
+ */
 export interface Pending {
   nonce: string;
   verifier: string;
-  /** Asked without a page (`prompt=none`). */
+  /** Asked without showing a page (`prompt=none`). */
   silent: boolean;
   returnTo: string;
 }
@@ -29,7 +32,7 @@ interface Metadata {
   end_session_endpoint: string;
 }
 
-/** How long a request may take: it holds up the other tabs. */
+/** The deadline of a request. Other tabs wait while one is in progress. */
 const timeoutMs = 30_000;
 const clockToleranceSeconds = 60;
 
@@ -45,7 +48,7 @@ async function ask(url: string, init: RequestInit = {}): Promise<Response> {
   try {
     return await fetch(url, {
       ...init,
-      // Sends no cookies, and follows no redirect: nobody else may answer.
+      // Sends no cookies. Follows no redirect, so that nobody else can answer.
       credentials: 'omit',
       redirect: 'error',
       cache: 'no-store',
@@ -65,8 +68,8 @@ async function discover(issuer: string): Promise<Metadata> {
 }
 
 /**
- * The claims of an ID token that the token endpoint has just sent: over TLS from the issuer itself, which takes the
- * place of its signature (OpenID Connect Core, section 3.1.3.7, no. 6). Throws `id_token_invalid`.
+ * The claims of an ID token that the token endpoint has just sent. It came over TLS from the issuer itself, so its
+ * signature need not be verified (OpenID Connect Core, section 3.1.3.7, no. 6). Throws `id_token_invalid`.
  */
 function claimsOf(
   idToken: string | undefined,
@@ -128,7 +131,7 @@ export function createProtocol({
     return metadata;
   }
 
-  /** Where to send the browser, for this pending request under this state. */
+  /** The address to send the browser to, for this pending request with this state. */
   async function authorizationUrl(
     state: string,
     { nonce, verifier, silent }: Pending,
@@ -173,7 +176,10 @@ export function createProtocol({
     exchange: (code: string, { verifier }: Pending) =>
       grant({ grant_type: 'authorization_code', code, redirect_uri: redirectUri, code_verifier: verifier }),
     refresh: (refreshToken: string) => grant({ grant_type: 'refresh_token', refresh_token: refreshToken }),
-    /** Gives a refresh token back. Outlives the page and is not waited for: the sign-out at the provider ends it too. */
+    /**
+     * Revokes a refresh token. The request outlives the page and is not waited for, because the sign-out at the
+     * provider also ends the token.
+     */
     async revoke(refreshToken: string): Promise<void> {
       const { revocation_endpoint } = await endpoints();
       const body = new URLSearchParams({ token: refreshToken, client_id: clientId });

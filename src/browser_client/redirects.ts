@@ -1,16 +1,19 @@
-/** The way to the provider and back: what was asked for waits in sessionStorage, and each answer is taken once. */
+/**
+ * Sends the browser to the provider, and takes the answer when it returns. What was asked for is kept in
+ * sessionStorage, and each answer is taken once.
+ */
 import { SessionError } from './error.ts';
 import { type Pending, type Protocol, randomText } from './protocol.ts';
 
 export interface RedirectsOptions {
   issuer: string;
   redirectUri: string;
-  /** Before the names of what is stored. */
+  /** The prefix of the names in sessionStorage. */
   key: string;
   protocol: Protocol;
 }
 
-/** What the provider has sent the browser back with. */
+/** The answer with which the provider sent the browser back. */
 export interface ProviderAnswer {
   pending: Pending;
   code: string | undefined;
@@ -21,9 +24,9 @@ export function createRedirects({ issuer, redirectUri, key, protocol }: Redirect
   const isAnswer = (): boolean =>
     location.href.split(/[?#]/)[0] === redirectUri && new URLSearchParams(location.search).has('state');
   return {
-    /** Whether this page's address holds an answer of the provider. */
+    /** Whether this page's address contains an answer of the provider. */
     isAnswer,
-    /** Leaves the page; never resolves. */
+    /** Leaves the page. Never resolves. */
     async leave(silent: boolean, parameters: Record<string, string>): Promise<never> {
       const name = randomText();
       const pending: Pending = {
@@ -37,14 +40,17 @@ export function createRedirects({ issuer, redirectUri, key, protocol }: Redirect
       location.assign(url);
       return new Promise<never>(() => {});
     },
-    /** Takes the answer out of this page's address. Throws if it belongs to no request of this tab, or to another provider. */
+    /**
+     * Takes the answer out of this page's address. Throws SessionError if it belongs to no request of this tab, or
+     * comes from another provider.
+     */
     takeAnswer(): ProviderAnswer {
       const parameters = new URLSearchParams(location.search);
       const item = `${key} ${parameters.get('state')}`;
       const text = sessionStorage.getItem(item);
       sessionStorage.removeItem(item);
       const pending = text === null ? undefined : (JSON.parse(text) as Pending);
-      // The code leaves the address bar and the history before anything else is done with it.
+      // Before anything else, the code is removed from the address bar and the history.
       history.replaceState(history.state, '', pending?.returnTo ?? redirectUri);
       if (!pending) throw new SessionError('state_mismatch');
       if (parameters.get('iss') !== issuer) throw new SessionError('issuer_mismatch');

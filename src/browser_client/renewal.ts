@@ -1,4 +1,4 @@
-/** Renews the tokens, in one tab at a time: a refresh token works once. */
+/** Renews the tokens, in one tab at a time, because a refresh token works once. */
 import { SessionError } from './error.ts';
 import type { HeldTokens, Tokens } from './held_tokens.ts';
 import { type Protocol, randomText, type TokenAnswer } from './protocol.ts';
@@ -10,7 +10,7 @@ export interface RenewalParts {
   held: HeldTokens;
 }
 
-/** Shorter than the provider's leeway of 10 s, within which a repeated refresh receives the same tokens. */
+/** Together shorter than the provider's leeway of 10 s. Within it, a repeated refresh receives the same tokens. */
 const retriesMs = [500, 1000, 2000, 4000];
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -22,10 +22,10 @@ export function share({ tabs, held }: RenewalParts, next: Tokens): void {
   tabs.announce({ tokens: next });
 }
 
-/** The returned function renews tokens that are due. Calls that come meanwhile share the renewal. */
+/** Returns a function that renews tokens that are due. Concurrent calls share one renewal. It throws SessionError. */
 export function createRenewal(parts: RenewalParts): () => Promise<void> {
   let renewing: Promise<void> | undefined;
-  /** The tokens of which a refresh was sent and not answered: their refresh token may have been used up. */
+  /** Tokens whose refresh was sent and not answered. Their refresh token may have been used up. */
   let unanswered: Tokens | undefined;
   const refresh = (tokens: Tokens) =>
     repeated(parts.protocol, tokens, () => {
@@ -54,7 +54,7 @@ async function renewAlone(
   const answer = await refresh(before).catch((error: unknown) => {
     if (error instanceof SessionError && error.code === 'provider_refused') {
       held.drop(wasUnanswered(before) ? 'lost' : 'ended');
-      // Kept, so that a reload tries without a page. No tab's tokens have this name.
+      // Not removed, so that a reload tries to sign in without a page. No tab's tokens have this name.
       tabs.setNewest('renew');
       tabs.announce({ over: 'ended' });
       throw new SessionError('signed_out', error.detail, { cause: error });
@@ -65,24 +65,24 @@ async function renewAlone(
   share(parts, { ...before, ...answer, idToken: answer.idToken ?? before.idToken, name: randomText() });
 }
 
-/** Takes the newest tokens over from the tab that has them. Throws if nobody is signed in any more. */
+/** Takes over the newest tokens from the tab that has them. Throws if nobody is signed in any more. */
 async function takeNewest({ tabs, held }: RenewalParts): Promise<void> {
   const newest = tabs.newest();
   const tokens = held.current();
-  // While this tab waited for the others, it may have heard that the session is over, and why.
+  // While this tab waited for the others, it may have been notified that the session is over, and why.
   if (!tokens) throw new SessionError('signed_out');
   if (newest === undefined) {
     held.drop('signed_out');
     throw new SessionError('signed_out');
   }
   if (newest === tokens.name) return;
-  // Another tab was faster. The tokens of this one are used up: to send them again would look like theft.
+  // Another tab was faster, so this tab's tokens are used up. Sending them again would look like theft.
   const theirs = await tabs.ask(newest);
   if (theirs) held.adopt(theirs);
   else if (held.current()) held.drop('lost');
 }
 
-/** If an answer is lost, asks again with the same token: the provider repeats the answer within its leeway. */
+/** If an answer is lost, sends the same token again: within its leeway, the provider repeats the answer. */
 async function repeated(
   protocol: Protocol,
   { refreshToken }: Tokens,

@@ -1,7 +1,8 @@
 /**
- * The session of one app in all tabs of a browser: who is signed in, a good access token whenever one is needed, and the
- * end of it. Tokens are in memory only. A reload gets its tokens from another tab, or from the provider without a page
- * (`prompt=none`) in the top-level window: the provider lets nobody frame it, and third-party cookies are gone anyway.
+ * The session of one app in all tabs of a browser: who is signed in, a valid access token whenever one is needed, and
+ * the sign-out. Tokens are kept in memory only. After a reload, they come from another tab, or from the provider
+ * without showing a page (`prompt=none`). That happens in the top-level window, because the provider may not be
+ * framed and browsers block third-party cookies.
  */
 import { SessionError } from './error.ts';
 import { createHeldTokens, type Tokens } from './held_tokens.ts';
@@ -22,7 +23,7 @@ export function createSession(options: SessionOptions): Session {
     name: key,
     mine: () => held.current(),
     onTokens(next) {
-      // Another process's localStorage may be a little behind its message.
+      // The localStorage of this tab may lag a little behind another process's message.
       if (tabs.newest() === next.name) held.adopt(next);
       else setTimeout(() => held.adopt(next), behindMs);
     },
@@ -36,7 +37,7 @@ export function createSession(options: SessionOptions): Session {
     const { pending, code, error } = redirects.takeAnswer();
     if (code === undefined) {
       if (!pending.silent) throw new SessionError('provider_refused', error);
-      // The provider would have to show a page: nobody is signed in there, or something is to be allowed anew.
+      // The provider would have to show a page: nobody is signed in there, or the person has to allow something.
       tabs.setNewest(undefined);
       return held.become({ status: 'signed_out', reason: 'none' });
     }
@@ -68,7 +69,7 @@ export function createSession(options: SessionOptions): Session {
     renew: () => redirects.leave(true, {}),
     async accessToken() {
       if (held.current() && held.isDue()) {
-        // While the provider cannot be reached, the old token serves until it expires.
+        // While the provider cannot be reached, the old token is used until it expires.
         await renew().catch((error: unknown) => {
           const tokens = held.current();
           if (!tokens || Date.now() >= tokens.expiresAt) throw error;

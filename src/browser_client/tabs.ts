@@ -1,24 +1,24 @@
 /**
- * What the tabs of one app tell each other. Tokens go from memory to memory (BroadcastChannel, this origin alone) and
- * are stored nowhere. In localStorage is only the name of the newest tokens: it tells a tab that has slept that its own
- * are used up, and a page that has just been loaded that a sign-in without a page is worth trying.
+ * Connects the tabs of one app. Tokens go from memory to memory (BroadcastChannel, this origin only) and are stored
+ * nowhere. localStorage holds only the name of the newest tokens. From it, a tab that was suspended learns that its
+ * own are used up, and a page that has just loaded learns that a sign-in without a page is worth trying.
  */
 
 export interface Tabs<T extends { name: string }> {
-  /** The name of the newest tokens of any tab; undefined where nobody is signed in. */
+  /** The name of the newest tokens of any tab. Undefined if nobody is signed in. */
   newest(): string | undefined;
   setNewest(name: string | undefined): void;
-  /** Runs `work` in one tab at a time (Web Locks); a tab that is closed lets go. */
+  /** Runs `work` in one tab at a time (Web Locks). A tab that is closed releases the lock. */
   exclusively<R>(work: () => Promise<R>): Promise<R>;
-  /** Tells the others: these are the tokens now; or, that it is over. */
+  /** Notifies the other tabs of new tokens, or of the end of the session. */
   announce(news: { tokens: T } | { over: 'signed_out' | 'ended' }): void;
-  /** Asks the others for the tokens of this name. Undefined where none of them has answered in time. */
+  /** Asks the other tabs for the tokens of this name. Undefined if none answers in time. */
   ask(name: string): Promise<T | undefined>;
 }
 
 interface TabsOptions<T> {
   name: string;
-  /** What this tab has. */
+  /** This tab's tokens. */
   mine(): T | undefined;
   onTokens(tokens: T): void;
   onOver(over: 'signed_out' | 'ended'): void;
@@ -26,7 +26,7 @@ interface TabsOptions<T> {
 
 type Message<T> = { tokens: T } | { over: 'signed_out' | 'ended' } | { wanted: string };
 
-/** Tabs of one machine answer in a few milliseconds, those in the background in a few more. */
+/** Tabs of one machine answer within a few milliseconds, or a few more in the background. */
 const answerMs = 500;
 
 export function createTabs<T extends { name: string }>({

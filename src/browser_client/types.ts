@@ -4,13 +4,13 @@ export interface SessionOptions {
   /** The provider's origin. */
   issuer: string;
   clientId: string;
-  /** The page that the provider sends people back to; registered there. */
+  /** The page to which the provider sends people back. It must be registered there. */
   redirectUri: string;
   /** Default `openid`. */
   scope?: string;
-  /** The API that access tokens are for (RFC 8707); without it they are for the provider itself. */
+  /** The API that access tokens are for (RFC 8707). Without it, they are for the provider itself. */
   resource?: string;
-  /** Where the provider sends people after a sign-out; registered there. */
+  /** Where the provider sends people after a sign-out. It must be registered there. */
   postLogoutRedirectUri?: string;
 }
 
@@ -25,8 +25,9 @@ export interface IdTokenClaims {
 }
 
 /**
- * Why nobody is signed in: `none` nobody was; `signed_out` here or in another tab; `ended` the provider has ended the
- * session; `lost` the tokens were lost on the way, and `renew` brings new ones while the provider's session lasts.
+ * Why nobody is signed in. `none`: nobody was. `signed_out`: signed out here or in another tab. `ended`: the provider
+ * has ended the session. `lost`: the tokens were lost in transit; while the provider's session lasts, `renew` brings
+ * new ones.
  */
 export type SignedOutReason = 'none' | 'signed_out' | 'ended' | 'lost';
 
@@ -37,16 +38,22 @@ export type SessionState =
 
 export interface Session {
   readonly state: SessionState;
-  /** Called once when the page has loaded: takes in the provider's answer, or finds the sign-in again. May leave the page. */
+  /**
+   * Call this once, when the page has loaded. Takes the provider's answer, or finds an existing sign-in. May leave
+   * the page. Rejects with SessionError.
+   */
   start(): Promise<SessionState>;
-  /** Leaves for the provider's sign-in. `parameters`: further ones of the request, such as `login_hint` or `acr_values`. */
+  /**
+   * Leaves for the provider's sign-in. `parameters`: further parameters of the request, such as `login_hint` or
+   * `acr_values`.
+   */
   signIn(parameters?: Record<string, string>): Promise<void>;
-  /** Leaves for the provider and comes back signed in, or signed out: no page is shown. */
+  /** Leaves for the provider and comes back signed in, or signed out. No page is shown. */
   renew(): Promise<void>;
-  /** A token that is good for a while. Refreshes first where that is needed. Throws SessionError. */
+  /** A valid access token. It is renewed first if it is about to expire. Throws SessionError. */
   accessToken(): Promise<string>;
   /** Signs out in every tab, then leaves for the provider's sign-out. */
   signOut(): Promise<void>;
-  /** Told of every change of state; returns what ends that. */
+  /** Calls `listener` at every change of state. Returns a function that stops that. */
   subscribe(listener: (state: SessionState) => void): () => void;
 }

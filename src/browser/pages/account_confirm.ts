@@ -1,4 +1,4 @@
-/** The account page's confirmation: the present password by OPAQUE and a code, in front of every change. */
+/** The confirmation before every change on the account page: the current password, by OPAQUE, and a code. */
 import { explain, type Failure, post } from './api.ts';
 import { createForm, leaveFor, type PageForm } from './form.ts';
 import { createOpaque } from './opaque.ts';
@@ -19,7 +19,7 @@ async function confirm(form: PageForm): Promise<void> {
     if ('failure' in init) return fail(init.failure);
 
     const ke3 = await opaque.finish(String(init.data.ke2));
-    // Nothing is sent: the server counts a KE1 without its KE3 as the failure it is.
+    // Send nothing: the server counts a KE1 without its KE3 as a failure.
     if (!ke3) return form.fieldError('password', WRONG);
 
     const finish = await post(`${form.data.base}/proof/finish`, { ke3, code });

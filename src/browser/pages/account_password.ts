@@ -1,4 +1,6 @@
-/** The new password: runs OPAQUE's registration for an account that is there; shows the password's strength. */
+/**
+ * The page for a new password: runs OPAQUE's registration for an existing account, and shows the password's strength.
+ */
 import { missingCharacters } from '../password.ts';
 import { explain, type Failure, post } from './api.ts';
 import { createForm, leaveFor, type PageForm } from './form.ts';

@@ -1,6 +1,8 @@
-/** JSON posts to the steps of the interaction and the account page, and what to tell a person when one fails. */
+/**
+ * Posts JSON to the steps of the interaction and of the account page, and explains to a person why one has failed.
+ */
 
-/** Why a step did not succeed. `status` 0: no answer came at all. */
+/** Why a step has failed. `status` 0: no answer arrived. */
 export interface Failure {
   status: number;
   error: string;
@@ -13,7 +15,7 @@ export type Answer = { data: Record<string, unknown> } | { failure: Failure };
 
 const TIMEOUT_MS = 30_000;
 
-/** Posts `body`; never rejects. A redirect is not followed: no step answers JSON with one. */
+/** Posts `body`. Never rejects. Does not follow redirects, because no step answers JSON with one. */
 export async function post(url: string, body: Record<string, unknown>): Promise<Answer> {
   try {
     const response = await fetch(url, {
@@ -40,12 +42,12 @@ export async function post(url: string, body: Record<string, unknown>): Promise<
   }
 }
 
-/** True where no retry on this page can succeed: the interaction is over or belongs to another browser. */
+/** True if no retry on this page can succeed: the interaction is over, or belongs to another browser. */
 export function isExpired({ status, error }: Failure): boolean {
   return error === 'interaction_expired' || status === 404 || status === 410;
 }
 
-/** One sentence or two for the person, whatever went wrong; the server's own words where it sent some. */
+/** One or two sentences for the person. Uses the server's message if there is one. */
 export function explain(failure: Failure): string {
   const again = failure.retryAfterSeconds > 0 ? `in ${inWords(failure.retryAfterSeconds)}` : 'in a moment';
   if (failure.status === 0) return 'The server could not be reached. Check your connection and try again.';
@@ -57,7 +59,7 @@ export function explain(failure: Failure): string {
   return `Something went wrong. Try again.${failure.id ? ` If it keeps happening, report ${failure.id}.` : ''}`;
 }
 
-/** "30 seconds", "1 minute", "2 hours": rounded up, so that a person who waits this long is not refused again. */
+/** "30 seconds", "1 minute", "2 hours". Rounded up: somebody who waits this long must not be refused again. */
 export function inWords(seconds: number): string {
   const whole = Math.ceil(seconds);
   if (whole < 90) return plural(whole, 'second');

@@ -1,22 +1,25 @@
 /**
- * The form of a page whose step runs in script: its values, its errors beside the fields, its busy state. The markup
- * it expects: `<form data-step>`, inputs with ids, `<p id="…-error">` for each, `<p id="form-error">`, one submit button
- * that the server renders disabled, so that a form without its script can send nothing.
+ * The form of a page whose step runs in script: its values, the errors beside its fields, its busy state. It expects
+ * this markup: `<form data-step>`, inputs with ids, `<p id="…-error">` for each, `<p id="form-error">`, and one
+ * submit button. The server renders the button disabled, so that the form cannot be sent without its script.
  */
 
 export interface PageForm {
-  /** What the server put on the form: data-base (the interaction's path), data-opaque-worker and so on. */
+  /** The form's data attributes: data-base (the path of its steps), data-opaque-worker and so on. */
   readonly data: DOMStringMap;
   input(id: string): HTMLInputElement;
-  /** Shows `message` beside the field and moves the focus there; `also` marks a second field as wrong with it. */
+  /** Shows `message` beside the field and focuses it. `also`: another field to mark as wrong. */
   fieldError(id: string, message: string, also?: string): void;
-  /** Shows `message` above the button and moves the focus there. */
+  /** Shows `message` above the button and focuses it. */
   formError(message: string): void;
-  /** The same, and nothing can be submitted any more. */
+  /** The same. After that, nothing can be submitted. */
   close(message: string): void;
 }
 
-/** Wires the page's form: `submit` runs on every submit, never twice at once, while the button says `busyLabel`. */
+/**
+ * Wires the page's form. `submit` runs on every submit, but never twice concurrently. Meanwhile the button says
+ * `busyLabel`.
+ */
 export function createForm(busyLabel: string, submit: (form: PageForm) => Promise<void>): PageForm {
   const element = must<HTMLFormElement>('form[data-step]');
   const button = must<HTMLButtonElement>('form[data-step] button[type=submit]');
@@ -68,16 +71,16 @@ export function createForm(busyLabel: string, submit: (form: PageForm) => Promis
       setBusy(false);
     }
   });
-  // What is being corrected is no longer called wrong.
+  // Once a person corrects a field, it is not marked as wrong any more.
   element.addEventListener('input', clearFieldErrors);
-  // A page that comes back from the history cache would still be busy with the step that left it.
+  // A page that returns from the history cache would otherwise still be busy with the step that left it.
   addEventListener('pageshow', () => setBusy(false));
   wireReveal();
   setBusy(false);
   return form;
 }
 
-/** The "Show" button inside the password field. It needs script, so it is hidden until here. */
+/** The "Show" button in the password field. It needs script, so the server renders it hidden. */
 function wireReveal() {
   const reveal = document.querySelector<HTMLButtonElement>('button[data-reveal]');
   const input = document.querySelector<HTMLInputElement>(`#${reveal?.dataset.reveal}`);
@@ -97,7 +100,10 @@ function must<T extends Element>(selector: string): T {
   return found;
 }
 
-/** Goes where the server said the way continues. The promise never settles: the page stays busy until it is gone. */
+/**
+ * Goes where the server says the interaction continues. The promise never settles, so the page stays busy until it is
+ * left.
+ */
 export function leaveFor(location: unknown): Promise<never> {
   window.location.assign(String(location));
   return new Promise(() => {});

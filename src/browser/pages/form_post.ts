@@ -1,4 +1,4 @@
-/** Posts the answer on to the app (OAuth 2.0 Form Post Response Mode); without this script its button does. */
+/** Posts the answer to the app (OAuth 2.0 Form Post Response Mode). Without script, the page's button does it. */
 document.querySelector<HTMLFormElement>('form[data-form-post]')?.requestSubmit();
 
 export {};

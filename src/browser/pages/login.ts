@@ -1,4 +1,4 @@
-/** The sign-in page: runs OPAQUE against login/init and login/finish and goes where the server says. */
+/** The sign-in page: runs OPAQUE with login/init and login/finish, and goes where the server says. */
 import { explain, type Failure, isExpired, post } from './api.ts';
 import { createForm, leaveFor, type PageForm } from './form.ts';
 import { createOpaque } from './opaque.ts';
@@ -22,7 +22,7 @@ async function signIn(form: PageForm): Promise<void> {
     if ('failure' in init) return fail(init.failure);
 
     const ke3 = await opaque.finish(String(init.data.ke2));
-    // Nothing is sent: the server counts a KE1 without its KE3 as the failure it is.
+    // Send nothing: the server counts a KE1 without its KE3 as a failure.
     if (!ke3) return form.fieldError('password', WRONG, 'username');
 
     const finish = await post(`${form.data.base}/login/finish`, { ke3 });
@@ -34,7 +34,7 @@ async function signIn(form: PageForm): Promise<void> {
 }
 
 function fail(failure: Failure): void {
-  // The address of the page leads to where the sign-in has gone on, in another tab for example.
+  // The page's own address leads to where the sign-in has moved on, for example in another tab.
   if (isExpired(failure)) void leaveFor(form.data.base);
   else if (failure.error === 'invalid_credentials') form.fieldError('password', WRONG, 'username');
   else form.formError(explain(failure));

@@ -1,9 +1,9 @@
-/** The page's end of the OPAQUE worker. Called by the sign-in and sign-up pages. */
+/** The page's side of the OPAQUE worker. */
 import type { OpaqueReply, OpaqueRequest } from './opaque_worker.ts';
 
 /**
- * Starts the worker at once, so that it is loaded by the time the password is typed. `start` resolves to the first
- * message for the server, `finish` to the second one, or to undefined where the password is wrong or the user
+ * Starts the worker immediately, so that it is loaded when the password has been typed. `start` resolves to the first
+ * message for the server. `finish` resolves to the second one, or to undefined if the password is wrong or the user
  * unknown. Both reject if the worker cannot be loaded or the server's answer is malformed.
  */
 export function createOpaque(workerUrl: string) {

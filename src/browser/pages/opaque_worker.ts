@@ -1,16 +1,16 @@
 /**
- * Runs OPAQUE off the page's thread: scrypt and the big-number arithmetic take a few hundred milliseconds, in which
- * the page must stay alive. One exchange at a time: a start, then a finish with the server's answer. The worker has
- * no network code; what it returns is all that ever leaves with a password in it, and no password is in it.
+ * Runs OPAQUE outside the page's thread: scrypt and the arithmetic take a few hundred milliseconds, in which the page
+ * must stay responsive. It runs one exchange at a time: a start, then a finish with the server's answer. It sends
+ * nothing itself. The messages that it returns are all that is sent, and they do not contain the password.
  */
 import { startLogin, startRegistration } from '../opaque_client.ts';
 
 export type OpaqueRequest =
   | { start: 'login' | 'register'; password: string }
-  /** The server's answer to the message the start returned. */
+  /** The server's answer to the message that the start returned. */
   | { answer: string };
 
-/** `message` is base64url for the wire; a finish without one means: wrong password or unknown user. */
+/** `message` is base64url. A finish without one means: wrong password or unknown user. */
 export type OpaqueReply = { message: string | undefined } | { fault: string };
 
 let finish: ((answer: string) => Promise<string | undefined>) | undefined;

@@ -1,11 +1,11 @@
 /**
- * Small helps for the pages that work without any script: no form is posted twice (a code is good for one post
- * only), and recovery codes can be copied or saved.
+ * Small aids for pages that also work without script: no form is posted twice, because a code can be used only once,
+ * and recovery codes can be copied or saved.
  */
 
 for (const form of document.querySelectorAll('form')) {
   form.addEventListener('submit', (event) => {
-    // Not `disabled`: the pressed button's own value must still be sent.
+    // Not `disabled`: the value of the pressed button must still be sent.
     if (form.getAttribute('aria-busy') === 'true') event.preventDefault();
     form.setAttribute('aria-busy', 'true');
   });

@@ -1,4 +1,4 @@
-/** The sign-up page: runs OPAQUE against register/init and register/finish; shows the password's strength. */
+/** The sign-up page: runs OPAQUE with register/init and register/finish, and shows the password's strength. */
 import { missingCharacters } from '../password.ts';
 import { explain, type Failure, isExpired, post } from './api.ts';
 import { createForm, leaveFor, type PageForm } from './form.ts';
@@ -43,11 +43,11 @@ async function signUp(form: PageForm): Promise<void> {
   }
 }
 
-/** What is wrong with the name or the address is said beside it, the rest above the button. */
+/** Shows an error of the username or e-mail address beside its field, and every other one above the button. */
 function fail(failure: Failure): void {
-  // The server names the field before what is wrong with it: "email: is too long".
+  // The server names the field, then the error: "email: is too long".
   const [, field, fault] = /^(username|email): (.+)$/.exec(failure.message) ?? [];
-  // The address of the page leads to where the sign-in has gone on, in another tab for example.
+  // The page's own address leads to where the sign-in has moved on, for example in another tab.
   if (isExpired(failure)) void leaveFor(form.data.base);
   else if (failure.error === 'username_taken') form.fieldError('username', explain(failure));
   else if (field) form.fieldError(field, `The ${field} ${fault}.`);

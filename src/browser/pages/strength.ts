@@ -1,6 +1,6 @@
 /**
- * The strength meter under a new password. It informs and never forbids: the one rule is the length. The estimate
- * comes from a worker that is loaded when the field is first used, for its dictionaries are large.
+ * The strength meter under a new password. It informs and never forbids: the only rule is the length. The estimate
+ * comes from a worker, which is loaded when the field is first used, because its dictionaries are large.
  */
 import { missingCharacters } from '../password.ts';
 import type { Strength, StrengthRequest } from './strength_worker.ts';
@@ -8,7 +8,10 @@ import type { Strength, StrengthRequest } from './strength_worker.ts';
 const PAUSE_MS = 150;
 const WORDS = ['Very weak', 'Weak', 'Fair', 'Good', 'Strong'];
 
-/** Shows the strength of what is typed into `input`; `ownWords` are guesses of their own, such as the username. */
+/**
+ * Shows the strength of what is typed into `input`. `ownWords`: words that are easy to guess for this person, such as
+ * the username.
+ */
 export function showStrength(input: HTMLInputElement, ownWords: () => string[], workerUrl: string): void {
   const meter = document.querySelector<HTMLElement>('#strength');
   const advice = document.querySelector<HTMLElement>('#strength-advice');
@@ -18,7 +21,7 @@ export function showStrength(input: HTMLInputElement, ownWords: () => string[], 
 
   function show(strength: Strength | undefined) {
     const missing = missingCharacters(input.value);
-    // A password that will be refused is not called strong, whatever it is made of.
+    // A password that is too short is never called strong.
     const score = missing > 0 ? Math.min(strength?.score ?? 0, 1) : (strength?.score ?? 0);
     const word = WORDS[score] ?? '';
     meter?.setAttribute('aria-valuenow', String(score));
@@ -34,7 +37,7 @@ export function showStrength(input: HTMLInputElement, ownWords: () => string[], 
   function load(): Worker {
     const loaded = new Worker(workerUrl, { type: 'module' });
     loaded.addEventListener('message', ({ data }: MessageEvent<Strength>) => {
-      // An answer for what has been typed over since would only flicker.
+      // An answer for a password that was changed meanwhile would only flicker.
       if (data.password === input.value) show(data);
     });
     return loaded;

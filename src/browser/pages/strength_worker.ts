@@ -1,4 +1,7 @@
-/** Estimates a password's strength with zxcvbn, off the page's thread. Loaded on the sign-up page only. */
+/**
+ * Estimates a password's strength with zxcvbn, outside the page's thread. Loaded only on pages where a password is
+ * chosen.
+ */
 import { ZxcvbnFactory } from '@zxcvbn-ts/core';
 import { adjacencyGraphs, dictionary as common } from '@zxcvbn-ts/language-common';
 import { dictionary as english, translations } from '@zxcvbn-ts/language-en';
@@ -10,7 +13,7 @@ export interface StrengthRequest {
 }
 
 export interface Strength {
-  /** The password this is about, as it was sent. */
+  /** The password of this estimate, as it was sent. */
   password: string;
   /** 0 (very weak) to 4 (strong). */
   score: number;
