@@ -1,6 +1,7 @@
 /**
- * Where oidc-provider's models live: sessions, refresh families and records in PostgreSQL, what is short-lived in the cache,
- * access tokens nowhere. What is different about a model is in its own file (models/).
+ * Storage for oidc-provider's models, one adapter per model. Sessions, refresh families and records are in
+ * PostgreSQL. Interactions and pushed requests are short-lived protocol state (storage/ephemeral.ts). Access tokens
+ * are not stored. What is special about a model is in its own file under models/.
  */
 import type { Adapter } from 'oidc-provider';
 import { accessTokenAdapter } from './models/access_token.ts';
@@ -25,7 +26,7 @@ const adapters: Record<string, (stores: Stores) => Partial<Adapter>> = {
   Grant: grantAdapter,
   Interaction: interactionAdapter,
   PushedAuthorizationRequest: pushedRequestAdapter,
-  // Its methods (models/refresh_token.ts) ask no adapter.
+  // The overridden methods of this model use our refresh store and no adapter.
   RefreshToken: () => ({}),
   Session: sessionAdapter,
 };
@@ -38,7 +39,7 @@ export const createAdapter =
     ...(adapters[model]?.(stores) ?? recordAdapter(model, stores)),
   });
 
-/** What a model is not expected to be asked for fails loudly instead of pretending to have worked. */
+/** An operation that a model does not support throws. Otherwise the library would believe that it worked. */
 function unsupported(model: string): Adapter {
   const refuse = (operation: string) => async (): Promise<never> => {
     throw new Error(`${model} has no ${operation}`);

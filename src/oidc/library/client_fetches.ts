@@ -1,7 +1,7 @@
 /**
- * Requests that oidc-provider makes for a client: for its keys, its sector's addresses and its metadata document, and to
- * notify it. Decided here: which of them may reach an inner network, and how many one address may cause. How long keys are
- * kept is in models/client_keys.ts.
+ * Requests that oidc-provider sends for a client. They fetch its keys, its sector identifier and its metadata
+ * document, and they notify it. This file decides which of them may reach an internal network, and how many of them
+ * one IP address may cause. How long keys are kept is decided in models/client_keys.ts.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Context } from 'koa';
@@ -9,30 +9,33 @@ import type { Outgoing, OutgoingRequest } from '../../http/outgoing.ts';
 import type { AppError } from '../../lib/errors.ts';
 import { currentScope } from './request_scope.ts';
 
-/** The one address that the operator has chosen for the client that is being served. */
+/** The one URL on an internal network that may be fetched now, because the operator registered it for this client. */
 const chosen = new AsyncLocalStorage<string>();
 
-/** Whatever `work` asks of exactly this address may be asked on an inner network: the operator chose it for this client. */
+/** Runs `work`. It may fetch exactly this URL from an internal network too, because the operator chose it. */
 export const byOperatorsChoice = <T>(uri: string, work: () => T): T =>
   chosen.run(URL.parse(uri)?.href ?? '', work);
 
-/** Whether a client of the operator's is being served or checked. */
+/** Whether the running code serves or checks a client that the operator registered. */
 export const isOperatorsWord = (): boolean => chosen.getStore() !== undefined;
 
 export interface FetchDeps {
   outgoing: Outgoing;
-  /** Counts a request that this address causes. Returns the refusal where it is one too many. */
+  /** Counts a request that this IP address causes. Resolves with the refusal if the address is over its limit. */
   count(address: string): Promise<AppError | undefined>;
 }
 
-/** `ctx`: the request that causes it; none where nobody waits for it. */
+/**
+ * Fetches `address`. `ctx` is the request that causes the fetch; without it, the library's current request is used,
+ * if any. Throws AppError 429 if the IP address of that request is over its limit.
+ */
 export type ClientFetch = (
   address: string | URL,
   options?: OutgoingRequest,
   ctx?: Context,
 ) => Promise<Response>;
 
-/** What the library is given for its `fetch`. */
+/** Makes the function that the library uses as its `fetch`. */
 export function createClientFetch({ outgoing, count }: FetchDeps): ClientFetch {
   return async (address, options, ctx) => {
     const scope = currentScope();

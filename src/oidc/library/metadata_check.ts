@@ -1,4 +1,4 @@
-/** oidc-provider's metadata rules for clients of the operator's: those of CLIENTS_FILE, and those that a command adds. */
+/** oidc-provider's metadata rules, for clients that the operator registers in CLIENTS_FILE or by a command. */
 
 import Provider, { type JWK } from 'oidc-provider';
 import type { Config } from '../../config/load.ts';
@@ -10,7 +10,10 @@ import { providerConfiguration } from './configuration/configuration.ts';
 import { keepScopes } from './models/client.ts';
 import { modelOf } from './models/model.ts';
 
-/** The rules without a server. Returns a function that tells what is wrong with a client's metadata; undefined where nothing is. */
+/**
+ * Makes the rules available without a server. The returned function resolves with what is wrong with a client's
+ * metadata, or with undefined if nothing is.
+ */
 export function createMetadataCheck(
   config: Config,
   jwks: JWK[],
@@ -51,7 +54,7 @@ export function createMetadataCheck(
   return async (metadata) => (await metadataFaults(provider, [metadata])).get(metadata.client_id);
 }
 
-/** One sentence for each of the operator's clients that breaks the library's metadata rules, by the client's id. */
+/** Maps the id of each client that breaks the library's metadata rules to one sentence that says how. */
 export async function metadataFaults(
   provider: Provider,
   clients: readonly { client_id: string }[],

@@ -1,7 +1,7 @@
 /**
- * oidc-provider, built: its configuration, its routes with our steps, its models with our overrides, and the middleware around
- * it. The rest of the server sees the functions returned here and mounts the middleware. What an interaction is to the library
- * is in interaction/interactions.ts.
+ * Builds oidc-provider: its configuration, its routes with our steps, its models with our overrides, and the
+ * middleware around it. The rest of the server mounts that middleware and uses the functions that `createOidc`
+ * returns. How the sign-in pages talk to the library is not here but in interaction/interactions.ts.
  */
 import type { Middleware } from 'koa';
 import compose from 'koa-compose';
@@ -52,9 +52,13 @@ import { providerWithFormPost } from './routes/response_modes.ts';
 import { withOurRoutes } from './routes/routes.ts';
 
 export interface OidcDeps extends Omit<ConfigurationDeps, 'fetch'> {
-  /** How apps' addresses are asked: for keys, sector identifiers, metadata documents, and to tell them something. */
+  /**
+   * Sends requests to the addresses of apps: for keys, sector identifiers and metadata documents, and to notify them.
+   */
   outgoing: Outgoing;
-  /** Counts an outgoing request that this address has caused. Returns the refusal where it is one too many. */
+  /**
+   * Counts an outgoing request that this IP address has caused. Resolves with the refusal if it is over its limit.
+   */
   countOutgoing: FetchDeps['count'];
   clients: Omit<ClientModelDeps, 'now'>;
   tokens: Tokens;
@@ -65,20 +69,20 @@ export interface OidcDeps extends Omit<ConfigurationDeps, 'fetch'> {
   spend: Spend;
   binding: BrowserBinding;
   log: Log;
-  /** Whether a device's code was asked about a moment ago. */
+  /** Whether a client polls for a device code or CIBA request again too soon. */
   pollsTooSoon: PollsTooSoon;
   onRefresh: RefreshTokenDeps['onRefresh'];
   onPollRepeated: RefreshTokenDeps['onPollRepeated'];
   endReused: RefreshTokenDeps['endReused'];
   /** Runs one statement that changes something. */
   write(statement: Statement): Promise<unknown>;
-  /** Told of every refusal of an OAuth endpoint. */
+  /** Called for every error of an OAuth endpoint, with the error code. */
   onError(error: string): void;
-  /** Told of sign-outs and of tokens that their client gave back. */
+  /** Called when a person signs out, and when a client revokes one of its tokens. */
   onEnded(event: 'session.ended' | 'token.revoked', whose: EndedOf): void;
 }
 
-/** Whose session or token ended, and from where it was asked for. */
+/** Whose session or token ended. `address` is the IP address of the request that ended it. */
 export interface EndedOf {
   accountId?: string | undefined;
   clientId?: string | undefined;
@@ -87,16 +91,16 @@ export interface EndedOf {
 
 export interface Oidc {
   provider: Provider;
-  /** Opens and seals the session cookie; around everything that reads the session. */
+  /** Opens and seals the session cookie. It must enclose everything that reads the session. */
   sessionCookie: Middleware;
   /** Serves the OAuth and OpenID endpoints. */
   middleware: Middleware;
   notifications: Notifications;
-  /** From now on these keys for ID tokens, of each algorithm the signing one first, and for cookies. */
+  /** Uses these keys from now on, for ID tokens and for cookies. The first key of each algorithm signs. */
   useKeys(jwks: JWK[], cookieSignatures: CookieSignatures): void;
 }
 
-/** Builds oidc-provider with our stores, tokens and pages. Throws where its configuration is faulty. */
+/** Builds oidc-provider with our stores, tokens and pages. Throws if the library refuses its configuration. */
 export function createOidc(deps: OidcDeps): Oidc {
   const { config, tokens, now } = deps;
   let { jwks } = deps;
@@ -109,7 +113,7 @@ export function createOidc(deps: OidcDeps): Oidc {
   );
   logErrors(provider, deps);
   tellEnds(provider, deps);
-  // http/request.ts has already settled who the client is and under which name it reached us.
+  // The request's client address and host name are already settled behind trusted proxies, so koa may use them.
   provider.proxy = true;
   overrideModels(provider, deps);
   const sessionCookie = createSessionCookie({
@@ -163,7 +167,8 @@ function overrideModels(provider: Provider, deps: OidcDeps): void {
     async isClient(id, issuedAt) {
       const client = await deps.clients.byId(id);
       if (!client) return (await provider.Client.find(id)) !== undefined;
-      // A token that is issued in the second in which its client is added is one of that client.
+      // `issuedAt` has whole seconds, so a token from the second in which the client was added belongs to that
+      // client.
       return client.since === undefined || client.since < (issuedAt + 1) * 1000;
     },
   });
@@ -171,7 +176,7 @@ function overrideModels(provider: Provider, deps: OidcDeps): void {
   registerRefreshGrant(provider, { ...deps, certificateOf: certificateReader(config) });
 }
 
-/** The library hides a refusal of ours behind an error of its own. */
+/** Restores our refusal of an outgoing request (429). The library has replaced it with an error of its own. */
 const refuseToAsk: Middleware = async (ctx, next) => {
   await next();
   const refusal = scopeOf(ctx)?.refusal;
@@ -206,10 +211,10 @@ const errorEvents = [
   'server_error',
 ];
 
-/** Reports sign-outs and revocations. A reused refresh token is reported where it is found. */
+/** Reports sign-outs and revocations. A reused refresh token is not reported here: its detection reports it. */
 function tellEnds(provider: Provider, { onEnded }: Pick<OidcDeps, 'onEnded'>): void {
   provider.on('end_session.success', ({ ip, oidc: { session, client } }) => {
-    // Of a visitor who was not signed in nothing has ended.
+    // A visitor who was not signed in has ended nothing.
     if (session?.accountId === undefined) return;
     onEnded('session.ended', { accountId: session.accountId, clientId: client?.clientId, address: ip });
   });
@@ -221,9 +226,11 @@ function tellEnds(provider: Provider, { onEnded }: Pick<OidcDeps, 'onEnded'>): v
   provider.on('client_credentials.destroyed', revoked);
 }
 
-/** The library answers clients in few words; the whole of it is for the log, under the id of the answer. */
+/**
+ * Logs the errors of the endpoints in full, under the id that the answer carries. The library tells clients little.
+ */
 function logErrors(provider: Provider, { log, onError }: Pick<OidcDeps, 'log' | 'onError'>): void {
-  // Typed loosely here: the library's types name one overload an event.
+  // The library's types have one overload per event name, so a loop over the names needs the general type.
   const emitter: NodeJS.EventEmitter = provider;
   for (const event of errorEvents) {
     emitter.on(event, (ctx: KoaContextWithOIDC, error: errors.OIDCProviderError) => {

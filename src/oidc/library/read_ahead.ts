@@ -1,8 +1,10 @@
 /**
- * What oidc-provider asks for one after the other at the token endpoint (a code or refresh token, its session, its grant, its
- * account), read by one statement with the first of them. The others are kept for this request and handed over once; what
- * is not here is read as ever. Nothing that ends them is overlooked for it: codes go with their account, families end with
- * whatever they hang on, and using a code up and rotating a token are conditional on that.
+ * Read-ahead for the token endpoint. oidc-provider reads a code or refresh token, then its session, grant and
+ * account, in separate queries. Here one statement reads them all with the first. The others are kept for this
+ * request, and each is handed over once. What was not read ahead is read in the usual way.
+ *
+ * A value that has become stale does no harm. A code is deleted with its account, and a refresh family ends with the
+ * grant, session or account that it depends on. Using a code and rotating a token are statements that check this.
  */
 import type { Account } from '../../accounts/accounts.ts';
 import type { Query } from '../../storage/database.ts';
@@ -30,7 +32,7 @@ interface Row {
   signed_out_at: Date | null;
 }
 
-/** Hands over what was read ahead in this request; undefined where that is nothing, or was handed over before. */
+/** Hands over what this request has read ahead. Undefined if it read nothing, or if it was handed over before. */
 export function takeKept<Name extends keyof Kept>(name: Name, id: string): Kept[Name] | undefined {
   const mine = currentScope()?.kept;
   const key = `${name}:${id}`;
@@ -40,16 +42,17 @@ export function takeKept<Name extends keyof Kept>(name: Name, id: string): Kept[
 }
 
 /**
- * A query that reads ahead: for statements that return `grant_id`, `account_id` and `session_uid` of what they find.
- * `now`: milliseconds since the epoch.
+ * Makes a query function that reads ahead. It takes statements that return `grant_id`, `account_id` and
+ * `session_uid`. `now`: milliseconds since the epoch.
  */
 export function createReadAhead(query: Query, now: () => number): Query {
   return async <Found extends object>(text: string, values: readonly unknown[] = []) => {
     const statement = withQueries(
       { found: { text, values } },
       {
-        // A grant is stored under the base64url of its id's SHA-256. Lateral and limited: of a plain join PostgreSQL keeps
-        // a plan, made while a new database had few rows, that reads all grants and sessions.
+        // A grant is stored under the base64url of its id's SHA-256. The joins are lateral and limited: for a plain
+        // join, PostgreSQL would keep a plan from when the database had few rows, and that plan reads all grants and
+        // sessions.
         text: `select found.*, g.payload as kept_grant, s.payload as kept_session, a.username, a.email, a.signed_out_at
           from found
           left join lateral (select payload from records where model = 'Grant' and expires_at > $1 and id_hash =

@@ -1,6 +1,7 @@
 /**
- * oidc-provider's remaining models (grants, codes, device codes) as rows of one table, under the hash of their
- * id, so that a dump holds nothing that can be presented. Using a record up is a conditional update: one caller wins.
+ * Stores oidc-provider's remaining models as rows of one table: grants, codes, device codes, CIBA requests, and the
+ * access tokens of registration. A row is found by the hash of its id, so a database dump holds nothing that can be
+ * presented. A record is used by a conditional update: of several concurrent callers exactly one succeeds.
  */
 import { sha256 } from '../../lib/crypto.ts';
 import { lifeSeconds, lostAnswerMs, sameInstantMs } from '../../lifetimes.ts';
@@ -27,62 +28,69 @@ export interface ListedGrant {
   createdAt: number;
 }
 
-/** The use of a record by a presentation of it. */
+/** One attempt to use a record, such as a code that a client presents. */
 export interface Use {
-  /** Uses it up; returns a row where nobody else has. */
+  /** Marks the record as used. Returns a row unless it was used before or is gone. */
   statement: Statement;
-  /** Runs the statement by itself. False where somebody else has used it up. */
+  /** Runs the statement alone. False if the record was used before or is gone. */
   run(): Promise<boolean>;
   /**
-   * What this presentation is, where the statement returned no row: a repetition by the same hand a moment later, a replay,
-   * or one of a record that is not there any more.
+   * Why the statement returned no row: the same client repeats its request a moment later (`repetition`), the record
+   * was used before by somebody else or longer ago (`replay`), or it does not exist (`gone`).
    */
   whyNot(): Promise<'repetition' | 'replay' | 'gone'>;
 }
 
-/** What a client polls for until it has its answer (RFC 8628, section 3.5; CIBA Core, section 11). */
+/** The models that a client polls for (RFC 8628, section 3.5; CIBA Core, section 11). */
 export const polledModels: ReadonlySet<string> = new Set(['DeviceCode', 'BackchannelAuthenticationRequest']);
 
-/** A record as it is to be stored. */
+/** A record to store. */
 export interface Saving {
   model: string;
   id: string;
   payload: RecordPayload;
   ttlSeconds: number;
-  /** A record that is there is changed, unless it has one of these fields: of parallel answers the first counts. */
+  /**
+   * Changes an existing record, but only if it has none of these fields. So the first of several concurrent answers
+   * wins.
+   */
   unless?: readonly string[];
 }
 
 export interface RecordStore {
-  /** Creates or changes a record. False where it was to be changed `unless`, and is gone or has one of the fields. */
+  /** Creates or changes a record. False if `unless` was given, and the record is gone or has one of those fields. */
   save(record: Saving, query?: Query): Promise<boolean>;
-  /** The statement that saves, for whoever writes it together with others; it returns a row where it did. */
+  /** The statement that saves, to be committed with other writes. It returns a row if it has saved. */
   saving(record: Saving): Statement;
   /**
-   * The payload, with `used` where it has been used up, and with `consumed` (unix seconds) where that is so long ago that
-   * this is no repetition. `query` is given `grant_id`, `account_id` and `session_uid` too.
+   * The payload of a record that has not expired. A used record has `used: true`. It also has `consumed` (unix
+   * seconds) if its use is too long ago for this to be a repetition. The statement that `query` runs also returns
+   * `grant_id`, `account_id` and `session_uid`.
    */
   byId(model: string, id: string, query?: Query): Promise<RecordPayload | undefined>;
-  /** With a reference in the place of its id, which nobody but the device knows. */
+  /** Finds a device code by its user code. `jti` is a reference and not the id, which only the device knows. */
   byUserCode(model: string, userCode: string): Promise<RecordPayload | undefined>;
-  /** The live records of an account that have none of the fields `answers`: the oldest, as many as a page shows. */
+  /**
+   * The unexpired records of an account that have none of the fields `answers`. At most 50, those that expire first.
+   */
   unanswered(
     model: string,
     accountId: string,
     answers: readonly string[],
   ): Promise<{ idHash: string; payload: RecordPayload }[]>;
   /**
-   * A use, as of now. `hand` says by what a repetition is known to come from whoever used it first; where it is undefined
-   * there are no repetitions. What was used up is kept for as long as the tokens that came of it.
+   * Prepares a use of the record. `hand` identifies the client: a repetition must have the same `hand` as the first
+   * use. If it is undefined, no repetition is recognized. A used record is kept at least as long as an access token
+   * is valid.
    */
   using(model: string, id: string, hand: string | undefined): Use;
   remove(model: string, id: string): Promise<void>;
-  /** The live grants of an account: the newest, as many as a page shows. */
+  /** The unexpired grants of an account. At most 200, those that expire last. */
   grantsOf(accountId: string): Promise<ListedGrant[]>;
   removeOfGrant(model: string, grantId: string, query?: Query): Promise<void>;
 }
 
-/** oidc-provider's Grant, as far as a person is shown of it. */
+/** The fields of oidc-provider's Grant that pages show. */
 interface GrantPayload {
   clientId: string;
   iat: number;
@@ -90,7 +98,7 @@ interface GrantPayload {
   resources?: Record<string, string>;
 }
 
-/** A record that is presented. `hand`: by what a repetition is known to come from the same client. */
+/** A presented record. `hand` identifies the client that presents it. */
 interface Presentation {
   model: string;
   id: string;
@@ -102,21 +110,21 @@ interface Row {
   consumed_at: Date | null;
 }
 
-/** Of a record that was used up. `used_by` is null where nothing tells by whom. */
+/** The row of a used record. `used_by` is the `hand` of its use, or null if that was undefined. */
 interface UsedRow {
   consumed_at: Date | null;
   used_by: string | null;
 }
 
-/** However many an account has: a page is made of so many at most. */
+/** Bounds on the rows that one page is made of. */
 const mostListed = 200;
 const mostAsked = 50;
 
 const referenceMark = '#';
 
 /**
- * A reference stands for an id where that is not at hand: it is made of the hash that a dump holds too, so nothing that
- * comes from outside may be taken for one. No id that is made here begins like one.
+ * A reference names a record by the hash of its id, where the id is unknown. A database dump holds that hash, so
+ * input from outside must not be accepted as a reference. No id that is made here begins with its mark.
  */
 export const isReference = (id: string): boolean => id.startsWith(referenceMark);
 
@@ -124,10 +132,10 @@ export const referenceTo = (idHash: string): string => referenceMark + idHash;
 
 const hashOf = (id: string): string => (isReference(id) ? id.slice(referenceMark.length) : sha256(id));
 
-/** For how long after its use a presentation by the same hand passes for a repetition. */
+/** How long after the first use the same client may repeat its request, in milliseconds. */
 const repetitionMs = (model: string): number => (polledModels.has(model) ? lostAnswerMs : sameInstantMs);
 
-/** The payload as the library is given it. */
+/** The payload in the shape that the library expects. */
 const payloadOf = (model: string, { payload, consumed_at }: Row, nowMs: number): RecordPayload =>
   consumed_at
     ? {
@@ -144,8 +152,8 @@ function savingOf({ model, id, payload, ttlSeconds, unless = [] }: Saving, nowMs
   const { grantId = null, accountId = null, uid = null, userCode = null } = stored;
   const expiresAt = new Date(nowMs + ttlSeconds * 1000);
   const changed = [model, hashOf(id), jsonb(stored), grantId, accountId, expiresAt];
-  // An answer changes what is there. An upsert would do too, but while another answer changes the row it may miss it, and
-  // fail with a unique violation of the user code's index.
+  // An answer only changes an existing row. An upsert would try to insert when another answer changes the row
+  // concurrently, and could fail with a unique violation of the user code's index.
   if (unless.length > 0)
     return {
       text: `update records set payload = $3, grant_id = $4, account_id = $5, expires_at = $6

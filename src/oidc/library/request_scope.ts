@@ -1,7 +1,7 @@
 /**
- * What is known and remembered of one request at the library's endpoints. The library hands no request to its models and
- * adapters: it keeps an ambient one, which this file alone reads. A scope is opened by the first step of each route
- * (routes/routes.ts) and hangs on the request's context, with which it goes: the values of a WeakMap would outlive it
+ * State of one request at the library's endpoints. The library passes no request to its models and adapters. It keeps
+ * the current one in an ambient context, which only this file reads. The first step of each route opens a scope. The
+ * scope is a property of the request's context and is freed with it; in a WeakMap it would be kept longer
  * (lib/request_memory.ts).
  */
 import type { Context } from 'koa';
@@ -12,7 +12,7 @@ import type { Statement } from '../../storage/statement.ts';
 import { familyOf } from '../tokens/family.ts';
 import type { Use } from './record_store.ts';
 
-/** The library's names of its endpoints, as far as something depends on them. */
+/** The library's names for its endpoints. Only those that our code compares with are listed. */
 export type Route =
   | 'authorization'
   | 'backchannel_authentication'
@@ -28,7 +28,7 @@ export type Route =
   | 'token'
   | 'userinfo';
 
-/** What the library has found for a request so far, by the names of its models. */
+/** What the library has found for a request so far, by model name. */
 export interface Entities {
   AccessToken?: InFamily & Bound;
   RefreshToken?: InFamily;
@@ -39,26 +39,26 @@ export interface Entities {
   Interaction?: { parJti?: string };
 }
 
-/** A token or code of the library. `familyId` is set by our own `find` and `save`. */
+/** A token of the library. Our `find` and `save` set `familyId`. */
 export interface InFamily {
   familyId?: string | undefined;
 }
 
-/** The thumbprints of the key and of the certificate that a token is bound to. */
+/** The thumbprints of the DPoP key and of the certificate that a token is bound to. */
 export interface Bound {
   jkt?: string;
   'x5t#S256'?: string;
 }
 
-/** A code that is presented and unused, for all that is known before the commit. */
+/** A presented code. It was unused when it was read; only the commit decides whether it still is. */
 export interface HeldCode {
-  /** Its use by this presentation. `hand`: by what a repetition is known to come from the same client. */
+  /** Prepares its use by this request. `hand` identifies the client, so that its repetition is recognized. */
   use(hand: string | undefined): Use;
-  /** Ends what came of another use of it. */
+  /** Ends the tokens that another use of the code has produced. */
   endTokens(): Promise<void>;
 }
 
-/** What a checked token says of its grant. */
+/** What a verified access token says about its grant. */
 export interface CheckedGrant {
   jti: string;
   clientId: string;
@@ -70,26 +70,26 @@ export interface CheckedGrant {
 export class RequestScope {
   readonly ctx: KoaContextWithOIDC;
   readonly route: Route;
-  /** What was read ahead and is not asked for yet (read_ahead.ts). */
+  /** What was read ahead and has not been handed over yet (read_ahead.ts). */
   kept: Map<string, unknown> | undefined = undefined;
-  /** The code that the commit of a token request uses up (token_commit.ts). */
+  /** The code that the commit of a token request will use. */
   code: HeldCode | undefined = undefined;
-  /** Writes the refresh token, with the use of the code that it is for. Resolves with the token's text. */
+  /** Stores the refresh token together with the use of its code. Resolves with the token's text. */
   writeRefreshToken: ((use: Use | undefined) => Promise<string>) | undefined = undefined;
-  /** Ends what came of a code that was used before this request. */
+  /** Ends the tokens of a code that was used before this request. */
   endUsed: (() => Promise<void>) | undefined = undefined;
-  /** The id of the pushed request that is answered (models/pushed_request.ts). */
+  /** The id of the pushed request that is being answered. */
   answeredPush: string | undefined = undefined;
-  /** What the session's cookie names was not stored: it stays out of the answer. */
+  /** True if the session was not stored. Then its cookie is left out of the answer. */
   withholdsSessionCookie = false;
-  /** 429 where this request was to cause more outgoing requests than its address may. */
+  /** The refusal (429) of an outgoing request that this request wanted to cause beyond its address's limit. */
   refusal: AppError | undefined = undefined;
-  /** The library asks each model in turn whether a token is one of its own: it is opened once for all of them. */
+  /** The token that was opened last. The library asks each model for the same token, and it is opened only once. */
   opened: { token: string; opening: Promise<unknown> } | undefined = undefined;
-  /** The grant that the token of an introspection stands for (models/grant.ts). */
+  /** The grant of the token that is being introspected, as the token states it. */
   checkedGrant: CheckedGrant | undefined = undefined;
 
-  /** What an authorization has stored so far. */
+  /** The writes of an authorization that wait for its last one. */
   #gathered: Statement[] = [];
 
   constructor(ctx: KoaContextWithOIDC) {
@@ -109,41 +109,42 @@ export class RequestScope {
     return this.route === 'token';
   }
 
-  /** Whether the request may end with something that is granted to an app. */
+  /** Whether the request may end with an authorization response to an app. */
   get isAuthorization(): boolean {
     return this.route === 'authorization' || this.route === 'resume';
   }
 
   /**
-   * Keeps the statement for the end of an authorization; false where this request is none. The library saves a grant, a code
-   * and the session one after the other, the session last and before anything is answered: the others wait for it here.
+   * Keeps the statement for the commit of an authorization. False if this request is not an authorization. The
+   * library saves a grant, a code and then the session, before it answers. The first two wait here, so all share one
+   * commit.
    */
   gather(statement: Statement): boolean {
     if (this.isAuthorization) this.#gathered.push(statement);
     return this.isAuthorization;
   }
 
-  /** What has been gathered; it is the caller's to write, before the answer. */
+  /** Hands over the gathered statements. The caller must write them before the answer is sent. */
   takeGathered(): Statement[] {
     const gathered = this.#gathered;
     this.#gathered = [];
     return gathered;
   }
 
-  /** Whether something is still to be written. Nothing may be answered then. */
+  /** Whether a code or refresh token is still to be written. Then the request must not be answered with success. */
   get isUnsettled(): boolean {
     return this.code !== undefined || this.writeRefreshToken !== undefined;
   }
 
-  /** The device code or CIBA request that is polled for. */
+  /** The device code or CIBA request that the client polls with. */
   get polledCode(): string | undefined {
     const { DeviceCode, BackchannelAuthenticationRequest } = this.entities;
     return (DeviceCode ?? BackchannelAuthenticationRequest)?.jti;
   }
 
   /**
-   * The refresh family that a request at the token or revocation endpoint is about. Undefined where it is about something
-   * wider, such as a sign-out.
+   * The refresh family that a request at the token or revocation endpoint is about. Undefined at other endpoints,
+   * such as a sign-out, which may end whole grants.
    */
   get family(): string | undefined {
     if (this.route !== 'token' && this.route !== 'revocation') return undefined;
@@ -157,15 +158,17 @@ export class RequestScope {
 
 const scopes = requestMemory<RequestScope>('oidc request');
 
-/** Opens the scope of a request whose route is known. */
+/** Opens the scope of a request. `ctx.oidc.route` must be set. */
 export function openScope(ctx: KoaContextWithOIDC): void {
   scopes.set(ctx, new RequestScope(ctx));
 }
 
-/** The scope of this request; undefined before its route is known, and where that is none of the library's. */
+/** The scope of this request. Undefined before its route is known, and for routes that are not the library's. */
 export const scopeOf = (ctx: object): RequestScope | undefined => scopes.get(ctx);
 
-/** The scope of the request that the library is handling; undefined where it is asked by another part of the server. */
+/**
+ * The scope of the request that the library is handling. Undefined if another part of the server calls the library.
+ */
 export function currentScope(): RequestScope | undefined {
   const ctx: Context | undefined = Provider.ctx;
   return ctx && scopes.get(ctx);

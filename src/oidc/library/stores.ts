@@ -1,4 +1,4 @@
-/** Where the library's models live. Each adapter takes of it what its model needs. */
+/** The stores behind the library's models. Each adapter uses those that its model needs. */
 import type { Revocations } from '../../revocation/revocations.ts';
 import type { SessionStore } from '../../sessions/store.ts';
 import type { Query } from '../../storage/database.ts';
@@ -14,6 +14,6 @@ export interface Stores {
   registrations: Registrations;
   /** See read_ahead.ts. */
   readAhead: Query;
-  /** The widest network of a client's address: what it has begun is of one owner. */
+  /** The widest network that an IP address belongs to. Everything begun from one network counts as one owner's. */
   networkOf(address: string): string;
 }

@@ -1,9 +1,9 @@
-/** What is signed with which algorithms. */
+/** The signature algorithms that oidc-provider accepts and offers. */
 import type { Configuration } from 'oidc-provider';
 
-/** What an ID token, userinfo, an introspection or an authorization response is signed with: there is a key for each. */
+/** Algorithms of ID tokens, userinfo, introspection and authorization responses. We have a key for each of them. */
 const signingAlgs = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
-/** What a client may sign with. */
+/** Algorithms that a client may sign with. */
 const clientAlgs = ['ES256', 'PS256', 'EdDSA', 'Ed25519', 'RS256'] as const;
 
 export const enabledJWA: NonNullable<Configuration['enabledJWA']> = {

@@ -1,4 +1,6 @@
-/** Which clients there are beside those of the registry, what their metadata may say, and how they authenticate. */
+/**
+ * oidc-provider's settings for clients: the built-in ones, defaults, own metadata fields, and authentication methods.
+ */
 
 import type { ClientAuthMethod, Configuration } from 'oidc-provider';
 import type { Config } from '../../../config/load.ts';
@@ -21,21 +23,21 @@ export function clientConfiguration(
   resources: Current<readonly Resource[]>,
 ): ClientConfiguration {
   return {
-    // All others are found in the registry (models/client.ts).
+    // Only the built-in clients. The client model finds all others in the registry.
     clients: [
       accountClient(config.ISSUER),
       ...(config.forwardAuth ? forwardAuthClients(config.ISSUER, config.forwardAuth) : []),
     ] as NonNullable<Configuration['clients']>,
     clientDefaults: {
       grant_types: ['authorization_code'],
-      // A logout without `sid` would end all of a person's sessions at the app, also those of other browsers.
+      // A logout token without `sid` would end all of a person's sessions at the app, also those of other browsers.
       backchannel_logout_session_required: true,
     },
     clientAuthMethods: authMethods(config),
     extraClientMetadata: {
       properties: ['first_party', 'require_pkce', 'fapi', 'claims', 'request_uris'],
       validator(ctx, name, value, metadata) {
-        // There is a request where a client registers itself, and none where the operator's are read.
+        // `ctx` is set when a client registers itself, and undefined when the operator's clients are checked.
         if (ctx && name === 'first_party')
           checkStranger(metadata, {
             withoutPkce: mayOmitPkce(ctx),

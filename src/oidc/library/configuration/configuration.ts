@@ -1,6 +1,6 @@
 /**
- * Cypher's configuration as oidc-provider's. Pure: what it needs of the rest is handed in. Every development default of
- * the library that matters is replaced here or in what is called here.
+ * Turns Cypher's configuration into oidc-provider's. Pure: everything else is an argument. Every development default
+ * of the library that matters is replaced here or in a function that is called here.
  */
 import type { Configuration, ResponseType } from 'oidc-provider';
 import type { OutgoingRequest } from '../../../http/outgoing.ts';
@@ -44,12 +44,12 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     claims: claimsByScope,
     scopes: ['openid', 'offline_access', 'profile', 'email'],
     acrValues: [mfaAcr],
-    // A client has `code` unless its entry names others.
+    // A client may use only `code` unless its entry lists other response types.
     responseTypes,
     allowOmittingSingleRegisteredRedirectUri: false,
     subjectTypes: ['public', 'pairwise'],
-    // A stranger must show that a sector is theirs, when they register. The operator's word needs no look at another server,
-    // and no start of this one waits for that.
+    // A self-registered client must prove that it belongs to its sector. The operator's clients are trusted: a check
+    // would make the start of this server depend on another one.
     sectorIdentifierUriValidate: () => !isOperatorsWord(),
     pairwiseIdentifier: async (_ctx, accountId, client) => deps.pairwise(accountId, client),
     discovery: { prompt_values_supported: promptValues(config), ui_locales_supported: ['en'] },
@@ -59,8 +59,8 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     issueRefreshToken: issuesRefreshToken,
     rotateRefreshToken: true,
     revokeGrantPolicy: revokesGrant,
-    // For clients' assertions, which are often `nbf` now by a clock that is a little ahead. Our own tokens are not given
-    // these seconds: their stores and tokens/ look at the exact time.
+    // For client assertions: their `nbf` is often the present second of a clock that is slightly ahead. Our own
+    // tokens are checked without this tolerance, by their stores and by src/tokens.
     clockTolerance: 10,
     assertJwtClientAuthClaimsAndHeader: signedClaims(now).assertion,
     conformIdTokenClaims: true,
@@ -81,7 +81,7 @@ function cookies({
   return {
     keys: cookieSignatures,
     names: cookieNames(secure),
-    // The session's cookie is a PASETO (session/session_cookie.ts): authenticated by itself.
+    // The session cookie needs no signature: it is a PASETO, which authenticates itself.
     long: { ...cookie, signed: false },
     short: { ...cookie, signed: true },
   };
@@ -92,8 +92,8 @@ const findAccount =
   async (ctx, id, token) => {
     const account = takeKept('Account', id) ?? (await accounts.byId(id));
     if (!account) return undefined;
-    // A login that was completed before everything was ended, and only now comes to its redirect; or what a request that
-    // overlapped the end has still written on the strength of one: a code, an approval, a refresh token.
+    // The account may have been signed out everywhere since this login. That refuses a login whose redirect comes
+    // later, and a code, approval or refresh token that an overlapping request has still written for that login.
     const { authTime } = (token ?? {}) as { authTime?: number };
     if (!standsAfter(account, ctx.oidc?.session?.loginTs ?? authTime)) return undefined;
     return { accountId: account.id, claims: async () => accountClaims(account) };

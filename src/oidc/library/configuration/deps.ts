@@ -1,4 +1,4 @@
-/** What the configuration of oidc-provider is made from. */
+/** The dependencies of oidc-provider's configuration. */
 
 import type { Configuration, JWK } from 'oidc-provider';
 import type { Accounts } from '../../../accounts/accounts.ts';
@@ -15,22 +15,22 @@ import type { AnonymousForms } from '../routes/anonymous_forms.ts';
 
 export interface ConfigurationDeps {
   config: Config;
-  /** The APIs that there are. */
+  /** The declared APIs. */
   resources: Current<readonly Resource[]>;
   accounts: Pick<Accounts, 'byId' | 'parseUsername' | 'idOf'>;
   adapter: Configuration['adapter'];
   jwks: JWK[];
   cookieSignatures: CookieSignatures;
-  /** 32 bytes from which DPoP nonces are made. */
+  /** 32 bytes that DPoP nonces are derived from. */
   dpopNonceKey: Buffer;
   pairwise: Pairwise;
   consents: Pick<Consents, 'of'>;
   pages: Pages;
   anonymousForms: AnonymousForms;
-  /** Keeps what a client is to be sent once a person has answered its request. */
+  /** Keeps the notification that a client receives once a person has answered its request. */
   holdPing: CibaDeps['holdPing'];
   waitingFor: CibaDeps['waitingFor'];
-  /** What the provider asks of apps' addresses: keys, sector identifiers, metadata documents, logout. */
+  /** Sends requests to addresses of apps: for keys, sector identifiers and metadata documents, and at logout. */
   fetch: ClientFetch;
   now: () => number;
 }

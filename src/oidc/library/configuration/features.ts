@@ -1,4 +1,4 @@
-/** Which of its features oidc-provider serves, and how. */
+/** The features that oidc-provider serves, with their settings. */
 import type { Configuration, KoaContextWithOIDC } from 'oidc-provider';
 import { lifeSeconds } from '../../../lifetimes.ts';
 import { checkClaimsParameter } from '../../claims/claims.ts';
@@ -34,10 +34,11 @@ export function features(deps: ConfigurationDeps): Features {
     jwtUserinfo: { enabled: true },
     jwtIntrospection: { enabled: true },
     jwtResponseModes: { enabled: true },
-    // Unsigned ones have no algorithm (algorithms.ts): they would be worth no more than the query.
+    // Unsigned request objects are refused: `none` is not among the algorithms. They prove no more than the query
+    // does.
     requestObjects: { enabled: true, assertJwtClaimsAndHeader: claims.requestObject },
     claimsParameter: { enabled: true, assertClaimsParameter: checkClaimsParameter },
-    // A nonce is offered, for clients whose clock is wrong, and demanded of nobody.
+    // A nonce is offered to clients whose clock is wrong. It is required of no client.
     dPoP: { enabled: true, nonceSecret: deps.dpopNonceKey, requireNonce: () => false },
     mTLS: mutualTls(config, now),
     fapi: { enabled: true, profile: fapiProfile as never },
@@ -49,7 +50,7 @@ export function features(deps: ConfigurationDeps): Features {
   };
 }
 
-/** Those with forms of the library: a sign-out's question, and the code of a device. */
+/** The features for which the library shows forms: sign-out, and the user code of a device. */
 function formFeatures(
   deps: Pick<ConfigurationDeps, 'pages' | 'pairwise' | 'anonymousForms'>,
 ): Pick<Features, 'rpInitiatedLogout' | 'deviceFlow'> {
@@ -64,7 +65,7 @@ function formFeatures(
     },
     deviceFlow: {
       enabled: true,
-      // Eight of twenty consonants, of which no two look alike and no word is made.
+      // Eight characters out of twenty consonants: no two look alike, and they form no words.
       charset: 'base-20',
       mask: '****-****',
       deviceInfo: (ctx) => ({ address: ctx.ip }),
@@ -76,7 +77,7 @@ function formFeatures(
   };
 }
 
-/** The secret that a form of the library must bring back. */
+/** The secret against cross-site request forgery that a form of the library must send back. */
 function xsrfOf(
   { anonymousForms }: Pick<ConfigurationDeps, 'anonymousForms'>,
   ctx: KoaContextWithOIDC,

@@ -1,4 +1,4 @@
-/** The APIs that tokens are for (RFC 8707). */
+/** Resource indicators (RFC 8707): the APIs that access tokens are issued for. */
 
 import type { Configuration, ResourceServer } from 'oidc-provider';
 import { errors } from 'oidc-provider';
@@ -22,7 +22,7 @@ function resourceServer(resources: readonly Resource[], audience: string): Resou
     audience: resource.audience,
     scope: resource.scopes.join(' '),
     accessTokenTTL: resource.token_seconds,
-    // `opaque` is the library's name for "not its own JWT": the form is PASETO (models/access_token.ts).
+    // For the library, `opaque` means that it signs no JWT. The access token model then makes a PASETO.
     accessTokenFormat: resource.token_format === 'jwt' ? 'jwt' : 'opaque',
     jwt: { sign: { alg: jwtAccessTokenAlg } },
   };

@@ -1,4 +1,4 @@
-/** How long what oidc-provider makes is good for, in seconds. */
+/** The lifetimes of what oidc-provider issues and stores, in seconds. */
 
 import type { Configuration } from 'oidc-provider';
 import type { Config } from '../../../config/load.ts';
@@ -22,12 +22,12 @@ export function ttl(config: Settings, resources: Current<readonly Resource[]>, n
     DeviceCode: lifeSeconds.deviceCode,
     BackchannelAuthenticationRequest: (_ctx, request) => requestSeconds(request.params),
     RegistrationAccessToken: lifeSeconds.registrationAccessToken,
-    // Made at any time of a session, used by families that begin at its very end.
+    // A grant may be made at the start of a session, and a family that uses it may begin at the session's very end.
     Grant: config.SESSION_LIFETIME_SECONDS + lifeSeconds.authorizationCode + lifeSeconds.refreshFamily,
     IdToken: lifeSeconds.idToken,
     Interaction: lifeSeconds.interaction,
     RefreshToken: (_ctx, token) => refreshTokenSeconds(token.iiat ?? seconds(), now),
-    // One without an account only carries a sign-out's question.
+    // A session without an account only holds the state of a sign-out form.
     Session: (_ctx, session) =>
       session.accountId === undefined
         ? lifeSeconds.anonymousSession
@@ -38,15 +38,20 @@ export function ttl(config: Settings, resources: Current<readonly Resource[]>, n
   };
 }
 
-/** `begun`: when the first token of its family was made, in unix seconds. */
+/**
+ * The lifetime of the next refresh token of a family, in seconds. `begun`: when the family's first token was made, in
+ * unix seconds. `now`: milliseconds since the epoch.
+ */
 export const refreshTokenSeconds = (begun: number, now: () => number): number =>
   within(lifeSeconds.refreshIdle, begun + lifeSeconds.refreshFamily - Math.floor(now() / 1000));
 
-/** Not beyond what is left of the whole; the library takes no less than a second. */
+/**
+ * The idle time, but not more than what is left of the whole lifetime. The library accepts no less than one second.
+ */
 const within = (idleSeconds: number, leftSeconds: number): number =>
   Math.max(1, Math.min(idleSeconds, leftSeconds));
 
-/** The client may ask for less time (CIBA Core, section 7.1). */
+/** The lifetime of a CIBA request in seconds. The client may ask for a shorter one (CIBA Core, section 7.1). */
 const requestSeconds = (params: { requested_expiry?: unknown } | undefined): number =>
   Math.min(
     Number(params?.requested_expiry) || lifeSeconds.backchannelRequest,

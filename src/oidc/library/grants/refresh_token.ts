@@ -1,13 +1,13 @@
 /**
- * The refresh grant (RFC 6749, section 6), from the request to the rotation. It takes the place of the library's, which knows a
- * refresh token as used or unused, and marks it as used in the middle of its checks. Here every check comes first, then the
- * table of states (refresh/states.ts) decides, and the rotation is the last thing that happens: a request that is refused has
- * used nothing up.
+ * The refresh grant (RFC 6749, section 6), from the request to the rotation. It replaces the library's grant, which
+ * marks a token as used in the middle of its checks and knows only used and unused tokens. Here all checks come
+ * first. Then the token's state (refresh/states.ts) decides. The rotation is the last step, so a refused request does
+ * not use the token.
  */
 import { hash, type X509Certificate } from 'node:crypto';
 import type Provider from 'oidc-provider';
 import { type Account, errors, type Grant, type TokenEndpointGrantContext } from 'oidc-provider';
-// The library offers these for grants of others, and may change them in any release.
+// The library offers these helpers to custom grants, but may change them in any release.
 import * as helpers from 'oidc-provider/lib/helpers/grants.js';
 import {
   endReused,
@@ -25,7 +25,7 @@ import { filled, modelOf } from '../models/model.ts';
 import type { Bound, InFamily } from '../request_scope.ts';
 
 export interface RefreshGrantDeps extends RefreshDeps {
-  /** The certificate that came with a request. */
+  /** The client certificate of a request, if it has one. */
   certificateOf(ctx: Context): X509Certificate | undefined;
   /** Milliseconds since the epoch. */
   now: () => number;
@@ -47,7 +47,7 @@ async function answer(provider: Provider, deps: RefreshGrantDeps, ctx: Context):
   const presented = await readPresented(deps, ctx);
   const token = tokenOf(provider, presented);
 
-  // Who presents it, and on whose behalf.
+  // Is this the client that the token is bound to, and does its grant still exist?
   const certificate = checkBinding(provider, deps, ctx, { token, proof });
   const grant = await helpers.validateGrant(provider, ctx, token.grantId);
   const scopes = requestedScopes(ctx, token);
@@ -81,18 +81,21 @@ async function answer(provider: Provider, deps: RefreshGrantDeps, ctx: Context):
     idToken: await issueIdToken(provider, ctx, token, accessToken, grant, scopes),
     scope: accessToken.scope,
     tokenType: accessToken.tokenType,
-    // Last: nothing can refuse the request any more.
+    // This must be the last step: after it, nothing may refuse the request.
     refreshToken: await rotate(deps, ctx, presented, payload),
   });
 }
 
-/** The library's model of it, which its helpers take. */
+/** The library's model of the presented token, because its helpers expect one. */
 function tokenOf(provider: Provider, { id, familyId, payload }: PresentedRefreshToken): Token {
   const token = filled(modelOf<new (payload: object) => Token>(provider, 'RefreshToken'), payload);
   return Object.assign(token, { jti: id, familyId });
 }
 
-/** Throws InvalidGrant where it is no token of this client's that anything can still come of. */
+/**
+ * Reads the presented refresh token. Throws InvalidRequest if the parameter is missing. Throws InvalidGrant if the
+ * token is unknown, ended or expired, or belongs to another client.
+ */
 async function readPresented(deps: RefreshGrantDeps, { oidc }: Context): Promise<PresentedRefreshToken> {
   const text = oidc.params.refresh_token;
   if (text === undefined) throw new errors.InvalidRequest("missing required parameter 'refresh_token'");
@@ -102,7 +105,10 @@ async function readPresented(deps: RefreshGrantDeps, { oidc }: Context): Promise
   return presented;
 }
 
-/** The certificate that the access token is bound to as well. Throws InvalidGrant where a key or a certificate is another one. */
+/**
+ * Checks that the request has the certificate and the DPoP key that the token is bound to. Returns the certificate
+ * that the access token must be bound to, if any. Throws InvalidGrant if one is missing or differs.
+ */
 function checkBinding(
   provider: Provider,
   { certificateOf }: RefreshGrantDeps,
@@ -121,7 +127,7 @@ function checkBinding(
   return certificate;
 }
 
-/** Throws InvalidGrant where the account is gone, or was signed out everywhere since. */
+/** Throws InvalidGrant if the account is gone or not the grant's, or was signed out everywhere since the login. */
 async function accountOf(provider: Provider, ctx: Context, token: Token, grant: Grant): Promise<Account> {
   const account = await helpers.findAccount(provider, ctx, token.accountId, token);
   if (!account) throw new errors.InvalidGrant('refresh token invalid (referenced account not found)');
@@ -129,7 +135,10 @@ async function accountOf(provider: Provider, ctx: Context, token: Token, grant: 
   return account;
 }
 
-/** What was asked for, or all there is. Throws InvalidScope where it was not granted. */
+/**
+ * The requested scopes, or all scopes of the token if none were requested. Throws InvalidScope if one was not
+ * granted.
+ */
 function requestedScopes({ oidc }: Context, { scopes }: { scopes: Set<string> }): Set<string> {
   if (!oidc.params.scope) return scopes;
   const missing = [...oidc.requestParamScopes].filter((scope) => !scopes.has(scope));
@@ -138,7 +147,7 @@ function requestedScopes({ oidc }: Context, { scopes }: { scopes: Set<string> })
   return oidc.requestParamScopes;
 }
 
-/** What is stored of the next token. */
+/** The payload to store for the successor. */
 function successorPayload(payload: RefreshPayload, now: () => number): RefreshPayload & { gty: string } {
   const iat = Math.floor(now() / 1000);
   const { gty: before = '', rotations = 0 } = payload;
@@ -151,7 +160,7 @@ function successorPayload(payload: RefreshPayload, now: () => number): RefreshPa
   };
 }
 
-/** The text of the next token: of this payload, or of that which a request before this one has stored. */
+/** The text of the successor. Its payload is `payload`, or the one that an earlier request has already stored. */
 async function rotate(
   deps: RefreshGrantDeps,
   ctx: Context,
@@ -169,7 +178,10 @@ async function rotate(
   });
 }
 
-/** The token was rotated before, by now or by then: what that amounts to is decided by the same table. */
+/**
+ * The stored successor of a token that was used before. The same table of states decides whether this is a retry.
+ * Throws InvalidGrant if it is not. If it is a reuse, the family ends.
+ */
 async function keptSuccessor(
   deps: RefreshGrantDeps,
   { oidc }: Context,

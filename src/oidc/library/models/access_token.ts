@@ -1,10 +1,10 @@
 /**
- * oidc-provider's AccessToken and ClientCredentials. The library has no hook for a token's form: here they leave as PASETO and
- * are stored nowhere.
+ * oidc-provider's AccessToken and ClientCredentials. The library has no hook for the form of a token. Here they are
+ * issued as PASETO, or as JWTs where an API wants that, and they are not stored.
  *
- * - `save` seals the token. The library has signed it already where its API takes JWTs.
- * - `find` opens it, then checks it against the revocations. A token for an API in one form is not taken in another one.
- * - `revokeByGrantId` ends a family or a grant. Destroying a token is a revocation.
+ * - `save` seals the token. If its API takes JWTs, the library has already signed it.
+ * - `find` opens a token, then checks the revocations. A token must have the form that its API is declared with.
+ * - `revokeByGrantId` ends a family or a grant. To destroy a token is to revoke it.
  */
 
 import type Provider from 'oidc-provider';
@@ -30,16 +30,19 @@ export interface AccessTokenDeps {
   issuer: string;
   tokens: Pick<Tokens, 'seal' | 'open'>;
   revocations: Revocations;
-  /** False for a client that was removed, or added later than at `issuedAt` (unix seconds): its tokens went with it. */
+  /**
+   * Whether the client exists and was added before `issuedAt` (unix seconds). So the tokens of a removed client stay
+   * invalid even if a new client gets its id.
+   */
   isClient(id: string, issuedAt: number): Promise<boolean>;
-  /** The form that an API takes; `access` where the token is for no API in particular. */
+  /** The token form that an API takes. It is `access` if the token is for no particular API. */
   kindFor(audience: string | undefined): TokenForm;
   pairwise: Pairwise;
   /** Milliseconds since the epoch. */
   now: () => number;
 }
 
-/** v4.local, v4.public, or a JWT for the libraries of others. */
+/** `access` is PASETO v4.local, and `public` is v4.public. `jwt` is for APIs whose libraries do not know PASETO. */
 export type TokenForm = 'access' | 'public' | 'jwt';
 
 interface AccessTokenModel extends InFamily {
@@ -82,12 +85,12 @@ export function overrideAccessTokens(provider: Provider, deps: AccessTokenDeps):
   }
 }
 
-/** Its text: nothing is stored when an access token is made. */
+/** Resolves with the token's text. Nothing is stored. */
 async function sealed(token: AccessTokenModel, deps: AccessTokenDeps): Promise<string> {
   token.jti ??= token.generateTokenId();
   const { value, payload } = await token.getValueAndPayload();
   token.emit('issued');
-  // The library has signed it, if it is a JWT: then it has a value and no payload.
+  // For a JWT, the library returns the signed value and no payload.
   if (payload === undefined) return value;
   const { client } = token;
   const form = deps.kindFor(payload.aud) === 'public' ? 'public' : 'access';
@@ -103,13 +106,16 @@ async function sealed(token: AccessTokenModel, deps: AccessTokenDeps): Promise<s
 const formOf = (value: string): TokenForm =>
   value.startsWith('v4.public.') ? 'public' : isMarkedJwt(value) ? 'jwt' : 'access';
 
-/** Opens and checks what may be an access token. */
+/** Opens presented access tokens and checks whether they are valid. */
 function createOpener(provider: Provider, deps: AccessTokenDeps) {
   const { tokens, revocations, isClient, kindFor, now } = deps;
   const jwts = createJwtAccessTokens({ validate: jwtValidator(provider), kindFor, now });
 
   return {
-    /** Undefined where it is no live token of this `kind`. `accountId`: whose it is, where it is somebody's. */
+    /**
+     * Resolves with the claims of a valid token of this `kind` and the account that they are about, or with
+     * undefined. Throws AppError 503 if the revocations cannot be read.
+     */
     async open(kind: string, value: unknown, options: FindOptions) {
       if (typeof value !== 'string') return undefined;
       const form = formOf(value);
@@ -126,7 +132,7 @@ function createOpener(provider: Provider, deps: AccessTokenDeps) {
   };
 }
 
-/** The library asks each model in turn whether a token is one of its own: it is opened once for all of them. */
+/** Opens a token once per request. The library asks several models for the same token. */
 function onceInRequest<T>(token: string, open: () => Promise<T>): Promise<T> {
   const scope = currentScope();
   if (!scope) return open();
@@ -135,13 +141,16 @@ function onceInRequest<T>(token: string, open: () => Promise<T>): Promise<T> {
 }
 
 interface Behind {
-  /** Where `sub` is the account's name at a pairwise client, and no other one's. */
+  /** The account's id, if the client is pairwise. Then the token's `sub` is a pairwise subject. */
   accountId?: string | undefined;
-  /** Where the token ends with it. */
+  /** The session's uid, if the token ends with its session. */
   session?: string | undefined;
 }
 
-/** What a token that others can read does not say, and its grant knows. Undefined where the grant is gone. */
+/**
+ * Reads from the grant what a token that APIs can read does not contain: its account and session. Undefined if the
+ * grant is gone.
+ */
 async function grantBehind(
   provider: Provider,
   { grant, client_id, with_session }: OpenedClaims,
@@ -162,14 +171,14 @@ async function endGrant(
   const scope = currentScope();
   const family = scope?.family;
   if (family === undefined) await revocations.endGrant(grantId, 'signed_out');
-  // A refresh token's own `destroy` ends its family.
+  // If a refresh token is revoked, its own `destroy` ends the family.
   else if (!scope?.entities.RefreshToken) await revocations.endFamily(family, 'revoked');
 }
 
 export const accessTokenAdapter = ({ revocations }: Pick<Stores, 'revocations'>): Partial<Adapter> => ({
   destroy(jti) {
-    // With its family, at once: were the token ended first and the family then not, a repetition would find no token to
-    // revoke and say that all is done.
+    // End the token by ending its family, in one step. With two steps, the second could fail. The client's next
+    // attempt would then find no valid token, and would be told that all is done.
     const family = currentScope()?.family;
     return family === undefined ? revocations.endToken(jti) : revocations.endFamily(family, 'revoked');
   },

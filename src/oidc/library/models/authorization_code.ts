@@ -1,6 +1,7 @@
 /**
- * oidc-provider's AuthorizationCode: stored with its session and its grant in one statement, read with its session, its grant
- * and its account by one, and used up by the commit of the whole request. What it shares with other codes is in code.ts.
+ * oidc-provider's AuthorizationCode. One statement stores it with its session and grant. One statement reads it with
+ * its session, grant and account. The commit of the token request uses it. What it shares with other codes is in
+ * code.ts.
  */
 
 import type Provider from 'oidc-provider';

@@ -1,10 +1,10 @@
 /**
- * oidc-provider's BackchannelAuthenticationRequest (CIBA). What it shares with other codes is in code.ts; a person's answer is
- * stored by polled/approvals.ts.
+ * oidc-provider's BackchannelAuthenticationRequest (CIBA). What it shares with other codes is in code.ts. The
+ * person's answer is stored elsewhere (polled/approvals.ts).
  *
- * - `find` slows down clients that ask too often.
- * - What a client wants to be notified with is kept sealed with its notification (polled/pings.ts), not with the request.
- * - It is kept for a while after it has expired, so that a client whose answer was lost can ask once more.
+ * - `find` refuses clients that poll too often.
+ * - The client's notification token is not stored here. It is kept sealed with the notification (polled/pings.ts).
+ * - A request is kept for a while after it has expired, so that a client whose answer was lost can ask again.
  */
 
 import type Provider from 'oidc-provider';

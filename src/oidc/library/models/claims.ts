@@ -1,6 +1,6 @@
 /**
- * oidc-provider's Claims. `result`: a client's own `claims` (config/client_claims.ts) join what ID tokens and userinfo say to it.
- * The library knows claims by scope, for all clients alike, and drops every other one.
+ * oidc-provider's Claims. `result` adds the `claims` that the client's entry maps (config/client_claims.ts) to its ID
+ * tokens and userinfo. The library knows claims only by scope, the same for all clients, and drops all others.
  */
 import type Provider from 'oidc-provider';
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
@@ -18,14 +18,14 @@ interface ClaimsModel {
   result(): Promise<Values>;
 }
 
-/** Adds every client's mapped claims. */
+/** Makes this provider add the mapped claims of each client. */
 export function overrideClaims(provider: Provider): void {
   const { prototype } = modelOf<{ prototype: ClaimsModel }>(provider, 'Claims');
   const result = prototype.result;
   prototype.result = async function () {
     const claims = await result.call(this);
     const mapping = this.client.claims as ClientClaims | undefined;
-    // JARM and introspection responses are made of Claims too, of nobody's.
+    // The library also uses Claims for JARM and introspection responses. Those are not about an account.
     if (!mapping || !this.ctx || this.available.sub === undefined) return claims;
     const grant = this.ctx.oidc.entities.Grant;
     const granted = new Set([
@@ -38,7 +38,7 @@ export function overrideClaims(provider: Provider): void {
   };
 }
 
-/** A claim by another name is told only where the person has allowed the one it comes from. */
+/** Maps the claims. A claim under another name is included only if the person has allowed the claim it comes from. */
 function mapped(mapping: ClientClaims, known: Values, granted: Set<string>): Values {
   const values = Object.entries(mapping).map(([name, source]) => [
     name,

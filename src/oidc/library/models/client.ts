@@ -1,12 +1,12 @@
 /**
  * oidc-provider's Client. Its keys are in client_keys.ts, its notifications in client_notifications.ts.
  *
- * - `find` looks into our registry, and then among those of the library: the account page, the sites of forward-auth, and
- *   clients whose id is the address of their metadata document.
- * - `compareClientSecret` compares with keyed hashes, two secrets if there are two. The library wants to hold the secret
- *   itself; where we do not know it, it is given one that nobody knows.
- * - `redirectUriAllowed` and `postLogoutRedirectUriAllowed` let an app on the person's own machine listen at any port.
- * - The schema's `scopes` check is left out: it knows nothing of the scopes of APIs.
+ * - `find` looks in our registry first. Then it looks among the library's clients: the account page, the sites of
+ *   forward-auth, and clients whose id is the URL of their metadata document.
+ * - `compareClientSecret` compares keyed hashes, with every secret that the client has. The library expects to hold
+ *   the secret itself. If we have only a hash, it gets a random secret that nobody knows.
+ * - `redirectUriAllowed` and `postLogoutRedirectUriAllowed` allow an app on the person's own machine any port.
+ * - The schema's `scopes` check is replaced, because the library does not know the scopes of APIs.
  */
 import type Provider from 'oidc-provider';
 import { type Adapter, type AdapterPayload, errors } from 'oidc-provider';
@@ -20,7 +20,7 @@ import type { Stores } from '../stores.ts';
 import { type KeyHolder, overrideClientKeys } from './client_keys.ts';
 import { modelOf } from './model.ts';
 
-/** A client of the registry, as far as it matters here. */
+/** The fields of a registered client that this file needs. */
 export interface KnownClient {
   readonly source: 'file' | 'command' | 'registration';
   /** When it was added, in milliseconds since the epoch, if that is known. */
@@ -36,14 +36,14 @@ interface KnownSecret {
 }
 
 export interface ClientModelDeps {
-  /** The same object until the client changes. */
+  /** Resolves with the same object until the client changes: models are cached by it. */
   byId(id: string): Promise<KnownClient | undefined>;
-  /** Whether it is one of them; its time depends on neither. */
+  /** Whether `given` is one of the secrets. The time it takes must not reveal anything about them. */
   matches(given: string, secrets: readonly KnownSecret[], nowMs: number): boolean;
   now: () => number;
 }
 
-/** What the library's own code calls, and its key store for MACs. */
+/** The members of the library's model that we use, with its key store for MACs. */
 interface Model extends KeyHolder {
   clientId: string;
   clientSecret: string | undefined;
@@ -65,11 +65,13 @@ interface ModelClass {
 /** Clients that the operator has registered, by file or command. */
 const operators = new WeakSet<object>();
 
-/** Runs `work`, which asks `uri` for this client: on an inner network too, where the operator has registered both. */
+/**
+ * Runs `work`, which fetches `uri` for this client. For an operator's client, `uri` may be on an internal network.
+ */
 export const askFor = <T>(client: object, uri: string, work: () => T): T =>
   operators.has(client) ? byOperatorsChoice(uri, work) : work();
 
-/** Serves the clients of the registry from this provider instance. */
+/** Makes this provider serve the clients of the registry. */
 export function overrideClient(provider: Provider, deps: ClientModelDeps): void {
   const { byId, matches, now } = deps;
   const Model = modelOf<ModelClass>(provider, 'Client');
@@ -86,7 +88,7 @@ export function overrideClient(provider: Provider, deps: ClientModelDeps): void 
     if (typeof id !== 'string' || id === '') return undefined;
     const client = await byId(id);
     if (!client) {
-      // As long as a wrong secret takes.
+      // Takes as long as comparing a wrong secret, so the time does not reveal which client ids exist.
       matches(id, [], now());
       return isAddress(id) ? documents(id) : findStatic(id);
     }
@@ -114,24 +116,25 @@ export function overrideClient(provider: Provider, deps: ClientModelDeps): void 
 const liveSecrets = ({ secrets }: KnownClient, now: () => number): KnownSecret[] =>
   secrets.filter(({ expiresAt }) => expiresAt === undefined || now() < expiresAt);
 
-/** When one of its secrets ends next, in milliseconds since the epoch. */
+/** When the next of its secrets expires, in milliseconds since the epoch. Infinity if none does. */
 const goodUntil = (client: KnownClient, now: () => number): number =>
   Math.min(...liveSecrets(client, now).map(({ expiresAt = Number.POSITIVE_INFINITY }) => expiresAt));
 
 function build(Model: ModelClass, client: KnownClient, { matches, now }: ClientModelDeps): Model {
   const [first, ...others] = liveSecrets(client, now).map(({ text }) => withSecret(client.metadata, text));
-  // One without a secret has none in the library either: so it is given one when it changes to a method that needs it.
+  // Without a live secret, the model gets the unknown one only if the client's method needs a secret. Otherwise it
+  // has none, and the library makes one when the client changes to a method that needs it.
   const metadata =
     first ?? (Model.needsSecret(client.metadata) ? withSecret(client.metadata) : client.metadata);
-  // Its sector identifier was looked at when it was registered: no request waits for that again.
+  // The constructor does not validate the sector identifier again. That was done at registration, and needs a fetch.
   const model = new Model(metadata);
-  // A MAC by the secret that is being replaced is as good as one by the new secret.
+  // During a rotation, a MAC made with the old secret is accepted as well.
   for (const other of others) {
     for (const key of new Model(other).symmetricKeyStore) model.symmetricKeyStore.add(key);
   }
   const isOperators = client.source !== 'registration';
   if (isOperators) {
-    // The library's word for what its registration endpoints may not touch.
+    // Clients with this mark of the library's cannot be changed through its registration endpoints.
     Object.defineProperty(model, 'noManage', { value: true });
     operators.add(model);
   } else if (isUnknownSecret(first?.client_secret)) {
@@ -142,8 +145,8 @@ function build(Model: ModelClass, client: KnownClient, { matches, now }: ClientM
 }
 
 /**
- * A registration's `scope` may name what APIs have, of which the library's check knows nothing; it is a list of what the app
- * may ask for, and what is unknown in it is given to nobody.
+ * Replaces the library's check of a client's `scope`, which does not know the scopes of APIs. The list only limits
+ * what the client may request. An unknown scope in it is never granted.
  */
 export function keepScopes(provider: Provider): void {
   const { Schema } = modelOf<{ Schema: { prototype: { scopes(): void } } }>(provider, 'Client');
@@ -152,13 +155,13 @@ export function keepScopes(provider: Provider): void {
   };
 }
 
-/** An app on the person's own machine waits for the answer at whichever port is free (RFC 8252, section 7.3). */
+/** Whether the app may run on the person's own machine. Then it listens at any free port (RFC 8252, section 7.3). */
 const listensOnThisMachine = ({ applicationType, clientAuthMethod }: Model): boolean =>
   clientAuthMethod === 'none' || applicationType === 'native';
 
 const loopback = /^(http:\/\/(?:127\.0\.0\.1|\[::1\]|localhost))(?::\d{1,5})?(?=[/?]|$)/;
 
-/** Byte for byte; with `anyPort` an http address of this machine may have another port. */
+/** Whether `uri` is registered, byte for byte. With `anyPort`, an http loopback address may have another port. */
 function isAmong(registered: readonly string[], uri: string, anyPort: boolean): boolean {
   if (registered.includes(uri)) return true;
   if (!anyPort || !loopback.test(uri) || !URL.canParse(uri)) return false;
@@ -166,7 +169,11 @@ function isAmong(registered: readonly string[], uri: string, anyPort: boolean): 
   return registered.some((each) => withoutPort(each) === withoutPort(uri));
 }
 
-/** A client by its metadata document (the draft's `client_id` is its address) is a stranger's. */
+/**
+ * Restricts a client that is identified by its metadata document, because the operator does not know it. It is not
+ * first-party, must use PKCE and has no mapped claims. Throws InvalidClientMetadata for a grant type by which no
+ * person is asked, and for a redirect URI that registration would refuse.
+ */
 function disarm(model: (Model & { clientIdMetadataDocument?: boolean }) | undefined): Model | undefined {
   if (model?.clientIdMetadataDocument) {
     const { redirectUris = [], postLogoutRedirectUris = [], grantTypes = [] } = model;
@@ -182,8 +189,8 @@ function disarm(model: (Model & { clientIdMetadataDocument?: boolean }) | undefi
 }
 
 /**
- * A client that updates itself repeats its secret (RFC 7592, section 2.2), and the library compares that with
- * `clientSecret`: where it is the right one, that is what it finds there.
+ * A client that updates its registration repeats its secret (RFC 7592, section 2.2). The library compares it with
+ * `clientSecret`, which we do not have. So that property returns the presented secret if `matches` accepts it.
  */
 function recogniseSecret(model: Model, matches: (given: string) => boolean): void {
   const secret = model.clientSecret;
@@ -197,9 +204,12 @@ function recogniseSecret(model: Model, matches: (given: string) => boolean): voi
   });
 }
 
-/** What the registration endpoints store. */
+/**
+ * Stores the clients of the registration endpoints. Throws InvalidClientMetadata if the name looks like another
+ * app's.
+ */
 export const clientAdapter = ({ registrations }: Pick<Stores, 'registrations'>): Partial<Adapter> => ({
-  // `find` above has looked into the registry before the library asks here.
+  // The overridden `Client.find` has already looked in the registry.
   find: async () => undefined,
   async upsert(_id: string, payload: AdapterPayload) {
     const {

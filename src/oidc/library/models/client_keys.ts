@@ -1,8 +1,8 @@
 /**
- * The keys at a client's `jwks_uri`. oidc-provider asks for them where a signature cannot be verified with those it has,
- * but not while these are fresh, and takes a failed answer for fresh too. And it goes on with keys that verify, however old
- * they are, so that one that was withdrawn would stay good. Here an unknown key or a failure is followed by another
- * request after seconds, and old keys are not used.
+ * The keys at a client's `jwks_uri`. oidc-provider fetches them if no key fits a signature, but not while its keys
+ * are fresh, and it counts a failed fetch as fresh. It also uses old keys forever as long as they fit, so a withdrawn
+ * key would stay valid. Here, an unknown key or a failure leads to another fetch after seconds, and old keys are not
+ * used.
  */
 
 import { errors } from 'oidc-provider';
@@ -10,7 +10,7 @@ import { lifeSeconds } from '../../../lifetimes.ts';
 import { byOperatorsChoice } from '../client_fetches.ts';
 import { currentScope } from '../request_scope.ts';
 
-/** What the library's key store of a client is asked for. */
+/** The members of a client's key store in the library that we use and replace. */
 interface KeyStore {
   freshUntil?: number | undefined;
   fresh(): boolean;
@@ -24,12 +24,12 @@ export interface KeyHolder {
   asymmetricKeyStore: KeyStore;
 }
 
-/** Between two requests for the same keys: for a key that is not among them, or after an answer that was of no use. */
+/** The least time between two fetches of the same keys, if a key is unknown or a fetch has failed. */
 const betweenMs = 5000;
 
 /**
- * Replaces `fresh`, `refresh` and `selectForVerify` of this client's key store. `ofOperator`: whether the operator has
- * registered the client. `now`: milliseconds since the epoch.
+ * Replaces `fresh`, `refresh` and `selectForVerify` of this client's key store. `ofOperator`: whether the operator
+ * has registered the client, so that its keys may be on an internal network. `now`: milliseconds since the epoch.
  */
 export function overrideClientKeys(client: KeyHolder, ofOperator: boolean, now: () => number): void {
   const { jwksUri: uri, asymmetricKeyStore: keys, clientAuthMethod: method } = client;
@@ -51,7 +51,7 @@ export function overrideClientKeys(client: KeyHolder, ofOperator: boolean, now: 
       const saysMs = (keys.freshUntil ?? 0) * 1000 - Date.now();
       goodUntil = now() + Math.min(Math.max(saysMs, leastMs), longestKeys * 1000);
     } finally {
-      // One that was not even sent, because of who caused it, keeps nobody else waiting.
+      // If the rate limit of the causing address stopped the fetch, others may fetch immediately.
       if (!currentScope()?.refusal) askAgainAt = now() + betweenMs;
       asking = false;
       underWay = undefined;
@@ -59,7 +59,8 @@ export function overrideClientKeys(client: KeyHolder, ofOperator: boolean, now: 
   }
 
   Object.assign(keys, {
-    // The library looks at this where no key fits, and then asks at once for a refresh; and again within that.
+    // The library calls this if no key fits, and then calls `refresh` immediately. Its own `refresh` calls this
+    // again.
     fresh() {
       if (asking) return false;
       missed = now() >= askAgainAt;

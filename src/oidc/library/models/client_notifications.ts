@@ -1,8 +1,8 @@
 /**
- * How oidc-provider's Client is notified: by a logout token (OpenID Connect Back-Channel Logout 1.0, section 2.4) or a ping
- * (OpenID CIBA Core 1.0, section 10.2). At a sign-out the library sends the tokens itself, once, and forgets them. Here every
- * end of a session leaves rows (deliveries/): `backchannelLogout` sends nothing, and its making and posting of the token are
- * what a delivery does.
+ * How oidc-provider's Client is notified: by a logout token (OpenID Connect Back-Channel Logout 1.0, section 2.4) or
+ * by a ping (OpenID CIBA Core 1.0, section 10.2). At a sign-out the library sends each token once and forgets it.
+ * Here the end of a session stores deliveries (src/deliveries), which are retried. So `backchannelLogout` does
+ * nothing, and a delivery calls the library's original function to make and post the token.
  */
 import type Provider from 'oidc-provider';
 import { askFor } from './client.ts';
@@ -15,14 +15,17 @@ interface ClientModel {
   backchannelPing(request: object): Promise<void>;
 }
 
-/** Each is false where the client is gone or has no address for it, and rejects unless it answers 200 or 204. */
+/**
+ * Sends notifications. Each function resolves with false if the client is gone or has no address for it. It rejects
+ * unless the client answers with 200 or 204.
+ */
 export interface Notifications {
   logout(clientId: string, accountId: string, sid: string | undefined): Promise<boolean>;
   /** `token`: the bearer token that the client wants to be notified with. */
   ping(clientId: string, request: { requestId: string; token: string }): Promise<boolean>;
 }
 
-/** Takes the sending out of the library's sign-out, and returns it. */
+/** Stops the library's sign-out from sending logout tokens, and returns the functions that send notifications. */
 export function takeOverNotifications(provider: Provider): Notifications {
   const Model = modelOf<{ prototype: ClientModel; find(id: string): Promise<ClientModel | undefined> }>(
     provider,

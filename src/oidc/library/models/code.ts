@@ -1,6 +1,6 @@
 /**
- * What authorization codes, device codes and CIBA requests have in common: tokens are first issued for them, once, and all
- * that is issued is one family.
+ * What authorization codes, device codes and CIBA requests have in common. Each is exchanged for tokens once, and all
+ * the tokens that follow from it are one family.
  */
 import type Provider from 'oidc-provider';
 import type { Adapter, AdapterPayload } from 'oidc-provider';
@@ -26,11 +26,11 @@ export interface Code {
 export type FindCode<C> = (value: string, options?: object) => Promise<C | undefined>;
 
 /**
- * Replaces the `find` of a kind of code. `check` is asked about each code that is found, and may refuse it.
+ * Replaces the `find` of one kind of code. `check` is called for each code that is found, and may throw to refuse it.
  *
- * The code is known to the request before it is used up, so that a replayed one names its family. It is bound to its session,
- * but not, as the library has it, to the session's newest grant for the app: an app that is opened in two tabs at once has
- * two grants in one session, and both codes are good.
+ * The request knows the code before it is used, so that a replayed code identifies its family. The code is bound to
+ * its session, but not to the session's newest grant for the app, as in the library: an app that is opened in two
+ * tabs at the same time has two grants in one session, and both codes are valid.
  */
 export function overrideFind<C extends Code>(
   provider: Provider,
@@ -54,9 +54,10 @@ export function overrideFind<C extends Code>(
 }
 
 /**
- * The adapter's part. A code is used up by the commit of the whole request (routes/token_commit.ts), which a request that is
- * refused never reaches: what was denied is therefore told at every poll. `query` reads it at the token endpoint; `mayRefer`
- * says where a reference is taken for an id.
+ * `find` and `consume` of the adapter. A code is used by the commit of the token request (routes/token_commit.ts). A
+ * refused request does not reach it, so a client that polls for a denied request gets the same refusal each time.
+ * `query` runs the statement that reads the code. `mayRefer` says on which routes a reference is accepted in place of
+ * an id.
  */
 export function codeAdapter(
   model: CodeName,

@@ -1,11 +1,11 @@
 /**
  * oidc-provider's DeviceCode (RFC 8628). What it shares with other codes is in code.ts.
  *
- * - `find` slows down clients that ask too often, and the endpoint's answer says how often they may.
- * - Of parallel answers by people the first to be stored counts.
- * - A person's pages know a code by what was typed. They hold a reference in the place of the code, which nobody but the
- *   device knows; it is taken at their endpoints alone.
- * - It is kept for a while after it has expired, so that a client whose answer was lost can ask once more.
+ * - `find` refuses clients that poll too often. The response of the endpoint says how often they may.
+ * - Of several concurrent answers by people, the first to be stored wins.
+ * - The person's pages find a code by its user code. They hold a reference instead of the device code, which only the
+ *   device knows. Only the routes of these pages accept a reference.
+ * - A code is kept for a while after it has expired, so that a client whose answer was lost can ask again.
  */
 
 import type Provider from 'oidc-provider';
@@ -47,7 +47,7 @@ export const deviceCodeAdapter = (stores: Stores): Partial<Adapter> => ({
     (await stores.records.byUserCode(model, code)) as AdapterPayload | undefined,
 });
 
-/** The fields of which the first to be stored counts, whoever else answers at the same time. */
+/** The fields of an answer. If one of them is already stored, another answer was first and this one is refused. */
 function answers({ accountId, error, inFlight }: AdapterPayload): string[] {
   if (accountId !== undefined || error !== undefined) return ['accountId', 'error'];
   return inFlight ? ['inFlight', 'accountId', 'error'] : [];

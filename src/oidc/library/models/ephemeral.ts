@@ -1,4 +1,6 @@
-/** How a model is kept in the cache: what is short-lived, and nobody's loss but that of who began it. */
+/**
+ * Stores a model as short-lived protocol state (storage/ephemeral.ts). If it is lost, the person has to start again.
+ */
 import type { Adapter, AdapterPayload } from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import { sha256 } from '../../../lib/crypto.ts';
@@ -20,7 +22,7 @@ export function ephemeralAdapter(
       const text = await ephemeral.get(key(id));
       return text === undefined ? undefined : { ...(JSON.parse(text) as AdapterPayload), jti: id };
     },
-    // The one that is destroyed is a sign-in on its way back to the app: of parallel requests one goes on.
+    // An interaction is destroyed when its browser goes on to the app. Only one of several concurrent requests may.
     async destroy(id) {
       if ((await ephemeral.take(key(id))) === undefined) throw new errors.SessionNotFound('used before');
     },

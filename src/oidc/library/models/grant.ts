@@ -1,11 +1,12 @@
 /**
- * oidc-provider's Grant: what a person has allowed an app. It is stored with the authorization that makes it and read with the
- * code or token of a request (read_ahead.ts).
+ * oidc-provider's Grant: what a person has allowed an app. It is stored in the commit of the authorization that makes
+ * it, and read ahead with the code or token of a request (read_ahead.ts).
  *
- * - It keeps the session that it was given in. A token that others can read does not name its session, so that this is where
- *   a sign-out finds it (access_token.ts).
- * - `find` does not read it at introspection, which looks only whether it has ended. The revocations have just said so of the
- *   token, and a grant never ends without them, so what the token says of its grant stands in for the row.
+ * - It records the session in which it was given. A token that APIs can read does not name its session, so the check
+ *   whether that session has ended finds it here.
+ * - `find` reads no row at introspection, where the library only checks that the grant has not ended. The revocations
+ *   have just been checked for the token, and a grant never ends without one. So the token's own claims replace the
+ *   row.
  */
 
 import type Provider from 'oidc-provider';
@@ -37,7 +38,7 @@ export function overrideGrant(provider: Provider): void {
   };
 }
 
-/** Notes what a token that was found at introspection says of its grant. */
+/** At introspection, remembers what the token states about its grant. `find` then needs no query. */
 export function rememberGrantOf(
   { grant, client_id, iat, exp }: OpenedClaims,
   accountId: string | undefined,
@@ -47,12 +48,12 @@ export function rememberGrantOf(
   scope.checkedGrant = { jti: grant, clientId: client_id, accountId, iat, exp };
 }
 
-/** Notes the session, for a grant that has none yet. */
+/** Records the session in a grant that has none yet. */
 export function rememberSession(grant: GrantInSession, sessionUid: string): void {
   grant.sessionUid ??= sessionUid;
 }
 
-/** A new grant, for whoever stores it in a transaction of theirs. `exp`: unix seconds. */
+/** Gives a new grant an id. Resolves with what to store in the caller's own transaction. `exp`: unix seconds. */
 export async function payloadOfGrant(
   grant: Grant,
 ): Promise<{ id: string; payload: RecordPayload; exp: number }> {

@@ -1,4 +1,4 @@
-/** oidc-provider's IdToken: nothing of it is replaced; these are called. */
+/** The functions of oidc-provider's IdToken that we call. Nothing of it is replaced. */
 import type Provider from 'oidc-provider';
 import type { AccessToken, Grant, KoaContextWithOIDC } from 'oidc-provider';
 // @ts-expect-error: not part of the library's types.
@@ -11,8 +11,8 @@ interface IdTokenClass {
 }
 
 /**
- * Checks the signature and the issuer of a JWT with the published keys, or the client's secret; rejects where they are wrong.
- * `client` is one, or what the library reads of one.
+ * Verifies the signature and the issuer of a JWT, with the published keys or the client's secret. Rejects if they are
+ * wrong. `client` is a client, or an object with the fields that the library reads.
  */
 export type ValidateJwt = <Jwt>(jwt: string, client: object) => Promise<Jwt>;
 
@@ -21,7 +21,7 @@ export function jwtValidator(provider: Provider): ValidateJwt {
   return async <Jwt>(jwt: string, client: object) => (await Model.validate(jwt, client)) as Jwt;
 }
 
-/** An authorization response as a JWT (JARM). */
+/** Signs an authorization response as a JWT (JARM). */
 export function signAnswer(ctx: KoaContextWithOIDC, answer: object): Promise<string> {
   const Model = modelOf<IdTokenClass>(ctx.oidc.provider, 'IdToken');
   const token = new Model({}, { ctx });
@@ -29,7 +29,10 @@ export function signAnswer(ctx: KoaContextWithOIDC, answer: object): Promise<str
   return token.issue({ use: 'authorization' });
 }
 
-/** Undefined where none of the scopes asks for one. `source`: the code or token that the ID token comes of. */
+/**
+ * Issues an ID token. Undefined if the scopes do not include `openid`. `source`: the code or token that it is issued
+ * for.
+ */
 export const issueIdToken: (
   provider: Provider,
   ctx: KoaContextWithOIDC,

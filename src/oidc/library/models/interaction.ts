@@ -1,12 +1,13 @@
 /**
- * oidc-provider's Interaction: a request for authorization that waits for a person. It lives in the cache.
+ * oidc-provider's Interaction: an authorization request that waits for a person. It is short-lived protocol state.
  *
- * - It is bound to the browser in which it was begun (session/browser_binding.ts): `save` notes the first time that it is
- *   stored, `destroy` forgets, and `find` does not find it in another browser.
- * - `find`, where a request goes on after its pages: an answer counts for the session that it was given in. Where another one
- *   is in the browser by now, the library either refuses or, after a login, signs that one out. Here the request goes on for
- *   whoever is signed in, without the answer: everything is checked anew.
- * - The library notes the session's id in an interaction and never reads it there; a dump is to hold no such id.
+ * - It is bound to the browser in which it began (session/browser_binding.ts). The first `save` sets a cookie,
+ *   `destroy` removes it, and `find` finds nothing in another browser.
+ * - When a request resumes after its pages, an answer counts only for the session in which it was given. If the
+ *   browser now has another session, the library refuses, or after a login it signs that session out. Here `find`
+ *   drops the answer, and the request continues for the person who is signed in now. Everything is checked again.
+ * - The library stores the session's id in an interaction and never reads it. It is removed, because a database dump
+ *   must not contain session ids.
  */
 
 import type Provider from 'oidc-provider';
@@ -66,7 +67,8 @@ export function overrideInteraction(provider: Provider, binding: BrowserBinding)
 function goOnWith(present: Present, found: InteractionModel): void {
   if (!isOvertaken(found, present)) return;
   const forAnother = found.deviceCode !== undefined && present.accountId !== personOf(found);
-  // A device's code was confirmed by one person and is not connected to another's account: the library refuses it so.
+  // One person confirmed the device code, so it must not be connected to another person's account. With a session uid
+  // that does not match, the library refuses the request.
   found.session = forAnother ? { uid: 'of another sign-in' } : undefined;
   found.result = undefined;
 }
@@ -74,7 +76,7 @@ function goOnWith(present: Present, found: InteractionModel): void {
 const personOf = ({ session, result }: InteractionModel): string | undefined =>
   result?.login?.accountId ?? session?.accountId;
 
-/** Whether the answer belongs to a session or a login that another one has taken the place of. */
+/** Whether the answer belongs to a session or login that was since replaced in this browser. */
 function isOvertaken({ session, result }: InteractionModel, present: Present): boolean {
   if (session?.uid !== undefined && session.uid !== present.uid) return true;
   const login = result?.login;

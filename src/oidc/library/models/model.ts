@@ -1,4 +1,4 @@
-/** What all files of this folder share: how a model of the library is looked at, and how its payload grows. */
+/** Shared by the files of this folder: typed access to the library's models, and to the fields that they store. */
 import type Provider from 'oidc-provider';
 
 export type ModelName =
@@ -17,16 +17,16 @@ export type ModelName =
   | 'ReplayDetection'
   | 'Session';
 
-/** A class of this provider instance, as its caller replaces and calls it: the library's types leave most of it out. */
+/** A model class of this provider, typed as `View`. The library's own types leave out most of its members. */
 export const modelOf = <View>(provider: Provider, name: ModelName): View =>
   (provider as unknown as Record<ModelName, View>)[name];
 
-/** Makes a model store another field. The library reads the list when the first instance is made. */
+/** Makes a model store another field. Must run before the first instance: the library reads the list only then. */
 export function keepInPayload(Model: { IN_PAYLOAD: string[] }, field: string): void {
   const kept = [...Model.IN_PAYLOAD, field];
   Object.defineProperty(Model, 'IN_PAYLOAD', { get: () => kept });
 }
 
-/** `new Model(payload)` for what is known to be a payload of it: the library's constructor picks it field by field, slowly. */
+/** Does the same as `new Model(payload)` for a complete payload, but faster: the constructor picks field by field. */
 export const filled = <M extends object>(Model: new (payload: object) => M, payload: object): M =>
   Object.assign(new Model({}), payload);

@@ -1,7 +1,7 @@
 /**
- * oidc-provider's OIDCContext. `entity`: the library refuses every JWT at introspection and revocation before it asks a model.
- * It names the client of a request to the context before it looks at the token: there a JWT is marked, so that it passes for a
- * token of another form and reaches the models (access_token.ts).
+ * oidc-provider's OIDCContext. At introspection and revocation the library refuses every JWT before it asks a model.
+ * But it first calls `entity` with the client of the request. So the override of `entity` marks a JWT there. A marked
+ * token does not look like a JWT to the library, and reaches the access token model.
  */
 import type Provider from 'oidc-provider';
 import { markJwt } from '../../tokens/jwt_access_tokens.ts';

@@ -1,15 +1,16 @@
-/** How often the clients of device codes and CIBA requests may ask for the answer (RFC 8628, section 3.5; CIBA Core, section 11). */
+/** How often a client may poll with a device code or CIBA request (RFC 8628, section 3.5; CIBA Core, section 11). */
 import { errors } from 'oidc-provider';
 import { sha256 } from '../../../lib/crypto.ts';
 import { currentScope } from '../request_scope.ts';
 import type { Code } from './code.ts';
 
-/** Whether the code of this hash was asked about a moment ago. */
+/** Whether the code with this hash was polled too recently. */
 export type PollsTooSoon = (codeHash: string) => Promise<boolean>;
 
 /**
- * Throws SlowDown for a poll that comes too soon, of which the library leaves open what that is. A code that is answered goes
- * on at once: of parallel polls one begins the family, and all receive its refresh token.
+ * Makes a check that throws SlowDown for a poll that comes too soon. The library leaves that decision to us. A code
+ * that was answered is not slowed down: of several concurrent polls one begins the family, and all get its refresh
+ * token.
  */
 export const refuseTooSoon =
   (tooSoon: PollsTooSoon) =>

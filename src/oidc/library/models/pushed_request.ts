@@ -1,7 +1,7 @@
 /**
- * oidc-provider's PushedAuthorizationRequest (RFC 9126, section 2.2): answered once. The library uses one up before it makes
- * the answer, which may still fail. Here the use is one of the writes of the authorization: it is committed with the code, or
- * not at all, and of parallel answers to one request it lets one through.
+ * oidc-provider's PushedAuthorizationRequest (RFC 9126, section 2.2), which is answered once. The library marks it as
+ * used before it makes the answer, and that may still fail. Here the mark is one of the writes of the authorization.
+ * It is committed together with the code, and only one of several concurrent answers succeeds.
  */
 import type { Adapter } from 'oidc-provider';
 import { sha256 } from '../../../lib/crypto.ts';
@@ -18,7 +18,7 @@ export const pushedRequestAdapter = (stores: Stores): Partial<Adapter> => ({
   consume: async () => {},
 });
 
-/** The last step of an authorization, with the use of the pushed request that it answers. */
+/** Adds the use of the pushed request to the last step of an authorization. */
 export const settlePushedRequest =
   (step: Step): Step =>
   async (ctx, next) => {
@@ -26,14 +26,17 @@ export const settlePushedRequest =
     const scope = scopeOf(ctx);
     if (!scope) return;
     const { PushedAuthorizationRequest, Interaction } = scope.entities;
-    // The request itself may have expired while the person was signing in.
+    // The pushed request may have expired while the person signed in. Then only the interaction knows its id.
     const id = PushedAuthorizationRequest?.jti ?? Interaction?.parJti;
     if (id === undefined) return;
-    // Kept for as long as a sign-in that was begun with it may last.
+    // The mark is kept for as long as a sign-in that began with this request may last.
     if (scope.gather(spending(`pushed:${sha256(id)}`, lifeSeconds.interaction))) scope.answeredPush = id;
   };
 
-/** Throws what a write of an authorization failed with, in words where that is a second answer to a pushed request. */
+/**
+ * Rethrows the error of an authorization's commit. If the pushed request was already used, it throws an AppError 400
+ * with a message for the person instead.
+ */
 export function refuseSecondAnswer(error: unknown): never {
   if (isSpentBefore(error))
     throw invalidRequest('This request was used before. Go back to the app and begin again.');

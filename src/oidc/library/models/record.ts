@@ -1,4 +1,4 @@
-/** How a model is kept as a record (record_store.ts), as far as its own file says nothing else. */
+/** The default adapter of a model that is stored as a record (record_store.ts). */
 import type { Adapter, AdapterPayload } from 'oidc-provider';
 import { isReference, type RecordPayload } from '../record_store.ts';
 import { currentScope } from '../request_scope.ts';
@@ -8,18 +8,19 @@ export const recordAdapter = (model: string, { records }: Pick<Stores, 'records'
   async upsert(id, payload, ttlSeconds = 0) {
     await records.save({ model, id, payload: payload as RecordPayload, ttlSeconds });
   },
-  // A reference is made of what a dump holds, and opens nothing from outside.
+  // A reference can be made from a database dump, so input from outside must not be accepted as one.
   async find(id) {
     return isReference(id) ? undefined : ((await records.byId(model, id)) as AdapterPayload | undefined);
   },
   destroy: (id) => records.remove(model, id),
-  // Where one family ends, the grant's other codes live on; and a used one must be known when it is presented again.
+  // If only one family ends, the grant's other codes stay valid. A used code must also stay known, so that its replay
+  // is detected.
   async revokeByGrantId(grantId) {
     if (currentScope()?.family === undefined) await records.removeOfGrant(model, grantId);
   },
 });
 
-/** The same for what an authorization makes: it is written with its session. */
+/** The same, but what an authorization saves is written in one commit with its session. */
 export const authorizationAdapter = (
   model: string,
   { records }: Pick<Stores, 'records'>,

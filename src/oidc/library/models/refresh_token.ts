@@ -1,10 +1,10 @@
 /**
- * oidc-provider's RefreshToken: the token leaves as PASETO, and the store has a hash. The grant by which it is used is ours
- * (grants/refresh_token.ts): no other one of the library's reads or writes it.
+ * oidc-provider's RefreshToken. The token is issued as PASETO, and the store holds only a hash of its id. Refreshing
+ * does not go through this model: our own grant does it (grants/refresh_token.ts).
  *
- * - `find` is for introspection and revocation. A token that was used is inactive there, and is still one to revoke.
- * - `save` begins a family for a code. It only prepares: the token is written with the use of the code, once nothing can
- *   refuse the request any more (routes/token_commit.ts).
+ * - `find` serves introspection and revocation. A used token is inactive there, but it can still be revoked.
+ * - `save` begins a family for a code. It only prepares the write. The token is stored together with the use of the
+ *   code, after the last check (routes/token_commit.ts).
  * - `destroy` and `revokeByGrantId` end a family or a grant.
  */
 import type Provider from 'oidc-provider';
@@ -27,14 +27,17 @@ import { filled, modelOf } from './model.ts';
 
 export interface RefreshTokenDeps extends RefreshDeps {
   revocations: Revocations;
-  /** A device or CIBA client has received its first answer once more: rarely it is somebody else. */
+  /** A device or CIBA client has received its first refresh token again. In rare cases that is an attacker. */
   onPollRepeated(whose: { clientId: string; accountId: string; address: string | undefined }): void;
 }
 
 interface RefreshTokenModel extends InFamily, RefreshPayload {
   jti: string;
   consumed: boolean | undefined;
-  /** Used by two, for all we know. A token that is merely used may be its app's, which has not received the next one. */
+  /**
+   * True if two parties have probably used the token. A token that is only used may be a client's whose answer was
+   * lost.
+   */
   reused: boolean | undefined;
   getValueAndPayload(): Promise<{ payload: RefreshPayload & { jti?: string; kind?: string } }>;
   emit(event: string): void;
@@ -89,12 +92,12 @@ export function overrideRefreshToken(provider: Provider, deps: RefreshTokenDeps)
   };
 
   Model.revokeByGrantId = async (grantId) => {
-    // Of a single family `destroy` or AccessToken.revokeByGrantId has taken care; the other families live on.
+    // A request about one family ends that family elsewhere. The other families of the grant stay valid.
     if (currentScope()?.family === undefined) await revocations.endGrant(grantId, 'signed_out');
   };
 }
 
-/** The first token of a family, as it was asked for. `use`: of the code that it is for. */
+/** The first token of a family, as this request wants to store it. `use`: the use of its code. */
 interface First {
   id: string;
   familyId: string;
@@ -102,7 +105,9 @@ interface First {
   use: Use | undefined;
 }
 
-/** Resolves with what is stored of the family's first token: what was asked for, or what a request before has stored. */
+/**
+ * Resolves with the stored payload of the first token: this request's, or the one that an earlier request has stored.
+ */
 async function begin(deps: RefreshTokenDeps, scope: RequestScope, first: First): Promise<RefreshPayload> {
   const { id, familyId, asked, use } = first;
   const family = {
@@ -124,8 +129,10 @@ async function begin(deps: RefreshTokenDeps, scope: RequestScope, first: First):
 }
 
 /**
- * What a code that is presented again receives. A poll whose answer was lost: that answer's refresh token, while nobody has
- * used it. Whoever has used it was answered, so that one who still polls is somebody else; and so is one with another key.
+ * Decides what a client receives that presents a code again. If it repeats a poll whose answer was lost, it gets the
+ * same refresh token, as long as that is unused. If the token was used, the client did get its answer, so this is
+ * somebody else. The same is true if the request has another key. Then the family ends. Throws InvalidGrant in all
+ * other cases.
  */
 async function keptFirst(
   deps: RefreshTokenDeps,
@@ -148,10 +155,10 @@ async function keptFirst(
   throw usedBefore(used ? 'replay' : whyNot);
 }
 
-/** FAPI-CIBA has a redeemed request refused, whoever presents it (its suite: `fapi-ciba-id1`). */
+/** FAPI-CIBA requires that a redeemed request is always refused (conformance suite `fapi-ciba-id1`). */
 const mayRepeatPoll = ({ polledCode, entities, client }: RequestScope): boolean =>
   polledCode !== undefined && !(entities.BackchannelAuthenticationRequest && client?.fapi !== undefined);
 
-/** Whether both are bound to the same key and the same certificate. Another one belongs to another client. */
+/** Whether both are bound to the same key and certificate. If not, they belong to different parties. */
 const isBoundAlike = (one: Bound, other: Bound): boolean =>
   one.jkt === other.jkt && one['x5t#S256'] === other['x5t#S256'];

@@ -1,6 +1,7 @@
 /**
- * oidc-provider's ReplayDetection. `unique`: the library looks first and stores afterwards, so that of parallel replays of one
- * assertion or DPoP proof several would pass. Here one statement decides. Each user of it answers a replay with its own error.
+ * oidc-provider's ReplayDetection. The library's `unique` reads first and stores afterwards, so several concurrent
+ * replays of one assertion or DPoP proof would pass. Here one statement decides. The callers turn a replay into their
+ * own errors.
  */
 import type Provider from 'oidc-provider';
 import { type Client, errors } from 'oidc-provider';
@@ -10,7 +11,9 @@ import { isTooFarAhead } from '../../requests/signed_claims.ts';
 import { currentScope } from '../request_scope.ts';
 import { modelOf } from './model.ts';
 
-/** True for the first of all users of `id`, false for the others, until `expiresAt` (milliseconds since the epoch). */
+/**
+ * Marks `id` as used. True for the first call, false for all others until `expiresAt` (milliseconds since the epoch).
+ */
 export type Spend = (id: string, expiresAt: number) => Promise<boolean>;
 
 /** Makes the detection of replayed `jti`s race-proof. `now`: milliseconds since the epoch. */
@@ -24,7 +27,8 @@ export function overrideReplayDetection(provider: Provider, spend: Spend, now: (
     const proof = presentedProof(jti);
     if (proof && isTooFarAhead(proof, await clientOf(issuer), nowSeconds))
       throw new errors.InvalidDpopProof('iat and nbf must not be ahead by more than a minute');
-    // The library would forget a proof when one that was made now is too old; this one may have been made ahead of us.
+    // The library keeps a proof only as long as one that was made now is valid. But this proof may come from a clock
+    // that is ahead of ours, and then it is valid for longer.
     const { proofWindow } = lifeSeconds;
     const kept = proof ? Math.max(expiresAt, nowSeconds + 2 * proofWindow) : expiresAt;
     return spend(`jti:${sha256(JSON.stringify([issuer, jti]))}`, kept * 1000);
@@ -33,14 +37,14 @@ export function overrideReplayDetection(provider: Provider, spend: Spend, now: (
   const clientOf = async (id: string): Promise<Client | undefined> => provider.Client.find(id);
 }
 
-/** What the DPoP proof of the request claims, if this `jti` is of it. The library has verified it before it asks. */
+/** The claims of the request's DPoP proof, if `jti` belongs to it. The library has already verified the proof. */
 function presentedProof(jti: string): { iat?: unknown; nbf?: unknown } | undefined {
   const [, payload = ''] = currentScope()?.ctx.get('dpop').split('.') ?? [];
   try {
     const claims = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
     return claims?.jti === jti ? claims : undefined;
   } catch {
-    // No proof, or none that the library will take.
+    // There is no proof, or the header is not a JWT.
     return undefined;
   }
 }

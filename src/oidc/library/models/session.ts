@@ -1,17 +1,18 @@
 /**
- * oidc-provider's Session: the sign-on of a browser, in sessions/. Its overrides make that no lost answer and no crash signs an
- * honest user out.
+ * oidc-provider's Session: a sign-on in one browser, stored by src/sessions. The overrides make sure that a lost
+ * answer or a crash does not sign an honest person out.
  *
- * - `resetIdentifier`: the library takes a new identifier after each page, a consent too. Then the old cookie is worthless at
- *   once, and a browser that the new one has not reached (a 503, a cut connection) is signed out. A new identifier is there
- *   against session fixation, which needs a change of who is signed in: it is kept to logins.
- * - `loginAccount`: an answer to the consent page brings the login before it along, and the library applies it once more.
- *   Another tab may have signed in since: a login is applied where it is later than what the session has.
- * - `save`: after a login the library destroys the session under its old id and stores it under the new one; a crash in
- *   between loses it. Our store moves it in one statement (sessions/store.ts), so the destruction is left out.
- * - `persist`: where a device's page refuses a visitor without a session, the library writes a secret into the session that it
- *   has made up for the error page, finds that this was never stored, and answers 500. What was never stored has no cookie
- *   either: there is nothing to keep.
+ * - `resetIdentifier`: the library changes the session's id after each page, even after a consent. The old cookie is
+ *   then invalid immediately, and a browser that did not receive the new one (a 503, a cut connection) is signed out.
+ *   A new id protects against session fixation, which needs a change of the person. So here only a login changes the
+ *   id.
+ * - `loginAccount`: the answer to the consent page contains the login before it, and the library applies that login
+ *   again. Another tab may have signed in since. So a login is applied only if it is later than the session's.
+ * - `save`: after a login the library destroys the session under its old id and stores it under the new one. A crash
+ *   in between would lose it. Our store moves it in one statement, so nothing is destroyed first.
+ * - `persist`: if the device page refuses a visitor without a session, the library puts a secret into a temporary
+ *   session for the error page, cannot persist that session, and answers 500. It was never stored and has no cookie,
+ *   so `persist` does nothing.
  */
 import type { Context } from 'koa';
 import type Provider from 'oidc-provider';
@@ -61,16 +62,16 @@ export function overrideSession(provider: Provider): void {
   };
 }
 
-/** The session of this browser, for another part of the server. */
+/** The session of this browser, for code outside the library's routes. */
 export const presentSession = (provider: Provider, ctx: Context): ReturnType<typeof provider.Session.get> =>
-  // The library's types want its own context; of ours it reads the cookies alone.
+  // The library's types require its own context, but of any other it reads only the cookies.
   provider.Session.get(ctx as never);
 
 export const sessionAdapter = ({
   sessions,
   revocations,
 }: Pick<Stores, 'sessions' | 'revocations'>): Partial<Adapter> => ({
-  /** With what the authorization has made: the library saves the session last. */
+  /** Writes the session together with the gathered writes of an authorization. The library saves the session last. */
   async upsert(_id, payload, expiresIn = 0) {
     const scope = currentScope();
     const saving = sessions.save(
@@ -81,9 +82,9 @@ export const sessionAdapter = ({
     );
     const outcome = await saving.catch(refuseSecondAnswer);
     if (outcome === 'saved' || !scope) return;
-    // It would name a session that is not stored, in place of the one that the browser may have by now.
+    // The cookie would name a session that is not stored, and replace the one that the browser may have by now.
     scope.withholdsSessionCookie = true;
-    // Whoever was signed out while an app was being authorized must not receive what was made for it.
+    // If the person was signed out while the app was being authorized, the app must not get its code or tokens.
     if (outcome === 'refused' && scope.isAuthorization) throw signedOut();
   },
   find: async (id) => (await sessions.byId(id)) as AdapterPayload | undefined,
@@ -101,7 +102,7 @@ const signedOut = (): AppError =>
 /** Where the request comes from. */
 function seenFrom({ ctx }: RequestScope): SeenFrom {
   const { device } = cookieNames(ctx.secure);
-  // Before the dot is the device's id, after it the proof that belongs to the account.
+  // The cookie is the id of the known browser, a dot, and a proof that belongs to the account.
   return {
     address: ctx.ip,
     userAgent: ctx.get('user-agent'),

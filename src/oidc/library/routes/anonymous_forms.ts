@@ -1,7 +1,8 @@
 /**
- * Override of four steps of oidc-provider's forms, for visitors without a session. The library stores a session for whoever
- * opens a form, to keep its secret there: every GET of a stranger would be a row. Here a cookie keeps what the secret is made
- * from, and nothing is stored. Whoever has no session has nothing to end, and is not asked whether to sign out.
+ * Override of four steps of oidc-provider's forms, for visitors who are not signed in. The library stores a session
+ * for each visitor who opens a form, to keep the form's secret. So every GET by a stranger would store a row. Here a
+ * cookie holds a random id that the secret is derived from, and nothing is stored. A visitor without a session has
+ * nothing to end, and is not asked whether to sign out.
  */
 import type { Context } from 'koa';
 import type { KoaContextWithOIDC } from 'oidc-provider';
@@ -12,7 +13,9 @@ import type { StepContext } from './step.ts';
 
 export interface AnonymousForms {
   steps: ChangedSteps;
-  /** The secret that a form of this visitor has to bring back. Undefined for whoever has a session, which keeps it. */
+  /**
+   * The secret that this visitor's form must send back. Undefined if they are signed in: then the session keeps it.
+   */
   secretOf(ctx: KoaContextWithOIDC): string | undefined;
 }
 
@@ -41,7 +44,7 @@ export function createAnonymousForms(key: Uint8Array, { name, secure }: FormCook
     return secretFrom(id);
   }
 
-  /** What is set in the usual way would have the session stored. */
+  /** Gives the session a state for this request only. Setting it in the usual way would make the library store it. */
   function lendState({ oidc }: StepContext, secret: string): void {
     const state = { value: { secret }, writable: true, configurable: true, enumerable: true };
     Object.defineProperty(oidc.session, 'state', state);
@@ -68,7 +71,7 @@ export function createAnonymousForms(key: Uint8Array, { name, secure }: FormCook
     renderLogout: (step) => (ctx, next) => {
       if (!isAnonymous(ctx)) return step(ctx, next);
       const { post_logout_redirect_uri: uri, state } = ctx.oidc.params as Record<string, string | undefined>;
-      // Only one that the app has registered has come so far.
+      // The library has already checked that the app has registered this address.
       if (uri === undefined) return seeOther(ctx, signedOutPage(ctx));
       return seeOther(ctx, withParameters(uri, state === undefined ? {} : { state }));
     },

@@ -1,7 +1,8 @@
 /**
- * Override of single steps of oidc-provider's routes, by their names (routes.ts puts them in): a default scope, API
- * addresses in equivalent forms, an empty `claims`, registrations with empty values, discovery without empty lists, and
- * the redirect after a sign-out. Each has a test over HTTP, which fails where a release names the step otherwise.
+ * Override of single steps of oidc-provider's routes, by their names. They add a default scope, accept equivalent
+ * forms of an API's address, an empty `claims` and registrations with empty values, leave empty lists out of
+ * discovery, and keep the bytes of the redirect after a sign-out. Each has a test over HTTP, which fails if a release
+ * renames the step.
  */
 
 import { errors, type ResourceServer } from 'oidc-provider';
@@ -23,10 +24,10 @@ export function changedSteps(resources: Current<readonly Resource[]>, onAsked: O
     },
     checkScope: (step) => (ctx, next) => {
       const { params, client } = ctx.oidc;
-      // With what a signed request holds, wherever that came from.
+      // Checked again, because a signed request may have added parameters.
       refuseTooLarge({ ...params, request: undefined });
       takeDeclared(params, resources.current());
-      // RFC 6749, section 3.3: whoever names no scope is given the one of the registration, or else the least there is.
+      // RFC 6749, section 3.3: a request without `scope` gets the client's registered scope, or else a default.
       if (!params.scope) params.scope = client.scope ?? defaultScope(params, resources.current());
       return step(ctx, next);
     },
@@ -42,7 +43,7 @@ export function changedSteps(resources: Current<readonly Resource[]>, onAsked: O
       if (isEmptyObject(ctx.oidc.params.claims)) ctx.oidc.params.claims = undefined;
       return step(ctx, next);
     },
-    // At the token endpoint the library looks at resources within each grant.
+    // At the token endpoint, each grant checks its resources later, so this is done before the grant runs.
     stripGrantIrrelevantParams: (step) => (ctx, next) =>
       step(ctx, () => {
         takeDeclared(ctx.oidc.params, resources.current());
@@ -59,7 +60,7 @@ export function changedSteps(resources: Current<readonly Resource[]>, onAsked: O
           ...body,
           request_uri_parameter_supported: true,
           require_request_uri_registration: true,
-          // Nobody has one here: the person answers with a code of the second factor.
+          // There are no CIBA user codes here. The person answers with a code of the second factor instead.
           ...(body.backchannel_user_code_parameter_supported === undefined
             ? {}
             : { backchannel_user_code_parameter_supported: false }),
@@ -83,10 +84,10 @@ const withoutEmptyValues =
     return step(ctx, next);
   };
 
-/** The same address by RFC 3986, sections 6.2.2 and 6.2.3: case of scheme and host, a default port, an empty path. */
+/** Normalizes an address (RFC 3986, sections 6.2.2 and 6.2.3): case of scheme and host, default port, empty path. */
 const normal = (uri: string): string => URL.parse(uri)?.href ?? uri;
 
-/** APIs are known by the address that they are declared with: forms that are equivalent to it are written as it is. */
+/** Rewrites each `resource` to the form in which its API is declared, if the two are equivalent. */
 function takeDeclared(params: Parameters, resources: readonly Resource[]): void {
   const { resource } = params;
   if (resource === undefined) return;
@@ -96,7 +97,7 @@ function takeDeclared(params: Parameters, resources: readonly Resource[]): void 
   params.resource = Array.isArray(resource) ? resource.map(declared) : declared(resource);
 }
 
-/** All that the APIs which are asked for have; `openid` where that is nothing. */
+/** All scopes of the requested APIs, or `openid` if they have none. */
 function defaultScope({ resource }: Parameters, resources: readonly Resource[]): string {
   const asked = [resource].flat();
   const scopes = resources.flatMap(({ audience, scopes }) => (asked.includes(audience) ? scopes : []));
@@ -104,8 +105,8 @@ function defaultScope({ resource }: Parameters, resources: readonly Resource[]):
 }
 
 /**
- * Throws InvalidScope where nothing of what was asked for is known here: the app would be let in without a question, to
- * nothing.
+ * Throws InvalidScope if none of the requested scopes is known. Otherwise the app would be authorized without
+ * consent, and for nothing.
  */
 function refuseNothing({ oidc }: StepContext, asked: string): void {
   if (!['authorization', 'pushed_authorization_request', 'device_authorization'].includes(oidc.route)) return;

@@ -1,7 +1,7 @@
 /**
- * Override of oidc-provider's routes: the steps of its token, introspection and revocation endpoints that a plain request
- * runs through for nothing. Each is asked for only where it has something to do, and is then the library's own; what is
- * the same at every request (which parameters an endpoint takes, what it tells of CORS) is learned from its first.
+ * Override of oidc-provider's routes, for speed. At the token, introspection and revocation endpoints, several steps
+ * do nothing for a plain request. Here the library's step runs only if it has something to do. What is the same for
+ * every request (the parameters of an endpoint, its CORS headers) is learned from the first request.
  */
 import { parse } from 'node:querystring';
 import { errors } from 'oidc-provider';
@@ -9,9 +9,9 @@ import { errors } from 'oidc-provider';
 import Params from 'oidc-provider/lib/helpers/params.js';
 import { nameOf, type Parameters, type Step, type StepContext } from './step.ts';
 
-/** The same step, or one in its place that answers plain requests as it would. */
+/** Returns the step, or a faster replacement that treats plain requests in the same way. */
 export function leaner(step: Step): Step {
-  // The library's own are functions without a name where they are made by another one.
+  // A step that a factory of the library makes has no name. On these routes that is only the CORS step.
   const make = replacements[nameOf(step) || 'cors'];
   return make ? make(step) : step;
 }
@@ -42,7 +42,8 @@ const replacements: Record<string, (step: Step) => Step> = {
   'bound rejectDupes': only(hasRepeated),
   rejectDupesOptionalExcept: only(hasRepeated),
   validateTokenPresence: only(({ oidc }) => oidc.params.token === undefined),
-  // A JWS has three parts and a JWE five. Of all else the library learns by two exceptions that it is no JWT.
+  // A JWS has three parts and a JWE five. For any other text, the library's step would throw and catch two
+  // exceptions.
   rejectStructuredTokens: only(({ oidc }) => [3, 5].includes(String(oidc.params.token).split('.', 6).length)),
   jwtIntrospectionResponse: only(
     ({ oidc: { client }, headers: { accept = '*/*' } }) =>
@@ -55,10 +56,12 @@ export const leanStepNames = Object.keys(replacements);
 
 const plainlyAccepted = new Set(['*/*', 'application/json']);
 
-/** What the library takes of a body. */
+/** The largest body that the library accepts. */
 const mostBytes = 56 * 1024;
 
-/** The length of a body that Node's parser holds to it; undefined where the library has to look at the request. */
+/**
+ * The length of a plain form body, which Node's parser enforces. Undefined if the library must handle the request.
+ */
 function plainLength({ method, req, headers }: StepContext): number | undefined {
   const length = Number(headers['content-length']);
   const isPlain =
@@ -73,7 +76,7 @@ function plainLength({ method, req, headers }: StepContext): number | undefined 
 
 const plainType = /^application\/x-www-form-urlencoded(; ?charset=utf-8)?$/i;
 
-/** Rejects where the connection ends before the body. */
+/** Reads and parses a form body of this length. Rejects if the connection ends before the body does. */
 function readForm({ req }: StepContext, length: number): Promise<Parameters> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -86,8 +89,9 @@ function readForm({ req }: StepContext, length: number): Promise<Parameters> {
 }
 
 /**
- * Which parameters are left behind this step, learned from the first request of each kind: the step makes a set of them, or
- * deletes all others, at every request. Only steps that took something away are remembered, for anybody may make up kinds.
+ * Learns from the first request of each kind which parameters are left after the step, and then picks them without
+ * the step. A kind is remembered only if the step changed the number of parameters. A client can invent kinds, and
+ * they must not fill the memory.
  */
 function learnedParameters(kindOf: (ctx: StepContext) => unknown) {
   return (step: Step): Step => {
@@ -111,7 +115,7 @@ function learnedParameters(kindOf: (ctx: StepContext) => unknown) {
 
 const exposed = 'Access-Control-Expose-Headers';
 
-/** What is answered to requests of no page. A page's request is the library's. */
+/** Learns the CORS headers for requests without an Origin header. The library handles those of pages. */
 function learnedCors(step: Step): Step {
   let headers: [name: string, value: string][] | undefined;
   return (ctx, next) => {

@@ -1,9 +1,13 @@
 /**
- * Override of oidc-provider's response modes. Its form_post page posts itself on by an inline script; ours has a script of
- * its own file and a button for browsers without. Its redirects parse an app's address and write it anew, so that
- * `?next=a%20b` arrives as `?next=a+b`; ours keep each byte and add to it. The modes of JARM are made here too, because
- * the library makes them with its own of these. test/http/provider_internals.test.ts breaks where a release registers
- * modes otherwise.
+ * Override of oidc-provider's response modes.
+ *
+ * - Its form_post page submits itself with an inline script. Ours uses a script file, and has a button for browsers
+ *   without scripts.
+ * - Its redirects parse the app's address and write it again, so `?next=a%20b` becomes `?next=a+b`. Ours keep every
+ *   byte and only append.
+ * - The JARM modes are made here too, because the library builds its JARM modes from its own plain ones.
+ *
+ * test/http/provider_internals.test.ts fails if a release registers modes in another way.
  */
 import type { Context } from 'koa';
 import Provider, { type KoaContextWithOIDC } from 'oidc-provider';
@@ -16,10 +20,10 @@ type Redirect = (ctx: KoaContextWithOIDC, uri: string, answer: object) => void |
 /** A page that posts `fields` to `action`, an app's redirect URI. */
 export type FormPost = (ctx: KoaContextWithOIDC, action: string, fields: [string, string][]) => Promise<void>;
 
-/** oidc-provider, whose form_post answers are the page that `formPost` shows. */
+/** A subclass of oidc-provider's Provider with our response modes. `formPost` shows the page of form_post. */
 export function providerWithFormPost(formPost: FormPost): typeof Provider {
   const post = (ctx: KoaContextWithOIDC, action: string, answer: object): Promise<void> => {
-    // A page that is shown has been answered, whatever the answer to the app says.
+    // The page itself is a success, even if it carries an error to the app.
     ctx.status = 200;
     return formPost(
       ctx,
@@ -44,11 +48,11 @@ export function providerWithFormPost(formPost: FormPost): typeof Provider {
     'form_post.jwt': signed(() => post),
     'query.jwt': signed(() => query),
     'fragment.jwt': signed(() => fragment),
-    // By the response type (JARM, section 2.3.4).
+    // Chosen by the response type (JARM, section 2.3.4).
     jwt: signed((ctx) => (String(ctx.oidc.params?.response_type).includes('token') ? fragment : query)),
   };
   return class extends Provider {
-    /** Called by the library's constructor for its own modes. */
+    /** Replaces the library's modes as its constructor registers them. */
     override registerResponseMode(name: string, handler: Handler): void {
       super.registerResponseMode(name, handlers[name] ?? handler);
     }
@@ -60,7 +64,7 @@ const formOf = (answer: object): string =>
     Object.entries(answer).map(([name, value]): [string, string] => [name, String(value)]),
   ).toString();
 
-/** `uri` as it is, with these parameters behind its own. */
+/** Appends the parameters to the query of `uri`, and leaves every byte of `uri` as it is. */
 export function withParameters(uri: string, parameters: object): string {
   const form = formOf(parameters);
   if (form === '') return uri;
@@ -68,10 +72,10 @@ export function withParameters(uri: string, parameters: object): string {
   return /[?&]$/.test(uri) ? `${uri}${form}` : `${uri}&${form}`;
 }
 
-/** Sends the browser to exactly this address; Koa's own redirect would write it anew. */
+/** Redirects (303) to exactly this address. Koa's own redirect would parse it and write it again. */
 export function seeOther(ctx: Context, uri: string): void {
   ctx.status = 303;
-  // A header holds no others; one that was registered with them stands for what a browser makes of it.
+  // A header cannot contain other characters. A browser encodes them in the same way.
   ctx.set('Location', uri.replace(/[^\x21-\x7E]+/g, encodeURIComponent));
   ctx.body = '';
 }

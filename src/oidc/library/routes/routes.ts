@@ -1,14 +1,15 @@
 /**
- * Override of oidc-provider's routes. The library has no hook for a single step of an endpoint, and its steps are known by their
- * names alone. Its router is watched while a provider is built, and each route is registered with our steps:
+ * Override of oidc-provider's routes. The library has no hook for a single step of an endpoint, and only the name of
+ * a step identifies it. While a provider is built, the library's router is patched, so that each route is registered
+ * with our steps:
  *
- * - the first opens the request's scope (request_scope.ts), and makes the library's context without a getter of its own, by which
- *   V8 would keep every request until the next full collection;
- * - the last of a token request or an authorization is followed by the writes of the request (token_commit.ts,
- *   models/pushed_request.ts);
- * - those of which `changed` has the names are changed (changed_steps.ts, anonymous_forms.ts);
- * - the endpoints that apps and APIs call at every turn do without what a plain request runs through for nothing
- *   (lean_steps.ts).
+ * - The first step opens the request's scope (request_scope.ts). It also sets the library's context as a plain
+ *   property. The library uses a getter for it, and then V8 keeps every request until the next full garbage
+ *   collection.
+ * - After the last step of a token request or an authorization, its writes are committed (token_commit.ts,
+ *   models/pushed_request.ts).
+ * - The steps named in `changed` are changed (changed_steps.ts, anonymous_forms.ts).
+ * - The endpoints that apps and APIs call most often skip steps that do nothing for a plain request (lean_steps.ts).
  */
 import type { Context } from 'koa';
 import type Provider from 'oidc-provider';
@@ -23,13 +24,13 @@ import { leaner } from './lean_steps.ts';
 import { type Change, nameOf, type Step, type StepContext } from './step.ts';
 import { settleTokenRequest } from './token_commit.ts';
 
-/** What is put in the place of steps, by their names. */
+/** Replacements of steps, by step name. */
 export type ChangedSteps = Record<string, Change>;
 
-/** The endpoints that apps and APIs call at every turn. */
+/** The endpoints that apps and APIs call most often. */
 const hotRoutes = new Set(['token', 'introspection', 'revocation']);
 
-/** The last steps of requests that use something up, with what they then write. */
+/** The last steps after which a request commits its writes. */
 export const settling: ChangedSteps = {
   callTokenHandler: settleTokenRequest,
   respond: settlePushedRequest,
@@ -39,7 +40,7 @@ type Register = (this: unknown, name: string, path: string, ...steps: Step[]) =>
 
 const methods = ['get', 'post', 'put', 'delete', 'options'] as const;
 
-/** Builds a provider whose routes are these. Steps that several tables change are changed by each, in their order. */
+/** Builds a provider with changed routes. If several tables change the same step, they are applied in order. */
 export function withOurRoutes(build: () => Provider, ...changed: ChangedSteps[]): Provider {
   const own: Record<(typeof methods)[number], Register> = { ...pick(Router.prototype) };
   let provider: Provider | undefined;

@@ -1,19 +1,20 @@
 /**
- * What a token request uses up and what it stores, as one commit after every check. oidc-provider uses a code up in the
- * middle of its checks: a request that it refused afterwards (for its resource, its details, its key, a fault of the storage)
- * would have lost it. The models only keep in the request's scope what they want to write, and `settleTokenRequest` writes
- * it once the answer is complete. Of parallel presentations the statement lets one through. A code that was used before ends
- * what came of its first use (RFC 6749, section 4.1.2; RFC 9700, section 2.1.1), unless it is a second click.
+ * Commits what a token request uses and stores, in one statement after the last check. oidc-provider marks a code as
+ * used in the middle of its checks. A request that is refused later (for its resource, its details, its key, a
+ * storage fault) would lose its code. So the models only prepare their writes in the request's scope, and
+ * `settleTokenRequest` writes them once the answer is complete. Of several concurrent requests with one code, the
+ * statement lets one succeed. A code that was used before ends the tokens of its first use (RFC 6749, section 4.1.2;
+ * RFC 9700, section 2.1.1), unless the request is a second click.
  */
 import { errors } from 'oidc-provider';
 import type { Use } from '../record_store.ts';
 import { type RequestScope, scopeOf } from '../request_scope.ts';
 import type { Step, StepContext } from './step.ts';
 
-/** A code that is presented once more by the same client with the same key: refused, and nothing ends. */
+/** The same client presents its code again a moment later, with the same key. It is refused, but no tokens end. */
 export class SecondClick extends errors.InvalidGrant {}
 
-/** The last step of the token endpoint, with its commit. */
+/** Adds the commit to the last step of the token endpoint. */
 export const settleTokenRequest =
   (step: Step): Step =>
   async (ctx, next) => {
@@ -31,8 +32,8 @@ export const settleTokenRequest =
   };
 
 /**
- * RFC 6749, section 5.1: `scope` is said wherever it is not what was asked for. The library says nothing where nothing of it
- * was granted, which would read as if all of it had been.
+ * The response must have `scope` if it differs from the request (RFC 6749, section 5.1). The library leaves it out if
+ * no scope was granted, and clients would take that for all of them.
  */
 function sayScope({ body, oidc: { params } }: StepContext): void {
   const asksForNone = params?.grant_type === 'client_credentials' && !params.scope;
@@ -53,15 +54,16 @@ async function commit(scope: RequestScope): Promise<void> {
   }
 }
 
-/** The refusal of a code that was used by another request. */
+/** The refusal of a code that another request has used. */
 export const usedBefore = (whyNot: Awaited<ReturnType<Use['whyNot']>>): errors.InvalidGrant =>
   new (whyNot === 'repetition' ? SecondClick : errors.InvalidGrant)(
     'the code was used before, or its session has ended',
   );
 
 /**
- * By what a repetition is known to come from the same client: the key that its tokens are bound to, beside the client and the
- * verifier, which were checked. Undefined where nothing tells: a code without a challenge has no verifier.
+ * What identifies the client of a repetition: the key and certificate that its tokens are bound to. The client and
+ * the code verifier were already checked. Undefined for a code without a challenge, because then anyone with the code
+ * could pass for the client.
  */
 function handOf({
   entities: { AuthorizationCode: code, AccessToken: token },
