@@ -90,8 +90,6 @@ export async function startPageApp(
 export interface Wire {
   /** The grants that arrived at the provider, in order. */
   grants: string[];
-  /** How long the tokens live that were answered with, in seconds; undefined for a refusal. */
-  lifetimes: (number | undefined)[];
   /** How long the app believes access tokens to live from now on. */
   expiresIn: number | undefined;
   delayMs: number;
@@ -100,7 +98,7 @@ export interface Wire {
 }
 
 export async function tapWire(context: BrowserContext, issuer: string): Promise<Wire> {
-  const wire: Wire = { grants: [], lifetimes: [], expiresIn: undefined, delayMs: 0, lose: 0 };
+  const wire: Wire = { grants: [], expiresIn: undefined, delayMs: 0, lose: 0 };
   await context.route(`${issuer}/token`, async (route) => {
     const form = new URLSearchParams(route.request().postData() ?? '');
     wire.grants.push(String(form.get('grant_type')));
@@ -114,7 +112,6 @@ export async function tapWire(context: BrowserContext, issuer: string): Promise<
     const json = await answer.json();
     if (wire.expiresIn !== undefined && json.expires_in) json.expires_in = wire.expiresIn;
     await route.fulfill({ response: answer, json });
-    wire.lifetimes.push(json.expires_in);
   });
   return wire;
 }

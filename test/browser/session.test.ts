@@ -25,6 +25,7 @@ beforeEach(async () => {
   visitors += 1;
   ada = await newVisitor(browser, app, `ada${visitors}`);
   ({ page } = ada);
+  await ada.context.clock.install();
   wire = await tapWire(ada.context, app.server.url);
 });
 afterEach(() => ada.context.close());
@@ -59,12 +60,14 @@ const refreshes = () => wire.grants.filter((each) => each === 'refresh_token').l
 const me = async (token: string) =>
   (await fetch(`${app.server.url}/me`, { headers: { authorization: `Bearer ${token}` } })).status;
 
-/** Makes the tokens expire soon for the app: the next refresh is `seconds` away. */
-async function shorten(tab: Page, seconds: number): Promise<void> {
-  wire.expiresIn = seconds;
+/** Makes the tokens expire soon for the app: the next refresh comes with `untilRefresh`. */
+async function shorten(tab: Page): Promise<void> {
+  wire.expiresIn = 300;
   await tab.reload();
   await shows(tab, 'signed_in');
 }
+/** Lets the tabs' time pass, in which they refresh tokens of five minutes. */
+const untilRefresh = () => ada.context.clock.fastForward('04:45');
 
 test('a redirect with PKCE signs in and leads back to where it began; nothing of the tokens is stored', async () => {
   await ada.createAccount();
@@ -82,7 +85,7 @@ test('a redirect with PKCE signs in and leads back to where it began; nothing of
 
 test('two tabs refresh once between them, on a slow network, and have the same tokens', async () => {
   await enter();
-  await shorten(page, 4);
+  await shorten(page);
   const before = wire.grants.length;
   const tab = await anotherTab();
   // The second tab asked the first one, not the provider.
@@ -90,6 +93,7 @@ test('two tabs refresh once between them, on a slow network, and have the same t
   const [first] = await tokensOf(page, tab);
   wire.delayMs = 1500;
   wire.expiresIn = 900;
+  await untilRefresh();
   await changed(page, first);
   await changed(tab, first);
   const [one, other] = await tokensOf(page, tab);
@@ -101,15 +105,16 @@ test('two tabs refresh once between them, on a slow network, and have the same t
 
 test('a lost answer is asked for again and signs nobody out', async () => {
   await enter();
-  await shorten(page, 3);
+  await shorten(page);
   wire.lose = 2;
-  wire.expiresIn = 3;
   const first = await tokenOf(page);
+  await untilRefresh();
   await changed(page, first);
   expect(refreshes()).toBe(3);
   const second = await tokenOf(page);
   expect(await me(second)).toBe(200);
   // The family lives: the next refresh is good too.
+  await untilRefresh();
   await changed(page, second);
   expect((await stateOf(page)).status).toBe('signed_in');
 });
@@ -142,12 +147,13 @@ test('a sign-out reaches the other tab, and neither comes back by a reload', asy
 
 test('a session that the provider has ended is noticed at the next refresh, in all tabs', async () => {
   await enter();
-  await shorten(page, 6);
+  await shorten(page);
   const tab = await anotherTab();
   const elsewhere = await ada.context.newPage();
   await elsewhere.goto(`${app.server.url}/session/end`);
   await elsewhere.getByRole('button', { name: 'Sign out', exact: true }).click();
   await elsewhere.getByText('signed out').first().waitFor();
+  await untilRefresh();
   await Promise.all([shows(page, 'signed_out ended'), shows(tab, 'signed_out ended')]);
   // The reload tries without a page, and the provider says no.
   await page.reload();
@@ -156,7 +162,7 @@ test('a session that the provider has ended is noticed at the next refresh, in a
 
 test('a tab that has slept sends no used-up token: it renews without a page', async () => {
   await enter();
-  await shorten(page, 6);
+  await shorten(page);
   const tab = await ada.context.newPage();
   await tab.addInitScript(() => {
     // Hears nothing from the moment it sleeps.
@@ -174,11 +180,11 @@ test('a tab that has slept sends no used-up token: it renews without a page', as
     globalThis.asleep = true;
   });
   // The page has tokens that the tab knows nothing of, and asks for no others.
-  wire.expiresIn = 900;
-  await expect.poll(() => wire.lifetimes.at(-1)).toBe(900);
+  await page.evaluate(() => void session.renew());
   await changed(page, last);
   await page.close();
   const before = refreshes();
+  await untilRefresh();
   await shows(tab, 'signed_out lost');
   expect(refreshes()).toBe(before);
   await tab.evaluate(() => void session.renew());
