@@ -1,6 +1,7 @@
 /**
- * After the last fault, with everything up again: every account logs in, every living session and family is used, and
- * everything that was ended is tried once more through both processes. What comes of it is for the checker.
+ * Runs after the last fault, when everything is up again: every account logs in, every live session and family is
+ * used, and everything that was ended is tried again at both processes. It only adds to the history; the checker
+ * judges the results.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { intranet, keepTokens, refreshHonestly, tryAccessToken } from './apps.ts';

@@ -1,4 +1,4 @@
-/** A browser at the provider's pages: cookies, redirects and the steps of a login, each through either process. */
+/** A browser at the provider's pages: cookies, redirects and the steps of a login, each at either process. */
 import { createHash, randomBytes } from 'node:crypto';
 import type { About, Answer, Sent } from './caller.ts';
 import { type Actor, type App, eitherProvider, Interrupted, type Jar } from './world.ts';

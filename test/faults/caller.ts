@@ -1,4 +1,4 @@
-/** Sends requests to either provider and writes each of them, with its answer, into the history. */
+/** Sends requests to either provider, and writes each request with its answer into the history. */
 import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { sha256 } from '../../src/lib/crypto.ts';
 import type { Call, History } from './history.ts';

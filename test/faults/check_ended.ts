@@ -1,4 +1,7 @@
-/** Points 1 and 2: from the answer on nothing of what was ended succeeds, on any instance; after a theft within 1 s. */
+/**
+ * Points 1 and 2 of the guarantee: once the request to end something was answered, nothing of it succeeds on any
+ * instance. After the reuse of a stolen token, that holds within 1 s.
+ */
 import { callsOf, type Violation } from './checker.ts';
 import type { Because, Ended, Event } from './history.ts';
 

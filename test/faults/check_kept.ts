@@ -1,4 +1,4 @@
-/** Point 3: what was acknowledged is in the database at the end, whatever was killed in between. */
+/** Point 3 of the guarantee: what was acknowledged is in the database at the end, whatever was killed in between. */
 import { callsOf, groupBy, type Violation } from './checker.ts';
 import type { DatabaseFacts } from './database_facts.ts';
 import type { Call, Event } from './history.ts';

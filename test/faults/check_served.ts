@@ -1,6 +1,7 @@
 /**
- * Point 4: without Redis every answer is as with it; without PostgreSQL it is 503 with Retry-After within a second, and
- * right again two seconds after its return; discovery and keys answer throughout; no process ends by itself.
+ * Point 4 of the guarantee. Without Redis every answer is the same as with it. Without PostgreSQL it is 503 with
+ * Retry-After within a second, and correct again two seconds after PostgreSQL has returned. Discovery and keys are
+ * always answered. No process ends by itself.
  */
 import { callsOf, faultsOf, type Violation } from './checker.ts';
 import type { Call, Event, Fault } from './history.ts';

@@ -1,4 +1,7 @@
-/** Point 1: one branch lives of whatever is used once; an honest client that repeats a request is never refused. */
+/**
+ * Point 1 of the guarantee: whatever can be used once has one successor at most. An honest client that repeats a
+ * request is never refused.
+ */
 import { callsOf, groupBy, type Violation } from './checker.ts';
 import type { DatabaseFacts } from './database_facts.ts';
 import type { Call, Event } from './history.ts';

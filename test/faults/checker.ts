@@ -1,7 +1,11 @@
 /**
- * Reads the history of a run and the database at its end, and names every violation of the guarantee:
- * 1 one branch of what is used once, and honest clients stay signed in; 2 what was ended stays ended; 3 what was
- * acknowledged is kept; 4 answers stay right and bounded while storage is away. Pure: the runs and the tests call it.
+ * Reads the history of a run and the database at its end, and finds every violation of the guarantee. Pure. The
+ * guarantee:
+ *
+ * - 1: what can be used once has one successor at most, and honest clients stay signed in;
+ * - 2: what was ended stays ended;
+ * - 3: what was acknowledged is kept;
+ * - 4: answers stay correct and in time while storage is away.
  */
 import { checkEnded } from './check_ended.ts';
 import { checkKept } from './check_kept.ts';

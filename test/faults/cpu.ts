@@ -1,4 +1,4 @@
-/** CPU time of processes, by /proc: the harness runs on Linux. */
+/** CPU time of processes, read from /proc: the harness runs on Linux. */
 import { readFile } from 'node:fs/promises';
 
 /** sysconf(_SC_CLK_TCK), the same on every Linux that Node runs on. */

@@ -1,4 +1,4 @@
-/** What the database says at the end of a run, in the history's names. */
+/** What the database holds at the end of a run, under the history's names. */
 import type { Postgres } from './postgres.ts';
 
 export interface AccountFact {

@@ -1,6 +1,7 @@
 /**
- * What the run is made against: a PostgreSQL, a Redis with its standby, and two provider processes over them, each with
- * the same settings, as in production. Everything is on spare ports of loopback and in one temporary directory.
+ * The deployment that a run tests: a PostgreSQL, a Redis with its standby, and two provider processes that share them
+ * and have the same settings, as in production. Everything is on free ports of loopback and in one temporary
+ * directory.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** A short version of expiry.ts: a hundred thousand tokens expire, on a clock that is turned. */
+/**
+ * A short version of the measurement of expired rows: a hundred thousand tokens expire, on a clock that the test
+ * moves.
+ */
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { createLog } from '../../src/lib/log.ts';

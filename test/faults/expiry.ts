@@ -1,9 +1,10 @@
 /**
- * `node test/faults/expiry.ts`: what expired rows cost. A steady flow of refresh families, used and live tokens, revocations
- * and spent rows, with the sweeper at its own pace beside it. When a million tokens have expired, the tables are compared
- * with fresh copies of what is live in them, and the CPU time of sweeping with that of the refreshes that make such tokens.
- * Spent rows live for a minute, as they do; the others for `--life` seconds, which is far less than in production (16
- * minutes a revocation, weeks a family), so that what has expired weighs more.
+ * `node test/faults/expiry.ts` measures what expired rows cost. It makes a steady flow of refresh families, used and
+ * live tokens, revocations and spent rows, while the sweeper runs at its own pace. When a million tokens have
+ * expired, it compares the tables with fresh copies of their live rows, and the CPU time of sweeping with that of the
+ * refreshes that make such tokens. Spent rows are kept for a minute, as in production. The others are kept for
+ * `--life` seconds, which is far less than in production (16 minutes for a revocation, weeks for a family), so that
+ * expired rows weigh more.
  */
 import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';

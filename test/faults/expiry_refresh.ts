@@ -1,4 +1,4 @@
-/** What a refresh costs the server and PostgreSQL: over HTTP, one after another. */
+/** Measures what a refresh costs the server and PostgreSQL: over HTTP, one after another. */
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
-// The sweeper at its own pace in a process of its own, so that its time can be told from that of the flow.
+// Runs the sweeper at its own pace in a separate process, so that its CPU time is measured apart from that of the
+// flow.
 import { createLog } from '../../src/lib/log.ts';
 import { openDatabase } from '../../src/storage/database.ts';
 import { createSweeper, sweepEveryMs } from '../../src/storage/sweeper.ts';

@@ -1,4 +1,7 @@
-/** The rows of the expiry measurement: made in bulk as the product makes them one by one, and the space that they take. */
+/**
+ * Makes the rows of the expiry measurement in bulk, in the form in which the product makes each of them, and measures
+ * the space that they take.
+ */
 import type { Query } from '../../src/storage/database.ts';
 
 const tables = ['refresh_tokens', 'refresh_families', 'revocations', 'spent'] as const;

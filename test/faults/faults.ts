@@ -1,4 +1,4 @@
-/** What is done to the deployment while the workload runs: one table, and a schedule that follows from the seed. */
+/** The faults that a run injects while the workload runs: one table, and a schedule that follows from the seed. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deployment } from './deployment.ts';
 import type { Target } from './history.ts';

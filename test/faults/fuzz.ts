@@ -1,6 +1,6 @@
 /**
- * Rubbish for every endpoint by every method: paths, parameters, headers and bodies that are nearly right, wrong in form,
- * too large, or not even text. Which they are follows from the seed, so that a failure can be repeated.
+ * Sends invalid requests to every endpoint, by every method. Paths, parameters, headers and bodies are almost right,
+ * malformed, too large, or not even text. The requests follow from the seed, so that a failure can be repeated.
  */
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,7 +1,7 @@
 /**
- * The history of a run: what was asked and answered, what was injected, and what the script knows of the end of things.
- * The workload and the faults write it, checker.ts reads it; as JSON lines it is the evidence. Times are milliseconds
- * since the run began, by one monotonic clock.
+ * The history of a run: requests and answers, injected faults, and what the script knows about the end of things. The
+ * workload and the faults write it, and the checker reads it. As JSON lines it is the evidence. Times are
+ * milliseconds since the run began, by one monotonic clock.
  */
 import { createWriteStream } from 'node:fs';
 

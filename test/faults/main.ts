@@ -1,8 +1,12 @@
 /**
- * The proof of the guarantee: `node test/faults/main.ts [--seconds 60 | --minutes 10] [--seed 1] [--json]` runs two
- * provider processes over a real PostgreSQL and Redis, lets virtual clients work while faults are injected, and checks
- * the history. Ends with 1 where the guarantee was violated. `--rotations 10000` counts rotations under kill -9 instead;
- * `--fuzz 100000` sends so many requests of rubbish, none of which may be answered with 5xx. `--broken NAME` runs a broken build (mutations.ts), in which violations must be found. `--clients 10` at once.
+ * `node test/faults/main.ts [--seconds 60 | --minutes 10] [--seed 1] [--json]` tests the guarantee. It runs two
+ * provider processes on a real PostgreSQL and Redis, lets virtual clients work while faults are injected, and checks
+ * the history. The exit code is 1 if the guarantee was violated.
+ *
+ * - `--clients 10`: the number of virtual clients.
+ * - `--rotations 10000`: instead, counts rotations while processes are killed with -9.
+ * - `--fuzz 100000`: instead, sends so many invalid requests. None of them may be answered with 5xx.
+ * - `--broken NAME`: runs a broken build, in which violations must be found.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';

@@ -1,6 +1,7 @@
 /**
- * Broken builds: what each takes away from the product, as an edit of one source file. The checker has to find every one
- * of them, or its silence about the real build would mean nothing. Applied while a provider loads its files.
+ * Broken builds: each removes a protection from the product by edits of its source. The checker must find every one
+ * of them, otherwise it proves nothing when it finds no fault in the real build. The edits are applied while a
+ * provider loads its files.
  */
 
 interface Edit {

@@ -1,4 +1,7 @@
-/** Operations on an account: its password is changed, by one proof that is handed in several times; all is signed out; an operator disables it. */
+/**
+ * Operations on an account: a person changes the password, with one proof that is sent several times; a person signs
+ * out everywhere; an operator disables the account.
+ */
 import { IdentityMemHardFn } from '@cloudflare/opaque-ts';
 import { startLogin, startRegistration } from '../../src/browser/opaque_client.ts';
 import { intranet, tryAccessToken } from './apps.ts';

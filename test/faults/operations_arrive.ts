@@ -1,4 +1,4 @@
-/** Operations by which people arrive: sign-up, login, another app by the session they have. */
+/** Operations by which people get in: sign-up, login, and another app with the session that they have. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   basic,

@@ -1,4 +1,4 @@
-/** Operations that end things: revocation, sign-out; and, at any time later, attempts to use what was ended. */
+/** Operations that end things: revocation and sign-out. Also later attempts to use what was ended. */
 import { revoke, tryAccessToken } from './apps.ts';
 import { visit } from './browser.ts';
 import { silently } from './operations_arrive.ts';

@@ -1,4 +1,4 @@
-/** Operations that use one thing many times at once: a code, KE3, a login-step token, a TOTP or recovery code. */
+/** Operations that use one thing several times concurrently: a code, KE3, a step token, a TOTP or recovery code. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { familyOf, intranet, introspect, keepTokens, redeem, refreshHonestly, tokenSubject } from './apps.ts';
 import { must, step } from './browser.ts';

@@ -1,4 +1,4 @@
-/** Operations on refresh families: honest ones in every awkward way, and thieves. */
+/** Operations on refresh families: by honest clients in every unusual way, and by thieves. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { introspect, keepTokens, refresh, refreshHonestly, tokenSubject } from './apps.ts';
 import { type Actor, alive, doubt, eitherProvider, ended, type Family, persist } from './world.ts';

@@ -1,4 +1,4 @@
-/** The run's PostgreSQL, durable as in production, and what can happen to it. */
+/** The run's PostgreSQL, durable as in production, and the faults that it can have. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';

@@ -1,7 +1,7 @@
 /**
- * Asks each provider for what must be answered whatever happens to storage, ten times a second, and watches what the run
- * itself stands on: the harness for lateness, and PostgreSQL for being slow without anybody having harmed it, as on a
- * machine that has too much to do.
+ * Requests from each provider, ten times a second, what must be answered in every state of the storage. It also
+ * watches the machine of the run: whether the harness is late, and whether PostgreSQL is slow without an injected
+ * fault, because the machine is busy.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCaller } from './caller.ts';

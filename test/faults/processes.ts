@@ -1,4 +1,7 @@
-/** Processes that the harness starts: each is known by its pid and is gone when the harness is, however it ends. */
+/**
+ * Processes that the harness starts. Each is known by its pid, and ends when the harness ends, in whatever way that
+ * happens.
+ */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';

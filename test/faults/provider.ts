@@ -1,4 +1,4 @@
-/** One provider process, started again whenever it ends, as a service manager would. */
+/** One provider process. It is started again whenever it ends, as a service manager would do. */
 import type { ChildProcess } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { get } from 'node:http';

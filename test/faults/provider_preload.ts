@@ -1,5 +1,6 @@
-// Loaded by `node --import` before the server and the command line, so that the product needs no option for any of this: a clock that the
-// harness can shift, a life that ends with the harness's, and, for broken builds, sources edited as they are loaded.
+// Loaded by `node --import` before the server and the command line, so that the product needs no options for tests.
+// It adds a clock that the harness can shift, ends the process when the harness ends, and edits sources as they are
+// loaded (for broken builds).
 import { registerHooks } from 'node:module';
 import { mutated } from './mutations.ts';
 

@@ -1,6 +1,6 @@
 /**
- * The run's Redis: one server that both providers use, and a standby that replicates from it, for the fault in which a
- * replica that is behind takes over its address.
+ * The run's Redis: one server that both providers use, and a standby that replicates from it. In one fault, a standby
+ * that lags behind takes over the server's address.
  */
 import type { ChildProcess } from 'node:child_process';
 import { mkdir, rm } from 'node:fs/promises';

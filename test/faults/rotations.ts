@@ -1,4 +1,7 @@
-/** The run that counts: so many acknowledged rotations while PostgreSQL and the providers are killed with -9. */
+/**
+ * The run that counts: a given number of acknowledged rotations, while PostgreSQL and the providers are killed with
+ * -9.
+ */
 import type { Deployment } from './deployment.ts';
 import { createInjector, type Injector } from './faults.ts';
 import { anotherApp, signUp } from './operations_arrive.ts';

@@ -1,4 +1,7 @@
-/** The fault runs as part of every test run: a short one of the real build, and one of a build that must not pass. */
+/**
+ * The fault runs that are part of every test run: a short one of the real build, and those of broken builds, which
+ * must fail.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';

@@ -1,4 +1,4 @@
-/** How people come to accounts and sessions: sign-up and login with OPAQUE (its stretching left out) and TOTP. */
+/** How people get accounts and sessions: sign-up and login with OPAQUE (without its stretching) and TOTP. */
 import { IdentityMemHardFn } from '@cloudflare/opaque-ts';
 import { generateSync } from 'otplib';
 import { startLogin, startRegistration } from '../../src/browser/opaque_client.ts';

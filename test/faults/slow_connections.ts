@@ -1,5 +1,6 @@
-// A process that holds slow connections: `node slow_connections.ts PORT COUNT`. Half never finish their headers, half their
-// body; each sends a byte a second. Says `open` when all are there and `ended` when the server has ended all of them.
+// A process that holds slow connections: `node slow_connections.ts PORT COUNT`. Half of them never finish their
+// headers, half never finish their body. Each sends one byte a second. Prints `open` when all are open, and `ended`
+// when the server has closed them all.
 import { connect, type Socket } from 'node:net';
 
 const [port, count] = process.argv.slice(2).map(Number) as [number, number];

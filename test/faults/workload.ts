@@ -1,4 +1,7 @@
-/** What the virtual clients do: which operation when follows from the seed; how they interleave is up to the machine. */
+/**
+ * What the virtual clients do. Which operation runs when follows from the seed. How operations interleave depends on
+ * the machine.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCaller } from './caller.ts';
 import type { Deployment } from './deployment.ts';

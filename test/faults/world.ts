@@ -1,4 +1,7 @@
-/** Who takes part in a run and what they hold. An actor owns its people, so what it knows of them is always the truth. */
+/**
+ * Who takes part in a run, and what they hold. Each actor has people of its own, so what it knows of them is always
+ * true.
+ */
 import type { Caller } from './caller.ts';
 import type { Because, History } from './history.ts';
 import type { Random } from './random.ts';

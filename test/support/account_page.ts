@@ -1,4 +1,4 @@
-/** A person at their account page: the proof in front of a change, and the changes, over HTTP. */
+/** A person at their account page, over HTTP: gives the proof before a change, and makes the changes. */
 import { IdentityMemHardFn } from '@cloudflare/opaque-ts';
 import { startLogin, startRegistration } from '../../src/browser/opaque_client.ts';
 import type { Person } from './person.ts';

@@ -1,4 +1,4 @@
-/** oidc-provider as it is, nothing of it replaced: what the overrides are held to. */
+/** oidc-provider without any override, to test what the overrides take for granted. */
 import { exportJWK, generateKeyPair } from 'jose';
 import Provider, { type Configuration } from 'oidc-provider';
 

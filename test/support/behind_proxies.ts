@@ -1,4 +1,6 @@
-/** A server whose storage can be slowed down or taken away, and a second one beside it whose way to the same is undisturbed. */
+/**
+ * A server whose storage can be slowed down or cut off, and a second one that reaches the same storage undisturbed.
+ */
 import { createDatabase, createRedisDatabase } from './databases.ts';
 import { machineMs } from './machine_time.ts';
 import { startProxy, type TcpProxy } from './proxy.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { root } from '../../src/root.ts';
 
-/** What `npm start` and `npx cypher` run. */
+/** The built files that `npm start` and `npx cypher` run. */
 export const built = { server: join(root, 'dist/main.js'), commands: join(root, 'dist/cli.js') };
 /** The sources of the same. */
 export const sources = { server: join(root, 'src/main.ts'), commands: join(root, 'src/cli.ts') };

@@ -1,4 +1,7 @@
-/** The cookies of a test's browser, for requests that are made by hand: with another's, with none, with forged ones. */
+/**
+ * The cookies of a test's browser, for requests that a test makes itself: with another browser's cookies, with none,
+ * or with forged ones.
+ */
 import type { Person } from './person.ts';
 
 type Access = Parameters<Person['agent']['jar']['getCookies']>[0];

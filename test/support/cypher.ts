@@ -1,4 +1,4 @@
-/** `npx cypher …` as an administrator runs it: a process of its own, on the storage of a running server. */
+/** Runs `npx cypher …` as an administrator does: in a process of its own, on the storage of a running server. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -5,7 +5,7 @@ import pg from 'pg';
 import { inject } from 'vitest';
 import type { StorageTimeouts } from '../../src/storage/database.ts';
 
-/** For a test that is not about outages: a busy machine is none. */
+/** Long timeouts, for a test that is not about outages: on a busy machine, storage may be slow. */
 export const generousTimeouts: StorageTimeouts = { statementMs: 30_000, requestMs: 30_000 };
 
 export interface TestDatabase {

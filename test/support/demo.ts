@@ -1,4 +1,4 @@
-/** The provider with the demo's apps beside it, in this process and on ports of their own. */
+/** Starts the provider and the demo's apps in this process, each on a port of its own. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createDemoApps } from '../../src/demo/apps.ts';

@@ -1,4 +1,4 @@
-/** All that PostgreSQL and Redis hold, as whoever steals a dump of them would read it. */
+/** Everything that PostgreSQL and Redis hold, as somebody who steals a dump of them could read it. */
 import { Redis } from 'ioredis';
 import type { Database } from '../../src/storage/database.ts';
 

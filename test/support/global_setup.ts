@@ -1,5 +1,5 @@
-// One PostgreSQL and one Redis for the whole run, made here unless DATABASE_URL or REDIS_URL names one; the tests take
-// them through databases.ts. What `npm start` runs is built anew.
+// Starts one PostgreSQL and one Redis for the whole run, unless DATABASE_URL or REDIS_URL names one. Also builds what
+// `npm start` runs.
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-/** Two instances on one storage, the commands beside them, and what is seen of their keys from outside. */
+/** Two instances on one storage, the commands beside them, and what can be seen of their keys from outside. */
 import request from 'supertest';
 import { vi } from 'vitest';
 import { resourceSchema } from '../../src/config/schema.ts';

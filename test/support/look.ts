@@ -1,6 +1,6 @@
 /**
- * A page, looked at: axe-core in both colour schemes, nothing wider than a phone. With SCREENSHOTS=<folder> a picture of
- * each is left there, at 390 and 1280 px, light and dark.
+ * Checks how a page looks: axe-core finds nothing in either colour scheme, and nothing is wider than the window. With
+ * SCREENSHOTS=<folder> it saves a picture of each page there, at 390 and 1280 px, light and dark.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * Time for tests of what may take how long. A busy machine delays a timer as it delays what is tested, so time is counted by
- * a timer: a wait counts in full, and a moment in which this process had no processor does not.
+ * Measures time for tests that check how long something takes. A busy machine delays timers as much as the code under
+ * test, so this file counts the ticks of a timer. A wait counts in full. Time in which this process had no processor
+ * does not count.
  */
 const tickMs = 20;
 let ticks = 0;

@@ -1,4 +1,4 @@
-/** A name server of the test's own, in place of the machine's: it answers with an address, or never. */
+/** A name server for a test, in place of the machine's. It answers with an address, or never. */
 import { createSocket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-/** A real nginx in front of a provider and a site, on https, as the documentation says to set it up. */
+/** A real nginx in front of a provider and a site, on https, set up as the documentation says. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

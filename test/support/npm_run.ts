@@ -1,4 +1,4 @@
-/** An npm script as a person starts it: a child process on a port and a DATA_DIR of its own, to be killed. */
+/** Runs an npm script as a person does: in a child process that can be killed, with its own port and DATA_DIR. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';

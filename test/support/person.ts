@@ -1,6 +1,6 @@
 /**
- * A person with a browser and an authenticator, and the app that sends them to sign in: the whole way over HTTP, with
- * the OPAQUE client in Node. Every step can be taken alone, so that a test can leave one out or repeat it.
+ * A person with a browser and an authenticator, and the app that sends them to sign in. Everything runs over HTTP,
+ * with the OPAQUE client in Node. Each step can be taken separately, so that a test can leave one out or repeat it.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { IdentityMemHardFn } from '@cloudflare/opaque-ts';

@@ -1,5 +1,5 @@
-// Run by `npm test` before the tests: what they need and npm does not carry (a Redis server, a Chromium, an nginx) is found,
-// or installed where this may be done without asking, or named in one line.
+// Run by `npm test` before the tests. They need programs that npm does not install: a Redis server, a Chromium, an
+// nginx. This script finds each of them, or installs it if it may do so without asking, or names it in one line.
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { findChromium, findNginx, findOnPath } from './programs.ts';

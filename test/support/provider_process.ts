@@ -1,4 +1,7 @@
-/** `npm start` as a child process on the storage of a test server, under its issuer and keys: another instance, to be killed. */
+/**
+ * Runs `npm start` as a child process on the storage of a test server, with its issuer and keys: another instance,
+ * which can be killed.
+ */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

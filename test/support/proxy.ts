@@ -1,4 +1,7 @@
-/** A TCP proxy between the server under test and what it needs, for tests that slow it down, hang it up or take it away. */
+/**
+ * A TCP proxy between the server under test and its storage, for tests that slow the storage down, make it hang or
+ * cut it off.
+ */
 import { once } from 'node:events';
 import { createServer, connect as open, type Socket } from 'node:net';
 

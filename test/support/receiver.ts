@@ -1,4 +1,4 @@
-/** An app's address that this server posts to: keeps what it received, answers as the test says. */
+/** An app's address that the provider posts to. It keeps what it received, and answers as the test says. */
 import { execFileSync } from 'node:child_process';
 import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';

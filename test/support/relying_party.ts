@@ -1,4 +1,7 @@
-/** An app built on openid-client, which nobody here wrote: discovery, the way to the provider and back, tokens. */
+/**
+ * An app built on openid-client, a library that is independent of this project: discovery, the way to the provider
+ * and back, tokens.
+ */
 import * as client from 'openid-client';
 import type { App, Person } from './person.ts';
 import type { TestServer } from './server.ts';

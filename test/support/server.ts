@@ -1,4 +1,7 @@
-/** The whole server for a test: the real app on PostgreSQL and Redis, on a port of its own, with a clock to turn. */
+/**
+ * The whole server for a test: the real app on PostgreSQL and Redis, on a port of its own, with a clock that the test
+ * can set.
+ */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buildApp } from '../../src/app.ts';

@@ -1,4 +1,7 @@
-/** An older state of a database: taken aside within it, and put back under running servers as a restored backup would. */
+/**
+ * Copies the state of a database to another schema in it, and puts it back while servers run, as a restored backup
+ * would.
+ */
 import pg from 'pg';
 
 export interface Snapshot {

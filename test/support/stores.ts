@@ -1,4 +1,4 @@
-/** A migrated database of its own, a cache and a clock, for tests of the stores below the server. */
+/** A migrated database, a cache and a clock of its own, for tests of single stores. */
 import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { createMigratedDatabase, generousTimeouts } from './databases.ts';

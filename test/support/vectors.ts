@@ -1,4 +1,4 @@
-/** Reads the files of test/vectors strictly: what a runner would pass over is an error. Called by OPAQUE's runners. */
+/** Reads the files of test/vectors strictly: a field that a test would ignore is an error. */
 import { deepStrictEqual, notStrictEqual } from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 

@@ -1,6 +1,7 @@
 /**
- * A person at a real Chromium: the steps of a sign-up and a sign-in by what a screen reader would call things. Whatever
- * the browser complains of on the way (CSP, script errors, requests to strangers) is kept for the test to look at.
+ * A person at a real Chromium, for the steps of a sign-up and a sign-in. Elements are found by the names that a
+ * screen reader uses. Whatever the browser reports on the way (CSP, script errors, requests to other hosts) is kept
+ * for the test to check.
  */
 import { AxeBuilder } from '@axe-core/playwright';
 import { generateSync } from 'otplib';

@@ -1,4 +1,4 @@
-/** Shorthands for the tests of the login: somebody at the sign-in page, with or without an account. */
+/** Helpers for tests of the login: somebody at the sign-in page, with or without an account. */
 
 import { generateSync } from 'otplib';
 import { apps } from './apps.ts';
