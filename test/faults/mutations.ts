@@ -40,16 +40,12 @@ export const mutations: Record<string, Edit[]> = {
   audit: [
     {
       file: 'audit/audit.ts',
-      find: 'async recordWithin(within, { event, accountId, clientId, address, detail }) {',
-      replace: `recordWithin: async (_within, event) => audit.record(event),
-        async unused(within, { event, accountId, clientId, address, detail }) {`,
+      find: '      const detail = withActor(given);\n      await within(',
+      replace: `      const detail = withActor(given);
+      waiting.push({ event, accountId, clientId, address, ...(detail && { detail }), at: new Date(now()).toISOString() });
+      return schedule(gatherMs);
+      await within(`,
     },
-    {
-      file: 'audit/audit.ts',
-      find: '  return {\n    record(event) {',
-      replace: '  const audit = {\n    record(event) {',
-    },
-    { file: 'audit/audit.ts', find: '    flush,\n  };\n', replace: '    flush,\n  };\n  return audit;\n' },
   ],
   leeway: [{ file: 'refresh/states.ts', find: 'now - (facts.usedAt ?? 0) < leewayMs', replace: 'false' }],
   /** Each instance goes by its own clock. */
@@ -87,8 +83,8 @@ export const mutations: Record<string, Edit[]> = {
   totp_step: [
     {
       file: 'totp/totp.ts',
-      find: 'matchingStep(secret, code, totp.lastStep)',
-      replace: 'matchingStep(secret, code, null)',
+      find: 'afterStep: stored.lastStep',
+      replace: 'afterStep: null',
     },
     {
       file: 'totp/store.ts',
