@@ -1,9 +1,9 @@
-/** What an account says of itself in ID tokens and at userinfo, by scope (OpenID Connect Core, section 5.4). Pure. */
+/** The claims about an account in ID tokens and at userinfo, by scope (OpenID Connect Core, section 5.4). Pure. */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 
 import type { Holder } from '../library/read_ahead.ts';
 
-/** Claims by the scope that asks for them. */
+/** Claims by the scope that requests them. */
 export const claimsByScope: Record<string, string[] | null> = {
   openid: ['sub', 'acr', 'amr', 'auth_time'],
   profile: ['preferred_username'],
@@ -12,7 +12,7 @@ export const claimsByScope: Record<string, string[] | null> = {
   iss: null,
 };
 
-/** All claims that are known of the account; oidc-provider leaves out what was not asked for or granted. */
+/** All known claims of the account. oidc-provider leaves out those that were not requested or not granted. */
 export function accountClaims(account: Holder): { sub: string; [claim: string]: unknown } {
   return {
     sub: account.id,
@@ -21,13 +21,15 @@ export function accountClaims(account: Holder): { sub: string; [claim: string]: 
   };
 }
 
-/** The authentication context of every login here: a password proof and a second factor. */
+/** The authentication context class (`acr`) of every login here: a password proof and a second factor. */
 export const mfaAcr = 'urn:cypher:acr:mfa';
 
-/** The `claims` parameter travels in tokens and rows: far above what there is to ask for, far below a nuisance. */
+/**
+ * Bounds the `claims` parameter, which is copied into tokens and rows. All claims that exist fit in far fewer bytes.
+ */
 const mostClaimsBytes = 1000;
 
-/** Checks the `claims` parameter, once the library has parsed it. Throws InvalidRequest. */
+/** Checks the `claims` parameter after the library has parsed it. Throws InvalidRequest. */
 export function checkClaimsParameter(
   ctx: KoaContextWithOIDC,
   claims: { userinfo?: object | undefined; id_token?: object | undefined },
@@ -39,6 +41,6 @@ export function checkClaimsParameter(
       throw new errors.InvalidRequest('claims must ask by null or an object');
 }
 
-/** The scope that lets an app see a claim; the claim's own name where none does. */
+/** The scope that lets an app see a claim, or the claim's own name if no scope does. */
 export const scopeOfClaim = (claim: string): string =>
   Object.entries(claimsByScope).find(([, claims]) => claims?.includes(claim))?.[0] ?? claim;

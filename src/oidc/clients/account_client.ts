@@ -1,15 +1,15 @@
 /**
- * The account page as an app of its own provider: signing in to it goes through the authorization endpoint like any other
- * sign-in, with both factors, and the sign-on session that it leaves is all that the page goes by. So `response_type=none`
- * (OAuth 2.0 Multiple Response Types, section 4): no code or token is made that could be stolen, or planted in another's
- * browser to sign them in as somebody else. Pure.
+ * The account page as a client of its own provider. Signing in to it goes through the authorization endpoint like any
+ * other sign-in, with both factors. The page only needs the sign-on session that this leaves. So it uses
+ * `response_type=none` (OAuth 2.0 Multiple Response Types, section 4): there is no code or token that could be
+ * stolen, or planted in another person's browser to sign them in as somebody else. Pure.
  */
 import type { ClientMetadata } from 'oidc-provider';
 import { accountClientId } from '../../config/client_schema.ts';
 
 const redirectUri = (issuer: string): string => `${issuer}/account/signed-in`;
 
-/** Its entry among the clients. */
+/** The metadata of this client. */
 export const accountClient = (issuer: string): ClientMetadata & { first_party: boolean } => ({
   client_id: accountClientId,
   client_name: 'your account',
@@ -20,7 +20,9 @@ export const accountClient = (issuer: string): ClientMetadata & { first_party: b
   first_party: true,
 });
 
-/** Where a browser is sent to sign in to it; with `prompt`, whoever is signed in there already. */
+/**
+ * The path where a browser signs in to the account page. With `prompt`, a person who is signed in must sign in again.
+ */
 export function accountSignInPath(
   issuer: string,
   more: { prompt?: 'login'; login_hint?: string } = {},

@@ -1,7 +1,8 @@
 /**
- * Clients' certificates (RFC 8705) behind a TLS proxy: which one came with a request, whether a CA of ours issued it, and
- * whom it names. The proxy passes the certificate on in a header; http/request.ts has taken that header from everybody
- * who is not a trusted proxy. Nothing here is done unless the header's name is configured.
+ * Client certificates (RFC 8705) behind a TLS proxy: which certificate a request has, whether a configured CA issued
+ * it, and which client it names. The proxy passes the certificate on in a header. That header is removed from
+ * requests that do not come from a trusted proxy, before this code sees them. All of this is off unless the header's
+ * name is configured.
  */
 import { X509Certificate } from 'node:crypto';
 import type { Context } from 'koa';
@@ -15,7 +16,10 @@ const longest = 16 * 1024;
 const structured = /^:([A-Za-z0-9+/=]+):$/;
 const onePem = /^\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*$/;
 
-/** oidc-provider's configuration of mutual TLS. Certificates of a CA are taken only where there are CAs. */
+/**
+ * oidc-provider's configuration of mutual TLS. `tls_client_auth` is offered only if CAs are configured. `now`:
+ * milliseconds since the epoch.
+ */
 export function mutualTls(
   config: Pick<Config, 'CLIENT_CERTIFICATE_HEADER' | 'CLIENT_CA'>,
   now: () => number,
@@ -40,7 +44,7 @@ export function mutualTls(
   };
 }
 
-/** Reads the certificate that the proxy passes on; undefined where there is none. */
+/** Makes a function that reads the certificate of a request. Undefined if there is none, or no valid one. */
 export function certificateReader({
   CLIENT_CERTIFICATE_HEADER: header,
 }: Pick<Config, 'CLIENT_CERTIFICATE_HEADER'>) {
@@ -49,8 +53,9 @@ export function certificateReader({
 }
 
 /**
- * A header's certificate: `:base64 DER:` (RFC 9440), or PEM percent-encoded as nginx's $ssl_client_escaped_cert. Of several
- * nobody can say which one the proxy has checked: undefined, as for what is none.
+ * Parses a header's certificate: `:base64 DER:` (RFC 9440), or percent-encoded PEM as in nginx's
+ * $ssl_client_escaped_cert. Returns undefined if it is not exactly one certificate. With several, we could not know
+ * which one the proxy verified.
  */
 export function parseCertificate(value: string): X509Certificate | undefined {
   if (value === '' || value.length > longest) return undefined;
@@ -59,14 +64,17 @@ export function parseCertificate(value: string): X509Certificate | undefined {
     if (encoded === undefined) return undefined;
     const bytes = Buffer.from(encoded, 'base64');
     const certificate = new X509Certificate(bytes);
-    // Node reads the first certificate and leaves the rest.
+    // Node reads only the first certificate and ignores bytes after it. So compare the lengths.
     return certificate.raw.length === bytes.length ? certificate : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** Issued by one of `authorities` itself, good now, and for clients. There is no look at revocation lists. */
+/**
+ * Whether one of `authorities` issued the certificate directly, and it is valid now and for clients. Revocation lists
+ * are not checked.
+ */
 function isIssuedBy(certificate: X509Certificate, authorities: X509Certificate[], now: number): boolean {
   const { keyUsage } = certificate as { keyUsage?: string[] };
   if (!(certificate.validFromDate.getTime() <= now && now < certificate.validToDate.getTime())) return false;
@@ -76,7 +84,7 @@ function isIssuedBy(certificate: X509Certificate, authorities: X509Certificate[]
   );
 }
 
-/** Whether the certificate is the one of RFC 8705, section 2.1.2: `property` says which of its names is `expected`. */
+/** Whether the certificate has the `expected` name. `property` says which of its names (RFC 8705, section 2.1.2). */
 function names(certificate: X509Certificate, property: string, expected: string): boolean {
   switch (property) {
     case 'tls_client_auth_subject_dn':
@@ -94,14 +102,14 @@ function names(certificate: X509Certificate, property: string, expected: string)
   }
 }
 
-/** By attributes in RFC 4514's order, the last one first; of a name with several values at one place none matches. */
+/** Compares attributes in the order of RFC 4514, the last one first. A multi-valued RDN never matches. */
 function isSubject({ subject }: X509Certificate, expected: string): boolean {
   const actual = (subject ?? '').split('\n').reverse();
   const wanted = expected.split(/(?<!\\),/).map((part) => part.trim());
   return actual.length === wanted.length && actual.every((part, index) => part === wanted[index]);
 }
 
-/** Node quotes a name that could be read as several (CVE-2021-44532), and such a one is nobody's. */
+/** Node quotes a name that could be read as several names (CVE-2021-44532). Such a name is ignored. */
 const uriNames = ({ subjectAltName }: X509Certificate): string[] =>
   (subjectAltName ?? '')
     .split(', ')

@@ -1,22 +1,23 @@
 /**
- * How people are shown which app it is. An app that the operator has registered goes by its name. One that registered
- * itself, or that nobody registered, may call itself anything and may claim any address. Beside its name stands only
- * what is proven: the host that receives the answer to this request.
+ * The name that pages show for an app. An app that the operator has registered is shown by its own name. Any other
+ * app can choose any name and claim any address. So its name is followed by the only fact that is verified: the host
+ * that receives the answer to this request.
  */
 import type { Client } from 'oidc-provider';
 import { nameFault } from '../../clients/names.ts';
 import { webHostOf } from '../../http/onward.ts';
 
-/** What this site is called on its pages. */
+/** The names of this site on its pages. Apps must not imitate them. */
 export const ownNames = (issuer: string): string[] => ['Your account', 'Cypher', new URL(issuer).hostname];
 
 /**
- * The name of an app, for every page that names one. `answerUri`: the verified address to which this request sends the
- * browser, if it sends it anywhere. Never rejects: a name that cannot be checked is not shown.
+ * Resolves with the name of an app, for every page that shows one. `answerUri`: the verified address that this
+ * request redirects the browser to, if any. Does not reject if the name cannot be checked: then the name is not
+ * shown.
  */
 export type AppNames = (client: Client, answerUri?: string) => Promise<string>;
 
-/** `looksLike`: whether an app of the operator's has a name that looks like this one, at this moment. */
+/** `own`: names of this site. `looksLike`: whether the operator has an app whose name looks like this one. */
 export function createAppNames(
   own: readonly string[],
   looksLike: (name: string) => Promise<boolean>,
@@ -26,7 +27,7 @@ export function createAppNames(
 
   return async (client, answerUri = '') => {
     const { clientId, clientName: name } = client;
-    // The library's mark of clients that do not manage themselves: the operator's, and ours.
+    // Clients with this mark cannot change their own registration. They are the operator's, and the built-in ones.
     if ((client as { noManage?: boolean }).noManage === true) return name ?? clientId;
     const shown = name === undefined || (await misleads(name)) ? 'An app' : name;
     return `${shown} (${webHostOf(answerUri) || 'not verified'})`;

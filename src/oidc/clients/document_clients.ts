@@ -1,17 +1,17 @@
 /**
- * Clients whose id is the address of their metadata document. oidc-provider keeps the document alone and makes the client
- * anew at every request, so that its keys would be fetched each time; and it forgets at once that a document could not be had.
- * Here both are kept for a while: the client for a minute, a failure for seconds.
+ * Cache of clients whose id is the URL of their metadata document. oidc-provider keeps only the document. It builds
+ * the client again for every request, so the client's keys would be fetched each time. It also does not remember that
+ * a document could not be fetched. Here a client is kept for a minute, and a failure for 5 seconds.
  */
 import { AppError } from '../../lib/errors.ts';
 import { lifeSeconds } from '../../lifetimes.ts';
 
 const failureMs = 5000;
-/** Two bounds, so that made-up addresses fill no memory and push out no client whose document was fetched. */
+/** Two bounds, so that invented addresses neither fill the memory nor evict clients whose document was fetched. */
 const mostClients = 1000;
 const mostOthers = 200;
 
-/** Whether a client id is an address. */
+/** Whether a client id is a URL. */
 export const isAddress = (id: string): boolean => /^https:\/\//i.test(id);
 
 interface Entry<Model> {
@@ -19,13 +19,13 @@ interface Entry<Model> {
   until: number;
 }
 
-/** Finds by `find`, and keeps what was found. `now`: milliseconds since the epoch. */
+/** Wraps `find` with the cache. `now`: milliseconds since the epoch. */
 export function createDocumentClients<Model>(
   find: (id: string) => Promise<Model | undefined>,
   now: () => number,
 ): (id: string) => Promise<Model | undefined> {
   const clients = new Map<string, Entry<Model>>();
-  /** Those that are being looked for, and failures. */
+  /** Lookups in progress, and failures. */
   const others = new Map<string, Entry<Model>>();
 
   async function settle(id: string, entry: Entry<Model>): Promise<void> {
@@ -34,10 +34,10 @@ export function createDocumentClients<Model>(
     try {
       isClient = (await entry.found) !== undefined;
     } catch (error) {
-      // One that was not even asked, because of who wanted it, says nothing to others.
+      // A rate limit of one caller's address stopped the fetch. That is not a failure for other callers.
       wasAsked = !((error as { cause?: unknown }).cause instanceof AppError);
     }
-    // Not where it was looked for anew meanwhile.
+    // A newer lookup may have replaced this entry. Do not overwrite it.
     const isNewest = others.get(id) === entry && others.delete(id);
     if (isClient) put(clients, mostClients, [id, entry]);
     else if (isNewest && wasAsked) put(others, mostOthers, [id, { ...entry, until: now() + failureMs }]);
@@ -54,7 +54,7 @@ export function createDocumentClients<Model>(
   };
 }
 
-/** Adds the entry as the newest; the oldest make room. */
+/** Adds the entry as the newest, and evicts the oldest ones beyond `most`. */
 function put<T>(among: Map<string, T>, most: number, [id, entry]: [string, T]): void {
   among.delete(id);
   for (const oldest of among.keys()) {

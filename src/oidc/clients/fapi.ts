@@ -1,8 +1,8 @@
 /**
- * FAPI 2.0 for the clients whose entry says `"fapi"`: what their registration must be, by the security profile
- * (section 5.3) and by message signing, or by FAPI-CIBA (https://openid.net/specs/openid-financial-api-ciba-ID1.html). All of
- * it is in the client's metadata, which oidc-provider then enforces; the rest of the profiles (codes of 60 seconds, `iss`,
- * exact redirect URIs, no other flow than the code's) holds for everybody.
+ * FAPI 2.0, for clients whose entry has `fapi`. This file checks and completes their metadata as required by the
+ * security profile (section 5.3), by message signing, or by FAPI-CIBA
+ * (https://openid.net/specs/openid-financial-api-ciba-ID1.html). oidc-provider then enforces that metadata. Other
+ * rules of the profiles hold for all clients: codes are valid for 60 seconds, and authorization responses have `iss`.
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 
@@ -12,11 +12,14 @@ type Metadata = Record<string, unknown>;
 const strongAlgs = ['PS256', 'ES256', 'EdDSA', 'Ed25519'];
 const strongAuthentication = ['private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'];
 
-/** The FAPI profile that a client is held to, in oidc-provider's words. */
+/** The FAPI profile that oidc-provider enforces for a client. Undefined if its entry has no `fapi`. */
 export const fapiProfile = (_ctx: KoaContextWithOIDC, client: { fapi?: unknown } | undefined) =>
   client?.fapi === undefined ? undefined : '2.0';
 
-/** oidc-provider's validator of a client's metadata. Throws InvalidClientMetadata where the profile is not kept. */
+/**
+ * oidc-provider's validator of a client's metadata. Sets the fields that the profile requires. Throws
+ * InvalidClientMetadata if the metadata does not meet the profile.
+ */
 export function holdToFapi(_ctx: unknown, key: string, profile: unknown, metadata: Metadata): void {
   if (key !== 'fapi' || profile === undefined) return;
   const demand = (met: boolean, what: string) => {
@@ -40,7 +43,7 @@ export function holdToFapi(_ctx: unknown, key: string, profile: unknown, metadat
   Object.assign(metadata, {
     require_pushed_authorization_requests: true,
     require_pkce: true,
-    // One of the two: the other is asked for by name.
+    // Tokens must be bound to a certificate or to a DPoP key. Without certificate binding in the entry, it is DPoP.
     dpop_bound_access_tokens: metadata.tls_client_certificate_bound_access_tokens !== true,
   });
   const answers = ['id_token_signed_response_alg', 'userinfo_signed_response_alg'];
@@ -68,6 +71,6 @@ export function holdToFapi(_ctx: unknown, key: string, profile: unknown, metadat
       `must have a backchannel_authentication_request_signing_alg of ${strongAlgs.join(', ')}`,
     );
   }
-  // The library's own default, not the client's wish: nobody names RS256 in a FAPI registration.
+  // RS256 is the library's default here. FAPI does not allow it, so it cannot be the client's own choice.
   for (const name of answers) if (metadata[name] === 'RS256') metadata[name] = 'ES256';
 }

@@ -1,14 +1,14 @@
 /**
- * The sites of forward-auth as apps of their own provider, so that signing in to one is a sign-in like any other, with
- * its name on the page. `response_type=none`, as for the account page (account_client.ts): the sign-on session is all that
- * it leaves. The browser comes back to the issuer, which sends it on to the site. Pure.
+ * The sites of forward-auth as clients of their own provider. So signing in to a site is a sign-in like any other,
+ * with the site's name on the page. They use `response_type=none`, because only the sign-on session is needed. The
+ * browser returns to the issuer, which redirects it to the site. Pure.
  */
 import type { ClientMetadata } from 'oidc-provider';
 import { type ForwardAuth, forwardAuthClientPrefix } from '../../config/forward_auth.ts';
 
 const redirectUri = (issuer: string): string => `${issuer}/forward-auth/signed-in`;
 
-/** Their entries among the clients. */
+/** The metadata of these clients, one per site. */
 export const forwardAuthClients = (
   issuer: string,
   { sites }: Pick<ForwardAuth, 'sites'>,
@@ -24,7 +24,7 @@ export const forwardAuthClients = (
     first_party: true,
   }));
 
-/** Where a browser is sent to sign in for a site. `state` comes back with it. */
+/** The path where a browser signs in for a site. `state` is returned with the answer. */
 export function forwardAuthSignInPath(
   issuer: string,
   {

@@ -1,4 +1,4 @@
-/** Initial access tokens (RFC 7591, section 1.2), as oidc-provider finds them: a record under the hash of the token. */
+/** Initial access tokens (RFC 7591, section 1.2). Each is stored as a record where oidc-provider finds it. */
 import { randomId } from '../../lib/crypto.ts';
 import type { Database } from '../../storage/database.ts';
 import { createRecordStore } from '../library/record_store.ts';
@@ -6,7 +6,10 @@ import { noPkcePolicy } from './registration.ts';
 
 const model = 'InitialAccessToken';
 
-/** Stores a new token, good for `seconds` and any number of registrations. `pkce` false: what registers may do without. */
+/**
+ * Makes and stores a token that is valid for `seconds` and any number of registrations. If `pkce` is false,
+ * confidential clients that register with it may omit PKCE. `now`: milliseconds since the epoch.
+ */
 export async function makeInitialAccessToken(
   database: Database,
   { seconds, pkce }: { seconds: number; pkce: boolean },

@@ -1,14 +1,17 @@
 /**
- * Pairwise subjects (OpenID Connect Core, section 8.1): a client whose `subject_type` is `pairwise` knows each account
- * by a name of its own, or of its sector's, so that apps cannot put together what one person does at all of them.
+ * Pairwise subjects (OpenID Connect Core, section 8.1). A client whose `subject_type` is `pairwise` gets its own
+ * `sub` for each account, shared only within its sector. So apps of different sectors cannot link what one person
+ * does in them.
  */
 import type { Client } from 'oidc-provider';
 import { keyedHash } from '../../lib/crypto.ts';
 
-/** The name of an account at a client: the same at every login, and nothing that leads back to the account. */
+/**
+ * The pairwise subject of an account at a client. It is the same at every login and does not reveal the account's id.
+ */
 export type Pairwise = (accountId: string, client: Client) => string;
 
-/** `salt`: 32 bytes that never change, or all of the clients' accounts would be new to them. */
+/** `salt`: 32 secret bytes. They must never change, or pairwise clients would see every account as a new one. */
 export const createPairwise =
   (salt: Uint8Array): Pairwise =>
   (accountId, client) =>

@@ -1,4 +1,4 @@
-/** What kinds of clients there are and what each may do, in place of oidc-provider's development defaults. Pure. */
+/** The kinds of clients and what each may do. It replaces development defaults of oidc-provider. Pure. */
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 
 export const isFirstParty = (client: Client | undefined): boolean => client?.first_party === true;
@@ -13,17 +13,21 @@ const grantsByPeople = new Set([
 ]);
 
 /**
- * Whether a stranger's client may have these grants: those by which a person at this server decides what it receives. Not a
- * client's own tokens, with which it could call any API; nor requests to people by name.
+ * Whether a client that the operator does not know may have these grant types. A person at this server must decide
+ * what the client receives. So it gets no client credentials, which would let it call any API, and no CIBA, by which
+ * it could send requests to people by name.
  */
 export const mayBeStrangers = (grantTypes: readonly unknown[]): boolean =>
   grantTypes.every((grant) => grantsByPeople.has(String(grant)));
 
-/** PKCE is required, unless a confidential client's registration says otherwise. */
+/** PKCE is required, except for a confidential client whose registration sets `require_pkce` to false. */
 export const pkceRequired = (_ctx: KoaContextWithOIDC, client: Client): boolean =>
   isPublic(client) || client.require_pkce !== false;
 
-/** Pages may call userinfo, and a page app its token endpoint, from the origins that the client is registered with. */
+/**
+ * Allows cross-origin requests from the origins of a client's redirect URIs: to userinfo for every client, and to the
+ * other endpoints for public clients.
+ */
 export const corsAllowed = (ctx: KoaContextWithOIDC, origin: string, client: Client): boolean =>
   (ctx.oidc.route === 'userinfo' || isPublic(client)) &&
   (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin && origin !== 'null');

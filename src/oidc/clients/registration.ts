@@ -1,6 +1,7 @@
 /**
- * Dynamic registration (RFC 7591) and its management (RFC 7592), where REGISTRATION allows it: what a stranger's client may
- * be, and what is told of it. The endpoints are oidc-provider's; the clients go to our registry.
+ * Dynamic registration (RFC 7591) and its management (RFC 7592), if REGISTRATION allows it. This file decides what a
+ * self-registered client may be and what the answers contain. oidc-provider owns the endpoints, and our registry
+ * stores the clients.
  */
 import type { Middleware } from 'koa';
 import type { Configuration, KoaContextWithOIDC } from 'oidc-provider';
@@ -16,10 +17,10 @@ import { isUnknownSecret } from './unknown_secret.ts';
 
 /** Where self-registered clients are kept. */
 export interface Registrations {
-  /** Adds or changes one. `secret`: the one it has from now on; undefined where that is as before, or none. */
+  /** Adds or changes a client. `secret`: its new secret, or undefined if it has none or keeps the old one. */
   save(metadata: { client_id: string }, secret: string | undefined): Promise<void>;
   remove(id: string): Promise<void>;
-  /** Whether an app of the operator's has a name that looks like this one. */
+  /** Whether the operator has an app whose name looks like this one. */
   looksTaken(name: string): Promise<boolean>;
 }
 
@@ -46,17 +47,17 @@ const mostBytes = 16 * 1024;
 const mostAddresses = 20;
 const longestText = 2048;
 
-/** Metadata that only an operator may give: it is taken out. */
+/** Metadata that only an operator may set. It is removed from a registration. */
 const operatorsOwn = ['first_party', 'require_pkce', 'claims'];
 
-/** The policy of an initial access token whose confidential clients may do without PKCE: the operator's word, not theirs. */
+/** The policy of an initial access token with which the operator lets confidential clients omit PKCE. */
 export const noPkcePolicy = 'no_pkce';
 
-/** Whether the client came, or comes now, by such a token. */
+/** Whether the client registers, or has registered, with such a token. */
 export function mayOmitPkce({ oidc }: KoaContextWithOIDC): boolean {
   const { InitialAccessToken, RegistrationAccessToken, Client } = oidc.entities as Entities;
-  // The library writes the policy into what the client manages itself with, and could not read that once REGISTRATION is
-  // `open`. From here on the client's own metadata say it.
+  // The library copies the policy into the registration access token, and could not read it there once REGISTRATION
+  // is `open`. So it is removed, and the client's own metadata records the decision.
   if (RegistrationAccessToken) delete RegistrationAccessToken.policies;
   return InitialAccessToken?.policies?.includes(noPkcePolicy) ?? Client?.require_pkce === false;
 }
@@ -67,18 +68,21 @@ interface Entities {
   Client?: { require_pkce?: boolean };
 }
 
-/** Optional values that are empty say nothing: some clients send all that they have a field for. */
+/** Removes empty values. Some clients send every field that they know, also those without a value. */
 export const withoutEmpty = (metadata: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== '' && value !== null));
 
-/** `ownNames`: what no stranger's name may look like. */
+/** Limits of self-registered clients. `ownNames`: names of this site, which a client's name must not look like. */
 export interface StrangersLimits {
   withoutPkce: boolean;
   resources: readonly Resource[];
   ownNames: readonly string[];
 }
 
-/** Refuses what a stranger's client may not be. Throws InvalidClientMetadata. */
+/**
+ * Checks the metadata of a self-registered client, and sets or removes what only the operator decides. Throws
+ * InvalidClientMetadata.
+ */
 export function checkStranger(
   metadata: Record<string, unknown>,
   { withoutPkce, resources, ownNames }: StrangersLimits,
@@ -109,7 +113,7 @@ export function checkStranger(
     throw new errors.InvalidClientMetadata('grant_types must be ones by which a person is asked');
 }
 
-/** A secret is told once, when it is made: later answers leave it out. */
+/** Shows a client's secret only in the answer that creates it. Later answers leave it out, because we keep a hash. */
 export const tellSecretOnce: Middleware = async (ctx, next) => {
   await next();
   const body = ctx.body as { client_secret?: unknown } | undefined;

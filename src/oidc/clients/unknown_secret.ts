@@ -1,11 +1,13 @@
-/** oidc-provider wants to hold the secrets of its clients. Where we have only a hash of one, it is given one that nobody knows. */
+/**
+ * oidc-provider expects to hold the secrets of its clients. If we have only a hash, it gets this random one instead.
+ */
 import { randomId } from '../../lib/crypto.ts';
 
 const unknownSecret = randomId(32);
 
 export const isUnknownSecret = (secret: unknown): boolean => secret === unknownSecret;
 
-/** Metadata as the library takes it: with a secret, wherever it would want one. */
+/** Adds a secret to metadata, as the library expects it: `secret`, or the random one that nobody knows. */
 export const withSecret = (metadata: object, secret?: string) => ({
   ...metadata,
   client_secret: secret ?? unknownSecret,

@@ -1,7 +1,7 @@
 /**
- * Requests of apps that a person answers on their account page (OpenID CIBA Core 1.0). An answer is one transaction with
- * the proof that it took, the grant that it gives and the notification that it sets free: of parallel answers the first
- * counts.
+ * Requests of apps that a person answers on their account page (OpenID CIBA Core 1.0). One transaction uses the
+ * person's proof, stores the answer and its grant, and releases the notification. Of several concurrent answers the
+ * first wins.
  */
 
 import type Provider from 'oidc-provider';
@@ -20,27 +20,30 @@ const model = 'BackchannelAuthenticationRequest';
 export interface WaitingApproval {
   id: string;
   clientId: string;
-  /** What the app shows as well, for comparison; the app's words, not trusted. */
+  /**
+   * The binding message. The app shows it too, so that the person can compare. It is the app's text and not trusted.
+   */
   message: string | undefined;
   scopes: string[];
 }
 
-/** How the person who approves is signed in. */
+/** The session in which the person approves. */
 export interface ApprovingSession {
   uid: string;
   acr?: string | undefined;
   amr?: string[] | undefined;
-  /** When the password was proved, in unix seconds. */
+  /** When the person signed in, in unix seconds. */
   loginTs?: number | undefined;
 }
 
 export interface Approvals {
   waiting(accountId: string): Promise<WaitingApproval[]>;
   /**
-   * Throws AppError 409 where it was answered before or is no request to this account, 401 `sign_in_required` where the app asks
-   * for a newer sign-in (`max_age`).
+   * Approves a request, in the transaction of `query`. Throws AppError 409 if it was answered before, has expired, or
+   * is not for this account. Throws AppError 401 `sign_in_required` if the app requires a newer sign-in (`max_age`).
    */
   approve(query: Query, accountId: string, id: string, session: ApprovingSession): Promise<void>;
+  /** Denies a request, in the transaction of `query`. Throws AppError 409 as `approve` does. */
   deny(query: Query, accountId: string, id: string): Promise<void>;
 }
 
@@ -48,7 +51,7 @@ export interface ApprovalDeps {
   provider: Provider;
   records: Pick<RecordStore, 'byId' | 'save' | 'unanswered'>;
   resources: Current<readonly Resource[]>;
-  /** Lets the notification of a request go, where its client wants one. */
+  /** Releases the notification of a request, if its client wants one. */
   releasePing(query: Query, id: string): Promise<void>;
   now: () => number;
 }
@@ -74,7 +77,7 @@ export function createApprovals({ provider, records, resources, releasePing, now
   }
 
   async function answer(query: Query, id: string, request: Request, outcome: object): Promise<void> {
-    // As long as the app may ask for it.
+    // The answer is kept for as long as the app may poll for it.
     const ttlSeconds = secondsUntil(request.exp) + lifeSeconds.polledKept;
     const payload = { ...request, ...outcome };
     const unless = ['grantId', 'error'];
@@ -83,7 +86,7 @@ export function createApprovals({ provider, records, resources, releasePing, now
     await releasePing(query, id);
   }
 
-  /** What was asked for, and nothing else. */
+  /** Stores a grant with exactly the requested scopes. Resolves with its id. */
   async function grantFor(
     query: Query,
     { accountId, clientId, scope, resource = [] }: Request,
@@ -102,7 +105,10 @@ export function createApprovals({ provider, records, resources, releasePing, now
     return id;
   }
 
-  /** Somebody who signed in after the request was made has been asked to (OpenID Connect Core, section 3.1.2.1). */
+  /**
+   * Whether the sign-in is older than `max_age` allows (OpenID Connect Core, section 3.1.2.1). A sign-in after the
+   * request was made always counts.
+   */
   function isTooOld({ iat, params }: Request, { loginTs = 0 }: ApprovingSession): boolean {
     const maxAge = params?.max_age;
     return maxAge !== undefined && loginTs < iat && now() / 1000 - loginTs > Number(maxAge);
@@ -125,7 +131,7 @@ export function createApprovals({ provider, records, resources, releasePing, now
         grantId: await grantFor(query, request, session.uid),
         acr: session.acr,
         amr: session.amr,
-        // When the password was proved; the code that was given now is a proof of the factor alone.
+        // The time of the sign-in. The approval itself proves only the second factor.
         authTime: session.loginTs,
         sessionUid: session.uid,
         expiresWithSession: !request.scope.split(' ').includes('offline_access') || undefined,
@@ -144,7 +150,7 @@ const newerSignInRequired = (): AppError =>
     'This app asks for a newer sign-in than yours. Sign in again, then answer the request.',
   );
 
-/** The live requests to an account that nobody has answered. */
+/** The unexpired and unanswered requests to an account. `now`: milliseconds since the epoch. */
 export async function waitingRequests(
   records: Pick<RecordStore, 'unanswered'>,
   accountId: string,

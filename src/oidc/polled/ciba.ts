@@ -1,6 +1,6 @@
 /**
- * Client-Initiated Backchannel Authentication (OpenID CIBA Core 1.0), in its poll and ping modes: what oidc-provider leaves
- * to its surroundings at the authentication endpoint. The person answers on their account page (approvals.ts).
+ * Client-Initiated Backchannel Authentication (OpenID CIBA Core 1.0) in poll and ping mode: the hooks that
+ * oidc-provider calls at the authentication endpoint. How the person answers is not here but in approvals.ts.
  */
 import type { CIBAConfiguration, KoaContextWithOIDC } from 'oidc-provider';
 import { errors } from 'oidc-provider';
@@ -14,13 +14,13 @@ import { pollSeconds } from './polling.ts';
 export interface CibaDeps {
   accounts: Pick<Accounts, 'parseUsername' | 'idOf'>;
   pairwise: Pairwise;
-  /** Keeps what a client in ping mode is to be sent once its request is answered. */
+  /** Keeps the notification that a client in ping mode receives once its request is answered. */
   holdPing(ping: Ping): Promise<void>;
   /** The requests that wait for this account's answer, this one included. `exp`: unix seconds. */
   waitingFor(accountId: string): Promise<{ clientId: string; exp: number }[]>;
 }
 
-/** `token`: the bearer token that the client wants to be told with. */
+/** A notification. `token`: the bearer token that the client expects with it. */
 export interface Ping {
   requestId: string;
   token: string;
@@ -30,15 +30,15 @@ export interface Ping {
 
 const longestMessage = 64;
 
-/** An app that asks again and again must not fill a person's page, nor the database. */
+/** Bounds on unanswered requests. An app that asks repeatedly must not fill a person's page or the database. */
 const mostWaiting = { ofClient: 5, ofAccount: 20 };
 
 export function ciba({ accounts, pairwise, holdPing, waitingFor }: CibaDeps): CIBAConfiguration {
   return {
     enabled: true,
     deliveryModes: ['poll', 'ping'],
-    // A name that is nobody is `unknown_user_id`, as section 13 has it: a client here is registered by the operator, and
-    // authenticated; it is no stranger who tries names.
+    // An unknown name is answered with `unknown_user_id` (section 13). That reveals which names exist, but only to an
+    // authenticated client that the operator has registered.
     async processLoginHint(_ctx, hint) {
       if (hint === undefined) return undefined;
       const key = keyOf(hint);
@@ -48,7 +48,7 @@ export function ciba({ accounts, pairwise, holdPing, waitingFor }: CibaDeps): CI
       throw new errors.InvalidRequest('login_hint_token is not taken here: send login_hint or id_token_hint');
     },
     async validateBindingMessage(_ctx, message) {
-      // One line, as the person is to compare it with what the client shows.
+      // The message must be one line, because the person compares it with what the app shows.
       if (
         message !== undefined &&
         (message.length > longestMessage || /[\p{C}\p{Z}]/u.test(message.replaceAll(' ', '')))
@@ -59,7 +59,7 @@ export function ciba({ accounts, pairwise, holdPing, waitingFor }: CibaDeps): CI
       if (ctx.oidc.params?.authorization_details !== undefined)
         throw new errors.InvalidRequest('authorization_details are not taken here');
     },
-    // The first of the library's questions that knows the account.
+    // We have no user codes. This is the first hook that knows the account, so other checks are done here.
     async verifyUserCode(ctx, { accountId }) {
       refuseUnmeetable(ctx, pairwise, accountId, [mfaAcr]);
     },
@@ -78,8 +78,8 @@ export function ciba({ accounts, pairwise, holdPing, waitingFor }: CibaDeps): CI
   };
 
   /**
-   * Counted once the request is stored: of parallel ones each sees the others, and no more than the limit stay. Throws
-   * AppError 429, and leaves nothing behind.
+   * Throws AppError 429 if the account has too many unanswered requests, and then removes the new one. It counts
+   * after the request is stored, so that concurrent requests see each other and the limit holds.
    */
   async function refuseTooMany(
     ctx: KoaContextWithOIDC,

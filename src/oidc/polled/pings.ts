@@ -1,6 +1,7 @@
 /**
- * Notifications to clients in ping mode that their request was answered (OpenID CIBA Core 1.0, section 10.2). What is
- * sent would let its bearer tell the client so, or ask for the tokens with the client's credentials: it waits sealed.
+ * Notifications to clients in ping mode that their request was answered (OpenID CIBA Core 1.0, section 10.2). A ping
+ * contains the client's notification token and the request's id. Whoever has them could notify the client falsely, or
+ * ask for the tokens with the client's credentials. So a ping is stored sealed.
  */
 import { type Sealer, sha256 } from '../../lib/crypto.ts';
 import { NotTaken } from '../../lib/errors.ts';
@@ -18,10 +19,13 @@ export interface HeldPing {
   sealed: Buffer | undefined;
 }
 
-/** Sends one. False where the client is gone or has no address for it; rejects unless it answers 200 or 204. */
+/**
+ * Sends one ping. Resolves with false if the client is gone or has no address for it. Rejects unless the client
+ * answers with 200 or 204.
+ */
 export type SendPing = (clientId: string, ping: { requestId: string; token: string }) => Promise<boolean>;
 
-/** What the library rejects with: `response` where there was an answer. */
+/** What the library rejects with. `response` is set if the client has answered. */
 type Failure = Error & { response?: { status: number } };
 
 const identityOf = (about: string): string => `deliveries ${about} sealed`;
@@ -29,14 +33,15 @@ const identityOf = (about: string): string => `deliveries ${about} sealed`;
 export function createPings({ sealer, hold }: PingDeps) {
   return {
     async hold({ requestId, token, clientId, accountId }: Ping): Promise<void> {
-      // As the request's record is stored.
+      // The record of the request is stored under the same hash.
       const about = sha256(requestId);
       const sealed = sealer.seal(Buffer.from(JSON.stringify({ requestId, token })), identityOf(about));
       await hold({ clientId, accountId, about, sealed });
     },
     /**
-     * False where the client is gone or has no address for it. Rejects unless it answers 200 or 204: with NotTaken where it
-     * answers with a redirect or a refusal, which CIBA Core, section 10.2, does not have repeated.
+     * Sends a held ping. Resolves with false if the client is gone or has no address for it. Rejects unless the
+     * client answers with 200 or 204. The error is NotTaken if the client answers with 3xx or 4xx: then the ping must
+     * not be repeated (CIBA Core, section 10.2).
      */
     async send(ping: SendPing, { clientId, about, sealed }: HeldPing): Promise<boolean> {
       if (!about || !sealed) return false;

@@ -1,7 +1,10 @@
-/** How often devices and apps that poll for an answer may ask (RFC 8628, section 3.5; CIBA Core, section 11). */
+/** How often a client may poll for an answer (RFC 8628, section 3.5; CIBA Core, section 11). */
 
-/** What they are told. */
+/** The interval that clients are given. */
 export const pollSeconds = 5;
 
-/** A little less than what is told: a poll that comes early by the network's whim is none too fast. */
+/**
+ * The interval that is enforced. It is a little shorter, because network delays vary and may bring polls closer
+ * together.
+ */
 export const leastPollSeconds = pollSeconds - 1;
