@@ -1,12 +1,13 @@
 /**
- * Which consents are remembered beyond a session. One is remembered where nobody else can pass for the app: it authenticates
- * itself, or its answer goes to a web address of its own. Whoever can install an app on the person's device can take its
- * loopback address or its scheme, so such an app is asked for anew (RFC 8252, section 8.6; RFC 9700, section 4.13).
+ * Decides which consents are remembered beyond a session. A consent is remembered only if no other app can
+ * impersonate the client: it authenticates itself, or its answer goes to its own https address. Another app on the
+ * person's device can take over a loopback address or an app scheme. For such a client the person is asked again (RFC
+ * 8252, section 8.6; RFC 9700, section 4.13).
  */
 import type { Client, Grant, KoaContextWithOIDC } from 'oidc-provider';
 import type { Consent } from '../../consents/consents.ts';
 
-/** Whether an answer at `redirectUri` reaches this client alone; undefined for a device. */
+/** Whether no other app can pass for this client at `redirectUri`. Pass undefined for the device flow. */
 export function identityIsProven(client: Client, redirectUri: string | undefined): boolean {
   const url = redirectUri === undefined ? null : URL.parse(redirectUri);
   const isClaimed = url?.protocol === 'https:' && !isLoopback(url.hostname);
@@ -16,21 +17,21 @@ export function identityIsProven(client: Client, redirectUri: string | undefined
 const isLoopback = (hostname: string): boolean =>
   hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
 
-/** Whether people are asked at every request, whatever they allowed before. */
+/** Whether the person is asked at every request, whatever they allowed before. */
 export function asksAlways(client: Client, redirectUri: string | undefined): boolean {
   const isStrangers = (client as { noManage?: boolean }).noManage !== true;
   return (client.applicationType === 'native' || isStrangers) && !identityIsProven(client, redirectUri);
 }
 
-/** What a request asks for. */
+/** The scopes and claims that a request asks for. */
 export interface Asked {
   scopes: ReadonlySet<string>;
   claims: ReadonlySet<string>;
-  /** The scopes of each API that was asked for. */
+  /** The requested scopes of each requested API, by its audience. */
   resources: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-/** Whether the grant has all that is asked for: then nothing remembered adds to it. */
+/** Whether the grant already contains everything that is requested, so that remembered consents are not needed. */
 export function covers(grant: Grant, { scopes, claims, resources }: Asked): boolean {
   const within = (asked: Iterable<string>, has: readonly string[]) =>
     [...asked].every((each) => has.includes(each));
@@ -43,7 +44,7 @@ export function covers(grant: Grant, { scopes, claims, resources }: Asked): bool
   );
 }
 
-/** Adds what is asked for and was allowed before. False where that is nothing. */
+/** Adds to the grant what is requested and was allowed before. False if there is nothing to add. */
 export function addRemembered(grant: Grant, asked: Asked, remembered: readonly Consent[]): boolean {
   let added = false;
   for (const { audience, scopes, claims } of remembered) {
@@ -58,6 +59,6 @@ export function addRemembered(grant: Grant, asked: Asked, remembered: readonly C
   return added;
 }
 
-/** Where the answer to a request for authorization goes; undefined for a device. */
+/** The redirect URI of an authorization request. Undefined in the device flow. */
 export const redirectUriOf = ({ oidc }: KoaContextWithOIDC): string | undefined =>
   oidc.params?.redirect_uri as string | undefined;

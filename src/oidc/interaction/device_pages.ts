@@ -15,14 +15,14 @@ interface Problem {
 const wrongCode = 'This code is wrong, was used before, or has expired.';
 const problems: Record<string, Problem> = {
   NoCodeError: { message: 'Enter the code that your device shows.', status: 400 },
-  // One answer for all: which codes there were is nobody's business.
+  // The same message for all three, so that guessing does not reveal which codes exist.
   NotFoundError: { message: wrongCode, status: 400, wrongGuess: true },
   ExpiredError: { message: wrongCode, status: 400, wrongGuess: true },
   AlreadyUsedError: { message: wrongCode, status: 400, wrongGuess: true },
   AbortedError: {},
 };
 
-/** Why a device's code is asked for (again): the library's words for it are its errors' names. `status`: of the answer. */
+/** Why the page asks for the user code again, by the name of the library's error. `status`: of the answer. */
 function problemOf(error: Error | undefined, status: number): Problem {
   if (!error) return {};
   if (error instanceof AppError) return { message: error.publicMessage };

@@ -1,4 +1,4 @@
-/** The page of an error, for people. The whole of it is in the log, under the id that the page shows. */
+/** The error page for people. The log has all details under the id that the page shows. */
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { mayWorkAgain } from '../../http/errors.ts';
 import type { PageViews } from '../../http/views.ts';
@@ -6,7 +6,7 @@ import { shown } from '../requests/error_reports.ts';
 import type { Pages } from './page.ts';
 import { type AppOf, type NameOf, showPage } from './page.ts';
 
-/** What to do about an error that a person can do something about; the library's own words are for developers. */
+/** What a person can do about an error. The library's own messages are for developers. */
 const hints: Record<string, string> = {
   invalid_client:
     'Tell the people who run the app: its client id is not one that is registered here. The log has the one that it has sent.',
@@ -71,7 +71,7 @@ export function errorPage({
           status: ctx.status,
           ...wordsFor(ctx, out, error, await nameOf(ctx.oidc?.client)),
           id: String(ctx.state.requestId),
-          // The sign-in that comes back from its pages is used up by the attempt.
+          // A resumed sign-in cannot be tried again: the failed attempt has used its interaction.
           again: mayWorkAgain(ctx) && ctx.oidc?.route !== 'resume',
           app: await appOf(ctx.oidc?.client),
         }),

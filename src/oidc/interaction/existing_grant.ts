@@ -1,11 +1,11 @@
-/** Grants without a consent page: what a person has allowed an app before, and what a first-party app is given. */
+/** Grants that need no consent page: what a person has allowed an app before, and what a first-party app requests. */
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { Consents } from '../../consents/consents.ts';
 import { isFirstParty } from '../clients/policy.ts';
 import { rememberSession } from '../library/models/grant.ts';
 import { type Asked, addRemembered, covers, identityIsProven, redirectUriOf } from './consent.ts';
 
-/** What the library never asks consent for. */
+/** Claims that the library includes without consent. */
 const ownClaims = new Set(['sub', 'sid', 'auth_time', 'acr', 'amr', 'iss']);
 
 function askedBy({ oidc }: KoaContextWithOIDC): Asked {
@@ -22,8 +22,8 @@ function askedBy({ oidc }: KoaContextWithOIDC): Asked {
 }
 
 /**
- * The session's grant for this client. A first-party client is granted what it asks for, without a page; another one what the
- * person allowed it before and has not withdrawn.
+ * oidc-provider's `loadExistingGrant`: finds or makes the session's grant for the client. A first-party client is
+ * granted what it requests. Any other client is granted what the person allowed it before and has not withdrawn.
  */
 export function existingGrant(consents: Pick<Consents, 'of'>) {
   return async (ctx: KoaContextWithOIDC) => {
@@ -37,7 +37,7 @@ export function existingGrant(consents: Pick<Consents, 'of'>) {
     const make = () => existing ?? new provider.Grant({ accountId, clientId: client.clientId });
     const asked = askedBy(ctx);
     if (!isFirstParty(client)) {
-      // Whoever is asked all the same is asked for everything.
+      // If the consent page is shown in any case, it asks for everything, so nothing remembered is added.
       if ((existing && covers(existing, asked)) || oidc.promptPending('consent')) return existing;
       if (!identityIsProven(client, redirectUriOf(ctx))) return existing;
       const grant = make();

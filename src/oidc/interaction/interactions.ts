@@ -1,6 +1,7 @@
 /**
- * What the login pages need of oidc-provider: which request is waiting, for which client, and a way to hand the result
- * back. Bound to the browser by the library's signed interaction cookie.
+ * What the sign-in pages need from oidc-provider: which request is waiting, for which client, and functions that hand
+ * the result back. A request is bound to its browser by the library's signed interaction cookie and by our own cookie
+ * (session/browser_binding.ts). The routes and the proofs of a sign-in are not here.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Provider from 'oidc-provider';
@@ -14,7 +15,7 @@ import { type Detail, requestedDetails } from '../requests/authorization_details
 import type { BrowserBinding } from '../session/browser_binding.ts';
 import { identityIsProven } from './consent.ts';
 
-/** What the library keeps of a request that waits. */
+/** A waiting request, as the library stores it. */
 type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
 
 export interface ClientView {
@@ -27,43 +28,47 @@ export interface ClientView {
   tosUri: string | undefined;
 }
 
-/** A request for authorization that waits for a person. */
+/** An authorization request that waits for a person. */
 export interface WaitingRequest {
   uid: string;
   prompt: 'login' | 'consent';
   /**
-   * What the library calls the prompt, and will find answered: `create` where the app asked for a new account,
-   * `select_account` where it lets the person choose another one than the present.
+   * The library's name of the prompt that has to be answered. `create`: the app asks for a new account.
+   * `select_account`: the person may choose another account than the one that is signed in.
    */
   promptName: (typeof promptNames)[number];
   client: ClientView;
-  /** Where the answer goes. */
+  /** The redirect URI of the app. Empty in the device flow. */
   redirectUri: string;
   loginHint: string | undefined;
-  /** Who is signed in; undefined before the login. */
+  /** The account that is signed in. Undefined before the login. */
   accountId: string | undefined;
-  /** The session of who is signed in. */
+  /** The session of that account, as it was when this interaction began. */
   session: { accountId: string; uid: string } | undefined;
-  /** Scopes that the consent page asks for, those of APIs included, and those of single claims that were asked for. */
+  /**
+   * Scopes for the consent page: those of the person's data, those of APIs, and those of individually requested
+   * claims.
+   */
   scopes: string[];
-  /** What the app asks to do in particular (RFC 9396). */
+  /** The requested authorization details (RFC 9396). */
   details: Detail[];
-  /** Where the browser goes on once it is answered. */
+  /** Where the browser continues after the answer. */
   returnTo: string;
-  /** Whether it has been answered, and the browser has not gone on. */
+  /** Whether it was answered, but the browser has not continued yet. */
   answered: boolean;
-  /** Whether nobody was signed in when it was begun. One of a device does not count: it goes on for who signs in there. */
+  /** Whether nobody was signed in when it was begun. Always false in the device flow. */
   begunSignedOut: boolean;
 }
 
 export interface Interactions {
-  /** Undefined where no such client is registered. */
+  /** Undefined if no such client is registered. */
   clientOf(clientId: string): Promise<ClientView | undefined>;
   /** The request that waits in this browser under this uid. Throws AppError 400 `interaction_expired`. */
   waiting(req: IncomingMessage, res: ServerResponse, uid: string): Promise<WaitingRequest>;
   /**
-   * Hands over a completed login; returns where the browser goes on. `amr` says what really happened. `endedOthersAt`: when it
-   * has ended everything else of the account, in milliseconds since the epoch.
+   * Hands over a completed login. Resolves with the address where the browser continues. `amr`: the methods that were
+   * used. `endedOthersAt`: set if this login has ended everything else of the account, in milliseconds since the
+   * epoch. Throws AppError 400 `interaction_expired`.
    */
   finishLogin(
     req: IncomingMessage,
@@ -72,18 +77,21 @@ export interface Interactions {
     login: { accountId: string; amr: string[]; endedOthersAt?: number | undefined },
   ): Promise<string>;
   /**
-   * Where a request goes on that `waiting` has refused because its session is over, or another's by now; undefined for any
-   * other refusal.
+   * Where the browser continues if `waiting` has refused because the session has ended or now belongs to another
+   * person. Undefined for any other refusal.
    */
   restart(expired: AppError, uid: string): Promise<string | undefined>;
-  /** Hands over the answer to the consent page; returns where the browser goes on. */
+  /**
+   * Hands over the answer to the consent page. Resolves with the address where the browser continues. Throws AppError
+   * 400 `interaction_expired`, or 409 `wrong_step` if consent is not what the request waits for.
+   */
   finishConsent(req: IncomingMessage, res: ServerResponse, allowed: boolean): Promise<string>;
 }
 
-/** The library's words for a request whose session has ended, or is another person's. */
+/** The library's error descriptions for a request whose session has ended or belongs to another person. */
 const sessionGone = new Set(['session not found', 'session principal changed']);
 
-/** The prompts that have pages here. */
+/** The prompts for which we have pages. */
 const promptNames = ['login', 'create', 'select_account', 'consent'] as const;
 
 interface ConsentDetails {
@@ -92,7 +100,7 @@ interface ConsentDetails {
   missingResourceScopes?: Record<string, string[]>;
 }
 
-/** What the person was asked for, as it is remembered. */
+/** The consents to remember, from what the person was asked for. */
 function consentsIn({
   missingOIDCScope = [],
   missingOIDCClaims = [],
@@ -141,7 +149,7 @@ export function createInteractions(
     },
 
     finishLogin(req, res, { promptName }, { accountId, amr, endedOthersAt }) {
-      // No login of the second in which everything was ended counts: this one is of the next.
+      // Logins have whole seconds, and none up to the end of everything counts. So this login gets the next second.
       const seconds = endedOthersAt === undefined ? now() / 1000 : endedOthersAt / 1000 + 1;
       const login = { accountId, amr, acr: mfaAcr, ts: Math.floor(seconds) };
       const result = { [promptName]: {}, login };
@@ -160,7 +168,7 @@ export function createInteractions(
 const expired = (message: string, cause?: unknown): AppError =>
   new AppError('interaction_expired', message, { cause });
 
-/** The interaction may be gone at every look at it: expired, or lost with the cache. */
+/** Turns a missing interaction into AppError 400. It may have expired, or its short-lived state may be lost. */
 async function orExpired<T>(look: Promise<T>): Promise<T> {
   try {
     return await look;
@@ -223,7 +231,7 @@ function waitingRequest(
   };
 }
 
-/** Grants what the person was asked for, and remembers it where that is safe. Resolves with the result of the prompt. */
+/** Grants what the person was asked for, and remembers it if that is safe. Resolves with the result of the prompt. */
 async function grantAsked(
   provider: Provider,
   { consents }: Pick<InteractionsDeps, 'consents'>,
@@ -241,7 +249,7 @@ async function grantAsked(
   if (missing.missingOIDCClaims) grant.addOIDCClaims(missing.missingOIDCClaims);
   for (const [audience, scopes] of Object.entries(missing.missingResourceScopes ?? {}))
     grant.addResourceScope(audience, scopes.join(' '));
-  // Details are for this request alone: what an earlier one was allowed does not add up.
+  // Authorization details belong to this request only. They replace those of an earlier request.
   const asked = requestedDetails(params);
   if (asked) Object.assign(grant, { rar: asked });
   const client = await provider.Client.find(String(params.client_id));

@@ -1,4 +1,4 @@
-/** What the pages that oidc-provider asks for have in common. */
+/** Types and helpers shared by the pages that oidc-provider asks for. */
 import type { Context } from 'koa';
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import { contentSecurityPolicy } from '../../http/headers.ts';
@@ -12,25 +12,25 @@ export interface Pages {
   ): Promise<void>;
   logout(ctx: KoaContextWithOIDC, xsrf: string): Promise<void>;
   loggedOut(ctx: KoaContextWithOIDC): Promise<void>;
-  /** Sends the browser on after a form; `target`: where that ends. */
+  /** Sends the browser on after a form was posted. `target`: the address where the redirects end. */
   moveOn(ctx: Context, to: { location: string; target: string }): void;
   formPost: FormPost;
-  /** Asks for a device's code; `problem` says why again. */
+  /** Asks for a device's user code. `problem`: why it is asked for again. */
   userCode(ctx: KoaContextWithOIDC, xsrf: string, problem: Error | undefined): Promise<void>;
   /** Asks whether the device is the person's own. */
   userCodeFound(ctx: KoaContextWithOIDC, xsrf: string, code: FoundUserCode): Promise<void>;
   deviceConnected(ctx: KoaContextWithOIDC): Promise<void>;
 }
 
-/** What a person has entered the code of. */
+/** The device that belongs to an entered user code. */
 export interface FoundUserCode {
   userCode: string;
   client: Client;
-  /** The address that the device asked from. */
+  /** The IP address from which the device made its request. */
   address: string;
 }
 
-/** `formAction`: where its forms may lead beside this server. */
+/** Answers with a page. `formAction`: origins or schemes that its forms may lead to besides this server. */
 export function showPage(ctx: KoaContextWithOIDC, html: string, formAction: readonly string[] = []): void {
   ctx.type = 'html';
   ctx.set('Cache-Control', 'no-store');
@@ -38,8 +38,8 @@ export function showPage(ctx: KoaContextWithOIDC, html: string, formAction: read
   ctx.body = html;
 }
 
-/** The name of an app as people are shown it; `answerUri`: see AppNames. */
+/** The name of an app as pages show it. `answerUri`: see AppNames. */
 export type NameOf = (client: Client | undefined, answerUri?: string) => Promise<string | undefined>;
 
-/** Where an app's people find it; undefined where nobody has written that down, or it cannot be said now. */
+/** The name and address of an app's website. Undefined if no address is registered, or if it cannot be read now. */
 export type AppOf = (client: Client | undefined) => Promise<{ name: string; uri: string } | undefined>;

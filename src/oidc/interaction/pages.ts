@@ -1,4 +1,6 @@
-/** The pages that oidc-provider asks for: errors of its endpoints, sign-out and signed out, a device's code, form posts. */
+/**
+ * The pages that oidc-provider asks for: endpoint errors, sign-out, the page after it, device codes, and form_post.
+ */
 import { moveOn } from '../../http/onward.ts';
 import type { PageViews } from '../../http/views.ts';
 import type { AppNames } from '../clients/client_names.ts';
@@ -7,7 +9,7 @@ import { errorPage } from './error_page.ts';
 import { type AppOf, type NameOf, type Pages, showPage } from './page.ts';
 import { type SignOutPagesDeps, signOutPages } from './sign_out_pages.ts';
 
-/** The app that receives a form may send the browser anywhere. */
+/** Browsers also apply `form-action` to redirects, and the app that receives a form may redirect anywhere. */
 const anyWebsite = ['https:', 'http:'];
 
 export interface ProviderPagesDeps {
@@ -15,7 +17,7 @@ export interface ProviderPagesDeps {
   accounts: SignOutPagesDeps['accounts'];
   signedOut: SignOutPagesDeps['signedOut'];
   nameOf: AppNames;
-  /** Where an app's people find it, by what the operator wrote down; undefined where that says nothing. */
+  /** The address of an app's website, as the operator registered it. */
   addressOf(clientId: string): Promise<string | undefined>;
   appsAfterSignOut: SignOutPagesDeps['appsAfterSignOut'];
 }
@@ -23,7 +25,7 @@ export interface ProviderPagesDeps {
 export function createProviderPages({ nameOf: nameOfClient, addressOf, ...deps }: ProviderPagesDeps): Pages {
   const { views } = deps;
   const nameOf: NameOf = async (client, answerUri) => client && nameOfClient(client, answerUri);
-  /** An error is told whatever else fails: also while the database cannot say where the app is. */
+  /** An error page must appear whatever else fails, also if the database cannot be asked for the app's address. */
   const appOf: AppOf = async (client) => {
     const uri = client && (await addressOf(client.clientId).catch(() => undefined));
     return uri === undefined ? undefined : { name: (await nameOf(client)) ?? '', uri };

@@ -1,4 +1,4 @@
-/** When people are asked to sign in or to consent: oidc-provider's policy with our checks. */
+/** When a person is asked to sign in or to consent: oidc-provider's interaction policy with our checks. */
 import { interactionPolicy } from 'oidc-provider';
 import type { Settings } from '../../config/schema.ts';
 import type { Pairwise } from '../clients/pairwise.ts';
@@ -14,15 +14,21 @@ export const promptValues = (config: Pick<Settings, 'SIGN_UP'>): string[] => [
   ...ownPrompts(config),
 ];
 
-/** `create` (Initiating User Registration 1.0) is nothing that an app can ask for where people need an invitation. */
+/** Apps may request `create` (Initiating User Registration 1.0) only if people can sign up without an invitation. */
 const ownPrompts = ({ SIGN_UP }: Pick<Settings, 'SIGN_UP'>): string[] =>
   SIGN_UP === 'open' ? ['select_account', 'create'] : ['select_account'];
 
 /**
- * The library's prompts, and these differences: what an app demands of the sign-in is checked to the end (requirements.ts);
- * `create` opens the sign-up page and `select_account` the sign-in page, where another account than the present one may be
- * used; a session whose account is gone leads to a login; and an app is asked for again and again where it is one that
- * another may pass for, and not first-party (consent.ts).
+ * The library's prompts, with these differences:
+ *
+ * - What an app demands of the sign-in is checked until the answer is sent (requirements.ts).
+ * - `create` opens the sign-up page.
+ * - `select_account` opens the sign-in page, where the person may use another account than the one that is signed in.
+ * - A session whose account is gone leads to a login.
+ * - Consent is asked for at every request of an app that another app could impersonate (consent.ts), unless it is
+ *   first-party.
+ *
+ * Throws if a release of the library lacks a check that is changed here.
  */
 export function prompts(config: Pick<Settings, 'SIGN_UP'>, pairwise: Pairwise) {
   const policy = interactionPolicy.base();

@@ -1,4 +1,4 @@
-/** The question of a sign-out, and the page after it. */
+/** The page that asks whether to sign out, and the page after the sign-out. */
 import type { Accounts } from '../../accounts/accounts.ts';
 import { accountClientId } from '../../config/client_schema.ts';
 import { formActionFor } from '../../http/onward.ts';
@@ -7,10 +7,10 @@ import type { SignedOut } from '../session/signed_out.ts';
 import type { Pages } from './page.ts';
 import { type AppOf, type NameOf, showPage } from './page.ts';
 
-/** What the page after a sign-out says of an app, by the state of its notification. */
+/** What the page after a sign-out says about an app, by the state of its notification. */
 const answers: Record<string, SignedOutApp['state']> = { delivered: 'signed_out', no_address: 'unaware' };
 
-/** The address at which an app takes the person back, as after a sign-out. */
+/** The app's post-logout address with its `state`. Undefined if `uri` is not a URL. */
 function withState(uri: string, state: unknown): string | undefined {
   const url = URL.parse(uri);
   if (url && typeof state === 'string') url.searchParams.set('state', state);
@@ -23,7 +23,7 @@ export interface SignOutPagesDeps {
   appOf: AppOf;
   accounts: Pick<Accounts, 'byId'>;
   signedOut: SignedOut;
-  /** The apps of a session that has ended, once each has been told or has had its time. */
+  /** The apps of an ended session. Resolves once each was notified or its time is over. */
   appsAfterSignOut(sessionUid: string): Promise<{ clientId: string; state: string }[]>;
 }
 
@@ -52,7 +52,7 @@ export function signOutPages({
     async loggedOut(ctx) {
       const sessionUid = signedOut.read(ctx);
       const told = sessionUid === undefined ? [] : await appsAfterSignOut(sessionUid);
-      // The account page is an app to the provider, not to people.
+      // The account page is a client of the provider, but people do not see it as an app.
       const others = told.filter(({ clientId }) => clientId !== accountClientId);
       const apps = await Promise.all(
         others.map(async ({ clientId, state }) => ({

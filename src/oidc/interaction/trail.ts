@@ -1,6 +1,7 @@
 /**
- * Where a sign-in went on after one of its pages: to its next page, or back to its app. A cookie at the address of the page
- * says so to a browser that comes back there, by its Back button for example, once what waited there is over.
+ * Remembers where a sign-in continued after one of its pages: at the next page, or at its app. A cookie holds this,
+ * with the page's address as its path. If the browser returns to that page later, for example by its Back button, the
+ * server can send it on.
  */
 import type { Context } from 'koa';
 import type Provider from 'oidc-provider';
@@ -10,9 +11,9 @@ import { lifeSeconds } from '../../lifetimes.ts';
 export type Onward = { uid: string } | { clientId: string };
 
 export interface Trail {
-  /** Where the sign-in of this page went on. */
+  /** Where the sign-in of this page continued. Undefined if the cookie is missing. */
   read(ctx: Context): Onward | undefined;
-  /** Leaves the cookie with the answers of this provider. */
+  /** Makes this provider set the cookie with its answers. */
   noteAt(provider: Provider): void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Rich authorization requests (RFC 9396): which details a client may ask for, which of them a token carries, and how they
- * read on the consent page. What a type consists of is declared with its API (config/authorization_details.ts).
+ * Rich authorization requests (RFC 9396): which details a client may request, which of them a token contains, and how
+ * the consent page shows them. The types and their fields are declared with an API (config/authorization_details.ts).
  */
 import { isDeepStrictEqual } from 'node:util';
 import {
@@ -14,7 +14,7 @@ import type { Resource } from '../../config/schema.ts';
 
 export type Detail = { type: string } & Record<string, unknown>;
 
-/** A detail in words: `rows` are label and value, in the order in which the type declares them. */
+/** A detail as a page shows it. `rows`: labels and values, in the order in which the type declares them. */
 export interface DescribedDetail {
   title: string;
   rows: [label: string, value: string][];
@@ -24,7 +24,7 @@ type Rar = RichAuthorizationRequestsActiveConfiguration & {
   authorizationDetailsForIntrospection: AuthorizationDetailsForIntrospection;
 };
 
-/** All details of a request, as JSON: they travel in the token, which has a largest size. */
+/** Bounds the JSON of all details of a request. They are copied into the token, whose size is limited. */
 const mostBytes = 3000;
 const longestText = 300;
 
@@ -42,7 +42,7 @@ const declaredTypes = (resources: readonly Resource[]): Record<string, Declared>
 /** oidc-provider's configuration for the types that `resources` declare. */
 export function richAuthorizationRequests(resources: readonly Resource[]): Rar {
   const types = declaredTypes(resources);
-  /** A token for one API tells it nothing of what was allowed at another one. */
+  /** Only the details of one API. Its tokens must not reveal what was allowed at another API. */
   const meantFor = (audience: unknown, details: readonly Detail[] | undefined) =>
     details?.filter(({ type }) => types[type]?.audience === audience);
   return {
@@ -53,11 +53,11 @@ export function richAuthorizationRequests(resources: readonly Resource[]): Rar {
         { validate: (ctx: KoaContextWithOIDC, detail: object) => checkDetail(ctx, detail as Detail, type) },
       ]),
     ),
-    // Whoever has come this far has been shown them: the library asks for consent to every request with details.
+    // The person has seen and allowed these details: the library asks for consent to every request that has any.
     authorizationDetailsForGrantSource: async (ctx) => requestedDetails(ctx.oidc.params),
     async authorizationDetailsForAccessToken(ctx, token, source) {
       const requested = requestedDetails(ctx.oidc.params);
-      // A client's own token: there is nobody to ask, and its registration has said which types it may use.
+      // A client credentials token has no person to ask. The client's registration lists the types that it may use.
       if (source === undefined) return meantFor(token.aud, requested);
       const granted = source.rar as Detail[] | undefined;
       const more = requested?.some((detail) => !granted?.some((each) => isDeepStrictEqual(each, detail)));
@@ -68,7 +68,7 @@ export function richAuthorizationRequests(resources: readonly Resource[]): Rar {
   };
 }
 
-/** The details that a request asks for, once the library has found them to be well-formed. */
+/** The requested details. The library must have checked that the parameter is well-formed JSON. */
 export function requestedDetails(
   params: { authorization_details?: unknown } | undefined,
 ): Detail[] | undefined {
@@ -79,7 +79,7 @@ export function requestedDetails(
 function checkDetail(ctx: KoaContextWithOIDC, detail: Detail, { audience, fields }: Declared): void {
   const { authorization_details: text, resource } = ctx.oidc.params ?? {};
   if (Buffer.byteLength(String(text)) > mostBytes) throw refused(detail, `is longer than ${mostBytes} bytes`);
-  // At the token endpoint the API is known by what was granted.
+  // At the token endpoint the request needs no `resource`: the API follows from the grant.
   if (ctx.oidc.route !== 'token' && ![resource].flat().includes(audience))
     throw refused(detail, `needs the resource ${audience}`);
   const { type: _, locations, ...rest } = detail;
@@ -122,14 +122,16 @@ function fits(value: unknown, { type, values }: DetailField): boolean {
   }
 }
 
-/** A text that a person can be shown as it is: without what is invisible or turns the order of what follows around. */
+/**
+ * Whether a page can show the text as it is: it has no invisible characters and none that change the text direction.
+ */
 const isText = (value: unknown, values: string[] | undefined): boolean =>
   typeof value === 'string' &&
   value.length <= longestText &&
   !/[\p{C}\p{Zl}\p{Zp}]/u.test(value) &&
   (values === undefined || values.includes(value));
 
-/** How requested details read. */
+/** Makes a function that describes requested details in words. */
 export function describeDetails(resources: readonly Resource[]): (details: Detail[]) => DescribedDetail[] {
   const types = declaredTypes(resources);
   return (details) =>

@@ -1,6 +1,6 @@
 /**
- * What those who can mend an error learn of it: the operator in the log, the app's developer in the answer. The library keeps
- * both short. Values that came with the request are cut to a length, and nothing here is a secret.
+ * Details of errors for the people who can fix them: for the operator in the log, for the app's developer in the
+ * answer. The library gives little of both. Values from the request are shortened, and none of them is a secret.
  */
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { errors } from 'oidc-provider';
@@ -8,14 +8,14 @@ import { errors } from 'oidc-provider';
 const longest = 300;
 const mostAddresses = 20;
 
-/** Without control characters and other invisible ones, and not longer than a line or three. */
+/** A text from a request, safe to show: control and other invisible characters are replaced, and it is shortened. */
 export function shown(value: unknown): string | undefined {
   if (typeof value !== 'string') return undefined;
   const text = value.replaceAll(/\p{C}/gu, '\ufffd');
   return text.length > longest ? `${text.slice(0, longest)}…` : text;
 }
 
-/** For the log: the values of the request that the error is about. */
+/** For the log: the values of the request that caused the error. */
 export function sentWith(
   { oidc, headers }: KoaContextWithOIDC,
   error: errors.OIDCProviderError,
@@ -33,7 +33,7 @@ export function sentWith(
   return {};
 }
 
-/** The name of HTTP Basic (RFC 6749, section 2.3.1): form-encoded before it is base64. */
+/** The client id from HTTP Basic (RFC 6749, section 2.3.1), which is form-encoded inside the base64. */
 function basicUser(authorization: string | undefined): string | undefined {
   const [, value] = /^basic +([\w+/=-]+)$/i.exec(authorization ?? '') ?? [];
   const [user] = Buffer.from(value ?? '', 'base64')
@@ -42,12 +42,13 @@ function basicUser(authorization: string | undefined): string | undefined {
   return user ? (new URLSearchParams(`user=${user}`).get('user') ?? undefined) : undefined;
 }
 
-/** What RFC 6749, section 5.2, lets a description hold. */
+/** The characters that `error_description` may contain (RFC 6749, section 5.2). */
 const describable = /^[\x20\x21\x23-\x5B\x5D-\x7E]{1,200}$/;
 
 /**
- * Completes the JSON of an error, as the library emits it: the reason of a refused grant, which only a client that has proved
- * who it is learns, and the id under which the log has the rest.
+ * Completes the JSON of an error. It adds the id under which the log has the details, and the reason of a refused
+ * grant. A grant is refused only after client authentication, so no stranger learns that reason from a confidential
+ * client.
  */
 export function completeError(ctx: KoaContextWithOIDC, error: errors.OIDCProviderError): void {
   const { body } = ctx;

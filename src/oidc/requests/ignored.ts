@@ -1,6 +1,7 @@
 /**
- * Warns of what apps ask for and do not get: scopes that nothing here has are left out without an error (RFC 6749, section 3.3),
- * and without `openid` there is no sign-in to speak of. Each app is warned of once while the process runs.
+ * Logs warnings about scopes that apps request and do not get. Unknown scopes are ignored without an error (RFC 6749,
+ * section 3.3). And without `openid` an app gets no ID token. Each warning is logged once per app while the process
+ * runs.
  */
 
 import type { KoaContextWithOIDC } from 'oidc-provider';
@@ -10,10 +11,13 @@ import type { Log } from '../../lib/log.ts';
 import { isIdentityScope } from '../claims/scopes.ts';
 import { shown } from './error_reports.ts';
 
-/** Self-registered apps could fill the memory: past so many no further ones are warned of. */
+/**
+ * Bounds the memory, because self-registered apps are unlimited in number. After this many, there are no new
+ * warnings.
+ */
 const mostWarned = 1000;
 
-/** Called with the scope that a request asks for, before the library removes what it does not know. */
+/** Receives the requested scope, before the library removes unknown values from it. */
 export type OnAsked = (ctx: Pick<KoaContextWithOIDC, 'oidc'>, scope: string) => void;
 
 export function createWarnings(resources: Current<readonly Resource[]>, log: Log): OnAsked {

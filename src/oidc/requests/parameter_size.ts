@@ -1,13 +1,16 @@
 /**
- * How much an authorization request may say, by GET, by POST, pushed, from a device or by an app that asks from elsewhere:
- * what it says is kept until it is answered. One bound for all, so that a request by one way fits the others.
+ * Limits the size of an authorization request, because it is stored until it is answered. GET, POST, pushed requests,
+ * the device flow and CIBA all have the same limit, so a request that fits one of them fits the others.
  */
 import { AppError } from '../../lib/errors.ts';
 
-/** Of the 16 kB that Node reads of a request's head, what cookies leave. */
+/** Node accepts request headers of 16 kB. This leaves 1 kB of them for cookies and other headers. */
 export const mostParameterCharacters = 15 * 1024;
 
-/** Throws AppError 413 where names and values together are larger. A signed request may say as much again as its text. */
+/**
+ * Throws AppError 413 if names and values together have more characters. The parameters inside a signed request are
+ * counted separately from its text.
+ */
 export function refuseTooLarge(parameters: Record<string, unknown>): void {
   let characters = 0;
   for (const [name, value] of Object.entries(parameters))

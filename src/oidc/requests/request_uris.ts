@@ -1,7 +1,8 @@
 /**
- * Signed requests by reference (OpenID Connect Core, section 6.2; RFC 9101, section 5.2), of which oidc-provider knows pushed
- * ones alone: the object is fetched from where the app has registered it, and taken as if it had come by value. No other
- * address is asked, and outgoing.ts keeps strangers' addresses to the public internet.
+ * Request objects by reference (OpenID Connect Core, section 6.2; RFC 9101, section 5.2). oidc-provider supports only
+ * pushed ones. Here the object is fetched from an address that the client has registered, and passed on as if it had
+ * come by value. No other address is fetched. For clients that the operator does not know, only the public internet
+ * is reachable.
  */
 import type { Context, Middleware } from 'koa';
 import type Provider from 'oidc-provider';
@@ -15,7 +16,7 @@ import { askFor } from '../library/models/client.ts';
 const mostUris = 20;
 const mostBytes = 16 * 1024;
 
-/** oidc-provider's validator of `request_uris`. Throws InvalidClientMetadata. */
+/** oidc-provider's validator of a client's `request_uris`. Throws InvalidClientMetadata. */
 export function checkRequestUris(name: string, uris: unknown): void {
   if (name !== 'request_uris' || uris === undefined) return;
   const fit =
@@ -25,17 +26,22 @@ export function checkRequestUris(name: string, uris: unknown): void {
   if (!fit) throw new errors.InvalidClientMetadata('request_uris must be some https addresses');
 }
 
-/** A hash in the address tells caches of changes (section 6.2). There is none here, and the app's signature is what counts. */
+/**
+ * Removes the hash of an address. It only tells caches that the content has changed (section 6.2). We have no cache,
+ * and the object's signature is what protects it.
+ */
 const withoutHash = (uri: string): string => uri.replace(/#.*$/, '');
 const isRequestUri = (uri: string): boolean => /^https?:/.test(uri) && isRedirectUri(withoutHash(uri));
 
-/** What could not be had is refused by the library. A refusal of ours (429) is answered as it is. */
+/**
+ * Handles a failed fetch: our own refusal (429) is rethrown. For any other failure, the library refuses the request.
+ */
 function unlessOurs(error: unknown): undefined {
   if (error instanceof AppError) throw error;
 }
 
 export function takeRequestUris(provider: Provider, fetch: ClientFetch): Middleware {
-  /** The object; undefined where the address is not this client's, or there is nothing to be had. */
+  /** The fetched object. Undefined if the client has not registered the address, or has nothing usable there. */
   async function fetchObject(ctx: Context, clientId: string, uri: string): Promise<string | undefined> {
     const client = await provider.Client.find(clientId);
     const registered = client?.request_uris as string[] | undefined;
@@ -59,7 +65,7 @@ export function takeRequestUris(provider: Provider, fetch: ClientFetch): Middlew
           query.delete('request_uri');
           query.append('request', object);
         } else {
-          // The library's own refusal, of a pushed request that there is not.
+          // Names a pushed request that does not exist, so that the library gives its own refusal.
           query.set('request_uri', 'urn:ietf:params:oauth:request_uri:unusable');
         }
         ctx.querystring = query.toString();

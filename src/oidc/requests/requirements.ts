@@ -1,21 +1,21 @@
 /**
- * What an app demands of the person and of the sign-in: whose it is (`id_token_hint`, the claim `sub`) and of which kind (the
- * claim `acr`). It is checked wherever an authorization goes on, so that it still holds when the answer is sent. A demand that
- * is not met leads to one sign-in; if it is not met after that, the app receives an error. A `login_hint` is a hint and
+ * What an app demands of a sign-in: a certain person (`id_token_hint`, the claim `sub`) and a certain kind of sign-in
+ * (the claim `acr`). The demands are checked each time an authorization continues, so they still hold when the answer
+ * is sent. An unmet demand leads to one sign-in. If it is still unmet, the app receives an error. A `login_hint`
  * demands nothing (OpenID Connect Core, section 3.1.2.1).
  */
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import { errors, interactionPolicy } from 'oidc-provider';
 import { isPairwise, type Pairwise } from '../clients/pairwise.ts';
 
-/** A claim of the `claims` parameter that was asked for with values (OpenID Connect Core, section 5.5.1). */
+/** How the `claims` parameter requests one claim (OpenID Connect Core, section 5.5.1). */
 interface Asked {
   essential?: unknown;
   value?: unknown;
   values?: unknown;
 }
 
-/** Of a request: its verified hint, and the claims that it asks for in ID tokens. */
+/** The demands of a request: its verified `id_token_hint`, and its `claims` parameter. */
 interface Demands {
   idTokenHint: string | undefined;
   claims: { id_token?: Record<string, Asked | null | undefined> } | undefined;
@@ -23,7 +23,9 @@ interface Demands {
 
 const { Check } = interactionPolicy;
 
-/** The values that a claim must have one of; undefined where any will do. */
+/**
+ * The allowed values of a claim. Undefined if any value is allowed. Throws InvalidRequest if `values` is no array.
+ */
 function valuesOf(asked: Asked | null | undefined): unknown[] | undefined {
   if (asked?.value !== undefined) return [asked.value];
   if (asked?.values === undefined) return undefined;
@@ -31,18 +33,18 @@ function valuesOf(asked: Asked | null | undefined): unknown[] | undefined {
   return asked.values;
 }
 
-/** Whose hint it is. The request that brought it was refused unless the hint could be verified. */
+/** The `sub` of an ID token hint. The library has already verified the hint. */
 function subjectOfHint(hint: string): unknown {
   return JSON.parse(Buffer.from(hint.split('.')[1] ?? '', 'base64url').toString()).sub;
 }
 
-/** Whether the answer may be for the person that this client knows by `subject` (section 3.1.2.2). */
+/** Whether the answer may be about the person that this client knows as `subject` (section 3.1.2.2). */
 export function fitsSubject({ idTokenHint, claims }: Demands, subject: string): boolean {
   if (idTokenHint !== undefined && subjectOfHint(idTokenHint) !== subject) return false;
   return valuesOf(claims?.id_token?.sub)?.includes(subject) ?? true;
 }
 
-/** Whether a sign-in of this kind will do (section 5.5.1.1). */
+/** Whether a sign-in with this `acr` is sufficient (section 5.5.1.1). */
 export function fitsAcr({ claims }: Pick<Demands, 'claims'>, acr: string | undefined): boolean {
   const asked = claims?.id_token?.acr;
   return !asked?.essential || (valuesOf(asked)?.includes(acr) ?? true);
@@ -51,7 +53,7 @@ export function fitsAcr({ claims }: Pick<Demands, 'claims'>, acr: string | undef
 const subjectFor = (pairwise: Pairwise, client: Client, accountId: string): string =>
   isPairwise(client) ? pairwise(accountId, client) : accountId;
 
-/** Puts our checks into the library's login prompt, in the place of its own. Throws where a release has others. */
+/** Replaces the library's checks in its login prompt with ours. Throws if a release has no such checks. */
 export function checkRequirements(login: interactionPolicy.Prompt, pairwise: Pairwise): void {
   for (const reason of ['id_token_hint', 'claims_id_token_sub_value', 'essential_acrs', 'essential_acr']) {
     if (!login.checks.get(reason)) throw new Error(`oidc-provider has no ${reason} check any more`);
@@ -78,8 +80,9 @@ export function checkRequirements(login: interactionPolicy.Prompt, pairwise: Pai
 }
 
 /**
- * The same for a request to a person by name (CIBA), which is made before anybody signs in: what can never be met is refused at
- * once. `acrs`: the kinds of sign-in that there are.
+ * Checks the demands of a CIBA request, which names the person and involves no new sign-in. A demand that can never
+ * be met is refused immediately: it throws InvalidRequest or UnmetAuthenticationRequirements. `acrs`: the kinds of
+ * sign-in that exist here.
  */
 export function refuseUnmeetable(
   ctx: KoaContextWithOIDC,
@@ -102,7 +105,7 @@ const demandsOf = ({ oidc }: KoaContextWithOIDC): Demands => ({
   claims: oidc.claims as Demands['claims'],
 });
 
-/** Asks for a sign-in, or throws where there was one for this request. */
+/** Asks for a sign-in. Throws `unmet` if the person has already signed in for this request. */
 function signInOnce({ oidc }: KoaContextWithOIDC, unmet: () => Error): boolean {
   if (oidc.result?.login) throw unmet();
   return Check.REQUEST_PROMPT;

@@ -1,7 +1,8 @@
 /**
- * What apps sign to show who they are or what they ask for: client assertions (RFC 7523), DPoP proofs (RFC 9449) and request
- * objects (RFC 9101). oidc-provider has checked the signature and that it is not too late. Here is how far ahead of us the
- * times may be: what is good for years would have to be remembered for years, so that it cannot be used again.
+ * Checks of the JWTs that clients sign: client assertions (RFC 7523), DPoP proofs (RFC 9449) and request objects (RFC
+ * 9101). oidc-provider verifies the signature and that the JWT has not expired. This file limits how far in the
+ * future its times may be. Otherwise a JWT could be valid for years, and would have to be remembered for years to
+ * detect a replay.
  */
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import { errors } from 'oidc-provider';
@@ -17,10 +18,10 @@ interface Claims {
 
 type Check = (ctx: KoaContextWithOIDC, claims: Claims, header: object, client: Client) => Promise<void>;
 
-/** FAPI 2.0 security profile, section 5.3.2.1, item 13: what is made more than a minute ahead of us is refused. */
+/** FAPI 2.0 security profile, section 5.3.2.1, item 13: a JWT from more than a minute in the future is refused. */
 const mostAheadSeconds = 60;
 
-/** Whether a FAPI client has made it too far ahead of `nowSeconds`. Others may be wrong by as much as their library allows. */
+/** Whether `iat` or `nbf` of a FAPI client's JWT is too far ahead of `nowSeconds`. For other clients always false. */
 export const isTooFarAhead = (
   { iat, nbf }: Claims,
   client: Client | undefined,
@@ -28,7 +29,10 @@ export const isTooFarAhead = (
 ): boolean =>
   client?.fapi !== undefined && [iat, nbf].some((time) => Number(time ?? 0) > nowSeconds + mostAheadSeconds);
 
-/** oidc-provider's hooks. `now`: milliseconds since the epoch. */
+/**
+ * oidc-provider's hooks for client assertions and request objects. `assertion` throws InvalidClientAuth,
+ * `requestObject` throws InvalidRequestObject. `now`: milliseconds since the epoch.
+ */
 export function signedClaims(now: () => number): { assertion: Check; requestObject: Check } {
   const seconds = () => Math.floor(now() / 1000);
   return {
@@ -39,7 +43,7 @@ export function signedClaims(now: () => number): { assertion: Check; requestObje
         );
       if (isTooFarAhead(claims, client, seconds()))
         throw new errors.InvalidClientAuth('iat and nbf must not be ahead by more than a minute');
-      // FAPI 2.0, section 5.3.2.1, item 8. FAPI-CIBA leaves the endpoints as audiences.
+      // FAPI 2.0, section 5.3.2.1, item 8. FAPI-CIBA allows endpoint addresses as audiences too.
       if (client.fapi !== undefined && client.fapi !== 'ciba' && claims.aud !== ctx.oidc.issuer)
         throw new errors.InvalidClientAuth('audience (aud) must equal the issuer identifier url');
     },

@@ -1,22 +1,27 @@
 /**
- * A sign-in is bound to the browser in which it was begun. The library's own cookies have paths, so that a sibling domain could
- * plant those of an attacker's sign-in in somebody's browser, and sign them in as the attacker. A cookie with the prefix
- * `__Host-` nobody else can plant, and its name says which sign-in it is for: that it is there is the proof.
+ * Binds a sign-in to the browser in which it began. The library's own cookies have paths and so cannot have the
+ * prefix `__Host-`. A sibling domain could plant the cookies of an attacker's sign-in in a victim's browser, and sign
+ * the victim in as the attacker. Only this host can set a `__Host-` cookie. Its name contains the sign-in's uid, so
+ * its presence is the proof.
  */
 import type { Context } from 'koa';
 import { lifeSeconds } from '../../lifetimes.ts';
 
 export interface BrowserBinding {
-  /** Whether the sign-in was begun in the browser that sends this Cookie header. */
+  /** Whether the sign-in began in the browser that sends this Cookie header. */
   holds(cookies: string | undefined, uid: string): boolean;
+  /** Sets the cookie of a sign-in that begins. */
   note(ctx: Context, uid: string): void;
+  /** Removes the cookie of a sign-in that is over. */
   forget(ctx: Context, uid: string): void;
 }
 
-/** How many sign-ins one browser may have begun; the oldest are given up, so that their cookies never fill a header. */
+/**
+ * How many open sign-ins one browser may have. The oldest are abandoned, so that their cookies never fill a header.
+ */
 const mostBegun = 12;
 
-/** `prefix`: of the cookies' names. `now`: milliseconds since the epoch. */
+/** `prefix`: the prefix of the cookie names. `now`: milliseconds since the epoch. */
 export function createBrowserBinding(prefix: string, secure: boolean, now: () => number): BrowserBinding {
   const options = { httpOnly: true, sameSite: 'lax', secure, signed: false, path: '/' } as const;
   const nameOf = (uid: string) => `${prefix}${uid.slice(0, 16)}`;

@@ -1,7 +1,7 @@
 /**
- * The session cookie as PASETO. oidc-provider reads and writes its session's bare id; this middleware stands around it
- * and translates: what comes from the browser is opened (or dropped), what goes to it is sealed. Nothing of the library
- * is replaced. The cookie is authenticated by the token itself, so it carries no second signature.
+ * The session cookie as PASETO. oidc-provider reads and writes the bare session id. This middleware encloses it and
+ * translates: it opens the cookie of a request (or drops it), and seals the cookie of the answer. It replaces nothing
+ * of the library. A PASETO authenticates itself, so the cookie has no second signature.
  */
 import type { Middleware } from 'koa';
 import type { Tokens } from '../../tokens/tokens.ts';
@@ -11,9 +11,9 @@ export interface SessionCookieDeps {
   tokens: Pick<Tokens, 'seal' | 'open'>;
   /** The cookie's name. */
   name: string;
-  /** The longest that a session may last: no cookie is good for longer. */
+  /** The longest lifetime of a session. No cookie is valid for longer. */
   lifetimeSeconds: number;
-  /** Whose session it is: known once oidc-provider has handled the request. */
+  /** Whose session it is. This is known after oidc-provider has handled the request. */
   subjectOf(ctx: object): { accountId?: string | undefined; uid?: string | undefined };
   now: () => number;
 }
@@ -40,7 +40,8 @@ export function createSessionCookie({
     const mine = cookies.filter((part) => part.startsWith(`${name}=`));
     let opened: { token: string; id: string } | undefined;
     if (mine.length > 0) {
-      // Two of them: one was planted, for instance from a sibling domain, and nothing tells which.
+      // If there are two, one was planted, for instance by a sibling domain. We cannot know which, so both are
+      // dropped.
       const [only] = mine.length === 1 ? mine : [];
       const token = only?.slice(name.length + 1);
       const claims = token === undefined ? undefined : await tokens.open('session', token);
@@ -57,7 +58,7 @@ export function createSessionCookie({
       const id = pair.startsWith(`${name}=`) ? pair.slice(name.length + 1) : '';
       if (!id) return [line];
       if (scopeOf(ctx)?.withholdsSessionCookie) return [];
-      // Its key may have been dropped since: what that one had opened is not carried over to the key that follows it.
+      // The token's key may have been dropped during this request. Do not seal the same session under the new key.
       if (id === opened?.id && !(await tokens.open('session', opened.token))) return [];
       return [[`${name}=${await seal(id, ctx)}`, ...attributes].join(';')];
     });

@@ -1,7 +1,7 @@
 /**
- * What an app's `id_token_hint` is worth at a sign-out (OpenID Connect RP-Initiated Logout 1.0). One of this browser's own session
- * signs out without a question. One that cannot be verified any more, because its key or its app is gone, is worth no more
- * than none: the person is asked. A forged one is refused.
+ * How `id_token_hint` is treated at a sign-out (OpenID Connect RP-Initiated Logout 1.0). A hint that belongs to the
+ * session of this browser signs out without a question. A hint that cannot be verified any more, because its key or
+ * its client is gone, is ignored: the person is asked. A forged hint is refused.
  */
 import type { Context, Middleware } from 'koa';
 import type Provider from 'oidc-provider';
@@ -16,7 +16,7 @@ interface Hint {
   payload: { aud?: unknown };
 }
 
-/** Throws where it is no JWT. */
+/** Decodes a JWT without verifying it. Throws if it is not a JWT. */
 function decode(hint: string): Hint {
   const [header, payload] = hint
     .split('.', 2)
@@ -24,7 +24,7 @@ function decode(hint: string): Hint {
   return { header, payload };
 }
 
-/** Takes hints that nobody can verify any more out of requests. `keys`: what ID tokens are verified with now. */
+/** Removes hints from requests that cannot be verified any more. `keys`: the keys that verify ID tokens now. */
 export function dropOldHints(provider: Provider, keys: () => readonly JWK[]): Middleware {
   const validate = jwtValidator(provider);
 
@@ -33,7 +33,8 @@ export function dropOldHints(provider: Provider, keys: () => readonly JWK[]): Mi
     if (header.alg === 'none' || typeof payload.aud !== 'string') return false;
     const client = await provider.Client.find(payload.aud);
     if (!client || client.idTokenSignedResponseAlg !== header.alg) return true;
-    // One that is signed with the app's secret does not say with which.
+    // A hint signed with the client's secret has no `kid`, so it must be verified to know whether the secret is
+    // current.
     if (header.alg?.startsWith('HS'))
       return validate(hint, client).then(
         () => false,
@@ -46,7 +47,7 @@ export function dropOldHints(provider: Provider, keys: () => readonly JWK[]): Mi
     if (ctx.method === 'GET' && pathOf(ctx) === '/session/end') {
       const query = new URLSearchParams(ctx.querystring);
       const [hint, ...others] = query.getAll('id_token_hint');
-      // What is no ID token at all, or is given twice, is left for the library to refuse.
+      // If it is not an ID token, or is given twice, the library refuses the request.
       if (hint !== undefined && others.length === 0 && (await isOld(hint).catch(() => false))) {
         query.delete('id_token_hint');
         ctx.querystring = query.toString();
@@ -56,11 +57,14 @@ export function dropOldHints(provider: Provider, keys: () => readonly JWK[]): Mi
   };
 }
 
-/** Goes around the post by which a person confirms a sign-out, which the library answers with a redirect to the app. */
+/**
+ * Encloses the POST by which a person confirms a sign-out. The library answers it with a redirect to the app.
+ * `moveOn` turns that into an answer that browsers allow after a form.
+ */
 export const moveOnAfterSignOut =
   (moveOn: (ctx: Context, to: { location: string; target: string }) => void): Middleware =>
   async (ctx, next) => {
-    // Whoever comes back to the address of the question's answer is asked.
+    // A browser that returns to this address by GET gets the question again.
     if (ctx.method === 'GET' && ctx.path === '/session/end/confirm') {
       ctx.redirect('/session/end');
       ctx.status = 303;
@@ -73,8 +77,8 @@ export const moveOnAfterSignOut =
   };
 
 /**
- * Whether the hint is of the session in this browser: of its person, at an app that it is signed in to. An ID token names the
- * session to apps that hear of sign-outs; then it must be that one (section 2).
+ * Whether the hint belongs to the session of this browser: it names the session's person, and the session has
+ * authorized the hint's client. If the hint has `sid`, that must match too (section 2).
  */
 function isOfSession({ oidc }: KoaContextWithOIDC, pairwise: Pairwise): boolean {
   const { client, session } = oidc;
@@ -85,7 +89,7 @@ function isOfSession({ oidc }: KoaContextWithOIDC, pairwise: Pairwise): boolean 
   return hint.sub === subject && (hint.sid === undefined || hint.sid === known.sid);
 }
 
-/** Signs out at once where the hint is of this session. False where the person has to be asked. */
+/** Signs out immediately if the hint belongs to this session. False if the person must be asked. */
 export async function signOutByHint(ctx: KoaContextWithOIDC, pairwise: Pairwise): Promise<boolean> {
   if (!isOfSession(ctx, pairwise)) return false;
   await endSession(ctx);

@@ -1,4 +1,6 @@
-/** Who is signed in in a browser, for the pages of the issuer itself: what the session says, while the account stands by it. */
+/**
+ * Who is signed in in a browser, for the issuer's own pages: the session's account, if the session is still valid.
+ */
 import type { Context } from 'koa';
 import type Provider from 'oidc-provider';
 import type { Account, Accounts } from '../../accounts/accounts.ts';
@@ -9,7 +11,10 @@ export interface SignedIn {
   sessionUid: string;
 }
 
-/** Undefined where nobody is, or where everything of the account was ended after the session's login. */
+/**
+ * Makes a function that resolves with the account and session of a request. Undefined if nobody is signed in, or if
+ * everything of the account was ended after the session's login.
+ */
 export function createSignedIn(provider: Provider, accounts: Pick<Accounts, 'byId'>) {
   return async (ctx: Context): Promise<SignedIn | undefined> => {
     const { accountId, uid, loginTs } = await presentSession(provider, ctx);

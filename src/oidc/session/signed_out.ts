@@ -1,14 +1,16 @@
 /**
- * Which session has just ended in this browser, for the page after the sign-out: the session and its cookie are gone by
- * then. A signed cookie of five minutes names it; whoever has it learns which apps were told.
+ * Remembers which session has just ended in this browser, for the page after the sign-out. The session and its cookie
+ * are gone by then, so a signed cookie names it for five minutes. Whoever has that cookie can see which apps were
+ * notified.
  */
 import type Provider from 'oidc-provider';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { lifeSeconds } from '../../lifetimes.ts';
 
 export interface SignedOut {
+  /** The uid of the session that has ended. Undefined if the cookie is missing. */
   read(ctx: KoaContextWithOIDC): string | undefined;
-  /** Leaves the cookie with the answer to every sign-out of this provider. */
+  /** Makes this provider set the cookie with the answer to every sign-out. */
   noteAt(provider: Provider): void;
 }
 

@@ -1,9 +1,9 @@
 /**
- * Refresh families. All that comes of one authorization code (or device code) is one family, whether or not it has refresh
- * tokens; its id is derived from that source, so that a code that is presented again names exactly the tokens of its first
- * use.
+ * Refresh families. All tokens that follow from one authorization code, device code or CIBA request are one family,
+ * with or without refresh tokens. Its id is derived from that code. So a code that is presented again identifies
+ * exactly the tokens of its first use.
  */
 import { sha256 } from '../../lib/crypto.ts';
 
-/** The family of all that comes of this code. */
+/** The id of the family that follows from this code. */
 export const familyOf = (code: string): string => sha256(`family ${code}`);

@@ -1,21 +1,24 @@
 /**
- * Access tokens as JWTs (RFC 9068), for APIs whose libraries know no PASETO. oidc-provider signs them; here is what it
- * lacks: the claims by which they are revoked, and the way back.
+ * Access tokens as JWTs (RFC 9068), for APIs whose libraries do not know PASETO. oidc-provider signs them. This file
+ * adds the claims by which they can be revoked, and opens them at introspection and revocation.
  */
 import type { ValidateJwt } from '../library/models/id_token.ts';
 import { currentScope } from '../library/request_scope.ts';
 import type { OpenedClaims } from './token_claims.ts';
 
-/** The one algorithm that every library of RFC 9068 must know (section 2.1). */
+/** RFC 9068 requires every implementation to support this algorithm (section 2.1). */
 export const jwtAccessTokenAlg = 'RS256';
 
 const longest = 8192;
 
-/** A JWT at introspection or revocation is marked so that it reaches the models; no token of another form begins so. */
+/**
+ * Put before a JWT at introspection and revocation, because the library would refuse it there. No token of another
+ * form begins like this.
+ */
 const mark = '.';
 export const isMarkedJwt = (value: string): boolean => value.startsWith(`${mark}eyJ`);
 
-/** The token with its mark where it is a JWT; anything else as it is. */
+/** Marks a JWT. Returns anything else unchanged. */
 export const markJwt = (token: unknown): unknown =>
   typeof token === 'string' && /^eyJ[\w-]*\.[\w-]+\.[\w-]+$/.test(token) ? mark + token : token;
 
@@ -23,7 +26,7 @@ interface Signed {
   payload: Record<string, unknown>;
 }
 
-/** Adds what a revocation is looked up by. oidc-provider's `formats.customizers.jwt`. */
+/** oidc-provider's `formats.customizers.jwt`: adds the claims by which revocations are looked up. */
 export function addRevocationClaims(
   _ctx: unknown,
   token: { grantId?: string | undefined; expiresWithSession?: boolean | undefined },
@@ -44,7 +47,10 @@ export interface JwtDeps {
   now: () => number;
 }
 
-/** Opens marked JWTs; like Tokens.open, undefined for whatever is no access token of ours. */
+/**
+ * Opens marked JWTs. Like Tokens.open, it resolves with undefined if the text is no valid access token of this
+ * server. `now`: milliseconds since the epoch.
+ */
 export function createJwtAccessTokens({ validate, kindFor, now }: JwtDeps) {
   return {
     async open(marked: string, { ignoreExpiration = false } = {}): Promise<OpenedClaims | undefined> {
@@ -53,7 +59,7 @@ export function createJwtAccessTokens({ validate, kindFor, now }: JwtDeps) {
       if (audience === undefined || kindFor(audience) !== 'jwt') return undefined;
       const expected = { idTokenSignedResponseAlg: jwtAccessTokenAlg, clientId: audience };
       const opened = await validate<Opened>(jwt, expected).catch(() => undefined);
-      // An ID token is signed with the same keys; only `typ` tells it from an access token.
+      // ID tokens are signed with the same keys. Only `typ` distinguishes an access token from them.
       if (opened?.header.typ !== 'at+jwt') return undefined;
       const { payload } = opened;
       if (!(now() / 1000 < payload.exp) && !ignoreExpiration) return undefined;
@@ -62,7 +68,7 @@ export function createJwtAccessTokens({ validate, kindFor, now }: JwtDeps) {
   };
 }
 
-/** What the token says of its audience, before it is known to be ours. */
+/** The audience that the token claims. The token is not verified yet. */
 function audienceOf(jwt: string): string | undefined {
   try {
     const { aud } = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString()) as {

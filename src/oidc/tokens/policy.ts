@@ -1,4 +1,4 @@
-/** Who may do what with tokens, in place of oidc-provider's development defaults. Pure. */
+/** Who may do what with tokens. It replaces development defaults of oidc-provider. Pure. */
 
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 import type { Resource } from '../../config/schema.ts';
@@ -11,9 +11,10 @@ interface Issued {
 }
 
 /**
- * A token is shown to the client it was issued to, and to the API it is meant for: the client that is named with its audience
- * in RESOURCES_FILE. Everybody else sees `{"active":false}` (RFC 7662, section 2.2). A token without an audience is for
- * userinfo: an API that took it would let any app in that a person has once signed in to.
+ * Who may introspect a token: the client that it was issued to, and the client that RESOURCES_FILE names for the
+ * token's audience. All others see `{"active":false}` (RFC 7662, section 2.2). A token without an audience is for
+ * userinfo, and no API may introspect it: otherwise it would accept the tokens of every app that a person has signed
+ * in to.
  */
 export function mayIntrospect(resources: Current<readonly Resource[]>) {
   return (_ctx: KoaContextWithOIDC, client: Client, token: Issued): boolean => {
@@ -29,10 +30,12 @@ export function mayIntrospect(resources: Current<readonly Resource[]>) {
 export const mayRevoke = (_ctx: KoaContextWithOIDC, client: Client, token: Issued): boolean =>
   token.clientId === client.clientId;
 
-/** Every client that may use refresh tokens receives one; without `offline_access` it ends at the session's sign-out. */
+/**
+ * A client gets a refresh token if it may use the grant. Without `offline_access` the token ends with the session.
+ */
 export const issuesRefreshToken = (_ctx: KoaContextWithOIDC, client: Client): boolean =>
   client.grantTypeAllowed('refresh_token');
 
-/** Sign-out ends the session's grants; at the token and revocation endpoints only the family in question ends. */
+/** Whether the whole grant ends. At the token and revocation endpoints only one family ends. */
 export const revokesGrant = (ctx: KoaContextWithOIDC): boolean =>
   ctx.oidc.route !== 'token' && ctx.oidc.route !== 'revocation';

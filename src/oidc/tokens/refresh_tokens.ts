@@ -1,6 +1,6 @@
 /**
- * Refresh tokens as text: a PASETO that holds the token's id and is made of nothing but what is stored, so that a repeated
- * request receives the very same text. What is stored, and what may happen to it, is in refresh/.
+ * The text of refresh tokens: a PASETO that contains the token's id. It is made only from stored values, so a
+ * repeated request can receive the same token again. Storage and states are not here but in src/refresh.
  */
 import type { Client } from 'oidc-provider';
 import type { RefreshState } from '../../refresh/states.ts';
@@ -8,7 +8,7 @@ import type { RefreshStore, StoredRefreshToken } from '../../refresh/store.ts';
 import type { Query } from '../../storage/database.ts';
 import type { Tokens } from '../../tokens/tokens.ts';
 
-/** What is stored of one: the library's payload without the id. Times are unix seconds. */
+/** The stored payload of a refresh token: the library's payload without the id. Times are unix seconds. */
 export interface RefreshPayload {
   iat: number;
   exp: number;
@@ -20,15 +20,15 @@ export interface RefreshPayload {
   sid?: string;
   sessionUid?: string;
   expiresWithSession?: boolean;
-  /** The grants by which it came about. */
+  /** The grant types that have led to this token, separated by spaces. */
   gty?: string;
   rotations?: number;
-  /** The thumbprints of the key and of the certificate that it is bound to. */
+  /** The thumbprints of the DPoP key and of the certificate that it is bound to. */
   jkt?: string;
   'x5t#S256'?: string;
 }
 
-/** A token that was presented, with what is stored under its id. */
+/** A presented token, with what is stored under its id. */
 export interface PresentedRefreshToken {
   id: string;
   familyId: string;
@@ -39,11 +39,11 @@ export interface PresentedRefreshToken {
 export interface RefreshDeps {
   tokens: Pick<Tokens, 'seal' | 'open'>;
   refresh: RefreshStore;
-  /** Reads a token with its grant and its account. */
+  /** Runs the query that reads a token, and reads its grant and account with it. */
   readAhead: Query;
-  /** Ends the family of a token that was used by two, and notes it in the audit log. */
+  /** Ends the family of a reused token, and writes an audit event. */
   endReused(token: ReusedToken): Promise<void>;
-  /** What became of a presented token. */
+  /** Called with the outcome for a presented token. */
   onRefresh(outcome: 'rotated' | 'repeated' | 'reused'): void;
 }
 
@@ -54,7 +54,7 @@ export interface ReusedToken {
 }
 
 /**
- * Finds what was presented. Undefined where nothing can come of it any more, or where it is none of ours.
+ * Finds a presented refresh token. Undefined if it has ended or expired, or is not a refresh token of this server.
  * `anyTime`: see RefreshStore.read.
  */
 export async function findRefreshToken(
@@ -62,7 +62,7 @@ export async function findRefreshToken(
   text: unknown,
   options: { anyTime: boolean },
 ): Promise<PresentedRefreshToken | undefined> {
-  // One that has expired may have been used before, which its state says.
+  // Open expired tokens too. If such a token was used before, this is a reuse, and only its state shows that.
   const claims =
     typeof text === 'string' ? await tokens.open('refresh', text, { ignoreExpiration: true }) : undefined;
   if (typeof claims?.token_id !== 'string') return undefined;
@@ -72,17 +72,18 @@ export async function findRefreshToken(
   return { id: claims.token_id, familyId, state, payload: payloadOf(stored) };
 }
 
-/** What is stored is what `save` and the rotation have written. */
+/** The payload of a stored token. Only `save` and the rotation write it, so its type is known. */
 export const payloadOf = ({ payload }: StoredRefreshToken): RefreshPayload =>
   payload as RefreshPayload & Record<string, unknown>;
 
 /**
- * A FAPI client that did not receive or keep an answer may repeat its request whenever it notices (FAPI 2.0 security profile,
- * section 5.3.2.1, item 9): a stolen refresh token is of no use without the client's key.
+ * The options for reading a client's token. A FAPI client may repeat a request at any later time, if it did not
+ * receive or store the answer (FAPI 2.0 security profile, section 5.3.2.1, item 9). That is safe, because a stolen
+ * refresh token is useless without the client's key.
  */
 export const repetitionsOf = (client: Client | undefined) => ({ anyTime: client?.fapi !== undefined });
 
-/** Ends the family of a token that was used by two. */
+/** Ends the family of a reused token, and reports it. */
 export async function endReused(
   deps: Pick<RefreshDeps, 'endReused' | 'onRefresh'>,
   { familyId, clientId, accountId }: ReusedToken,

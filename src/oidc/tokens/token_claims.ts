@@ -1,6 +1,6 @@
-/** How an access token's payload in oidc-provider reads as PASETO claims, and back. Pure. */
+/** Converts the payload of oidc-provider's access tokens to PASETO claims and back. Pure. */
 
-/** The payload of oidc-provider's AccessToken and ClientCredentials models, as far as it is carried. */
+/** The fields of oidc-provider's AccessToken and ClientCredentials that a token contains. Times are unix seconds. */
 export interface AccessTokenPayload {
   kind: string;
   jti: string;
@@ -22,7 +22,7 @@ export interface AccessTokenPayload {
   extra?: object;
 }
 
-/** What a token is bound to (RFC 7800, section 3.1). */
+/** The key and the certificate that a token is bound to (RFC 7800, section 3.1). */
 interface Confirmation {
   jkt?: string;
   'x5t#S256'?: string;
@@ -47,20 +47,20 @@ export interface AccessClaims {
   extra?: object;
 }
 
-/** What is said in a token and is not in its payload. */
+/** Values of a token that its payload does not have. */
 interface TokenContext {
   issuer: string;
   family: string | undefined;
   kind: 'access' | 'public';
-  /** The account, or its name at a pairwise client; undefined for a client's own token. */
+  /** The account's id, or its pairwise subject. Undefined for a client credentials token. */
   subject: string | undefined;
 }
 
 /**
- * The claims of a token. A token for no particular API is for the issuer itself (userinfo), which alone reads what the
- * `claims` parameter asked of it. The session is named where the token ends with it, but not in a `public` token: it
- * would tell APIs which of a person's apps belong together. That one says no more than that there is a session; its grant
- * knows which.
+ * The claims of a token. A token for no particular API is for the issuer itself (userinfo). Only such a token
+ * contains the requested userinfo claims. A token that ends with its session names that session. But APIs can read a
+ * `public` token, and could use the session to link a person's apps. So that one only says that there is a session,
+ * and its grant knows which.
  */
 export function toClaims(
   payload: AccessTokenPayload,
@@ -90,10 +90,10 @@ export function toClaims(
   });
 }
 
-/** The claims of a token that this server made; times are unix seconds. */
+/** The claims of an opened token of this server. Times are unix seconds. */
 export type OpenedClaims = AccessClaims & { iss: string; iat: number; exp: number };
 
-/** The payload that an opened token stands for; `accountId` is given where `sub` is the account's name at a client. */
+/** The payload of an opened token. Pass `accountId` if `sub` is a pairwise subject. */
 export function fromClaims(
   claims: OpenedClaims,
   accountId: string | undefined = claims.sub,
@@ -118,7 +118,7 @@ export function fromClaims(
   });
 }
 
-/** A loop: every token goes through here. */
+/** Removes undefined fields. It is a plain loop for speed, because it runs for every token. */
 function withoutUndefined<T extends object>(object: { [Name in keyof T]: T[Name] | undefined }): T {
   const defined = {} as T;
   for (const name in object) {
@@ -128,6 +128,6 @@ function withoutUndefined<T extends object>(object: { [Name in keyof T]: T[Name]
   return defined;
 }
 
-/** The API that a token is for; none where it is for the issuer itself. */
+/** The API that a token is for. Undefined if it is for the issuer itself. */
 export const audienceOf = ({ aud, iss }: { aud: string; iss: string }): string | undefined =>
   aud === iss ? undefined : aud;
