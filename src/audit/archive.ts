@@ -1,6 +1,7 @@
 /**
- * Moves old events of the audit log to a file: gzip over one JSON object a line. The events are removed only after the file was
- * read back, and in the commit that leaves an event with what was removed and the file's SHA-256.
+ * Moves old events of the audit log to a file. It is gzip over lines, each of which is a JSON object. The events are
+ * deleted only after the file was read back. The same commit records an event that says what was deleted, with the
+ * file's SHA-256.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
@@ -21,7 +22,7 @@ export interface Archived {
   events: number;
   firstId: string;
   lastId: string;
-  /** Of the file, in hex. */
+  /** The hash of the file, in hex. */
   sha256: string;
 }
 
@@ -33,9 +34,10 @@ const batchRows = 1000;
 const columns = 'id, at, event, account_id, client_id, address, detail';
 
 /**
- * Archives the events from before `before`; by default all that have outlived the retention which the database holds. Returns
- * undefined, and makes no file, where there are none. Rejects, and removes nothing, where `file` is there already, or `before` is
- * within the retention. A file that was verified stays: whether a commit that failed was made is not known.
+ * Archives the events from before `before`. By default these are all that are older than the retention in the
+ * database. Returns undefined and makes no file if there are none. Rejects and deletes nothing if `file` exists
+ * already, or if `before` is within the retention. If the commit fails, the file stays, because PostgreSQL may have
+ * committed before its answer was lost.
  */
 export function archiveAudit(
   { database, audit }: ArchiveDeps,
@@ -67,7 +69,7 @@ export function archiveAudit(
   });
 }
 
-/** Until when events may be removed. */
+/** Events from before this time may be deleted. */
 async function edgeOf(query: Query, before: Date | undefined): Promise<Date> {
   const [held] = await query<{ days: number; edge: Date }>(
     "select audit_retention_days() as days, now() - audit_retention_days() * interval '1 day' as edge",
@@ -99,7 +101,7 @@ async function writeVerified(
     }
   }
   try {
-    // Exclusive, and on the disk before anything is removed.
+    // `wx` never overwrites a file. `flush` writes the file to the disk before any event is deleted.
     const target = createWriteStream(file, { flags: 'wx', mode: 0o600, flush: true });
     await pipeline(Readable.from(contents()), createGzip(), target);
     const read = await readBack(file);

@@ -1,14 +1,15 @@
 /**
- * The audit log: security events, append-only (a trigger refuses changes), for whoever has to find out what happened. An
- * end of somebody's access is written in the commit that ends it. Other events are gathered for a moment and written
- * together, so that no request waits for them; what cannot be written is kept, up to a bound, until PostgreSQL is back, and
- * written once although its answer was lost. It decides nothing and holds no secret.
+ * The audit log: security events, for finding out what happened. It is append-only, because a trigger refuses
+ * changes. An event that ends a person's access is written in the transaction that ends it. Other events are
+ * collected for 100 ms and written together, so that no request waits for them. If PostgreSQL is down they are kept,
+ * up to a bound. Each is written once, even if PostgreSQL's answer was lost. This room decides nothing and holds no
+ * secrets.
  */
 import type { Log } from '../lib/log.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
 
-/** A person would want to know why they, or the apps of theirs, are signed out, although a process was killed just then. */
+/** Events that explain why a person or an app was signed out. They must not be lost, even if a process is killed. */
 type EndEventName =
   | 'refresh.reused'
   | 'password.changed'
@@ -63,21 +64,22 @@ export interface AuditEvent {
   detail?: Record<string, unknown>;
 }
 
-/** What may be lost with the process that knows it. */
+/** The events that may be lost if the process is killed. */
 export type GatheredEvent = AuditEvent & { event: Exclude<AuditEventName, EndEventName> };
 
 export interface Audit {
+  /** Collects the event. It is written a moment later. */
   record(event: GatheredEvent): void;
-  /** Writes the event as part of the transaction whose `query` is given: both are kept or neither. */
+  /** Writes the event in the transaction of `query`. */
   recordWithin(query: Query, event: AuditEvent): Promise<void>;
-  /** Writes what is still waiting; for a graceful stop. */
+  /** Writes the events that are still waiting, for a graceful stop. */
   flush(): Promise<void>;
 }
 
 const gatherMs = 100;
 const mostWaiting = 10_000;
 
-/** `actor`: who causes all that is recorded here, for a process that one person runs; it is in the detail of every event. */
+/** `actor`: the person who runs this process, if it is a command. The detail of every event names them. */
 export function createAudit(
   { query }: Database,
   log: Log,
@@ -86,12 +88,12 @@ export function createAudit(
 ): Audit {
   const withActor = (detail: AuditEvent['detail']) => (actor ? { ...actor, ...detail } : detail);
 
-  /** `id` from the first attempt at writing on: PostgreSQL may have made that attempt, or be at it, although it did not answer. */
+  /** An event gets its `id` at the first attempt to write it. PostgreSQL may have written it without answering. */
   let waiting: (GatheredEvent & { at: string; id?: string })[] = [];
   let timer: NodeJS.Timeout | undefined;
   let writing = Promise.resolve();
 
-  /** One after the other, so that whoever waits for a flush waits for what was being written before it too. */
+  /** Flushes run one after the other. So a caller also waits for the events that were already being written. */
   function flush(): Promise<void> {
     timer = undefined;
     writing = writing.then(write);
@@ -109,7 +111,8 @@ export function createAudit(
         [fresh.length],
       );
       for (const [index, { id }] of ids.entries()) Object.assign(fresh[index] ?? {}, { id });
-      // Only what was tried before can be there: without the clause an event writes 48 bytes less of the log.
+      // Only events of an earlier attempt can exist already. Without the clause, an event writes 48 bytes less of the
+      // WAL.
       const again = fresh.length === events.length ? '' : 'on conflict (id) do nothing';
       await query(
         `insert into audit_log (id, at, event, account_id, client_id, address, detail) overriding system value

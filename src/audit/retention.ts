@@ -1,7 +1,7 @@
 /**
- * How long the audit log keeps events. A week later the oldest are deleted in batches, and each batch leaves an event behind that says how many
- * they were and until when, in the same commit. The database itself holds the retention: it refuses to delete what is younger, and
- * a shorter one comes into force late.
+ * Deletes old events of the audit log, a week after their retention has ended. They are deleted in batches. In the
+ * same commit, each batch records an event that says how many there were and until when. The database itself enforces
+ * the retention: it refuses to delete younger events, and a shorter retention takes effect only later.
  */
 import type { Log } from '../lib/log.ts';
 import type { Database } from '../storage/database.ts';
@@ -10,35 +10,35 @@ import type { Audit } from './audit.ts';
 export interface AuditRetentionDeps {
   database: Pick<Database, 'transaction'>;
   audit: Pick<Audit, 'recordWithin'>;
-  /** 0: everything is kept. */
+  /** The retention; 0 keeps everything. */
   days: number;
   log: Log;
   now: () => number;
 }
 
 export interface AuditRetention {
-  /** Has the database hold the retention, from when it allows it on. */
+  /** Sets the retention in the database. The database decides when a shorter one takes effect. */
   hold(): Promise<void>;
-  /** Deletes what has outlived its retention. Returns how many events. */
+  /** Deletes the events that are too old. Returns their number. */
   expire(): Promise<number>;
   start(): void;
   stop(): void;
 }
 
 const everyMs = 60 * 60_000;
-/** For whoever archives events that have outlived their retention, before they are deleted. */
+/** The time that an operator has to archive events after their retention has ended, before they are deleted. */
 const daysForArchiving = 7;
 const batchRows = 1000;
 
 /**
- * Events are written in the order of their ids, to within seconds: only the oldest ids are looked at, without an index on their
- * times, which each login would have to write to.
+ * Deletes the oldest events, if they are too old. The order of ids is the order of times to within seconds, so it
+ * reads only the smallest ids. An index on the times would cost every sign-in a write.
  */
 const deleteOldest = `delete from audit_log where id in (
     select id from (select id, at from audit_log order by id limit ${batchRows}) oldest where at < $1)
   returning at`;
 
-/** Writes only where something changes. */
+/** Sets the retention. Writes nothing if nothing changes. */
 const holdDays = `insert into audit_retention as r (days) values ($1)
   on conflict (only_row) do update set days = excluded.days
   where coalesce(r.next_days, r.days) <> excluded.days or r.next_at <= now()
@@ -95,7 +95,7 @@ export function createAuditRetention({
     hold,
     expire,
     start() {
-      // Instances that were started together do not look together.
+      // A random pause, so that instances that were started together do not delete at the same time.
       timer = setTimeout(
         async () => {
           await expire().catch((cause) => log.warn({ cause }, 'old audit events could not be deleted'));

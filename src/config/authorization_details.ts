@@ -1,23 +1,23 @@
 /**
- * The types of authorization details (RFC 9396) that an API takes, as RESOURCES_FILE declares them: which fields a detail
- * has, and the words in which the consent page shows them. Pure.
+ * The types of authorization details (RFC 9396) that an API accepts, as RESOURCES_FILE declares them: the fields of a
+ * detail, and their labels on the consent page. Pure.
  */
 import * as z from 'zod';
 
 export interface DetailField {
-  /** Shown to the person who is asked. */
+  /** Shown to the person on the consent page. */
   label: string;
   /** `list` is an array of texts. */
   type: 'text' | 'number' | 'boolean' | 'list' | 'group';
   required: boolean;
-  /** All that a text, or an entry of a list, may be. */
+  /** The allowed values of a text, or of the entries of a list. */
   values?: string[] | undefined;
   /** The fields of a group. */
   fields?: Record<string, DetailField> | undefined;
 }
 
 export interface DetailType {
-  /** What the app may then do, in words that follow "the app can:". */
+  /** What the app may do, in words that follow "the app can:". */
   title: string;
   fields: Record<string, DetailField>;
 }
@@ -45,7 +45,7 @@ const fieldSchema: z.ZodType<DetailField> = z
 
 const typeName = z.string().regex(/^[\x21\x23-\x5B\x5D-\x7E]{1,100}$/, 'must be a name without spaces');
 
-/** Types by their names. `type` and `locations` are RFC 9396's own and not declared. */
+/** The types by name. The fields `type` and `locations` come from RFC 9396 and are not declared. */
 export const detailTypesSchema = z
   .record(typeName, z.strictObject({ title: words, fields: z.record(z.string(), fieldSchema) }))
   .default({});

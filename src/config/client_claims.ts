@@ -1,10 +1,12 @@
-/** The `claims` of a client's entry: what its ID tokens and userinfo say beside, or by another name than, the standard. Pure. */
+/**
+ * The `claims` of a client's entry: additional claims, or other names for claims, in ID tokens and userinfo. Pure.
+ */
 import * as z from 'zod';
 
-/** What this account says of itself, and can be given by another name. */
+/** The claims about an account that can be mapped to another name. */
 const sources = ['sub', 'preferred_username', 'email', 'email_verified'] as const;
 
-/** A claim with one value for everybody, or with what another claim says. */
+/** A claim with one value for everybody, or with the value of another claim. */
 const mapped = z.union(
   [
     z.strictObject({
@@ -15,7 +17,9 @@ const mapped = z.union(
   { error: `must be {"value": …} or {"from": …}, and from one of ${sources.join(', ')}` },
 );
 
-/** What the protocol says of a login or a token is not for a mapping to say (RFC 7519, OpenID Connect Core, RFC 9068). */
+/**
+ * Claims of the protocol about a sign-in or a token. They cannot be mapped (RFC 7519, OpenID Connect Core, RFC 9068).
+ */
 const reserved = new Set([
   ...['iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'typ', 'sid', 'cnf', 'act', 'may_act', 'events'],
   ...['acr', 'amr', 'auth_time', 'azp', 'nonce', 'at_hash', 'c_hash', 's_hash', 'sub_jwk'],

@@ -1,26 +1,26 @@
-/** What an app's entry may hold: one schema for apps in general, one for the entries of CLIENTS_FILE. Pure. */
+/** The schemas of an app's entry: one for apps in general, one for the entries of CLIENTS_FILE. Pure. */
 import * as z from 'zod';
 import { clientClaimsSchema } from './client_claims.ts';
 import { forwardAuthClientPrefix } from './forward_auth.ts';
 
 const loopbackHosts = new Set(['localhost', '127.0.0.1', '[::1]']);
 
-/** An https URL, or http on this machine alone. */
+/** Whether `value` is an https URL, or an http URL of this machine. */
 export function isSecureUrl(value: string): boolean {
   const url = URL.parse(value);
   if (!url) return false;
   return url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.has(url.hostname));
 }
 
-/** https, http on this machine alone, or a native app's scheme; without a fragment. */
+/** Whether `value` is https, http on this machine, or the scheme of a native app, without a fragment. */
 export function isRedirectUri(value: string): boolean {
   const url = URL.parse(value);
-  // It becomes a header as it is: RFC 3986 knows no other characters.
+  // The address becomes a header unchanged. RFC 3986 allows no other characters.
   if (!url || url.hash || !/^[\x21-\x7E]+$/.test(value)) return false;
-  // Nor has a host characters that end a directive of the content security policy in which it will stand.
+  // The host becomes part of a content security policy, so it must not contain characters that end a directive.
   if (!/^(\[[\da-f:.]+\]|[\w.-]*)$/.test(url.hostname)) return false;
   if (url.protocol === 'http:' || url.protocol === 'https:') return isSecureUrl(value);
-  // A native app's own scheme is a reverse domain name (RFC 8252, section 7.1): that leaves javascript: and data: out.
+  // The scheme of a native app is a reverse domain name (RFC 8252, section 7.1). This excludes javascript: and data:.
   return url.protocol.includes('.');
 }
 
@@ -31,7 +31,7 @@ const redirectUri = z
     'must be https, http on localhost, or an app scheme such as com.example.app:/callback, without a fragment',
   );
 
-/** The account page among the apps (oidc/clients/account_client.ts). */
+/** The client id of the account page, which is a client like the apps. */
 export const accountClientId = 'cypher-account';
 
 const clientMetadata = {
@@ -48,7 +48,7 @@ const clientMetadata = {
   post_logout_redirect_uris: z.array(redirectUri, 'must be an array').optional(),
   first_party: z.boolean('must be true or false').default(false),
   require_pkce: z.boolean('must be true or false').default(true),
-  /** Held to FAPI 2.0, the security profile or message signing on top of it; or to FAPI-CIBA. */
+  /** The profile that the app must follow: FAPI 2.0 security, FAPI 2.0 with message signing, or FAPI-CIBA. */
   fapi: z
     .enum(['security', 'message_signing', 'ciba'], { error: 'must be security, message_signing or ciba' })
     .optional(),
@@ -71,7 +71,9 @@ const codesGoSomewhere = (client: Redirecting, context: z.RefinementCtx) => {
   });
 };
 
-/** An app, without its secrets: OpenID registration names, checked deeper by oidc-provider, plus Cypher's own four. */
+/**
+ * An app without its secrets. The names come from OpenID registration, plus four of ours. oidc-provider checks more.
+ */
 export const clientSchema = z.looseObject(clientMetadata).superRefine(codesGoSomewhere);
 
 export type ClientMetadata = z.infer<typeof clientSchema>;
@@ -85,7 +87,7 @@ const clientSecret = z
     'must be sha256: and the SHA-256 of the secret as base64url, 43 characters',
   );
 
-/** One entry of CLIENTS_FILE: an app with its secret, or with the two of them while one replaces the other. */
+/** One entry of CLIENTS_FILE: an app with its secret, or with two while a new one replaces the old one. */
 export const fileClientSchema = z
   .looseObject({
     ...clientMetadata,

@@ -1,4 +1,6 @@
-/** FORWARD_AUTH_FILE: the sites behind a proxy that know no OpenID Connect, and who may enter each. Pure. */
+/**
+ * FORWARD_AUTH_FILE: the sites behind a proxy that do not know OpenID Connect, and who may enter each of them. Pure.
+ */
 import * as z from 'zod';
 
 const hostname = /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -8,32 +10,32 @@ const domain = z
 const hostAndPort = /^([^:]+)(?::([1-9]\d{0,4}))?$/;
 
 const siteSchema = z.strictObject({
-  /** As it stands in the address bar, with the port where that is not the usual one. */
+  /** As in the address bar, with the port if it is not the default one. */
   host: z.string().refine((value) => {
     const [, host = '', port = '1'] = hostAndPort.exec(value) ?? [];
     return hostname.test(host) && Number(port) <= 65535;
   }, 'must be a host in lower case, such as wiki.example.com or wiki.example.com:8443'),
-  /** Usernames; everybody with an account where it is left out. */
+  /** The usernames that may enter. If it is left out, everybody with an account may. */
   accounts: z
     .array(z.string().regex(/^[\p{L}\p{M}\p{N}._@+-]{1,64}$/u, 'must be a username'))
     .min(1, 'must name somebody, or be left out')
     .optional(),
-  /** Claims that must have this value, or hold it where they are lists. */
+  /** The claims that a person needs. Each must have this value, or contain it if it is a list. */
   claims: z
     .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
     .superRefine((claims, context) => {
       if (!Object.hasOwn(claims, 'email')) return;
-      // Anybody can sign up with anybody's address.
+      // E-mail addresses are not verified, so a person can sign up with another person's address.
       const message =
         'cannot be a rule: e-mail addresses are not verified here, anybody can enter any. Name the usernames in "accounts"';
       context.addIssue({ code: 'custom', path: ['email'], message });
     })
     .default({}),
-  /** What the site may know of people, beside their account's id. */
+  /** What the site learns about a person, besides the id of the account. */
   scopes: z
     .array(z.enum(['profile', 'email'], { error: 'must be profile or email' }))
     .default(['profile', 'email']),
-  /** How long ago the sign-in may be. */
+  /** The greatest age of the sign-in. */
   max_age_seconds: z.int('must be seconds').min(60, 'must be 60 or more').optional(),
 });
 
@@ -58,5 +60,5 @@ export const forwardAuthSchema = z
 export type ForwardAuth = z.infer<typeof forwardAuthSchema>;
 export type ForwardAuthSite = ForwardAuth['sites'][number];
 
-/** What the ids of the sites' clients begin with (oidc/clients/forward_auth_clients.ts). */
+/** The prefix of the client ids of the sites. */
 export const forwardAuthClientPrefix = 'cypher-forward-auth:';

@@ -1,19 +1,21 @@
-/** The one secret that is not in the database: the key-encryption key, from the configuration or DATA_DIR. */
+/**
+ * Reads the key-encryption key from the configuration or DATA_DIR. It is the only secret that is not in the database.
+ */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Config, ConfigError } from './load.ts';
 
 /**
- * The 32-byte key-encryption key. Where none is configured it is made on the first start, in DATA_DIR, readable by this
- * user alone; `path` then says where.
+ * The 32-byte key-encryption key. If none is configured, the first start makes one in DATA_DIR, which only this user
+ * may read. `path` is that file then. Throws ConfigError if the file does not contain 32 bytes.
  */
 export function keyEncryptionKey(config: Config): { key: Buffer; path?: string } {
   if (config.KEY_ENCRYPTION_KEY) return { key: config.KEY_ENCRYPTION_KEY };
   mkdirSync(config.DATA_DIR, { recursive: true, mode: 0o700 });
   const path = join(config.DATA_DIR, 'key_encryption_key');
   try {
-    // Exclusive: of two processes that start at once on one DATA_DIR, one makes the key and the other reads it.
+    // `wx`: if two processes start concurrently on one DATA_DIR, one makes the key and the other reads it.
     writeFileSync(path, randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx' });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

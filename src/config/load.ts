@@ -1,6 +1,7 @@
 /**
- * Reads the configuration: environment, NAME_FILE, CLIENTS_FILE, RESOURCES_FILE and FORWARD_AUTH_FILE. The only reader of
- * process.env in the server. Every fault is collected before it fails, so that one run shows all of them.
+ * Reads the configuration: the environment, NAME_FILE, CLIENTS_FILE, RESOURCES_FILE and FORWARD_AUTH_FILE. This room
+ * is the only reader of process.env in the server. It collects all faults before it throws, so that one run shows all
+ * of them. It does not own what the settings mean to the features.
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -15,13 +16,13 @@ export interface Config extends Omit<Settings, 'ISSUER'>, Files {
   forwardAuth: ForwardAuth | undefined;
 }
 
-/** What CLIENTS_FILE and RESOURCES_FILE hold. */
+/** The contents of CLIENTS_FILE and RESOURCES_FILE. */
 export interface Files {
   clients: FileClient[];
   resources: Resource[];
 }
 
-/** All that is wrong with the configuration: one `faults` line each, naming the setting and what would be right. */
+/** The faults of the configuration. Each line of `faults` names a setting and says what would be right. */
 export class ConfigError extends Error {
   readonly faults: string[];
   constructor(faults: string[]) {
@@ -32,6 +33,7 @@ export class ConfigError extends Error {
   }
 }
 
+/** The settings that may be in a file instead: NAME_FILE is its path. */
 const inFiles = [
   'DATABASE_URL',
   'REDIS_URL',
@@ -41,8 +43,8 @@ const inFiles = [
 ];
 
 /**
- * Loads and checks everything. Throws ConfigError with all faults. Relative paths are taken from `base`, the installation's
- * folder: so the server and its commands find the same files, wherever either is run.
+ * Loads and checks the whole configuration. Throws ConfigError with all faults. Relative paths start at `base`, the
+ * folder of the installation. So the server and the commands find the same files, wherever they are started.
  */
 export function loadConfig(base: string, env: NodeJS.ProcessEnv = process.env): Config {
   const faults: string[] = [];
@@ -51,7 +53,7 @@ export function loadConfig(base: string, env: NodeJS.ProcessEnv = process.env): 
   if (!parsed.success) {
     for (const issue of parsed.error.issues) faults.push(`${issue.path[0]?.toString()} ${issue.message}`);
   }
-  // Defaults stand in for a faulty setting, so that the files are checked in the same run.
+  // A faulty setting is replaced by its default, so that the files are checked in the same run.
   const settings = parsed.success ? parsed.data : settingsSchema.parse(withoutFaulty(given, parsed.error));
   const paths = {
     DATA_DIR: resolve(base, settings.DATA_DIR),
@@ -81,7 +83,7 @@ export function loadConfig(base: string, env: NodeJS.ProcessEnv = process.env): 
   };
 }
 
-/** A sentence for each variable of the environment that looks like a setting and is none. */
+/** A sentence for each environment variable that looks like a setting but is not one. */
 export function misnamedSettings(env: NodeJS.ProcessEnv = process.env): string[] {
   const known = [...Object.keys(settingsSchema.shape), ...inFiles.map((name) => `${name}_FILE`)];
   return misnamed(Object.keys(env), known).map(
@@ -89,7 +91,7 @@ export function misnamedSettings(env: NodeJS.ProcessEnv = process.env): string[]
   );
 }
 
-/** Reads CLIENTS_FILE and RESOURCES_FILE anew. Throws ConfigError with all faults of both. */
+/** Reads CLIENTS_FILE and RESOURCES_FILE again. Throws ConfigError with all faults of both. */
 export function loadFiles(config: Pick<Config, 'CLIENTS_FILE' | 'RESOURCES_FILE'>): Files {
   const faults: string[] = [];
   const files = readFiles(config, faults);
@@ -177,7 +179,7 @@ function readList<T>(setting: string, path: string, schema: z.ZodType<T>, faults
   });
 }
 
-/** Where in a file, as RFC 9535 writes it. */
+/** A place in a JSON file, as RFC 9535 writes it. */
 const jsonPath = (steps: PropertyKey[]): string =>
   `$${steps.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('')}`;
 

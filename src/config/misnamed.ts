@@ -1,8 +1,8 @@
-/** Settings that somebody has misspelt: they would be ignored, and the default would count without a word. Pure. */
+/** Finds misspelt settings. Without a warning they would be ignored, and the default would apply. Pure. */
 
 /**
- * Names in `given` that are none of `known` and look like one: each with the one that was probably meant. An environment holds
- * much that is not ours, so a name is reported only where little is different.
+ * The names in `given` that are not in `known` but look like one of them, with the name that was probably meant. An
+ * environment contains many variables that are not ours, so a name is reported only if it differs little.
  */
 export function misnamed(given: string[], known: string[]): { name: string; meant: string }[] {
   const taken = new Set(known);
@@ -19,11 +19,11 @@ const shortest = 6;
 
 function looksLike(name: string, known: string): boolean {
   const plain = name.toUpperCase().replace(/^CYPHER_/, '');
-  // Other case, a prefix, or words that are put together otherwise: SIGNUP, Sign_Up, CYPHER_PORT.
+  // Other case, a prefix, or words that are joined differently: SIGNUP, Sign_Up, CYPHER_PORT.
   if (plain !== name && plain === known) return true;
   if (letters(plain) === letters(known) && plain.length >= shortest) return true;
   if (known.length < shortest || plain.length < shortest - 1) return false;
-  // Words that are missing or too many: SESSION_IDLE, SIGN_UP_MODE, ISSUER_FILE.
+  // Missing or additional words: SESSION_IDLE, SIGN_UP_MODE, ISSUER_FILE.
   if (known.startsWith(`${plain}_`) && plain.includes('_') && plain.length * 2 >= known.length) return true;
   if (plain.startsWith(`${known}_`) && (known.includes('_') || plain === `${known}_FILE`)) return true;
   return distance(plain, known) <= Math.floor(known.length / 5);
@@ -31,7 +31,7 @@ function looksLike(name: string, known: string): boolean {
 
 const letters = (name: string): string => name.replaceAll('_', '');
 
-/** How many letters have to be added, left out or changed (Levenshtein). */
+/** The number of letters to add, remove or change (Levenshtein distance). */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (const [index, letter] of [...a].entries()) {

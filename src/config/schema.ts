@@ -1,10 +1,11 @@
 /**
- * What the server can be told, and what would be right: one schema for the settings, one for the entries of
- * RESOURCES_FILE. Pure; config/load.ts reads the environment and the files.
+ * The schema of the settings, and the schema of the entries of RESOURCES_FILE. Each message says what would be right.
+ * Pure: it does not read the environment or files.
  */
 import { X509Certificate } from 'node:crypto';
 import ipaddr from 'ipaddr.js';
-// As a namespace, here and elsewhere: of `{ z }` the build would have to keep all of zod, with its fifty languages.
+// Imported as a namespace, here and elsewhere. With `{ z }` the build would have to keep all of zod and its fifty
+// languages.
 import * as z from 'zod';
 import { lifeSeconds } from '../lifetimes.ts';
 import { detailTypesSchema } from './authorization_details.ts';
@@ -41,9 +42,9 @@ const keyEncryptionKey = z
 export const settingsSchema = z.object({
   PORT: wholeNumber(1, 65535, 'must be a port, 1 to 65535').default(3000),
   HOST: z.string().min(1).default('127.0.0.1'),
-  /** Where /metrics is served; nowhere unless given. */
+  /** The port of /metrics. Without it there are no metrics. */
   METRICS_PORT: wholeNumber(1, 65535, 'must be a port, 1 to 65535').optional(),
-  /** Not HOST: what the public may reach and what Prometheus may are two things. */
+  /** Separate from HOST, because the public must not reach what Prometheus may reach. */
   METRICS_HOST: z.string().min(1).default('127.0.0.1'),
   ISSUER: z
     .string()
@@ -71,28 +72,28 @@ export const settingsSchema = z.object({
   RESOURCES_FILE: z.string().min(1).default('config/resources.json'),
   /** Forward-auth is off without it. */
   FORWARD_AUTH_FILE: z.string().min(1).optional(),
-  /** Whether apps may register themselves: nobody, who has an initial access token, anybody. */
+  /** Which apps may register themselves: none, those with an initial access token, or all. */
   REGISTRATION: z.enum(['off', 'token', 'open'], { error: 'must be off, token or open' }).default('off'),
-  /** Whether an https address of its metadata may be an app's client id. */
+  /** Whether an app's client id may be the https address of its metadata. */
   CLIENT_ID_METADATA_DOCUMENTS: z.enum(['off', 'on'], { error: 'must be off or on' }).default('off'),
-  /** Whether people make their accounts themselves, or with an invitation alone. */
+  /** Whether everybody can create an account, or only with an invitation. */
   SIGN_UP: z.enum(['open', 'invitation'], { error: 'must be open or invitation' }).default('open'),
   TRUSTED_PROXIES: addresses,
-  /** Whose limits by address are twenty times as high. */
+  /** Networks whose rate limits by address are twenty times as high. */
   TRUSTED_NETWORKS: addresses,
-  /** Where a trusted proxy puts the client's certificate; mutual TLS is off without it. */
+  /** The header in which a trusted proxy passes the client's certificate. Mutual TLS is off without it. */
   CLIENT_CERTIFICATE_HEADER: z
     .string()
     .regex(/^[A-Za-z0-9-]+$/, 'must be the name of a header')
     .transform((name) => name.toLowerCase())
     .optional(),
-  /** PEM certificates of the CAs that issue clients' certificates. */
+  /** The PEM certificates of the CAs that issue certificates of clients. */
   CLIENT_CA: z.string().transform(parseCertificates).optional(),
-  /** Whether apps may ask for a person's answer from elsewhere (OpenID CIBA). */
+  /** Whether an app may ask a person to approve a sign-in on another device (OpenID CIBA). */
   CIBA: z.enum(['on', 'off'], { error: 'must be on or off' }).default('off'),
   LIMIT_ADDRESS_PER_MINUTE: wholeNumber(1, 1_000_000, 'must be a whole number from 1 on').default(600),
   LIMIT_ACCOUNT_FAILURES: wholeNumber(1, 1000, 'must be a whole number from 1 to 1000').default(5),
-  /** How long the audit log keeps events; the database refuses to delete younger ones than 30 days. */
+  /** How long the audit log keeps events. The database refuses to delete events that are younger than 30 days. */
   AUDIT_RETENTION_DAYS: z.coerce
     .number({ error: retentionDays })
     .int(retentionDays)
@@ -102,7 +103,7 @@ export const settingsSchema = z.object({
   SESSION_IDLE_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(3600),
   SESSION_LIFETIME_SECONDS: wholeNumber(60, 2_592_000, 'must be seconds, 60 to 2592000').default(43_200),
   REFRESH_LEEWAY_SECONDS: wholeNumber(0, 60, 'must be seconds, 0 (off) to 60').default(10),
-  /** How much of its latest history the database may lose in a failover; where more is missing, a backup was restored. */
+  /** How much of its history the database may lose in a failover. If more is missing, a backup was restored. */
   FAILOVER_LOSS_SECONDS: wholeNumber(0, 86_400, 'must be seconds, 0 to 86400').default(60),
   KEY_ROTATION_DAYS: wholeNumber(0, 3650, 'must be days, 0 (only by command) to 3650').default(90),
   KEY_PUBLISHED_AHEAD_SECONDS: wholeNumber(60, 604_800, 'must be seconds, 60 to 604800').default(3600),
@@ -127,7 +128,7 @@ function parseCertificates(text: string, context: z.RefinementCtx): X509Certific
 
 export type Settings = z.infer<typeof settingsSchema>;
 
-/** One entry of RESOURCES_FILE: an API that takes access tokens of its own (RFC 8707). */
+/** One entry of RESOURCES_FILE: an API that accepts access tokens of its own (RFC 8707). */
 export const resourceSchema = z.strictObject({
   audience: z.url('must be an absolute URL: what apps send as `resource`'),
   scopes: z
@@ -141,9 +142,9 @@ export const resourceSchema = z.strictObject({
     lifeSeconds.accessToken,
     `must be seconds, 60 to ${lifeSeconds.accessToken}`,
   ).default(lifeSeconds.resourceToken),
-  /** The client id under which the API introspects its tokens. */
+  /** The client id with which the API introspects its tokens. */
   client_id: z.string().min(1).optional(),
-  /** What apps may ask for in `authorization_details` (RFC 9396). */
+  /** What apps may request in `authorization_details` (RFC 9396). */
   authorization_details_types: detailTypesSchema,
 });
 

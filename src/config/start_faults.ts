@@ -1,4 +1,4 @@
-/** Why the server cannot start, in a sentence that names the setting to change. Pure. */
+/** Explains why the server cannot start, in a sentence that names the setting to change. Pure. */
 import { type Config, ConfigError } from './load.ts';
 
 /** sysexits.h: a configuration error. */
@@ -11,7 +11,9 @@ interface SystemFault extends Error {
   syscall?: string;
 }
 
-/** The text for standard error, and the exit code: 78 where a setting is to be changed. A fault of ours keeps its stack. */
+/**
+ * The text for standard error, and the exit code. It is 78 if a setting is wrong. Otherwise it is 1, with the stack.
+ */
 export function explainStartFault(
   fault: SystemFault,
   config: Config | undefined,

@@ -1,6 +1,7 @@
 /**
- * Notifies apps until they have answered. Every instance looks once a second for what is due, and the page after a sign-out looks
- * at once. A message is sent at least once: if its answer was lost, it is sent again. This room knows no protocol: `send` does.
+ * Notifies apps, and tries again until they answer. Every instance looks once a second for messages that are due.
+ * After a sign-out it looks at once. A message is sent at least once: if the answer is lost, it is sent again. This
+ * room owns the schedule and the limits. It does not own the protocol of a message, which `send` knows.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NotTaken } from '../lib/errors.ts';
@@ -10,28 +11,30 @@ import { type Delivery, type DeliveryStore, mostAttempts, type NotifiedApp } fro
 export interface DeliveriesDeps {
   store: DeliveryStore;
   /**
-   * Sends one message. False where the app has no address for it; rejects where the app did not take it, with `NotTaken`
-   * where it would not take it later either.
+   * Sends one message. Returns false if the app has no address for it. Rejects if the app did not accept it, with
+   * `NotTaken` if the app would not accept it later either.
    */
   send(delivery: Delivery): Promise<boolean>;
-  /** Called with every attempt's outcome, for the audit log and the metrics. */
+  /** Called with the outcome of every attempt, for the audit log and the metrics. */
   onOutcome(outcome: 'delivered' | 'failed' | 'given_up', delivery: Delivery): void;
   log: Log;
 }
 
 export interface Deliveries {
-  /** Sends what is due and waits for the outcomes. */
+  /** Sends the messages that are due, and waits for the outcomes. */
   deliverDue(): Promise<void>;
-  /** The apps of a session that has ended, once each has been tried or `waitMs` have passed. */
+  /** Notifies the apps of a session that has ended. Resolves once each has been tried, or after `waitMs`. */
   afterSignOut(sessionUid: string, waitMs: number): Promise<NotifiedApp[]>;
   start(): void;
-  /** Stops looking, and waits for what is under way. */
+  /** Stops looking for messages, and waits for those that are being sent. */
   stop(): Promise<void>;
 }
 
-/** So many at once from one instance: an app that hangs keeps one place for as long as a request may take. */
+/**
+ * How many messages one instance sends concurrently. An app that hangs takes one place until the request times out.
+ */
 const mostAtOnce = 50;
-/** Of one account, and of one client: a person with hundreds of apps that hang, or an app that hangs, leaves room for others. */
+/** The bound for one account and for one client, so that a person with many apps that hang leaves room for others. */
 const mostOfOne = 10;
 const lookEveryMs = 1000;
 
@@ -52,7 +55,7 @@ export function createDeliveries(deps: DeliveriesDeps): Deliveries {
     return sending;
   }
 
-  /** One look at a time, because each counts what those before it have begun. */
+  /** Looks run one after the other, because each one counts what the earlier ones have begun. */
   let looking: Promise<unknown> = Promise.resolve();
   async function takeDue(): Promise<Promise<void>[]> {
     const begun: Promise<void>[] = [];
@@ -69,7 +72,7 @@ export function createDeliveries(deps: DeliveriesDeps): Deliveries {
     await Promise.all(await look);
   }
 
-  // Does not wait for the outcomes: an app that hangs must not keep the others waiting.
+  // Does not wait for the outcomes, so that an app that hangs does not delay the others.
   const lookNow = (): void =>
     void deliverDue().catch((cause) => log.warn({ cause }, 'the deliveries that are due could not be read'));
 
@@ -113,7 +116,7 @@ async function attempt({ store, send, onOutcome, log }: DeliveriesDeps, delivery
   }
 }
 
-/** The rows tell how it went, because another instance may have taken the deliveries. */
+/** Polls the rows for the outcomes, because another instance may have taken the deliveries. */
 async function outcomesOf(store: DeliveryStore, sessionUid: string, waitMs: number): Promise<NotifiedApp[]> {
   const until = performance.now() + waitMs;
   for (;;) {
@@ -124,7 +127,7 @@ async function outcomesOf(store: DeliveryStore, sessionUid: string, waitMs: numb
   }
 }
 
-/** What is under way in this process, of whom. */
+/** Counts the messages that this process is sending, by account and by client. */
 function createPlaces() {
   const underWay = new Set<Promise<void>>();
   const accounts = new Map<string, number>();
@@ -142,7 +145,9 @@ function createPlaces() {
       add(accounts, accountId, 1);
       add(clients, clientId, 1);
     },
-    /** True if something that is due may have been left for want of this place. */
+    /**
+     * Frees the place. Returns true if it was the last one, so that a message may have been left out for lack of it.
+     */
     leave(delivery: Delivery, sending: Promise<void>): boolean {
       const wasFull = isFull(delivery);
       underWay.delete(sending);

@@ -1,7 +1,7 @@
 /**
- * Messages to apps, in PostgreSQL. A trigger (migrations/0005_deliveries.sql) inserts them in the transaction that ends a
- * session, so that a crash loses none. Taking a row schedules its next attempt: if the instance that took it dies, another one
- * takes it then.
+ * The SQL of the messages to apps. A trigger (migrations/0005_deliveries.sql) inserts them in the transaction that
+ * ends a session, so that a crash loses none. To take a row schedules its next attempt. If the instance that took it
+ * crashes, another one takes it then.
  */
 import { lifeSeconds } from '../lifetimes.ts';
 import type { Database, Query } from '../storage/database.ts';
@@ -11,11 +11,11 @@ export interface Delivery {
   kind: 'logout' | 'ping';
   clientId: string;
   accountId: string;
-  /** What the app knows the session by; of a message that was held: what it is about. */
+  /** The `sid` of the session, as the app knows it. For a held message: what it is about. */
   sid: string | undefined;
-  /** What is sent, sealed. */
+  /** The message, sealed. */
   sealed: Buffer | undefined;
-  /** This attempt, from 1 on. */
+  /** The number of this attempt, from 1 on. */
   attempt: number;
 }
 
@@ -25,7 +25,7 @@ export type DeliveryState = 'waiting' | 'delivered' | 'given_up' | 'no_address';
 export interface NotifiedApp {
   clientId: string;
   state: DeliveryState;
-  /** True once a first attempt has had an outcome. */
+  /** True once the first attempt has an outcome. */
   tried: boolean;
 }
 
@@ -36,7 +36,7 @@ export interface HeldMessage {
   sealed: Buffer;
 }
 
-/** How many deliveries of whom are under way already. */
+/** How many deliveries are being sent already, by account and by client. */
 export interface UnderWay {
   accounts: ReadonlyMap<string, number>;
   clients: ReadonlyMap<string, number>;
@@ -44,30 +44,37 @@ export interface UnderWay {
 
 export interface DeliveryStore {
   /**
-   * Takes what is due, in fair shares: at most `limit`, and so many that of no account and of no client more than `share`
-   * are under way. No other instance takes one of them before its next attempt.
+   * Takes deliveries that are due, in fair shares. It takes at most `limit`. Together with `underWay`, no account and
+   * no client has more than `share`. No other instance takes one of them before its next attempt is due.
    */
   take(limit: number, share: number, underWay: UnderWay): Promise<Delivery[]>;
-  /** Notes the outcome of an attempt: `waiting` for another one. */
+  /** Stores the outcome of an attempt. `waiting` means that there will be another one. */
   note(id: string, state: DeliveryState, answer: string): Promise<void>;
+  /** The apps of a session that has ended. */
   ofSession(sessionUid: string): Promise<NotifiedApp[]>;
-  /** Keeps a message to an app that waits until `release`; `about` names what it is about. */
+  /** Stores a message that is not sent before `release`. `about` identifies it. */
   hold(message: HeldMessage): Promise<void>;
-  /** Lets it go, in the transaction of `query`. */
+  /** Makes a held message due, in the transaction of `query`. */
   release(query: Query, about: string): Promise<void>;
 }
 
-/** How long after each attempt the next one follows, in seconds: ten minutes in all, longer than an app's restart. */
+/**
+ * The seconds from each attempt to the next one. They are ten minutes in all, which is longer than an app's restart.
+ */
 const pausesSeconds = [10, 20, 40, 80, 160, 290];
 
 export const mostAttempts = pausesSeconds.length + 1;
 
-/** Of whom a share is under way nothing more is looked at, so that they fill no look and the others are seen. */
+/**
+ * How many due rows one look reads. Accounts and clients with a full share are left out, so that their rows do not
+ * hide those of others.
+ */
 const mostLookedAt = 1000;
 
 /**
- * The one that is due first of everybody comes before the second of anybody. Rows are locked after they were chosen: the
- * conditions are stated again for what another instance has changed in between.
+ * Takes deliveries that are due. The first delivery of each account and client comes before the second of any. Rows
+ * are locked after they were chosen, so the conditions are checked again: another instance may have taken a row in
+ * between.
  */
 const take = `
   with due as (
@@ -125,7 +132,7 @@ export function createDeliveryStore({ query }: Database, now: () => number): Del
       }));
     },
     async note(id, state, answer) {
-      // An attempt that came back late does not undo what a later one has reached.
+      // `waiting` in the condition: a late outcome of an earlier attempt must not replace the outcome of a later one.
       await query(`update deliveries set state = $2, answer = $3 where id = $1 and state = 'waiting'`, [
         id,
         state,

@@ -1,20 +1,20 @@
 /**
- * A bound on costly work under way. What is past it is refused before anything is done, so that a rush or a flood takes
- * nothing from those who were let in, and all else goes on.
+ * A bound on costly work that runs concurrently. More work is refused before anything is done. So neither many honest
+ * requests nor an attack slow down the work that was admitted, or other requests.
  */
 import { overloaded } from './errors.ts';
 
 export interface Admission {
-  /** Throws AppError 503 while so much is under way that more would not be let in. */
+  /** Throws AppError 503 while no more work would be admitted. */
   check(): void;
-  /** Does the work, or throws AppError 503. */
+  /** Runs the work, or throws AppError 503. */
   admit<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** Lets in up to `most` at once. */
+/** Admits up to `most` pieces of work at a time. `onRefused` is called for each refusal. */
 export function createAdmission(most: number, onRefused: () => void): Admission {
   let underWay = 0;
-  // One error for all refusals: a stack trace takes 10 µs, and a flood is refused thousands of times a second.
+  // One error for all refusals: a stack trace takes 10 µs, and an attack may be refused thousands of times a second.
   const refusal = overloaded();
   function check(): void {
     if (underWay < most) return;

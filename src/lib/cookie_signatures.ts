@@ -1,21 +1,22 @@
 /**
- * Signatures of cookies (`name=value`), in the shape that Koa takes. The first key signs and all keys verify.
+ * Signatures of cookies (`name=value`), with the interface that Koa expects. The first key signs, and all keys
+ * verify.
  *
- * Used instead of Koa's own Keygrip for speed. Keygrip compares two signatures by two more HMACs, each with a new key that is
- * handed over as bytes, which is slow since Node 24. Verifying takes 4 µs here and 65 µs there, and a sign-in verifies some
- * twenty cookies. `test/unit/cookie_signatures.test.ts` guards it. To delete it, hand `new Keygrip(keys, 'sha256')` to Koa and
- * to oidc-provider.
+ * It replaces Koa's Keygrip for speed. Keygrip compares two signatures by two more HMACs, each with a new key as
+ * bytes, which is slow since Node 24. Verifying takes 4 µs here and 65 µs with Keygrip, and a sign-in verifies some
+ * twenty cookies. `test/unit/cookie_signatures.test.ts` guards it. To delete it, pass `new Keygrip(keys, 'sha256')`
+ * to Koa and to oidc-provider.
  */
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 
 export interface CookieSignatures {
   sign(data: string): string;
-  /** The index of the key that made the signature, or -1 if none of them did. */
+  /** The index of the key that made the signature, or -1 if none did. */
   index(data: string, signature: string): number;
   verify(data: string, signature: string): boolean;
 }
 
-/** Throws unless there is at least one key. */
+/** Signatures with these keys. Throws if there is none. */
 export function createCookieSignatures(keys: readonly Uint8Array[]): CookieSignatures {
   const prepared = keys.map((key) => createSecretKey(key));
   const [first] = prepared;

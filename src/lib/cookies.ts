@@ -1,6 +1,9 @@
-/** Names of this server's cookies; on https with the prefix that binds them to this host (RFC 6265bis, section 4.1.3). */
+/** The names of this server's cookies. */
 
-/** `__Host-` needs the path `/`; cookies with a path of their own have `__Secure-`. */
+/**
+ * The names, on https with the prefixes of RFC 6265bis, section 4.1.3. `__Host-` requires the path `/`, so cookies
+ * with another path or with a domain have `__Secure-`.
+ */
 export function cookieNames(secure: boolean) {
   const [host, path] = secure ? ['__Host-', '__Secure-'] : ['', ''];
   return {
@@ -8,18 +11,18 @@ export function cookieNames(secure: boolean) {
     device: `${host}cypher_device`,
     interaction: `${path}cypher_interaction`,
     resume: `${path}cypher_resume`,
-    /** What the names of these begin with: one for each sign-in. */
+    /** The prefix of these names. There is one such cookie for each sign-in. */
     begun: `${host}cypher_begun_`,
     trail: `${path}cypher_trail`,
     step: `${path}cypher_step`,
     signedOut: `${path}cypher_signed_out`,
-    /** Of whoever fills in a form without a session. */
+    /** For a visitor who fills in a form without a session. */
     form: `${host}cypher_form`,
     proof: `${path}cypher_proof`,
     newCodes: `${path}cypher_new_codes`,
     invitation: `${path}cypher_invitation`,
     authenticatorReset: `${path}cypher_authenticator_reset`,
-    /** Of the parent domain of the sites behind forward-auth, and of each of these sites. */
+    /** The first is set for the parent domain of the sites behind forward-auth, the second for one of these sites. */
     forwardAuth: `${path}cypher_forward_auth`,
     forwardAuthStart: `${host}cypher_forward_auth_start`,
   };

@@ -1,6 +1,6 @@
 /**
- * Small cryptographic helpers over node:crypto that every room may use: random ids, keyed hashes, sealing at rest.
- * Tokens are made in tokens/, password proofs in opaque/.
+ * Small cryptographic helpers with node:crypto, for every room: random ids, keyed hashes, sealing at rest. It does
+ * not own tokens or password proofs.
  */
 import {
   createCipheriv,
@@ -18,19 +18,19 @@ import {
 /** A random identifier of 128 bits or more, base64url. */
 export const randomId = (bytes = 18): string => randomBytes(bytes).toString('base64url');
 
-/** SHA-256 in base64url: how bearer values that have enough entropy of their own are stored. */
+/** SHA-256 in base64url. For storing bearer values that have enough entropy. */
 export const sha256 = (value: string): string => hash('sha256', value, 'base64url');
 
-/** HMAC-SHA-256: how guessable values (user names, recovery codes) are stored or mapped. */
+/** HMAC-SHA-256. For storing or mapping values that can be guessed (user names, recovery codes). */
 export const keyedHash = (key: Uint8Array, ...parts: string[]): Buffer =>
   // As a KeyObject: since Node 24 a key as bytes takes 20 µs instead of 7.
   createHmac('sha256', createSecretKey(key)).update(JSON.stringify(parts)).digest();
 
-/** One 32-byte key per purpose from a parent key (RFC 5869). */
+/** Derives a 32-byte key for one purpose from a parent key (RFC 5869). */
 export const deriveKey = (parent: Uint8Array, purpose: string): Buffer =>
   Buffer.from(hkdfSync('sha256', parent, '', `cypher ${purpose}`, 32));
 
-/** Compares two strings in time that depends on neither's content. */
+/** Compares two strings. The time does not depend on where they differ. */
 export function constantTimeEqual(a: string, b: string): boolean {
   return timingSafeEqual(createHash('sha256').update(a).digest(), createHash('sha256').update(b).digest());
 }
@@ -39,22 +39,22 @@ const ivBytes = 12;
 const tagBytes = 16;
 
 export interface Sealer {
-  /** Names the key-encryption key that seals; stored beside what it sealed. */
+  /** The id of the key-encryption key that seals. Store it next to the sealed value. */
   readonly kekId: string;
-  /** AES-256-GCM; `identity` (table, row, column) is bound as associated data, so a sealed value cannot be moved. */
+  /** AES-256-GCM. `identity` (table, row, column) is the associated data, so a sealed value cannot be moved. */
   seal(plaintext: Uint8Array, identity: string): Buffer;
   /**
-   * The plaintext; throws where the key, the identity or the bytes are not the ones that were sealed. `kekId`: the one
-   * that is stored beside it; where none is, all are tried.
+   * The plaintext. Throws if the key, the identity or the bytes are not those of `seal`. `kekId` is the id that was
+   * stored with the value. Without it, all keys are tried.
    */
   unseal(sealed: Uint8Array, identity: string, kekId?: string): Buffer;
-  /** Whether what this key-encryption key has sealed can be unsealed. */
+  /** Whether this key-encryption key is one of ours. */
   knows(kekId: string): boolean;
 }
 
 /**
- * Seals values at rest under the 32-byte key-encryption key; what was sealed under the previous one can be unsealed.
- * Layout: IV (12), ciphertext, tag (16).
+ * Seals values at rest with the 32-byte key-encryption key. Values that were sealed with `previous` can still be
+ * unsealed. Layout of a sealed value: IV (12 bytes), ciphertext, tag (16 bytes). Throws if a key is not 32 bytes.
  */
 export function createSealer(kek: Uint8Array, previous?: Uint8Array): Sealer {
   const current = sealingKey(kek);

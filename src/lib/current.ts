@@ -1,10 +1,12 @@
-/** Something that is replaced while the server runs. Ask at each use: whoever keeps the answer goes on with an old one. */
+/**
+ * A value that may be replaced while the server runs. Call `current` at each use: a kept value may be out of date.
+ */
 export interface Current<T> {
   current(): T;
 }
 
 export interface Holder<T> extends Current<T> {
-  /** From now on. */
+  /** Replaces the value. */
   replace(next: T): void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The errors that a person or a client is meant to see. Features throw them, http/errors.ts renders them, once.
- * Anything else that is thrown is a fault of ours and is shown as `server_error` with nothing of its text.
+ * The errors that a person or a client may see. Features throw them, and one place renders them. Any other error is
+ * our fault. It is shown as `server_error`, without its text.
  */
 
 export type ErrorCode =
@@ -57,8 +57,8 @@ const statuses: Record<ErrorCode, number> = {
 };
 
 /**
- * Its `message` is the code, its `publicMessage` the sentence for people. `statusCode`, `expose` and `error_description`
- * are what oidc-provider reads, so that one that is thrown below its endpoints is answered in OAuth's format.
+ * `message` is the code, and `publicMessage` is the sentence for people. oidc-provider reads `statusCode`, `expose`
+ * and `error_description`, so that an error inside its endpoints is answered in OAuth's format.
  */
 export class AppError extends Error {
   readonly code: ErrorCode;
@@ -67,7 +67,7 @@ export class AppError extends Error {
   readonly statusCode: number;
   readonly expose: boolean;
   readonly error_description: string;
-  /** Seconds after which it is worth trying again, where that is known. */
+  /** The seconds until a new attempt makes sense, if known. */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(
@@ -86,34 +86,34 @@ export class AppError extends Error {
   }
 }
 
-/** An app did not take what it was sent, and would not take it later either. */
+/** An app refused a message for good: it would not accept it later either. */
 export class NotTaken extends Error {}
 
-/** 400: the request is not of the form that the endpoint takes. `message` says what would be right. */
+/** 400: the request is malformed. `message` says what would be right. */
 export const invalidRequest = (message: string): AppError => new AppError('invalid_request', message);
 
-/** 403: the link was used, replaced, is too old or was never one; which of these is not told. */
+/** 403: the link was used, replaced, has expired or never existed. The answer does not say which of these. */
 export const invitationEnded = (): AppError =>
   new AppError(
     'invitation_ended',
     'This invitation is not good any more. If you have chosen your password already, sign in. If not, ask whoever invited you for a new link.',
   );
 
-/** 403: the link was used, replaced, is too old or was never one; which of these is not told. */
+/** 403: the link was used, replaced, has expired or never existed. The answer does not say which of these. */
 export const resetEnded = (): AppError =>
   new AppError(
     'reset_ended',
     'This link is not good any more. If you have set up your new authenticator already, sign in. If not, ask whoever sent it for a new one.',
   );
 
-/** 503: storage cannot serve now. The cause goes to the log alone. */
+/** 503: storage cannot serve now. The cause goes only to the log. */
 export const unavailable = (cause: unknown): AppError =>
   new AppError('temporarily_unavailable', 'The service is busy or restarting. Try again in a moment.', {
     cause,
     retryAfterSeconds: 2,
   });
 
-/** 503: there is more to do than can be done in time; nothing was done for this request. */
+/** 503: the server has too much work. Nothing was done for this request. */
 export const overloaded = (): AppError =>
   new AppError('overloaded', 'Too many people are signing in at this moment. Try again in a few seconds.', {
     retryAfterSeconds: 2,
@@ -125,7 +125,7 @@ export const tooManyRequests = (retryAfterSeconds: number): AppError =>
     retryAfterSeconds,
   });
 
-/** 429: as above, because of failures. `bucket` says which of them, for whoever counts the refusals. */
+/** 429: too many failures. `bucket` says which limit was reached, for counting the refusals. */
 export class TooManyFailures extends AppError {
   readonly bucket: string;
 
@@ -136,13 +136,13 @@ export class TooManyFailures extends AppError {
   }
 }
 
-/** 429: nothing was counted as a failure, nothing is used up. */
+/** 429: too much runs concurrently. Nothing was counted as a failure, and nothing was marked as used. */
 export const tooManyAtOnce = (): AppError =>
   new AppError('too_many_at_once', 'Too much of this is under way at once. Try again in a second.', {
     retryAfterSeconds: 1,
   });
 
-/** 429: what those who are not signed in may do together is used up. */
+/** 429: the shared limit of all visitors who are not signed in is used up. */
 export const signInFirst = (retryAfterSeconds: number): AppError =>
   new AppError(
     'sign_in_first',

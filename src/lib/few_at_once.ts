@@ -1,28 +1,28 @@
 /**
- * How much of one person is worked on at once. In the database the pieces wait for each other's locks, and each that waits
- * holds a connection which everybody else needs: past a few, the next is refused and not kept waiting.
+ * Bounds the concurrent work for one account. In the database such work waits for the same locks, and each waiting
+ * piece holds a connection that others need. So beyond a few pieces the next one is refused instead of waiting.
  */
 import { tooManyAtOnce } from './errors.ts';
 
-/** Whose work it is. */
+/** For whom the work is. */
 export interface WorkOf {
   accountId: string;
-  /** The browser or the network that asks for it. */
+  /** The browser or the network that requests the work. */
   asker: string;
-  /** Browsers that the account knows have places of their own: strangers cannot take them. */
+  /** Whether the account knows the browser. Known browsers have places of their own, which strangers cannot take. */
   isKnown: boolean;
 }
 
 /**
- * Does the work. Throws AppError 429, before anything is done, where too much of this account is under way in this process.
- * `mayStart` is asked first where other work of the account is under way: it throws where the work would be refused anyway, and
- * waits for no lock.
+ * Runs the work. Throws AppError 429 before anything is done if too much work for this account runs in this process.
+ * If other work for the account runs, `mayStart` is called first. It throws if the work would be refused anyway, and
+ * must not wait for a lock.
  */
 export type FewAtOnce = <T>(of: WorkOf, work: () => Promise<T>, mayStart?: () => Promise<void>) => Promise<T>;
 
-/** Of one asker: enough for a button that is clicked twice, and for two tabs. */
+/** For one asker. This is enough for a button that is clicked twice and for two tabs. */
 const mostOfOne = 3;
-/** Of all strangers together, and of all known browsers together. */
+/** For all strangers together, and for all known browsers together. */
 const mostOfAll = 4;
 
 export function createFewAtOnce(): FewAtOnce {

@@ -1,4 +1,7 @@
-/** The log: pino, JSON lines (but on a terminal), with everything that is a secret by its name removed before it is written. */
+/**
+ * The log, with pino. It writes lines of JSON, or plain text on a terminal. Fields with the name of a secret are
+ * redacted.
+ */
 import pino from 'pino';
 
 export type Log = pino.Logger;
@@ -35,13 +38,13 @@ export function createLog(level: string, destination?: pino.DestinationStream): 
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     redact: { paths, censor: '[redacted]' },
-    // Errors of libraries carry sockets, requests and connection settings: what is of use is told by name.
+    // Errors of libraries contain sockets, requests and connection settings. So only named fields of them are logged.
     serializers: { cause: describeCause },
   };
   return destination ? pino(options, destination) : pino(options);
 }
 
-/** Where the log goes when somebody reads it on a terminal: a line for people in place of JSON. */
+/** A destination that writes lines for people instead of JSON, for a log that is read on a terminal. */
 export async function forTerminal(
   destination: NodeJS.WritableStream = process.stdout,
 ): Promise<pino.DestinationStream> {
@@ -49,7 +52,7 @@ export async function forTerminal(
   return pretty({ destination, colorize: true, translateTime: 'SYS:HH:MM:ss', sync: true });
 }
 
-/** For what may happen a thousand times a second: `tell` is called with how often it has, once a second at most. */
+/** Counts events that may happen a thousand times a second. Calls `tell` with their number, at most once a second. */
 export function countTogether(tell: (count: number) => void): () => void {
   let count = 0;
   return () => {

@@ -1,9 +1,12 @@
-/** Bounds how often the same thing is reported, where a stranger can make it happen as often as they like. */
+/** Bounds how often the same thing is reported, if strangers can cause it as often as they like. */
 
-/** More different things than these are not remembered: then all of them are news again. */
+/** The most things that are remembered. Beyond it all are forgotten, and are reported again. */
 const mostRemembered = 10_000;
 
-/** The returned function says whether `what` was not reported within the last `seconds`; asking counts as reporting it. */
+/**
+ * The returned function is true if `what` was not reported within the last `seconds`. The caller must report it then.
+ * `now`: milliseconds since the epoch.
+ */
 export function createOncePer(seconds: number, now: () => number): (what: string) => boolean {
   const reportedUntil = new Map<string, number>();
   return (what) => {

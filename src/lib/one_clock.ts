@@ -1,9 +1,9 @@
 /**
- * One clock for the process. Libraries take none: oidc-provider reads `Date.now()`, jose makes a `new Date()`. Both have to
- * agree with the clock that ours is, and with the other instances.
+ * One clock for the whole process. Libraries accept no clock: oidc-provider reads `Date.now()`, and jose makes a `new
+ * Date()`. Both must agree with the database's clock, which all instances follow.
  */
 
-/** From now on `Date.now()` and `new Date()` are `now`, in milliseconds since the epoch. */
+/** Makes `Date.now()` and `new Date()` return `now()`, which is in milliseconds since the epoch. */
 export function setClock(now: () => number): void {
   const Exact = Date;
   Exact.now = now;

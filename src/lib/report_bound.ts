@@ -1,8 +1,8 @@
-/** Bounds how often something is reported that a stranger can make happen as often as they like. */
+/** Bounds how often something is reported, if strangers can cause it as often as they like. */
 
 /**
- * Call the returned function at each occurrence. It returns how many occurrences were not reported since the last report,
- * or undefined where this one is not to be reported either. `now`: milliseconds since the epoch.
+ * Call the returned function at each occurrence. It returns undefined if this one must not be reported. Otherwise it
+ * returns how many occurrences were left out since the last report. `now`: milliseconds since the epoch.
  */
 export function createReportBound(mostPerMinute: number, now: () => number): () => number | undefined {
   let minute = Number.NaN;

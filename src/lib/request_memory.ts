@@ -1,9 +1,10 @@
 /**
- * What is remembered for the length of one request: it hangs on the request (or its context) and goes with it. The values
- * of a WeakMap outlive it, for V8's young collections take them for strongly held: each is copied, some grow old.
+ * Values that are kept for one request. They are properties of the request (or its context), and are released with
+ * it. A WeakMap would be slower: V8's young collections treat its values as strongly held, so each value is copied,
+ * and some reach the old generation.
  */
 
-/** One thing to remember of each request. `name` is for whoever looks at a request in a debugger. */
+/** A value for each request. `name` is the property's name in a debugger. */
 export function requestMemory<T>(name: string) {
   const key = Symbol(name);
   const of = (request: object) => request as { [key]?: T | undefined };
@@ -12,7 +13,7 @@ export function requestMemory<T>(name: string) {
     set(request: object, value: T): void {
       of(request)[key] = value;
     },
-    /** What is remembered, to this caller alone. */
+    /** Returns the value and removes it, so that only one caller gets it. */
     take(request: object): T | undefined {
       const value = of(request)[key];
       if (value !== undefined) of(request)[key] = undefined;

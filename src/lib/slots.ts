@@ -1,9 +1,12 @@
-/** A bound on work under way. What comes beyond it waits for its turn, and not in any number. */
+/** A bound on work that runs concurrently. More work waits, up to a second bound. */
 
-/** Runs `work` once there is room. Rejects where too much waits already, or `signal` aborts while it waits. */
+/**
+ * Runs `work` once there is a free slot. Rejects if too much work waits already, or if `signal` aborts before it
+ * begins.
+ */
 export type Slots = <T>(signal: AbortSignal, work: () => Promise<T>) => Promise<T>;
 
-/** `most` at once; `mostWaiting` more wait. */
+/** Up to `most` run concurrently, and up to `mostWaiting` more wait. */
 export function createSlots(most: number, mostWaiting: number): Slots {
   let free = most;
   const waiting = new Set<() => void>();
@@ -33,7 +36,7 @@ export function createSlots(most: number, mostWaiting: number): Slots {
       return await work();
     } finally {
       const [next] = waiting;
-      // Its place is handed on as it is: whoever comes at this moment finds none free.
+      // The slot passes directly to the next in line. A new caller must not find it free in between.
       if (next) next();
       else free += 1;
     }

@@ -1,13 +1,18 @@
-/** Long pieces of work, one after the other, with the event loop let go in between: what else came in meanwhile is served. */
+/**
+ * Runs long, blocking pieces of work one after the other. The event loop runs in between, so that other requests are
+ * served.
+ */
 
 /**
- * Node accepts one new connection in each pass of the loop. With a piece of work in every pass a rush of people would wait
- * in line before anything of theirs is read, even for being refused. Passes are not free either: eight of them took a fifth of
- * a server that is busy with logins.
+ * The passes of the event loop between two pieces. Node accepts one new connection in each pass. If every pass had a
+ * piece of work, new connections would wait long before they are read, even if they are only refused. But passes cost
+ * time: eight of them took a fifth of a server that is busy with sign-ins.
  */
 const passesBetween = 2;
 
-/** Returns a function whose promise resolves when it is the caller's turn; the work follows without a further wait. */
+/**
+ * The promise of the returned function resolves when the caller may begin. Begin at once, without another `await`.
+ */
 export function createTurns(): () => Promise<void> {
   const waiting: (() => void)[] = [];
   function pass(left: number): void {

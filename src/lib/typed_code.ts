@@ -1,31 +1,32 @@
-/** Codes as people type them: which factor a text is a code of, without what was added to read or type it. Pure. */
+/** Parses codes as people type them: recognizes the factor, and removes spaces and hyphens. Pure. */
 import { AppError } from './errors.ts';
 
 export type Factor = 'otp' | 'recovery_code';
 
 export interface TypedCode {
   factor: Factor;
-  /** Six ASCII digits, or a recovery code in small letters without hyphens. */
+  /** Six ASCII digits, or a recovery code in lower case without hyphens. */
   text: string;
 }
 
 /**
- * The outcome of a code that is right for another time: it was refused, and the person is told that a clock is wrong. The code
- * of a step to come is made worthless first, so that a guesser who is told so has learnt nothing that can be used later.
+ * The outcome of a code that is right for another time. It is refused, and the person is told that a clock is wrong.
+ * The code of a future step is invalidated first, so that this answer does not help a guesser later.
  */
 export const otherTime = Symbol('right for another time');
 
-/** Letters and digits of a recovery code: none that look alike. */
+/** The letters and digits of a recovery code. None of them look alike. */
 export const recoveryAlphabet = 'abcdefghjkmnpqrstuvwxyz23456789';
 export const recoveryCodeLength = 12;
 const recoveryCodeForm = new RegExp(`^[${recoveryAlphabet}]{${recoveryCodeLength}}$`);
 
-/** Spaces, dashes of every kind, and characters that cannot be seen. */
+/** Spaces, dashes of every kind, and invisible characters. */
 const additions = /[\s\p{Pd}\p{Cf}\u2212]/gu;
 
 /**
- * A code of the authenticator or a recovery code. `123 456`, `123-456` and full-width digits are codes too. Throws AppError
- * 400 `malformed_code`, which is thrown before an attempt is counted: such a text could never have been right.
+ * A code of the authenticator or a recovery code. Also accepts `123 456`, `123-456` and full-width digits. Throws
+ * AppError 400 `malformed_code` for any other text. Call it before you count an attempt: such a text cannot be a
+ * guess.
  */
 export function parseCode(typed: string): TypedCode {
   const text = typed.normalize('NFKC').replace(additions, '').toLowerCase();

@@ -11,8 +11,8 @@
  *   y1 = (2b + (a + x*x1)(x + x1) - x2*(x - x1)^2) / 2y
  * (E. Brier, M. Joye, "Weierstrass Elliptic Curves and Side-Channel Attacks", PKC 2002; Handbook of Elliptic and
  * Hyperelliptic Curve Cryptography, 13.2.3.b.) The formula also holds for k = 1, where x1 = x, and for k = n-2, where
- * x2 = x. For k = n-1 there is no (k+1)P, so the stock function computes it. 2y is never 0, because the order of P-256
- * is odd.
+ * x2 = x. For k = n-1 there is no (k+1)P, so the stock function computes it. 2y is never 0, because the order of
+ * P-256 is odd.
  *
  * OpenSSL's multiplications and the computation of k+1 are constant time. No other code loops over the bits of k.
  * V8's BigInt, the conversions from and to sjcl's numbers, and OpenSSL's decompression of points are not constant
