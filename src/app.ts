@@ -1,7 +1,6 @@
 /**
- * The composition root: every part is built here, once, from the configuration, the stores, the clock and the log, by the
- * functions of wiring/, and the middlewares are put into their order. serve.ts gives it PostgreSQL and Redis; tests give it
- * what they like.
+ * The composition root. It builds every part once, from the configuration, the stores, the clock and the log. It also
+ * owns the order of the middlewares. It opens no storage and listens on no port.
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -37,15 +36,15 @@ import { wireForwardAuth, wireSite } from './wiring/sites.ts';
 
 export interface App {
   handle(req: IncomingMessage, res: ServerResponse): void;
-  /** Begins what goes on beside requests. */
+  /** Starts the background work. */
   start(): void;
-  /** Ends it, and waits for what is under way. */
+  /** Stops the background work, and waits for what is still running. */
   stop(): Promise<void>;
-  /** Reads CLIENTS_FILE and RESOURCES_FILE anew. Where they have a fault it is logged, and all stays as it was. */
+  /** Reads CLIENTS_FILE and RESOURCES_FILE again. If they have a fault, it is logged and nothing changes. */
   reloadFiles(): Promise<void>;
 }
 
-/** Builds the server. Throws ConfigError for clients that break the metadata rules. */
+/** Builds the server. Rejects with ConfigError if clients break the metadata rules. */
 export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   assertLifetimes(config);
   const ground = { config, resources: createHolder<readonly Resource[]>(config.resources), ...deps };
@@ -98,7 +97,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   };
 }
 
-/** What a request goes through, from the outside in. */
+/** The middlewares that a request passes, in their order. */
 function wayOfRequests(built: Built, untrustedProxies: UntrustedProxies): Middleware[] {
   const { ground, foundations, parts, provider } = built;
   const { config, log, metrics, now } = ground;
@@ -117,7 +116,7 @@ function wayOfRequests(built: Built, untrustedProxies: UntrustedProxies): Middle
       'forward-auth': wireForwardAuth(ground, foundations, parts, provider),
     }),
     wireEndpointLimits(ground, foundations, parts, provider),
-    // Apps and APIs ask a hundred times as often as people open the pages that come after it.
+    // oidc-provider comes before the pages, because apps and APIs send a hundred times as many requests as people.
     provider.middleware,
     parts.assets.middleware,
     createSeen({

@@ -1,7 +1,8 @@
 /**
- * Builds `cypher-idp/resource-server` and `cypher-idp/browser` into dist/modules, for apps: Node runs no TypeScript in
- * node_modules. It is a package of its own (`npm pack ./dist/modules`) that depends on `paseto` alone, so that an API need not
- * install a provider. Run by `npm run build`. The browser's module is one minified file; its size is told.
+ * Builds `cypher-idp/resource-server` and `cypher-idp/browser` into dist/modules, for apps. They must be JavaScript,
+ * because Node does not run TypeScript in node_modules. The result is a package of its own (`npm pack
+ * ./dist/modules`). It depends only on `paseto`, so that an API does not have to install a provider. The browser's
+ * module is one minified file; its size is printed.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';

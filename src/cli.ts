@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `npx cypher …`: an administrator's commands, on the same database as the server and while it runs. */
+/** `npx cypher …`: the commands of an administrator. They use the server's database, also while the server runs. */
 import { Command } from 'commander';
 import { groups } from './cli/groups.ts';
 import { idsLast } from './cli/ids_last.ts';
@@ -18,7 +18,7 @@ async function run(argv: string[]): Promise<void> {
   await program.parseAsync(idsLast(argv));
 }
 
-// The reader of the output has seen enough, as in `npx cypher key list | head -1`. The command is still carried out.
+// The reader may close the output early, as in `npx cypher key list | head -1`. The command still runs to its end.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
 });

@@ -1,8 +1,8 @@
 /**
- * How long everything lasts: what is issued, what waits for its next step, and what is remembered so that it cannot be
- * used again. All lifetimes are here, because some must be longer than others to be safe. `assertLifetimes` states these
- * relations, and the server does not start where one of them does not hold. Timeouts and pauses between attempts are not
- * lifetimes: they stay with the code that waits.
+ * All lifetimes: of what is issued, of what waits for its next step, and of marks that something was used. They are
+ * in one place because some must be longer than others to be safe. `assertLifetimes` states these relations, and the
+ * server does not start if one of them is broken. Timeouts and pauses between attempts are not lifetimes. They stay
+ * with the code that waits.
  */
 
 const minute = 60;
@@ -10,75 +10,75 @@ const hour = 60 * minute;
 const day = 24 * hour;
 
 /**
- * How far the clock of the database may be set back without making anything valid again. What stops something else from
- * being used (a revocation, the mark of a use) is kept this much longer than that something lives.
+ * How far the clock of the database may be set back without making anything valid again. A revocation or the mark of
+ * a use is kept longer by this margin than the thing that it invalidates.
  */
 const clockMargin = hour;
 
-/** The longest life of an access token; a resource may ask for less. */
+/** The longest lifetime of an access token. A resource may set a shorter one. */
 const accessToken = 15 * minute;
 
-/** All in seconds. */
+/** All lifetimes in seconds. */
 export const lifeSeconds = {
   clockMargin,
 
-  // What apps receive.
+  // Codes and tokens that apps receive.
   accessToken,
-  /** Where a resource does not say. */
+  /** The access token of a resource that sets no lifetime. */
   resourceToken: 10 * minute,
   authorizationCode: minute,
   deviceCode: 10 * minute,
   backchannelRequest: 10 * minute,
-  /** A code that was polled for is known for this much longer, so that a late poll hears that it has expired. */
+  /** A polled code is kept for this time after it has expired, so that a late poll learns that it has expired. */
   polledKept: 5 * minute,
   idToken: hour,
   refreshIdle: 7 * day,
   refreshFamily: 30 * day,
-  /** As long as the client: the token is replaced at every change. */
+  /** In practice as long as the client exists. Every change of the client replaces the token. */
   registrationAccessToken: 10 * 365 * day,
 
-  // What stops them.
+  // What invalidates them.
   revocation: accessToken + clockMargin,
 
-  // What apps sign, and how it is remembered.
+  // What apps sign.
   /** How far ahead a client assertion may expire. */
   clientAssertion: 5 * minute,
   /** From `nbf` to `exp` of a signed request of a FAPI or CIBA client. */
   requestObject: hour,
-  /** How far a DPoP proof's `iat` may be from now, before and after: what oidc-provider allows. */
+  /** How far the `iat` of a DPoP proof may be from now, in either direction. This is oidc-provider's limit. */
   proofWindow: 5 * minute,
 
   // Sign-in and sign-up, step by step.
   interaction: hour,
-  /** Between the two messages of a password's proof. */
+  /** Between the two messages that prove a password. */
   passwordProof: minute,
   signUp: 5 * minute,
   /** The token that says which password was just proved. */
   stepToken: 3 * minute,
-  /** The same while an authenticator is set up: somebody may have to find and install the app first. */
+  /** The same while an authenticator is set up. The person may have to find and install an app first. */
   setUpToken: 15 * minute,
-  /** A browser that was invited, on its way to the sign-up. */
+  /** The cookie with the token of an opened link, until the person goes on. */
   openedLink: hour,
   longestInvitation: 30 * day,
   /** A browser that has signed in to an account before. */
   knownDevice: 365 * day,
 
-  // Sessions. Those of people have their lives from the settings.
+  // Sessions. The lifetimes of people's sessions are settings.
   anonymousSession: 10 * minute,
-  /** The cookie that names the session which has just ended, for the page that says which apps know. */
+  /** The cookie that names the session that has just ended. The page after it shows which apps were notified. */
   signedOut: 5 * minute,
 
-  // Documents and keys of apps that the server has fetched: as their headers say, within these bounds.
+  // Documents and keys that the server fetches from apps. Their headers decide, within these bounds.
   shortestDocument: 5 * minute,
   longestDocument: day,
   shortestKeys: 10 * minute,
-  /** A certificate has no `kid` by which to miss it. */
+  /** Shorter than for keys: a certificate has no `kid`, so a new one is not noticed as missing. */
   shortestCertificates: minute,
   longestKeys: day,
-  /** What was made of a document, in memory. */
+  /** A client made from such a document, in memory. */
   documentClient: minute,
 
-  // What others fetch from here, and may keep.
+  // What others fetch from this server and may keep.
   publishedKeys: 5 * minute,
 
   // Forward-auth.
@@ -88,44 +88,50 @@ export const lifeSeconds = {
   // Wrong passwords and codes of an account.
   firstDelay: 30,
   longestDelay: 15 * minute,
-  /** For strangers: who mistypes a password that often has another browser, or needs another way in. */
+  /**
+   * The same for browsers that the account does not know. A person who fails so often needs another way to sign in.
+   */
   longestStrangersDelay: hour,
-  /** Between two attempts at an account by browsers that it does not know, once there were too many. */
+  /**
+   * After too many failures of unknown browsers at an account: the delay between two of their attempts. The first is
+   * for networks that have not failed at the account, the second for networks that have.
+   */
   newNetworksDelay: minute,
   failedNetworksDelay: 3 * minute,
-  /** Failures of an address, at whichever accounts. */
+  /** Failures of an address, at all accounts together. */
   addressFailures: hour,
   /** Failures at an account. */
   accountFailures: day,
 
-  /** What `npx cypher doctor` proves itself by. */
+  /** The proof by which the server recognizes `npx cypher doctor`. */
   doctorProof: minute,
 
-  /** How far the database's history went, kept in Redis: longer than anybody stops a server before a backup is restored. */
+  /** The restore mark in Redis. It must outlive any pause of the server before a backup is restored. */
   restoreMark: 400 * day,
 
   /** A message to an app, with its outcome. */
   delivery: day,
 } as const;
 
-/** Two presentations of a code this close together are one click or one retry. */
+/** If a code is presented twice within this time, it counts as a double click or a retry. */
 export const sameInstantMs = 500;
 
 /**
- * A client that polls is told to come again where no answer came, after twice the interval (RFC 8628, section 3.5): these
- * are some fifteen seconds of waiting for the lost answer, the ten of the interval, and some for the way.
+ * How late a repeated poll may come and still count as a retry after a lost answer. A client that gets no answer
+ * doubles its interval (RFC 8628, section 3.5). This allows some fifteen seconds of waiting for the lost answer, ten
+ * seconds of the doubled interval, and some for the network.
  */
 export const lostAnswerMs = 30_000;
 
-/** For clocks of instances that differ, and for an instance that has not yet seen that another key signs. */
+/** A margin for clocks that differ, and for an instance that does not know yet that another key signs. */
 export const keyMarginMs = minute * 1000;
 
-/** The settings that are lifetimes, as far as a relation is about them. */
+/** The settings that the relations below depend on. */
 export interface LifetimeSettings {
   resources: readonly { audience: string; token_seconds: number }[];
 }
 
-/** Throws where a lifetime is longer than another one may outlive. */
+/** Throws an Error that lists the broken relations. */
 export function assertLifetimes({ resources }: LifetimeSettings): void {
   const life = lifeSeconds;
   const longestToken = Math.max(life.accessToken, ...resources.map(({ token_seconds }) => token_seconds));

@@ -1,4 +1,4 @@
-/** Starts the server: the configuration, checked, then everything else. */
+/** Starts the server. Checks the configuration before anything else is loaded. */
 import { type Config, loadConfig } from './config/load.ts';
 import { explainStartFault } from './config/start_faults.ts';
 import { root } from './root.ts';

@@ -1,4 +1,7 @@
 import { join } from 'node:path';
 
-/** Where views/, migrations/ and package.json are: above src/ as above dist/, which therefore has no folders of its own code. */
+/**
+ * The folder with views/, migrations/ and package.json. It is the parent of src/ and of dist/. So this code must be
+ * directly in dist/, not in a folder below.
+ */
 export const root = join(import.meta.dirname, '..');

@@ -1,6 +1,7 @@
 /**
- * Serves: storage, the app, listening, signals, a graceful stop. main.ts calls it with a checked configuration. What takes
- * long is begun first and side by side: the embedded PostgreSQL starts while the app's modules load.
+ * Runs the server. This file owns the order of the start, the listening socket, signals, and the graceful stop. What
+ * takes long runs concurrently: the embedded PostgreSQL starts while the app's modules load. It does not own what a
+ * request goes through.
  */
 import { closeSync, openSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -28,17 +29,20 @@ import { version } from './version.ts';
 
 const stopWithinMs = 10_000;
 
-/** Starts everything and resolves once requests are answered. Rejects with ConfigError, WrongKeyEncryptionKey or a fault. */
+/**
+ * Starts everything. Resolves once requests are answered. Rejects with ConfigError, WrongKeyEncryptionKey, or the
+ * error that prevents the start.
+ */
 export async function serve(config: Config): Promise<void> {
   const kek = keyEncryptionKey(config);
   const cluster = config.DATABASE_URL ? undefined : startEmbeddedPostgres({ dataDir: config.DATA_DIR });
-  // A start that fails, or is stopped half-way, leaves no PostgreSQL behind.
+  // If the start fails or is stopped, the embedded PostgreSQL must not stay behind.
   let leaving = false;
   const takeDown = async () => {
     leaving = true;
     await (await cluster?.catch(() => undefined))?.stop();
   };
-  // Not `once`: npm passes on a signal that the whole process group has received already, and the second must not kill.
+  // Not `once`: npm forwards a signal that the whole process group has already received. The second must not kill us.
   const stopEarly = () => void takeDown().finally(() => process.exit(0));
   process.on('SIGTERM', stopEarly).on('SIGINT', stopEarly);
   try {
@@ -123,11 +127,11 @@ async function prepareStorage(config: Config, cluster: Promise<EmbeddedPostgres>
 
 async function loadApp() {
   const { buildApp } = await import('./app.ts');
-  // Not beside the import: it requires modules that must be wholly loaded.
+  // Not concurrently with the import: it needs modules that are completely loaded.
   return { buildApp, native: await installNativeGroup() };
 }
 
-/** `ending`: whether lost connections are to be expected. */
+/** Opens the database, the cache, the clock and the audit log. `ending`: whether lost connections are expected. */
 async function openStores(config: Config, databaseUrl: string, log: Log, ending: () => boolean) {
   const metrics = createMetrics(version);
   const database = openDatabase(databaseUrl, {
@@ -163,13 +167,13 @@ async function listen({ HOST, PORT }: Config, handle: App['handle']): Promise<Se
 }
 
 async function closeServer(server: Server): Promise<void> {
-  // A connection that is busy now is idle once its answer has gone out.
+  // A busy connection becomes idle after its answer, so idle connections are closed repeatedly.
   const idle = setInterval(() => server.closeIdleConnections(), 50);
   await new Promise((resolve) => server.close(resolve));
   clearInterval(idle);
 }
 
-/** SIGHUP has two meanings: an operator asks for a reload, or the terminal that the server was started in was closed. */
+/** SIGHUP means either that the operator asks for a reload, or that the terminal was closed. This tells which. */
 function hasTerminal(): boolean {
   try {
     closeSync(openSync('/dev/tty', 'r'));
@@ -179,7 +183,7 @@ function hasTerminal(): boolean {
   }
 }
 
-/** What a person wants to know after the start, and what they should not rely on in production. */
+/** The lines that a person reads after the start: addresses, defaults that are not for production, and next steps. */
 function announcement(config: Config, kekPath: string | undefined): string[] {
   const lines = [
     `Cypher ${version} answers at ${config.ISSUER} (discovery: ${config.ISSUER}/.well-known/openid-configuration), listening on ${config.HOST}:${config.PORT}`,

@@ -1,4 +1,6 @@
-/** Which keys the server has, how each kind is made and how long it lasts, and what the rooms that use them are handed. */
+/**
+ * The kinds of keys of the server: how a key is made, how long it lasts, and in which form other rooms receive it.
+ */
 import { createECDH, createPrivateKey, generateKeyPair, type KeyObject, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { JWK } from 'oidc-provider';
@@ -11,7 +13,7 @@ import { keyMarginMs, lifeSeconds } from './lifetimes.ts';
 import { generateOpaqueKeys, type OpaqueKeys, type OpaqueVersion } from './opaque/opaque.ts';
 import { createKeyset, type Keyset } from './tokens/keys.ts';
 
-/** What else is derived from the one secret that stays. The commands derive some of it too, and must derive the same. */
+/** Purposes of keys that are derived from the permanent secret. Server and commands must derive the same keys. */
 export const derivedFor = {
   clientSecrets: 'client secrets',
   doctor: 'doctor',
@@ -19,7 +21,7 @@ export const derivedFor = {
 } as const;
 
 const tokenKinds = ['step', 'session', 'access', 'refresh', 'public'] as const;
-/** OpenID Connect: of one key, one algorithm (RFC 7517, section 4.4). */
+/** The algorithms of ID tokens. Each key is for one algorithm (RFC 7517, section 4.4). */
 const jwkKinds = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 
 const generate = promisify(generateKeyPair);
@@ -56,8 +58,8 @@ const opaqueKind = {
 };
 
 /**
- * How a key of each kind is made, and how one is told from something else. `secret` and `opaque fake` stay as they are:
- * what they were used for (recovery codes' hashes, refresh tokens' successors, unknown names) cannot be made anew.
+ * How a key of each kind is made, and how it is recognized. `secret` and `opaque fake` never rotate. What depends on
+ * them cannot be made again: hashes of recovery codes, successors of refresh tokens, answers for unknown names.
  */
 export const keyKinds: KeyKinds = {
   secret: secretKind,
@@ -73,16 +75,17 @@ export const keyKinds: KeyKinds = {
     fits: (bytes) => privateKeyOf(bytes).asymmetricKeyType === 'ed25519',
   },
   opaque: opaqueKind,
-  // Before they were keys of their own, these were what the first ones follow from: nobody notices the change.
+  // The first keys of these kinds are derived from other keys. An older database has only those, and what was made
+  // with them stays valid.
   'opaque fake': { ...opaqueKind, first: (signing) => signing('opaque') },
   cookies: { ...secretKind, first: (signing) => deriveKey(signing('secret'), 'cookies') },
   devices: { ...secretKind, first: (signing) => deriveKey(signing('secret'), 'known devices') },
 };
 
-/** So that every instance has read a key before one of them signs with it. */
+/** A key waits for this time before it signs, so that every instance has read it. */
 const instancesAheadMs = 10_000;
 
-/** How long keys of each kind that rotates stay in each state. */
+/** For each kind that rotates, how long its keys stay in each state. */
 export function keyPolicies(
   config: Pick<Config, 'KEY_ROTATION_DAYS' | 'KEY_PUBLISHED_AHEAD_SECONDS' | 'SESSION_LIFETIME_SECONDS'>,
 ): Record<string, KeyPolicy> {
@@ -96,7 +99,7 @@ export function keyPolicies(
     ...inside(seconds),
     publishAheadMs: config.KEY_PUBLISHED_AHEAD_SECONDS * 1000,
   });
-  // An ID token is also the hint of a sign-out, as long as its session lasts.
+  // An ID token is also used as a hint at the sign-out, which may come as late as the session lasts.
   const jwk = published(Math.max(lifeSeconds.idToken, config.SESSION_LIFETIME_SECONDS));
   return {
     'token step': inside(lifeSeconds.setUpToken),
@@ -107,12 +110,12 @@ export function keyPolicies(
     ...Object.fromEntries(jwkKinds.map((alg) => [`jwk ${alg}`, jwk])),
     cookies: inside(lifeSeconds.interaction),
     devices: inside(lifeSeconds.knownDevice),
-    // Accounts stay with the version that they have until their password is changed: a new one only by command.
+    // Accounts keep their version until the password is changed. So only a command makes a new one.
     opaque: { ...inside(lifeSeconds.signUp), rotateAfterMs: undefined },
   };
 }
 
-/** The keys of every kind of token. Throws where a kind has not exactly one that signs. */
+/** The keys of every kind of token. Throws if a kind does not have exactly one signing key. */
 export const tokenKeysetOf = (keyring: Keyring, policies: Record<string, KeyPolicy> = {}): Keyset =>
   createKeyset(
     tokenKinds.flatMap((kind) =>
@@ -124,7 +127,7 @@ export const tokenKeysetOf = (keyring: Keyring, policies: Record<string, KeyPoli
     ),
   );
 
-/** The ID-token keys as private JWKs, the signing one of each algorithm first. */
+/** The keys of ID tokens as private JWKs. For each algorithm the signing key comes first. */
 export const privateJwks = (keyring: Keyring): JWK[] =>
   jwkKinds.flatMap((alg) =>
     keyring.of(`jwk ${alg}`).map(({ id, bytes }) => {
@@ -136,7 +139,7 @@ export const privateJwks = (keyring: Keyring): JWK[] =>
 export const cookieSignaturesOf = (keyring: Keyring): CookieSignatures =>
   createCookieSignatures(keyring.of('cookies').map(({ bytes }) => bytes));
 
-/** What proofs of known devices are made with, by the first, and checked with, by any. */
+/** The keys for proofs of known browsers. The first one makes proofs, and all of them verify. */
 export const deviceKeysOf = (keyring: Keyring): [Buffer, ...Buffer[]] => [
   keyring.signing('devices').bytes,
   ...keyring
@@ -145,11 +148,11 @@ export const deviceKeysOf = (keyring: Keyring): [Buffer, ...Buffer[]] => [
     .map(({ bytes }) => bytes),
 ];
 
-/** OPAQUE's seeds and key pairs, the newest first. */
+/** The versions of OPAQUE's seed and key pair, the newest first. */
 export const opaqueVersionsOf = (keyring: Keyring): OpaqueVersion[] =>
   keyring.of('opaque').map(({ id, bytes }) => ({ id, keys: opaqueKeysIn(bytes) }));
 
-/** What unknown names are answered with. */
+/** The keys that answer for unknown names. */
 export const fakeOpaqueKeysOf = (keyring: Keyring): OpaqueKeys =>
   opaqueKeysIn(keyring.signing('opaque fake').bytes);
 
@@ -159,7 +162,9 @@ const opaqueKeysIn = (bytes: Buffer): OpaqueKeys => ({
   publicKey: bytes.subarray(seedBytes + privateKeyBytes),
 });
 
-/** The kinds that `key rotate` means where none is named: all that have nobody stay with an old one. */
+/**
+ * The kinds that `key rotate` replaces if none is named. `opaque` is left out, because accounts keep their version.
+ */
 export const rotatedTogether = [
   ...tokenKinds.map((kind) => `token ${kind}`),
   ...jwkKinds.map((alg) => `jwk ${alg}`),

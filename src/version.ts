@@ -1,4 +1,4 @@
-/** Which version this is, as package.json has it. */
+/** The version of this server, from package.json. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './root.ts';

@@ -1,4 +1,4 @@
-/** `npx cypher backup` and `npx cypher restore`: the whole database in one file, without PostgreSQL's own programs. */
+/** `npx cypher backup` and `npx cypher restore`: the whole database in one file, without pg_dump. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -18,12 +18,12 @@ interface RestoreOptions {
   keepClients?: boolean;
 }
 
-/** Gives the command `backup` its argument and its work. */
+/** Defines the command `backup`. */
 export function describeBackup(backup: Command): void {
   backup.argument('<file>').action((file: string) => backUp(loadConfig(root), file));
 }
 
-/** Gives the command `restore` its argument, options and work. */
+/** Defines the command `restore`. */
 export function describeRestore(command: Command): void {
   command
     .argument('<file>')
@@ -79,7 +79,7 @@ async function putBack(
     migrations: join(root, 'migrations'),
     replace,
     async finish(query) {
-      // Rejects where the backup's keys are sealed under another key-encryption key.
+      // Rejects if another key-encryption key sealed the keys in the backup.
       const seen = await seenOutside(config, await readKeys(query, sealer));
       return endRestored(query, { sealer, fresh, seen, audit, now: now(), keepClients });
     },

@@ -1,4 +1,4 @@
-/** `npx cypher client …`: apps and APIs in the database; those of CLIENTS_FILE are shown beside them. */
+/** `npx cypher client …`: manages the apps and APIs in the database. It also shows those of CLIENTS_FILE. */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { type ClientControl, createClientControl, type ListedClient } from '../clients/control.ts';
@@ -18,7 +18,7 @@ const withClients = (work: (control: ClientControl) => Promise<void>): Promise<v
         ofFile: config.clients,
         store: createClientStore(database, now),
         secrets: createClientSecrets(keyring.derive(derivedFor.clientSecrets), sealer),
-        // The provider's rules are loaded only where there is something to check.
+        // oidc-provider's rules are loaded only if there is something to check, because that takes long.
         async check(metadata) {
           const { createMetadataCheck } = await import('../oidc/library/metadata_check.ts');
           return createMetadataCheck(config, privateJwks(keyring))(metadata);
@@ -222,7 +222,7 @@ function metadataOf(id: string, options: AddOptions): object {
     ...(options.firstParty && { first_party: true }),
     ...(options.pkce ? {} : { require_pkce: false }),
   };
-  // The library expects a redirect of whoever may have a code, unless it is told that there is none.
+  // By default oidc-provider expects redirect_uris. A client without the code flow must say that it has none.
   const redirects = metadata.grant_types.includes('authorization_code');
   return redirects ? metadata : { response_types: [], redirect_uris: [], ...metadata };
 }

@@ -1,9 +1,9 @@
-/** The groups of `npx cypher`, by their names. Each is loaded by itself: they are large, and `--help` needs their names alone. */
+/** The command groups of `npx cypher` by name. Each is loaded only if it is used, because they are large. */
 import type { Command } from 'commander';
 
 interface Group {
   description: string;
-  /** Adds its commands or options. */
+  /** Loads the function that adds the group's commands or options. */
   load(): Promise<(command: Command) => void>;
 }
 

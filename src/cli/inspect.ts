@@ -1,4 +1,4 @@
-/** What a token of this server is, and whether it is good: for `npx cypher token inspect`. Changes nothing. */
+/** Inspects a token of this server: what it is, and whether it is valid. Changes nothing. */
 import { createClientRegistry } from '../clients/registry.ts';
 import { createClientSecrets } from '../clients/secrets.ts';
 import { createClientStore } from '../clients/store.ts';
@@ -15,17 +15,17 @@ export interface Inspected {
   kind: string;
   kid: string;
   live: boolean;
-  /** Why it is good for nothing; empty where it is live. */
+  /** Why the token is not valid. Empty if it is live. */
   because: string[];
   claims: Record<string, unknown>;
 }
 
 const kinds = ['access', 'public', 'refresh', 'session', 'step'] as const;
 
-/** Names of claims that are as good as the token they would make: never shown. */
+/** The claims that are never shown, because with them the token could be made again. */
 const secretClaims = new Set(['token_id', 'id', 'jti']);
 
-/** Rejects where it is no token that this server made and still has the key of. */
+/** Inspects `token`. Rejects if this server did not make it, or if its key is gone. */
 export async function inspectToken(stage: Stage, token: string): Promise<Inspected> {
   const { config, now } = stage;
   const { keyring, sealer } = await openKeys(stage);
@@ -53,7 +53,7 @@ export async function inspectToken(stage: Stage, token: string): Promise<Inspect
   };
 }
 
-/** Whether this client is in CLIENTS_FILE or in the database. */
+/** Whether this client exists, in CLIENTS_FILE or in the database. */
 async function isThere(
   clientId: string,
   { config, database, now }: Stage,
@@ -69,7 +69,7 @@ async function isThere(
   return (await registry.byId(clientId)) !== undefined;
 }
 
-/** Why a token of this kind is good for nothing, by what the database says of it. */
+/** Why the token is not valid according to the database. */
 async function reasonsOf(claims: Claims, stage: Stage, keyring: Keyring): Promise<string[]> {
   switch (claims.type) {
     case 'access':
@@ -141,6 +141,6 @@ async function reasonsOfSession(claims: Claims, { database, now }: Stage): Promi
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
 
-/** Of a token that was opened: its footer is ours. */
+/** The key id of a token that was opened, so its footer is ours. */
 const kidOf = (token: string): string =>
   (JSON.parse(Buffer.from(token.split('.').at(-1) ?? '', 'base64url').toString()) as { kid: string }).kid;

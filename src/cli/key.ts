@@ -1,4 +1,4 @@
-/** `npx cypher key …`: the server's keys. The running instances follow within seconds. */
+/** `npx cypher key …`: manages the server's keys. The running instances read the changes within seconds. */
 import type { Command } from 'commander';
 import { createAccounts } from '../accounts/accounts.ts';
 import { sealedClientSecrets } from '../clients/secrets.ts';
@@ -28,7 +28,7 @@ const withKeys = (work: (stage: KeyStage) => Promise<void>): Promise<void> =>
       sealer,
       kinds: keyKinds,
       policies: keyPolicies(config),
-      // A command retires nothing: the servers do.
+      // A command must not retire keys. The servers do that.
       inUse: async () => true,
       onChange: (change) => audit.record({ event: 'key.changed', detail: { ...change } }),
       now,
@@ -38,7 +38,7 @@ const withKeys = (work: (stage: KeyStage) => Promise<void>): Promise<void> =>
 
 const time = (ms: number | undefined) => (ms === undefined ? '-' : new Date(ms).toISOString());
 
-/** `RS256` is enough for `jwk RS256`. */
+/** The full name of a kind: `RS256` is short for `jwk RS256`. */
 const kindCalled = (name: string) =>
   Object.keys(keyKinds).find((kind) => kind === name || kind.endsWith(` ${name}`)) ?? name;
 
@@ -84,7 +84,7 @@ export function addKeyCommands(key: Command): void {
     .description('seal again what is still sealed under KEY_ENCRYPTION_KEY_PREVIOUS')
     .action(() =>
       withKeys(async ({ database, sealer }) => {
-        // The keys last: a server that starts without the previous key-encryption key then knows that all is done.
+        // The keys come last. So a server without the previous key-encryption key starts only if all is done.
         for (const column of [sealedSecrets, sealedClientSecrets, sealedKeys]) {
           const done = await reseal(database, sealer, column, (rows) =>
             process.stderr.write(`${column.table}: ${rows} …\r`),
@@ -96,7 +96,7 @@ export function addKeyCommands(key: Command): void {
     );
 }
 
-/** Can be run again where it was interrupted: the accounts still name the key that is gone. */
+/** Drops a key. It can be repeated after an interruption, because the accounts still name the key that is gone. */
 async function dropKey(stage: KeyStage, id: string, accountsLoseAccess: boolean): Promise<void> {
   const { database, keys, rotation, now } = stage;
   const accounts = createAccounts(database, now);

@@ -1,4 +1,4 @@
-/** The server's keys, for the commands that need them: they are run where the key-encryption key is. */
+/** Opens the server's keys, for the commands that need them. They need the key-encryption key. */
 import { keyEncryptionKey } from '../config/key_encryption_key.ts';
 import { type Keyring, openKeyring } from '../keys/keyring.ts';
 import { createSealer, type Sealer } from '../lib/crypto.ts';
@@ -6,7 +6,7 @@ import { createLog } from '../lib/log.ts';
 import { keyKinds } from '../server_keys.ts';
 import type { Stage } from './stage.ts';
 
-/** Rejects with WrongKeyEncryptionKey where the database's keys were sealed under another one. */
+/** Rejects with WrongKeyEncryptionKey if another key-encryption key sealed the database's keys. */
 export async function openKeys({
   config,
   database,

@@ -1,12 +1,12 @@
-/** The database for commands that work while the server runs, and while it does not. */
+/** The database for commands that work whether or not the server runs. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/load.ts';
 import { runningPostgresUrl, startEmbeddedPostgres } from '../storage/embedded_postgres.ts';
 
 /**
- * Runs `work` with the database's URL. An embedded PostgreSQL that no server runs is started for as long as that takes, and
- * made where there is none if `make` is true. Otherwise rejects there.
+ * Runs `work` with the URL of the database. An embedded PostgreSQL that is not running is started and stopped again.
+ * If there is no database, it is created if `make` is true; otherwise this rejects.
  */
 export async function withDatabase<T>(
   config: Config,

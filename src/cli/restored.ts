@@ -1,4 +1,6 @@
-/** `npx cypher restored`: the operator's decision about a database that has returned to an older state. */
+/**
+ * `npx cypher restored`: carries out the operator's decision about a database that has returned to an older state.
+ */
 import type { Command } from 'commander';
 import type { Audit } from '../audit/audit.ts';
 import { keyEncryptionKey } from '../config/key_encryption_key.ts';
@@ -13,7 +15,7 @@ import { beginEpoch } from '../storage/restore_guard.ts';
 import { createMarkCopies, type Mark, markFileIn, markPurpose, noMark } from '../storage/restore_marks.ts';
 import { onStage, print, type Stage } from './stage.ts';
 
-/** Gives the command `restored` its options and its work. */
+/** Defines the command `restored`. */
 export function describeRestored(restored: Command): void {
   restored
     .option('--keep-clients', 'the apps of the database go on, also those that were removed since the backup')
@@ -25,7 +27,7 @@ export function describeRestored(restored: Command): void {
     );
 }
 
-/** https://www.postgresql.org/docs/18/errcodes-appendix.html: a table or a column is not there. */
+/** Explains the errors for a missing table or column: https://www.postgresql.org/docs/18/errcodes-appendix.html */
 function explainOlder(error: Error & { code?: string }): never {
   if (error.code !== '42P01' && error.code !== '42703') throw error;
   throw new Error(
@@ -47,7 +49,7 @@ async function acceptState({ config, database, audit }: Stage): Promise<void> {
 
 async function endState({ config, database, audit, now }: Stage, keepClients: boolean): Promise<void> {
   const sealer = sealerOf(config);
-  // Before anything is changed: a wrong key-encryption key says so here.
+  // Rejects on a wrong key-encryption key, before anything is changed.
   const seen = await seenOutside(config, await readKeys(database.query, sealer));
   const fresh = await freshKeys();
   const ended = await database.longTransaction((query) =>
@@ -57,7 +59,7 @@ async function endState({ config, database, audit, now }: Stage, keepClients: bo
   print('The servers go on within seconds.');
 }
 
-/** A new key of each kind that can be replaced; made before anything is locked, for RSA takes its time. */
+/** A new key of each kind that can be replaced. Call it before anything is locked, because RSA takes long. */
 export async function freshKeys(): Promise<Map<string, Uint8Array>> {
   const made = new Map<string, Uint8Array>();
   for (const kind of rotatedTogether) {
@@ -70,14 +72,14 @@ export async function freshKeys(): Promise<Map<string, Uint8Array>> {
 export interface RestoredDeps {
   sealer: Sealer;
   fresh: ReadonlyMap<string, Uint8Array>;
-  /** How far the history was seen to go, outside of the database. */
+  /** The furthest mark that was seen outside the database. */
   seen: Mark;
   audit: Pick<Audit, 'recordWithin'>;
   now: number;
   keepClients: boolean;
 }
 
-/** Ends all that was valid in the restored state, in the transaction of `query`. */
+/** Ends everything that was valid in the restored state, in the transaction of `query`. */
 export async function endRestored(query: Query, deps: RestoredDeps): Promise<Ended> {
   const { sealer, fresh, seen, audit, now, keepClients } = deps;
   await replaceKeys(query, sealer, fresh, now);
@@ -87,7 +89,7 @@ export async function endRestored(query: Query, deps: RestoredDeps): Promise<End
   return ended;
 }
 
-/** What the operator has to know. */
+/** The lines that the operator must read. */
 export function summaryOf(ended: Ended): string[] {
   const lines = [
     'The keys of tokens, ID tokens and cookies were replaced.',

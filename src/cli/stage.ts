@@ -1,6 +1,6 @@
 /**
- * What a command works on: the server's own configuration and database, while the server runs. Commands open no port and
- * start nothing; each ends its connections, so that the process ends.
+ * What a command works with: the configuration and the database of the server, which may be running. A command opens
+ * no port. It closes its connections, so that the process exits.
  */
 import { userInfo } from 'node:os';
 import { type Audit, createAudit } from '../audit/audit.ts';
@@ -18,13 +18,16 @@ export interface Stage {
   now: () => number;
 }
 
-/** Opens the database, runs `work`, writes the audit log and closes. Rejects with ConfigError or what `work` throws. */
+/**
+ * Opens the database, runs `work`, writes the audit log and closes the database. Rejects with ConfigError, with the
+ * error of `work`, or if the database cannot be reached.
+ */
 export async function onStage<T>(work: (stage: Stage) => Promise<T>): Promise<T> {
   const config = loadConfig(root);
   return stageAt(config, config.DATABASE_URL ?? (await runningPostgresUrl(config.DATA_DIR)), work);
 }
 
-/** The same on the database at `url`. */
+/** The same with the database at `url`. */
 export async function stageAt<T>(
   config: Config,
   url: string,
@@ -41,7 +44,7 @@ export async function stageAt<T>(
   }
 }
 
-/** Who runs the command, as this machine knows them. In a container there may be no name for the user's number. */
+/** The name of the user who runs the command. In a container the user may have no name, only a number. */
 function userName(): string {
   try {
     return userInfo().username;
@@ -50,13 +53,13 @@ function userName(): string {
   }
 }
 
-/** One line on standard output. */
+/** Prints one line on standard output. */
 export const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
-/** For scripts: the value as JSON. */
+/** Prints the value as JSON, for scripts. */
 export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2));
 
-/** Rows with aligned columns. */
+/** Prints rows with aligned columns. */
 export function printTable(rows: string[][]): void {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   for (const row of rows)

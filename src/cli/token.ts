@@ -1,4 +1,4 @@
-/** `npx cypher token …`: for an operator who has the key-encryption key and a token to ask about. */
+/** `npx cypher token …`: inspects a token. It needs the key-encryption key. */
 import { text as readAll } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { inspectToken } from './inspect.ts';
@@ -11,7 +11,7 @@ export function addTokenCommands(group: Command): void {
     .description('what it is, whether it is good and why not; read from standard input unless given')
     .option('--json', 'print JSON')
     .action(async (given: string | undefined, { json }: { json?: true }) => {
-      // From standard input it is neither in the shell's history nor in the list of processes.
+      // A token from standard input is not in the shell's history, and not in the list of processes.
       const token = (given ?? (await readAll(process.stdin))).trim();
       await onStage(async (stage) => {
         const inspected = await inspectToken(stage, token);

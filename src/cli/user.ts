@@ -154,7 +154,7 @@ function addSignOut(user: Command): void {
 }
 
 function addChanges(user: Command): void {
-  /** A command on one account. */
+  /** Adds a command that changes one account. */
   function change(
     name: string,
     description: string,

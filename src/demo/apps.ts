@@ -1,9 +1,9 @@
-/** Builds the demo's three apps for the provider that they are registered at. Called by main.ts and the browser tests. */
+/** Builds the two apps and the API of the demo, for the provider at which they are registered. */
 import type { DemoUrls, demoClients } from './clients.ts';
 import { createRelyingParty } from './relying_party.ts';
 import { createResourceServer } from './resource_server.ts';
 
-/** Request handlers by app. Rejects where the provider does not answer. `now`: milliseconds since the epoch. */
+/** The request handlers by app. Rejects if the provider does not answer. `now`: milliseconds since the epoch. */
 export async function createDemoApps(
   issuer: string,
   urls: DemoUrls,
@@ -29,7 +29,7 @@ export async function createDemoApps(
       url: urls.intranet,
       ...credentials(clients.intranet),
       scope: 'openid profile email',
-      // With a token for no API in particular: the provider's own userinfo.
+      // The provider's userinfo, with an access token that is not for a particular API.
       apis: [{ url: `${issuer}/me` }],
     }),
   ]);

@@ -1,34 +1,34 @@
-/** The entries of CLIENTS_FILE and RESOURCES_FILE that the demo's apps need; a model for your own. */
+/** The entries of CLIENTS_FILE and RESOURCES_FILE for the demo's apps. They are a model for your own. */
 import { randomBytes } from 'node:crypto';
 
-/** Where each part of the demo answers, without a slash at the end. */
+/** The address of each part of the demo, without a slash at the end. */
 export interface DemoUrls {
   app: string;
   api: string;
   intranet: string;
 }
 
-/** Entries with new random secrets. */
+/** The entries, with new random secrets. */
 export function demoClients({ app, api, intranet }: DemoUrls) {
   const secret = () => randomBytes(32).toString('base64url');
   const signsIn = (url: string) => ({
     client_secret: secret(),
     redirect_uris: [`${url}/callback`],
     post_logout_redirect_uris: [`${url}/`],
-    // Told there when a session ends, wherever it was ended.
+    // The provider notifies the app here when a session ends, wherever it was ended.
     backchannel_logout_uri: `${url}/backchannel-logout`,
     grant_types: ['authorization_code', 'refresh_token'],
   });
   return {
     app: { client_id: 'demo-app', client_name: 'Notebook', client_uri: `${app}/`, ...signsIn(app) },
-    // One of the house: signs in without a password while the session lasts, and is not asked about.
+    // A first-party app. While the session lasts, it signs people in without a password and without consent.
     intranet: {
       client_id: 'demo-intranet',
       client_name: 'The intranet',
       first_party: true,
       ...signsIn(intranet),
     },
-    // A device without a keyboard: it shows a code, and a person enters it elsewhere.
+    // A device without a keyboard. It shows a code, which a person enters on another device.
     device: {
       client_id: 'demo-device',
       client_name: 'The television',
@@ -37,7 +37,7 @@ export function demoClients({ app, api, intranet }: DemoUrls) {
       response_types: [],
       grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
     },
-    // An API obtains no tokens; it has a secret in order to introspect those it is shown.
+    // An API obtains no tokens. It has a secret so that it can introspect the tokens that it receives.
     api: {
       client_id: 'demo-api',
       client_name: "The notebook's API",

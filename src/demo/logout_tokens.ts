@@ -1,9 +1,9 @@
-/** Checks logout tokens as a relying party must (OpenID Connect Back-Channel Logout 1.0, section 2.6). */
+/** Verifies logout tokens as a relying party must (OpenID Connect Back-Channel Logout 1.0, section 2.6). */
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 
 const event = 'http://schemas.openid.net/event/backchannel-logout';
 
-/** The session that a token ends, by the `sid` of its ID token. Rejects whatever is not a logout token for this app. */
+/** Returns the `sid` of the session that a token ends. Rejects if it is not a valid logout token for this app. */
 export function createLogoutTokens(issuer: string, clientId: string, jwksUri: string) {
   const keys = createRemoteJWKSet(new URL(jwksUri));
   return async (token: string): Promise<string> => {

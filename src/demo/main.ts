@@ -1,6 +1,7 @@
 /**
- * `npm run demo`: the provider as a process of its own, a sample app, its API, and a second app of the same house. Their
- * clients, secrets and database are under DATA_DIR/demo, apart from those of `npm start`. Ctrl-C stops all of it.
+ * `npm run demo`: starts the provider in a process of its own. A sample app, its API and a first-party app run in
+ * this process. Clients, secrets and database are in DATA_DIR/demo, not with those of `npm start`. Ctrl-C stops
+ * everything.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +13,7 @@ import { root } from '../root.ts';
 import { createDemoApps } from './apps.ts';
 import { demoClients } from './clients.ts';
 
-/** The provider's port; the apps have the three after it. */
+/** The provider's port. The apps use the next three. */
 const port = Number(process.env.PORT || 3000);
 const dataDir = resolve(root, process.env.DATA_DIR || '.data', 'demo');
 const issuer = `http://localhost:${port}`;
@@ -49,7 +50,7 @@ A television    curl -d client_id=demo-device -d scope=openid ${issuer}/device/a
 Ctrl-C stops everything.
 `);
 } catch (error) {
-  // Whoever stops it while it starts is not told that it could not.
+  // If the demo was stopped while it started, this is not an error.
   if (!stopping) {
     process.stderr.write(`The demo cannot start: ${(error as Error).message}\n`);
     failed = true;
@@ -57,7 +58,7 @@ Ctrl-C stops everything.
   }
 }
 
-/** Told before anything is started: on a taken port somebody else's answers would be taken for the provider's. */
+/** Exits if a port is taken. Otherwise another server on the port would be mistaken for the provider. */
 async function portsAreFree(): Promise<void> {
   for (let offset = 0; offset < 4; offset++) {
     const probe = createServer().listen(port + offset, '127.0.0.1');
@@ -99,7 +100,7 @@ function startProvider(): ChildProcess {
   return child;
 }
 
-/** Waits for a good answer; the provider's own exit ends the wait. */
+/** Waits for a successful answer. If the provider exits, this process exits too. */
 async function answers(url: string): Promise<void> {
   for (;;) {
     const up = await fetch(url).then(

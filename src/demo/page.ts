@@ -1,4 +1,4 @@
-/** The demo's pages: one layout, one stylesheet, and a tag for HTML that escapes what is put in. */
+/** The demo's pages: one layout, one stylesheet, and a template tag for HTML that escapes its values. */
 
 export interface Html {
   html: string;
@@ -12,7 +12,9 @@ const escapes: Record<string, string> = {
   "'": '&#39;',
 };
 
-/** Markup with values in it: strings are escaped, lists joined, Html taken as it is, undefined left out. */
+/**
+ * Markup with values. Strings are escaped, lists are joined, Html is inserted unchanged, and undefined is left out.
+ */
 export function html(parts: TemplateStringsArray, ...values: (string | Html | Html[] | undefined)[]): Html {
   const written = values.map((value) => {
     if (value === undefined) return '';
@@ -22,11 +24,11 @@ export function html(parts: TemplateStringsArray, ...values: (string | Html | Ht
   return { html: String.raw({ raw: parts }, ...written) };
 }
 
-/** A form of one button. */
+/** A form with one button. */
 export const button = (label: string, action: string, method: 'get' | 'post' = 'post'): Html =>
   html`<form method="${method}" action="${action}"><button>${label}</button></form>`;
 
-/** A table of names and values; what is no string is shown as JSON. */
+/** A table of names and values. Values that are not strings are shown as JSON. */
 export const table = (rows: Record<string, unknown>): Html => {
   const cells = Object.entries(rows).map(([name, value]) => {
     const shown = typeof value === 'string' ? value : JSON.stringify(value);

@@ -13,12 +13,12 @@ import { createSessions, type Session } from './sessions.ts';
 export interface RelyingPartyOptions {
   title: string;
   issuer: string;
-  /** Where this app answers; its /callback and / are registered at the provider. */
+  /** The address of this app. Its /callback and / are registered at the provider. */
   url: string;
   clientId: string;
   clientSecret: string;
   scope: string;
-  /** What to call with an access token; `resource` names an API that takes tokens of its own (RFC 8707). */
+  /** The APIs to call with an access token. `resource` is for an API that accepts tokens of its own (RFC 8707). */
   apis: { url: string; resource?: string }[];
 }
 
@@ -33,7 +33,7 @@ interface Party {
 /** Builds the app's request handler. Rejects if the provider does not answer. */
 export async function createRelyingParty({ title, issuer, url, apis, ...options }: RelyingPartyOptions) {
   const { clientId, clientSecret, scope } = options;
-  // For a demo on this machine; an issuer elsewhere has https.
+  // Only for a demo on this machine. Any other issuer has https.
   const execute = issuer.startsWith('http:') ? [client.allowInsecureRequests] : [];
   const provider = await client.discovery(new URL(issuer), clientId, clientSecret, undefined, { execute });
   // Browsers share cookies among the ports of a host, so the name distinguishes the apps of one machine.
@@ -95,7 +95,7 @@ async function finishSignIn({ provider, sessions, url, apis }: Party, ctx: Sessi
     { expectedState: pending.state, expectedNonce: pending.nonce, pkceCodeVerifier: pending.codeVerifier },
     resource ? { resource } : {},
   );
-  // The library has checked the ID token: signature, issuer, audience, time, nonce.
+  // The library has verified the ID token: signature, issuer, audience, time, nonce.
   const claims = tokens.claims();
   if (!claims || !tokens.id_token) throw new Error('The provider sent no ID token.');
   const session = sessions.begin(ctx);
@@ -112,7 +112,7 @@ async function callApis(party: Party, session: Session): Promise<void> {
   }
 }
 
-/** Every refresh token works once: the answer brings the next one. */
+/** Gets new tokens. Each refresh token works once, so the answer contains the next one. */
 async function refresh({ provider }: Party, session: Session, resource = ''): Promise<void> {
   const token = session.signedIn?.refreshToken;
   if (!token) throw new Error('There is no refresh token: sign in first.');
@@ -130,7 +130,7 @@ const withHeaders =
   (issuer: string): Middleware =>
   async (ctx, next) => {
     ctx.set('Cache-Control', 'no-store');
-    // Browsers apply form-action to the redirects of a form too, so the provider's origin is named.
+    // Browsers apply form-action also to the redirects after a form, so it must contain the provider's origin.
     ctx.set(
       'Content-Security-Policy',
       `default-src 'none'; style-src 'self'; img-src data:; form-action 'self' ${issuer}; base-uri 'none'; frame-ancestors 'none'`,
@@ -140,7 +140,7 @@ const withHeaders =
     ctx.body = stylesheet;
   };
 
-/** Back-channel logout. The provider calls it, so there is no session of a browser to look at, but one to end. */
+/** Back-channel logout. The provider sends this request, so it has no session cookie. It names the session to end. */
 const endSessionsOf =
   (sessions: Party['sessions'], logoutTokens: ReturnType<typeof createLogoutTokens>): Middleware =>
   async (ctx, next) => {
@@ -160,7 +160,7 @@ const showProblems: Middleware = async (ctx, next) => {
     session.answers = [];
     delete session.problem;
     delete session.note;
-    // Unless a route redirects elsewhere: a page that a reload does not post again.
+    // Redirect to the page, so that a reload does not post the form again. A route may redirect elsewhere.
     ctx.status = 303;
     ctx.redirect('/');
   }

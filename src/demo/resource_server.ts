@@ -1,7 +1,7 @@
 /**
- * A sample resource server with two endpoints, one for each way to check an access token: /notes asks the provider
- * (introspection: sees revocations at once), /reports checks by itself (v4.public: no call, good until it expires).
- * The model for an API of your own, which imports `cypher-idp/resource-server`.
+ * A sample resource server. Its two endpoints show the two ways to verify an access token. /notes asks the provider
+ * (introspection), which sees revocations at once. /reports verifies v4.public tokens without a call, so a token is
+ * accepted until it expires. It is a model for your own API, which imports `cypher-idp/resource-server`.
  */
 import Router from '@koa/router';
 import Koa from 'koa';
@@ -9,7 +9,7 @@ import { accessFor, createVerifier, forKoa, metadataForKoa } from '../resource_s
 
 export interface ResourceServerOptions {
   issuer: string;
-  /** Where this server answers; its audiences are its endpoints' addresses. */
+  /** The address of this server. Its audiences are the addresses of its endpoints. */
   url: string;
   clientId: string;
   clientSecret: string;

@@ -12,8 +12,7 @@ import { runInNewContext } from 'node:vm';
 type Collect = (options: { type: 'major'; execution: 'sync'; flavor: 'last-resort' }) => void;
 
 /**
- * Collects the heap once, after `waitMs`. It blocks the event loop for some 60 ms, so do not delay the first
- * requests.
+ * Collects the heap once, after `waitMs`. It blocks the event loop for some 60 ms, so let the first requests pass.
  */
 export function shrinkHeapAfterStart(waitMs: number): void {
   setTimeout(() => {

@@ -1,7 +1,7 @@
 /**
  * Values that are kept for one request. They are properties of the request (or its context), and are released with
- * it. A WeakMap would be slower: V8's young collections treat its values as strongly held, so each value is copied,
- * and some reach the old generation.
+ * it. Values in a WeakMap would outlive the request: V8's young collections treat them as strongly held, so each is
+ * copied, and some reach the old generation.
  */
 
 /** A value for each request. `name` is the property's name in a debugger. */

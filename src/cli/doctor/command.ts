@@ -1,11 +1,11 @@
-/** `npx cypher doctor`: what is wrong with this installation, and what to change. */
+/** `npx cypher doctor`: says what is wrong with this installation, and what to change. */
 import type { Command } from 'commander';
 import { print, printJson } from '../stage.ts';
 import { diagnose } from './doctor.ts';
 
 const marks = { ok: 'ok     ', warning: 'warning', fault: 'FAULT  ' };
 
-/** Gives the command `doctor` its options and its work. Its exit code is 1 where there is a fault. */
+/** Defines the command `doctor`. Its exit code is 1 if there is a fault. */
 export function describeDoctor(doctor: Command): void {
   doctor.option('--json', 'print JSON').action(async ({ json }: { json?: true }) => {
     const findings = await diagnose();

@@ -1,4 +1,4 @@
-/** PostgreSQL: version, tables, privileges, durability, and its clock against this machine's. */
+/** Checks PostgreSQL: version, migrations, privileges, durability, and its clock against this machine's. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { root } from '../../root.ts';
@@ -76,7 +76,7 @@ async function checkPrivileges(query: Database['query']): Promise<Found> {
   };
 }
 
-/** Instances go by PostgreSQL's clock; a machine's that is far off says that one of the two is wrong. */
+/** Instances follow PostgreSQL's clock. If this machine's clock is far off, one of the two is wrong. */
 export async function checkClock({ query }: Database): Promise<Found[]> {
   const asked = Date.now();
   const [row] = await query<{ ms: number }>(

@@ -1,4 +1,4 @@
-/** All checks in the order in which one rests on another; a check that cannot be made says so. Changes nothing. */
+/** Runs all checks, each after those that it depends on. A check that cannot run reports a fault. Changes nothing. */
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -59,7 +59,7 @@ async function examineStorage(config: Config): Promise<Finding[]> {
   const database = openDatabase(url, { onIdleError: () => {} });
   try {
     const found = await examine('database', change, () => checkDatabase(database));
-    // It does not answer: there is nothing to ask further.
+    // A single finding means that the database does not answer, so the other checks are skipped.
     if (found.length === 1) return found;
     const { now, stop } = await followDatabaseClock(database);
     stop();

@@ -1,14 +1,14 @@
-/** What the doctor says of one thing. */
+/** One result of the doctor. */
 export interface Finding {
   about: string;
   level: 'ok' | 'warning' | 'fault';
   /** What was found. */
   found: string;
-  /** What to change, where there is something to. */
+  /** What to change, if there is anything to change. */
   change?: string;
 }
 
-/** The findings of a check; a fault with `change` where it throws. */
+/** The findings of the check `look`. If it throws, the finding is a fault with `change`. */
 export async function examine(
   about: string,
   change: string,

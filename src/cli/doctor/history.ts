@@ -1,4 +1,6 @@
-/** Whether the database has returned to an older state, and what a restore has left to be confirmed. */
+/**
+ * Checks whether the database has returned to an older state, and whether apps wait for confirmation after a restore.
+ */
 import type { Config } from '../../config/load.ts';
 import type { StoredKey } from '../../keys/store.ts';
 import type { Query } from '../../storage/database.ts';

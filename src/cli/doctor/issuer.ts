@@ -1,11 +1,11 @@
-/** The way in from outside: ISSUER answers, as itself, and takes nobody's word for their address. */
+/** Checks access from outside: ISSUER answers with its own name, and does not believe a made-up address. */
 import { type Seen, seenPath, seenProof } from '../../http/seen.ts';
 import type { Finding } from './finding.ts';
 
 type Found = Omit<Finding, 'about'>;
 
 const timeoutMs = 5000;
-/** Of a range for documentation (RFC 5737): nobody's. */
+/** An address from a range for documentation (RFC 5737), which nobody has. */
 const madeUpAddress = '198.51.100.77';
 
 async function ask(url: string, headers: Record<string, string> = {}): Promise<Response> {
@@ -42,7 +42,7 @@ export async function checkIssuer(issuer: string): Promise<Found[]> {
   return [{ level: 'ok', found: `${issuer} answers as itself` }];
 }
 
-/** `proofKey`: the server's, for the address that tells how a request arrives. */
+/** `proofKey`: the server's key for the endpoint that reports how a request arrives. */
 export async function checkProxy(issuer: string, proofKey: Uint8Array, nowMs: number): Promise<Found[]> {
   const answer = await ask(issuer + seenPath, {
     authorization: seenProof(proofKey, nowMs),
@@ -71,7 +71,7 @@ export async function checkProxy(issuer: string, proofKey: Uint8Array, nowMs: nu
   ];
 }
 
-/** What the arrival of a request that claims `madeUpAddress` says of the proxies. Pure. */
+/** Judges the proxies by how a request that claims `madeUpAddress` arrived. Pure. */
 export function judge(
   { address, peer, peerTrusted, forwardedFor, forwardedProto }: Omit<Seen, 'untrustedProxies'>,
   issuer: string,
@@ -120,7 +120,7 @@ export function judge(
   };
 }
 
-/** Who was forwarded by the hop that counts as the sender; undefined where only the made-up address stands before it. */
+/** The hop before `address` in X-Forwarded-For. Undefined if there is none, or only the made-up address. */
 function hopBefore(address: string, forwardedFor: string | undefined): string | undefined {
   const hops = hopsOf(forwardedFor);
   const before = hops[hops.lastIndexOf(address) - 1];

@@ -1,4 +1,4 @@
-/** Redis: it holds counters that live for minutes. What matters is that it accepts writes. */
+/** Checks Redis. Nothing in it is the only copy, so it need not persist, but it must accept writes. */
 import { readRedisFacts } from '../../storage/redis_facts.ts';
 import type { Finding } from './finding.ts';
 
