@@ -111,7 +111,7 @@ export function createAudit(
         [fresh.length],
       );
       for (const [index, { id }] of ids.entries()) Object.assign(fresh[index] ?? {}, { id });
-      // Only events of an earlier attempt can exist already. Without the clause, an event writes 48 bytes less of the
+      // Only events of an earlier attempt can exist already. Without the clause, an event writes 48 bytes less of
       // WAL.
       const again = fresh.length === events.length ? '' : 'on conflict (id) do nothing';
       await query(

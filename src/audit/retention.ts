@@ -50,6 +50,7 @@ interface Held {
   next_at: Date | null;
 }
 
+/** After `start` it deletes about once an hour, until `stop`. */
 export function createAuditRetention({
   database,
   audit,

@@ -35,6 +35,7 @@ function explainOlder(error: Error & { code?: string }): never {
   );
 }
 
+/** Seals with the configured key-encryption key, and also unseals with the previous one. */
 export const sealerOf = (config: Config): Sealer =>
   createSealer(keyEncryptionKey(config).key, config.KEY_ENCRYPTION_KEY_PREVIOUS);
 

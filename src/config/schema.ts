@@ -4,8 +4,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import ipaddr from 'ipaddr.js';
-// Imported as a namespace, here and elsewhere. With `{ z }` the build would have to keep all of zod and its fifty
-// languages.
+// Imported as a namespace, here and elsewhere. With `{ z }` the build would keep all of zod with its fifty languages.
 import * as z from 'zod';
 import { lifeSeconds } from '../lifetimes.ts';
 import { detailTypesSchema } from './authorization_details.ts';
@@ -39,6 +38,7 @@ const keyEncryptionKey = z
     'must be 32 random bytes as base64url: openssl rand -base64 32 | tr +/ -_ | tr -d =',
   );
 
+/** The settings by the names of their environment variables. */
 export const settingsSchema = z.object({
   PORT: wholeNumber(1, 65535, 'must be a port, 1 to 65535').default(3000),
   HOST: z.string().min(1).default('127.0.0.1'),

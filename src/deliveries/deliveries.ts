@@ -38,6 +38,7 @@ const mostAtOnce = 50;
 const mostOfOne = 10;
 const lookEveryMs = 1000;
 
+/** Looks for messages by itself after `start`. */
 export function createDeliveries(deps: DeliveriesDeps): Deliveries {
   const { store, log } = deps;
   const places = createPlaces();

@@ -1,7 +1,6 @@
 /**
  * `npm run demo`: starts the provider in a process of its own. A sample app, its API and a first-party app run in
- * this process. Clients, secrets and database are in DATA_DIR/demo, not with those of `npm start`. Ctrl-C stops
- * everything.
+ * this process. Clients, secrets and database are in DATA_DIR/demo, apart from `npm start`. Ctrl-C stops everything.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -40,6 +40,7 @@ export interface KeyTransition {
 const isReady = (key: KeyFacts, { publishAheadMs }: KeyPolicy, now: number) =>
   key.state === 'next' && key.since + publishAheadMs <= now;
 
+/** All transitions. Each has a state, a condition and a reason, which is logged. */
 export const keyTransitions: readonly KeyTransition[] = [
   {
     from: undefined,

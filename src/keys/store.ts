@@ -151,6 +151,7 @@ export async function keepKey(query: Query, id: string, until: number): Promise<
   await query('update keys set until = $2 where id = $1', [id, new Date(until)]);
 }
 
+/** Deletes a key. What was made with it cannot be opened again. */
 export async function eraseKey(query: Query, id: string): Promise<void> {
   await query('delete from keys where id = $1', [id]);
 }

@@ -25,6 +25,7 @@ const mostOfOne = 3;
 /** For all strangers together, and for all known browsers together. */
 const mostOfAll = 4;
 
+/** The counts are those of this process. */
 export function createFewAtOnce(): FewAtOnce {
   const underWay = new Map<string, number>();
   const countOf = (key: string) => underWay.get(key) ?? 0;

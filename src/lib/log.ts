@@ -1,7 +1,4 @@
-/**
- * The log, with pino. It writes lines of JSON, or plain text on a terminal. Fields with the name of a secret are
- * redacted.
- */
+/** The log: pino, with lines of JSON, or plain text on a terminal. Fields with the name of a secret are redacted. */
 import pino from 'pino';
 
 export type Log = pino.Logger;

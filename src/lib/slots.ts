@@ -1,8 +1,7 @@
 /** A bound on work that runs concurrently. More work waits, up to a second bound. */
 
 /**
- * Runs `work` once there is a free slot. Rejects if too much work waits already, or if `signal` aborts before it
- * begins.
+ * Runs `work` once a slot is free. Rejects if too much work waits already, or if `signal` aborts before it begins.
  */
 export type Slots = <T>(signal: AbortSignal, work: () => Promise<T>) => Promise<T>;
 

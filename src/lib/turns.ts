@@ -1,7 +1,4 @@
-/**
- * Runs long, blocking pieces of work one after the other. The event loop runs in between, so that other requests are
- * served.
- */
+/** Runs long, blocking pieces of work one after the other. Between them the event loop serves other requests. */
 
 /**
  * The passes of the event loop between two pieces. Node accepts one new connection in each pass. If every pass had a

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 
+/** The remainder in [0, modulus), also for a negative number. */
 export function modulo(number: bigint, modulus: bigint): bigint {
   const rest = number % modulus;
   return rest < 0n ? rest + modulus : rest;
@@ -24,6 +25,7 @@ export function invert(number: bigint, modulus: bigint): bigint {
   return modulo(t0, modulus);
 }
 
+/** The big-endian number of these bytes. */
 export function toBigInt(bytes: Uint8Array): bigint {
   return BigInt(`0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')}`);
 }

@@ -164,8 +164,7 @@ export function nativeFunctions(Group: VoprfGroupClass, stock: GroupFunctions): 
     async hashToScalar(message, dst) {
       if (this.id !== 'P-256' || dst.length > 255) return stock.hashToScalar.call(this, message, dst);
       const number = toBigInt(expandMessage(message, dst));
-      // The random multiple of n makes the quotient random, so the time of the division does not depend on the
-      // scalar.
+      // The random multiple of n makes the quotient random, so the division's time does not depend on the scalar.
       return new order._class(toHex((number + n * toBigInt(randomBytes(48))) % n));
     },
   };
@@ -238,10 +237,7 @@ function recoverY(x: bigint, y: bigint, x1: bigint, x2: bigint): bigint {
   return (modulo(numerator, p) * invert((2n * y * r3) % p, p)) % p;
 }
 
-/**
- * expand_message_xmd of RFC 9380, 5.3.1, with SHA-256, to 48 bytes. WebCrypto's threads would cost more than the
- * hash.
- */
+/** expand_message_xmd of RFC 9380, 5.3.1, with SHA-256, to 48 bytes. WebCrypto's threads cost more than the hash. */
 function expandMessage(message: Uint8Array, dst: Uint8Array): Buffer {
   const suffix = Buffer.concat([dst, Uint8Array.of(dst.length)]);
   const sha256 = (...parts: Uint8Array[]) => hash('sha256', Buffer.concat([...parts, suffix]), 'buffer');
@@ -266,10 +262,7 @@ function increment(k: Buffer): Buffer {
   return sum;
 }
 
-/**
- * The low 32 or 33 bytes of a normalized number, big-endian. 33 bytes are eleven limbs. The steps are the same for
- * all.
- */
+/** The low 32 or 33 bytes of a normalized number, big-endian, in constant time. 33 bytes are eleven limbs. */
 function toBytes(number: Num, length: 32 | 33): Buffer {
   const bytes = Buffer.alloc(33);
   for (let i = 0; i < 11; i++) bytes.writeUIntBE(number.limbs[i] ?? 0, 30 - 3 * i, 3);

@@ -120,10 +120,7 @@ export async function createOpaque(deps: OpaqueDeps): Promise<Opaque> {
     newest = versions[0]?.id ?? '';
   }
 
-  /**
-   * Versions that were looked for in vain. They are not looked for again: the time would reveal that there is an
-   * account.
-   */
+  /** Versions that were not found. They are not looked for again: the time would reveal that there is an account. */
   const gone = new Set<string>();
 
   /** Undefined for a version that was dropped. */

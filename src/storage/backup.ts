@@ -73,6 +73,7 @@ const sequencesQuery = `select c.relname as table, a.attname as column,
   where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
     and c.relname <> '${migrationsTable}' and pg_get_serial_sequence(quote_ident(c.relname), a.attname) is not null`;
 
+/** Names as a list of quoted identifiers for SQL. */
 export const quotedList = (names: readonly string[]): string => names.map(pg.escapeIdentifier).join(', ');
 
 /** Reads the header of the file, in the transaction of `client`. */

@@ -37,6 +37,7 @@ export const roomForBegun: Room = { rows: 100_000, bytes: 400_000_000 };
 /** The rows that anybody can create: they have an owner. */
 export const isBegun = `owner <> ''`;
 
+/** Keeps the state in PostgreSQL, or in `cache` if there is no Redis. `now`: milliseconds since the epoch. */
 export function createEphemeral(cache: Cache, { query }: Database, now: () => number): Ephemeral {
   if (!cache.redis) {
     return {

@@ -17,6 +17,7 @@ export interface Guesses {
   count(bucket: string, seconds: number): Promise<void>;
 }
 
+/** `now`: milliseconds since the epoch. */
 export function createGuesses({ query }: Pick<Database, 'query'>, now: () => number): Guesses {
   return {
     async of(bucket) {

@@ -76,6 +76,7 @@ const beat = `update restore_guard set behind_ms = ${missing}, beat_at = clock_t
       then least(greatest((extract(epoch from clock_timestamp() - beat_at) * 1000)::bigint, 0), $4) else 0 end
   where id = 1 returning epoch::float8, served_ms::float8, behind_ms::float8`;
 
+/** Call `look` once before anything is served. After `start` it repeats by itself. */
 export function createRestoreGuard({ database, copies, toleranceMs, log }: RestoreGuardDeps): RestoreGuard {
   let furthestSeen = noMark;
   let at: Mark | undefined;

@@ -41,6 +41,7 @@ export function queryOn(on: pg.Pool | pg.PoolClient, runner: StatementRunner): Q
   };
 }
 
+/** Runs one statement within the wait budget. Does not measure it. Throws AppError 503 if PostgreSQL is down. */
 export async function runStatement<Row extends object>(
   on: pg.Pool | pg.PoolClient,
   { breaker, waitBudget, statementMs }: StatementRunner,

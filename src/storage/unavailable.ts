@@ -22,5 +22,6 @@ export function asUnavailable(error: unknown): unknown {
   return isAway ? unavailable(error) : error;
 }
 
+/** Whether `error` is the AppError 503 that says that PostgreSQL cannot serve. */
 export const isUnavailable = (error: unknown): error is AppError =>
   error instanceof AppError && error.code === 'temporarily_unavailable';

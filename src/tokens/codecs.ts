@@ -1,6 +1,5 @@
 /**
- * The text of PASETO tokens: v4.local or v4.public, with a footer that names the key. It does not know what claims
- * mean.
+ * The text of PASETO tokens: v4.local or v4.public, with a footer that names the key. It does not interpret claims.
  */
 import { PasetoError } from 'paseto';
 import type { KindKeys, LocalTokenKey, PublicTokenKey, TokenKey, TokenKind } from './keys.ts';
@@ -32,6 +31,7 @@ export interface KindCodecs {
   footerLength: number;
 }
 
+/** The codecs of one kind of token. Issuer and kind are bound to each token as its implicit assertion. */
 export function codecsOf(issuer: string, kind: TokenKind, { signing, all }: KindKeys): KindCodecs {
   // JSON keeps the two apart. If they were joined, different pairs of issuer and kind could give the same text.
   const implicit = Buffer.from(JSON.stringify([issuer, kind]));

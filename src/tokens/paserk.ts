@@ -33,8 +33,7 @@ export function deserializeKey(type: KeyType, text: string): Uint8Array {
   const prefix = `k4.${type}.`;
   const bytes = new Uint8Array(Buffer.from(text.slice(prefix.length), 'base64url'));
   checkKey(type, bytes);
-  // Buffer's decoder ignores padding, foreign characters and unused bits. So compare with the text that we would
-  // write.
+  // Buffer's decoder ignores padding, foreign characters and unused bits. So compare with our own encoding.
   if (serializeKey(type, bytes) !== text) throw new Error(`not a k4.${type} key`);
   return bytes;
 }

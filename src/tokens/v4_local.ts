@@ -95,8 +95,7 @@ export function createV4Local(
       if (!token.startsWith(HEADER) || !token.endsWith(ending)) return undefined;
       const text = token.slice(HEADER.length, token.length - ending.length);
       const payload = Buffer.from(text, 'base64url');
-      // Buffer's decoder ignores padding, foreign characters and unused bits. So compare with the text that we would
-      // write.
+      // Buffer's decoder ignores padding, foreign characters and unused bits. So compare with our own encoding.
       if (payload.toString('base64url') !== text || payload.length <= NONCE_BYTES + TAG_BYTES)
         return undefined;
       const nonce = payload.subarray(0, NONCE_BYTES);

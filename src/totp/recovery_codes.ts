@@ -22,6 +22,7 @@ export interface RecoveryCodesDeps {
   now: () => number;
 }
 
+/** `now`: milliseconds since the epoch. */
 export function createRecoveryCodes({ codesKey, hashKey, now }: RecoveryCodesDeps) {
   const hashOf = (accountId: string, code: string) => keyedHash(hashKey, accountId, code);
 

@@ -1,7 +1,4 @@
-/**
- * The SQL of the second factor. Every use is one conditional statement, so that only one of several parallel uses
- * succeeds.
- */
+/** The SQL of the second factor. Every use is one conditional statement, so of several parallel uses one succeeds. */
 import type { SealedColumn } from '../keys/reseal.ts';
 import type { Query } from '../storage/database.ts';
 import { spend } from '../storage/spent.ts';
@@ -44,6 +41,7 @@ export interface StoredSecret {
   lastStep: number | null;
 }
 
+/** Undefined if the account has no authenticator or is disabled. */
 export async function readSecret(query: Query, accountId: string): Promise<StoredSecret | undefined> {
   const rows = await query<StoredSecret>(
     `select totp_secret as sealed, totp_kek_id as "kekId", totp_last_step as "lastStep" from accounts
@@ -56,10 +54,7 @@ export async function readSecret(query: Query, accountId: string): Promise<Store
 /** The id in the table of used ids that invalidates a step. */
 const invalidStep = (accountId: string, step: number): string => `totp:${accountId}:${step}`;
 
-/**
- * Invalidates the code of a future step. `expiresAt`: when it is invalid in any case, in milliseconds since the
- * epoch.
- */
+/** Invalidates the code of a future step. `expiresAt`: when it expires anyway, in milliseconds since the epoch. */
 export async function invalidateStep(
   query: Query,
   accountId: string,
@@ -88,6 +83,7 @@ export async function useStep(
   return rows.length === 1;
 }
 
+/** Deletes the account's recovery codes and stores these hashes, in the transaction of `query`. */
 export async function replaceRecoveryCodes(
   query: Query,
   accountId: string,

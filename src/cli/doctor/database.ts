@@ -11,6 +11,7 @@ const migrations = join(root, 'migrations');
 const oldestMajor = 14;
 const mostApartMs = 5000;
 
+/** Rejects if PostgreSQL does not answer. */
 export async function checkDatabase({ query }: Database): Promise<Found[]> {
   const [server] = await query<{ version: string; major: number; sync: string; fsync: string }>(
     `select current_setting('server_version') as version, current_setting('server_version_num')::int / 10000 as major,

@@ -17,6 +17,7 @@ import { checkHistory } from './history.ts';
 import { checkIssuer, checkProxy } from './issuer.ts';
 import { checkRedis } from './redis.ts';
 
+/** The findings in the order of the checks. If the configuration has faults, only these. */
 export async function diagnose(): Promise<Finding[]> {
   let config: Config;
   try {

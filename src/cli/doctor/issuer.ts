@@ -17,6 +17,7 @@ async function ask(url: string, headers: Record<string, string> = {}): Promise<R
   }
 }
 
+/** Rejects if `issuer` cannot be reached within five seconds. */
 export async function checkIssuer(issuer: string): Promise<Found[]> {
   const url = `${issuer}/.well-known/openid-configuration`;
   const answer = await ask(url);

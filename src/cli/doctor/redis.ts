@@ -2,6 +2,7 @@
 import { readRedisFacts } from '../../storage/redis_facts.ts';
 import type { Finding } from './finding.ts';
 
+/** Rejects if Redis cannot be reached. */
 export async function checkRedis(url: string | undefined): Promise<Omit<Finding, 'about'>[]> {
   if (url === undefined) {
     return [
