@@ -1,6 +1,7 @@
 /**
- * What an administrator may do to the clients of the database. Those of CLIENTS_FILE are shown and otherwise left to
- * whoever keeps the file. Secrets leave here once, when they are made.
+ * What an administrator can do with clients. Clients in the database can be added, changed and removed. Those of
+ * CLIENTS_FILE can only be listed and shown here: they are changed in the file. A secret is returned only once, when
+ * it is made.
  */
 import type { Audit } from '../audit/audit.ts';
 import { type ClientMetadata, clientSchema, type FileClient } from '../config/client_schema.ts';
@@ -11,22 +12,22 @@ export interface ListedClient {
   source: 'file' | StoredClient['source'];
   metadata: ClientMetadata;
   secrets: { id: string; createdAt: Date; expiresAt: Date | null }[];
-  /** True for one of the database that does not count, because CLIENTS_FILE has the same id. */
+  /** True for a client of the database that has no effect, because CLIENTS_FILE has the same id. */
   hidden: boolean;
-  /** True for one that came back with a backup and does not count before it is resumed. */
+  /** True for a client that was restored from a backup. It has no effect until it is resumed. */
   suspended: boolean;
 }
 
 export interface ClientControl {
-  /** Adds a client and returns its secret, where it has one. */
+  /** Adds a client. Resolves with its metadata and its secret, if it needs one. */
   add(metadata: object): Promise<{ metadata: ClientMetadata; secret: string | undefined }>;
   list(): Promise<ListedClient[]>;
   show(id: string): Promise<ListedClient>;
-  /** Makes a new secret; those before it are good for `overlapSeconds` more. */
+  /** Makes a new secret. The secrets before it stay valid for `overlapSeconds` more, at most. */
   rotateSecret(id: string, overlapSeconds: number): Promise<{ secret: string; othersEndAt: Date }>;
-  /** Has clients count again that came back with a backup: this one, or without an id all. Returns which. */
+  /** Resumes one suspended client, or all of them if `id` is undefined. Resolves with the ids of those resumed. */
   resume(id?: string): Promise<string[]>;
-  /** Removes a client; nothing of it is refreshed any more, and its tokens are worth nothing. */
+  /** Removes a client. Its tokens become invalid and cannot be refreshed. */
   remove(id: string): Promise<void>;
 }
 
@@ -34,13 +35,13 @@ export interface ClientControlDeps {
   ofFile: FileClient[];
   store: ClientStore;
   secrets: ClientSecrets;
-  /** What is wrong with metadata by the rules of the provider. */
+  /** Resolves with what is wrong with the metadata by the provider's rules, or with undefined. */
   check(metadata: ClientMetadata): Promise<string | undefined>;
   audit: Audit;
   now: () => number;
 }
 
-/** Its functions reject with an Error whose message says what would be right. */
+/** Makes the control. Its functions reject with an Error whose message says what is wrong. */
 export function createClientControl(deps: ClientControlDeps): ClientControl {
   const { ofFile, store, secrets, audit, now } = deps;
   const isOfFile = (id: string) => isIn(ofFile, id);

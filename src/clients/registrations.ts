@@ -1,4 +1,7 @@
-/** Clients that register themselves, on their way to the database. */
+/**
+ * Saves and removes self-registered clients in the database. What such a client may be is not decided here: its
+ * metadata was checked at the registration endpoint.
+ */
 
 import type { ClientMetadata } from '../config/client_schema.ts';
 import { clientSchema } from '../config/client_schema.ts';
@@ -15,12 +18,16 @@ export interface RegistrationsDeps {
 }
 
 export function createRegistrations({ store, registry, secrets, now }: RegistrationsDeps) {
-  /** As it is kept: a stranger's client is never one of the operator's own. */
+  /** The metadata to store. A self-registered client is never first-party. */
   const cleaned = (metadata: { client_id: string }): ClientMetadata =>
     clientSchema.parse({ ...metadata, first_party: false });
 
   return {
-    /** Adds a client, or changes it. `secret` undefined: it keeps what it has. Throws AppError 400 or 429. */
+    /**
+     * Adds or changes a client. `secret`: its new secret, or undefined to keep the old one. Throws AppError 400 if
+     * the method needs the secret itself and we do not have it, and AppError 429 if there are too many registered
+     * clients.
+     */
     async save(given: { client_id: string }, secret: string | undefined): Promise<void> {
       const metadata = cleaned(given);
       const id = metadata.client_id;

@@ -1,7 +1,8 @@
 /**
- * Which apps there are: those of CLIENTS_FILE, and those of the database that a command or dynamic registration added.
- * The file wins. What was read from the database is kept until a change is announced (storage/changes.ts), so that a
- * request costs no query; while notices may be missed, every look is a query again.
+ * The registered clients: those of CLIENTS_FILE, and those of the database that a command or dynamic registration has
+ * added. If both have the same id, the file wins. What was read from the database is kept in memory until PostgreSQL
+ * notifies us of a change, so most requests need no query. While notifications may be missed, every lookup is a
+ * query.
  */
 import type { ClientMetadata, FileClient } from '../config/client_schema.ts';
 import type { Database } from '../storage/database.ts';
@@ -9,7 +10,7 @@ import { nameKey } from './names.ts';
 import type { ClientSecret, ClientSecrets } from './secrets.ts';
 import type { ClientStore, StoredClient, StoredSource } from './store.ts';
 
-/** A client as it counts now; another object after every change. */
+/** A client as it is valid now. After a change of the client it is a new object. */
 export interface RegisteredClient {
   readonly id: string;
   readonly source: 'file' | StoredSource;
@@ -21,16 +22,20 @@ export interface RegisteredClient {
 }
 
 export interface ClientRegistry {
+  /** The client with this id. Undefined if there is none, or if it is suspended. */
   byId(id: string): Promise<RegisteredClient | undefined>;
-  /** Reads the client anew at the next look; for whoever has just changed it, before the notice comes back. */
+  /** Reads the client again at the next lookup. Call it after a change, because the notification comes later. */
   forget(id: string): void;
   /** The same for all clients. */
   forgetAll(): void;
-  /** The operator's clients that people can begin a sign-in at: not more than a page shows. */
+  /** The operator's clients at which people can begin a sign-in (`initiate_login_uri`). At most 200. */
   linked(): Promise<Pick<RegisteredClient, 'id' | 'metadata'>[]>;
-  /** Whether a client of the operator's has a name that looks like this one. */
+  /** Whether the operator has a client whose name looks like this one. */
   looksLike(name: string): Promise<boolean>;
-  /** Takes these for the file's from now on. Returns the ids that are in the database too, where they do not count. */
+  /**
+   * Uses these clients as those of the file from now on. Resolves with the ids that the database has too: there they
+   * have no effect.
+   */
   useFile(clients: FileClient[]): Promise<string[]>;
 }
 
@@ -40,16 +45,17 @@ export interface ClientRegistryDeps {
   secrets: ClientSecrets;
 }
 
-/** So that made-up ids fill no memory. */
+/** Invented client ids must not fill the memory. */
 const mostKept = 10_000;
-/** On the home page. */
+/** What the home page shows at most. */
 const mostLinked = 200;
 const possibleId = /^[\x20-\x7E]{1,255}$/;
 
+/** Makes an empty registry. Call `useFile` before the first lookup. */
 export function createClientRegistry({ database, store, secrets }: ClientRegistryDeps): ClientRegistry {
   let ofFile = new Map<string, RegisteredClient>();
   let namesOfFile = new Set<string>();
-  // Promises, kept from before the query on: a change that is announced meanwhile takes them away.
+  // Promises are kept from the start of a query. So a notification during the query removes its result too.
   const kept = new Map<string, Promise<RegisteredClient | undefined>>();
   const looks = new Map<string, Promise<boolean>>();
   const watch = database.watch('cypher_clients', (id) => {
@@ -97,7 +103,7 @@ export function createClientRegistry({ database, store, secrets }: ClientRegistr
   };
 }
 
-/** Keeps what is being read, unless it fails. */
+/** Keeps a result that is being read. Removes it again if the reading fails. */
 function keep<T>(among: Map<string, Promise<T>>, key: string, reading: Promise<T>): Promise<T> {
   for (const oldest of among.keys()) {
     if (among.size < mostKept) break;
@@ -110,7 +116,7 @@ function keep<T>(among: Map<string, Promise<T>>, key: string, reading: Promise<T
   return reading;
 }
 
-/** One entry of CLIENTS_FILE. */
+/** Makes a client from an entry of CLIENTS_FILE. */
 export function fromFile(
   { client_secret, client_secrets = [], ...metadata }: FileClient,
   secrets: ClientSecrets,
@@ -125,7 +131,7 @@ export function fromFile(
   };
 }
 
-/** One row of the database. Throws where a secret was sealed under another key. */
+/** Makes a client from the database. Throws if a secret cannot be unsealed with our keys. */
 export function fromStore(
   { id, source, metadata, createdAt: since, secrets: stored }: StoredClient,
   secrets: ClientSecrets,

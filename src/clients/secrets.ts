@@ -1,23 +1,25 @@
 /**
- * Secrets of clients: made here, 256 random bits each, and kept as keyed hashes; a fast hash is right for what nobody can
- * guess. A client whose method or algorithms compute with the secret itself has it sealed instead.
+ * Secrets of clients. They are made here with 256 random bits and stored as keyed hashes. A fast hash is sufficient,
+ * because nobody can guess such a secret. If the client's method or algorithms need the secret itself, it is sealed
+ * instead.
  */
 import { timingSafeEqual } from 'node:crypto';
 import type { SealedColumn } from '../keys/reseal.ts';
 import { keyedHash, randomId, type Sealer, sha256 } from '../lib/crypto.ts';
 
 export interface ClientSecret {
-  /** Names it to people: for lists and for taking one away. */
+  /** Identifies the secret in lists. It is not secret itself. */
   readonly id: string;
   readonly digest: Buffer;
-  /** The secret itself, where it is needed. */
+  /** The secret itself. Undefined if we have only its hash. */
   readonly text: string | undefined;
-  /** Milliseconds since the epoch; undefined for as long as it is not replaced. */
+  /** Milliseconds since the epoch. Undefined for a secret of CLIENTS_FILE. */
   readonly createdAt: number | undefined;
+  /** Milliseconds since the epoch. Undefined if it does not expire. */
   readonly expiresAt: number | undefined;
 }
 
-/** How a secret lies in the database: one of `hash` and `sealed`. */
+/** A secret as the database stores it. Either `hash` or `sealed` is set. */
 export interface StoredSecret {
   id: string;
   hash: Buffer | null;
@@ -26,15 +28,15 @@ export interface StoredSecret {
 }
 
 export interface ClientSecrets {
-  /** A new secret. */
+  /** Makes a new random secret. */
   make(): string;
-  /** `secret` as it is stored for this client. */
+  /** What to store for this secret of the client. It is sealed if `neededItself`, otherwise hashed. */
   store(clientId: string, secret: string, neededItself: boolean): StoredSecret;
-  /** A stored one, to compare with. Throws where it was sealed otherwise. */
+  /** Restores a stored secret. Throws if it cannot be unsealed with our keys. */
   restore(clientId: string, stored: StoredSecret, createdAt: Date, expiresAt: Date | null): ClientSecret;
-  /** One from CLIENTS_FILE: the secret, or `sha256:` and its SHA-256 in base64url. */
+  /** Reads a secret of CLIENTS_FILE: the secret itself, or `sha256:` and its SHA-256 in base64url. */
   fromFile(written: string): ClientSecret;
-  /** Whether `given` is one of these and not expired. Takes the same time whatever it is and whichever these are. */
+  /** Whether `given` is one of the secrets and not expired. The comparisons take constant time. */
   matches(given: string, secrets: readonly ClientSecret[], nowMs: number): boolean;
 }
 
@@ -42,7 +44,7 @@ const hashed = 'sha256:';
 
 const identity = (clientId: string, id: string) => `client_secrets ${clientId} ${id}`;
 
-/** What is sealed again under a new key-encryption key. */
+/** The column that must be sealed again when the key-encryption key changes. */
 export const sealedClientSecrets: SealedColumn = {
   table: 'client_secrets',
   column: 'sealed',
@@ -51,8 +53,9 @@ export const sealedClientSecrets: SealedColumn = {
   identityOf: (id, clientId) => identity(clientId, id),
 };
 
+/** `key`: 32 bytes for the keyed hashes. `sealer`: seals the secrets that clients need themselves. */
 export function createClientSecrets(key: Uint8Array, sealer: Sealer): ClientSecrets {
-  // Over the plain hash, so that a file may hold that in place of the secret.
+  // The keyed hash is made over the plain hash. So CLIENTS_FILE may contain the plain hash instead of the secret.
   const digestOfHash = (hash: string) => keyedHash(key, hash);
   const digestOf = (secret: string) => digestOfHash(sha256(secret));
 
@@ -101,17 +104,17 @@ export function createClientSecrets(key: Uint8Array, sealer: Sealer): ClientSecr
   };
 }
 
-/** Algorithms that compute with the secret: a MAC, or an encryption under a key that is derived from it. */
+/** Algorithms that need the secret itself: a MAC, or encryption with a key that is derived from the secret. */
 const bySecret = /^(HS|A\d|dir$)/;
 
-/** Whether this client's metadata asks for anything that computes with the secret itself. Pure. */
+/** Whether the client's method or an algorithm in its metadata needs the secret itself. Pure. */
 export const needsSecretItself = (metadata: Record<string, unknown>): boolean =>
   metadata.token_endpoint_auth_method === 'client_secret_jwt' ||
   Object.entries(metadata).some(
     ([name, value]) => /_alg$/.test(name) && typeof value === 'string' && bySecret.test(value),
   );
 
-/** Whether it authenticates by a secret, or needs one. Pure. */
+/** Whether the client authenticates with a secret, or needs one for an algorithm. Pure. */
 export const needsSecret = (metadata: Record<string, unknown>): boolean =>
   String(metadata.token_endpoint_auth_method ?? 'client_secret_basic').startsWith('client_secret_') ||
   needsSecretItself(metadata);

@@ -1,4 +1,7 @@
-/** Clients in PostgreSQL: metadata in one table, secrets in another. A trigger tells all instances of every change. */
+/**
+ * Clients in PostgreSQL: metadata in one table, secrets in another. A trigger notifies all instances of every change.
+ * The clients of CLIENTS_FILE are not here.
+ */
 import type { ClientMetadata } from '../config/client_schema.ts';
 import { endOfClient } from '../revocation/end_of_client.ts';
 import type { Database, Query } from '../storage/database.ts';
@@ -13,36 +16,39 @@ export interface StoredClient {
   source: StoredSource;
   metadata: ClientMetadata;
   createdAt: Date;
-  /** It came back with a backup, and does not count before the operator has confirmed it. */
+  /** Set if the client was restored from a backup. It has no effect until the operator resumes it. */
   suspendedAt: Date | null;
-  /** Those that have not expired, the newest first. */
+  /** The secrets that have not expired, the newest first. */
   secrets: (StoredSecret & { createdAt: Date; expiresAt: Date | null })[];
 }
 
 export interface ClientStore {
   byId(id: string): Promise<StoredClient | undefined>;
   list(): Promise<StoredClient[]>;
-  /** The operator's clients that people can begin a sign-in at; at most `most`, by id. */
+  /** The operator's clients at which people can begin a sign-in. At most `most`, ordered by id. */
   linked(most: number): Promise<Pick<StoredClient, 'id' | 'metadata'>[]>;
-  /** Whether a client of the operator's has a name that looks like this, by its key (names.ts). */
+  /** Whether the operator has a client whose name has this key (`nameKey`). */
   hasName(key: string): Promise<boolean>;
-  /** Recomputes the keys of the operator's names that another version computed in another way. */
+  /** Recomputes the name keys of the operator's clients. Another version may have computed them in another way. */
   renewNameKeys(): Promise<void>;
-  /** Which of these ids are taken here. */
+  /** Which of these ids the database has. */
   present(ids: string[]): Promise<string[]>;
-  /** False where the id is taken, or registration has made as many as it may. */
+  /** Adds a client. False if the id is taken, or if there are too many self-registered clients. */
   add(client: { source: StoredSource; metadata: ClientMetadata }, secret?: StoredSecret): Promise<boolean>;
-  /** False where there is no such client. A `secret` is added, as at a rotation. */
+  /** Replaces the metadata, and adds `secret` to the client's secrets. False if there is no such client. */
   change(metadata: ClientMetadata, secret?: StoredSecret): Promise<boolean>;
-  /** Adds a secret; all others end at `othersEndAt`, those that end earlier do so. */
+  /** Adds a secret. All other secrets expire at `othersEndAt`, or earlier if they already would. */
   replaceSecret(id: string, secret: StoredSecret, othersEndAt: Date): Promise<void>;
-  /** Has suspended clients count again: this one, or without an id all. Returns which. */
+  /** Resumes one suspended client, or all of them if `id` is undefined. Resolves with the ids of those resumed. */
   resume(id?: string): Promise<string[]>;
-  /** Removes the client, its refresh families, grants and codes. False where there was no such client. */
+  /**
+   * Removes the client. For an operator's client it also ends the refresh families, and removes grants, codes and
+   * consents. False if there was no such client.
+   */
   remove(id: string): Promise<boolean>;
 }
 
-/** A bound, so that open registration fills no disk. */
+/** A bound, so that open registration cannot fill the disk. */
 const mostRegistered = 10_000;
 
 interface Row {
@@ -64,6 +70,7 @@ const select = `select c.id, c.source, c.metadata, c.created_at, c.suspended_at,
   from clients c left join client_secrets s on s.client_id = c.id and (s.expires_at is null or s.expires_at > $1)`;
 const order = 'order by c.id, s.created_at desc, s.id';
 
+/** `now`: milliseconds since the epoch. */
 export function createClientStore(database: Database, now: () => number): ClientStore {
   const at = () => new Date(now());
   return { ...clientReads(database, at), ...nameReads(database), ...clientWrites(database, at) };
@@ -108,7 +115,7 @@ function nameReads({ query }: Database): Pick<ClientStore, 'hasName' | 'renewNam
       );
       const stale = rows.filter(({ name, key }) => key !== nameKey(name));
       if (stale.length === 0) return;
-      // One that is renamed meanwhile keeps its newer key.
+      // The condition leaves out clients that were renamed concurrently: they already have a newer key.
       await query(
         `update clients c set name_key = n.key from unnest($1::text[], $2::text[], $3::text[]) as n (id, name, key)
          where c.id = n.id and coalesce(c.metadata->>'client_name', c.id) = n.name`,
@@ -179,9 +186,9 @@ function clientWrites(
         'delete from clients where id = $1 returning source',
         [id],
       );
-      // The id of one that registered itself was drawn by lot and is never given again: what it leaves is of no use.
+      // The id of a self-registered client is random and never used again, so nothing can use what it leaves.
       if (gone?.source === 'registration') return true;
-      // What it leaves goes too, or an app that is given its id would inherit people's consent.
+      // An operator can give the same id to a new client. It must not inherit grants and consents of the old one.
       await database.maintain(...endOfClient(id, at()));
       return gone !== undefined;
     },
@@ -190,7 +197,7 @@ function clientWrites(
 
 const keyOf = ({ client_name, client_id }: ClientMetadata): string => nameKey(client_name ?? client_id);
 
-/** Rows of a join, one object a client. */
+/** Groups the rows of the join: one object per client, with its secrets. */
 function together(rows: Row[]): StoredClient[] {
   const clients = new Map<string, StoredClient>();
   for (const row of rows) {

@@ -1,10 +1,10 @@
 /**
- * What people have allowed apps (scopes, claims and APIs), for as long as they do not withdraw it. It knows nothing of grants
- * and sessions, which begin and end with sign-ins; withdrawal belongs to revocation/, which ends an app's tokens with it.
+ * What people have allowed apps (scopes, claims and APIs), until they withdraw it. Grants and sessions are not here,
+ * because they begin and end with sign-ins. Withdrawal is in src/revocation, because it also ends the app's tokens.
  */
 import type { Database } from '../storage/database.ts';
 
-/** What was allowed of one API; `audience` is empty for what the provider itself tells. */
+/** What was allowed for one API. `audience` is empty for claims and scopes of the provider itself. */
 export interface Consent {
   audience: string;
   scopes: string[];
@@ -18,17 +18,20 @@ export interface GivenConsent extends Consent {
 }
 
 export interface Consents {
-  /** What the account has allowed the client, by API. Nothing that was given to another client under the same id. */
+  /**
+   * What the account has allowed the client, by API. It leaves out consents for an earlier client with the same id.
+   */
   of(accountId: string, clientId: string): Promise<Consent[]>;
   /** Adds to what the account has allowed the client before. */
   remember(accountId: string, clientId: string, given: readonly Consent[]): Promise<void>;
-  /** All that the account has allowed. */
+  /** Everything that the account has allowed any client, the oldest first. */
   list(accountId: string): Promise<GivenConsent[]>;
 }
 
 const union = (column: string) =>
   `(select coalesce(array_agg(distinct each), '{}') from unnest(c.${column} || excluded.${column}) each)`;
 
+/** `now`: milliseconds since the epoch. */
 export function createConsents({ query }: Pick<Database, 'query'>, now: () => number): Consents {
   return {
     of: (accountId, clientId) =>

@@ -1,24 +1,25 @@
 /**
- * The states of a refresh token and what may happen in each: one table. Pure. store.ts reads the facts and makes the
- * transitions by conditional statements; oidc/ asks on behalf of the token endpoint.
+ * The states of a presented refresh token, as one table. Pure. The store reads the facts and makes the transitions by
+ * conditional statements. The token endpoint decides by the state what it answers.
  */
 
-/** What PostgreSQL knows of a presented token, at one instant. Times are milliseconds since the epoch. */
+/** What PostgreSQL knows about a presented token at one moment. Times are milliseconds since the epoch. */
 export interface RefreshFacts {
   familyEndedAt: number | undefined;
   familyExpiresAt: number;
   expiresAt: number;
   usedAt: number | undefined;
-  /** Whether the successor has been used. A used token always has one: both are written in one statement (store.ts). */
+  /** Whether the successor was used. A used token always has a successor, because one statement writes both. */
   successorUsed: boolean;
 }
 
 /**
- * - `ended`: its family is over (sign-out, revocation, theft, absolute life). Refused; there is nothing left to end.
- * - `expired`: idle for too long. Refused.
- * - `live`: never used. Rotates.
- * - `retry`: used, and the client evidently did not receive the answer. It gets the same successor again.
- * - `reuse`: used, and whoever holds the successor is somebody else or should have kept it. Refused; the family ends.
+ * - `ended`: the family has ended (sign-out, revocation, theft, end of its lifetime). Refused. There is nothing left
+ *   to end.
+ * - `expired`: unused for too long. Refused.
+ * - `live`: never used. It rotates.
+ * - `retry`: used, and the client probably did not receive the answer. It gets the same successor again.
+ * - `reuse`: used, and the request is not a retry. It may come from a thief. Refused, and the family ends.
  */
 export type RefreshState = 'ended' | 'expired' | 'live' | 'retry' | 'reuse';
 
@@ -28,7 +29,7 @@ interface Row {
   because: string;
 }
 
-/** The first row that fits decides. */
+/** The table. The first row whose condition is true decides. */
 export const refreshStates: readonly Row[] = [
   {
     state: 'ended',
@@ -58,7 +59,9 @@ export const refreshStates: readonly Row[] = [
   },
 ];
 
-/** Which state the facts amount to. `leewayMs` 0 turns the leeway off. */
+/**
+ * The state that follows from the facts. `now`: milliseconds since the epoch. With `leewayMs` 0 there are no retries.
+ */
 export function refreshState(facts: RefreshFacts, now: number, leewayMs: number): RefreshState {
   const row = refreshStates.find(({ when }) => when(facts, now, leewayMs));
   return row?.state ?? 'reuse';

@@ -1,7 +1,8 @@
 /**
- * Refresh families in PostgreSQL. Only hashes of token ids are kept; a successor's id is derived from its predecessor's
- * with a server key, so that one request can only ever yield one successor. Rotation is one statement and one commit:
- * of any number of parallel requests through any number of instances one marks the token used and stores the successor.
+ * Refresh families in PostgreSQL. Only hashes of token ids are stored. A successor's id is derived from its
+ * predecessor's id with a server key, so a token can have only one successor. Rotation is one statement and one
+ * commit. Of any number of concurrent requests on any number of instances, one marks the token as used and stores the
+ * successor. The text of tokens and the end of families are not here.
  */
 import { keyedHash, sha256 } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';
@@ -16,54 +17,60 @@ export interface StoredRefreshToken {
 }
 
 export interface NewFamily {
-  /** Derived from the grant's source (a code): what was refreshed from it is one family. */
+  /** Derived from the code, so all tokens that follow from one code are one family. */
   id: string;
   grantId: string;
   clientId: string;
   accountId: string;
   sessionUid: string | undefined;
-  /** True where `offline_access` was granted: the family outlives its session. */
+  /** True if `offline_access` was granted. Then the family outlives its session. */
   offline: boolean;
-  /** The absolute end, in milliseconds since the epoch. */
+  /** The end of the family's lifetime, in milliseconds since the epoch. */
   expiresAt: number;
 }
 
 export interface FirstToken {
   tokenId: string;
-  /** Must not hold the token id. */
+  /** Must not contain the token id: the database must not hold anything that can be presented. */
   payload: object;
   /** Milliseconds since the epoch. */
   expiresAt: number;
-  /** Uses up what the family is begun for, in the same commit. If it returns no row, nothing begins. */
+  /** Uses the code that the family begins with, in the same commit. If it returns no row, nothing begins. */
   using?: Statement | undefined;
 }
 
 export interface RefreshStore {
-  /** Begins a family with its first token. False if it was begun before, or its session has ended. */
+  /**
+   * Begins a family with its first token. False if it has begun before, its session has ended, or its code was used.
+   */
   begin(family: NewFamily, first: FirstToken): Promise<boolean>;
   /**
-   * `anyTime`: a repetition is one however late it comes, while its successor is unused; otherwise within the leeway. `query`
-   * is given `grant_id`, `account_id` and `session_uid` too.
+   * Reads a token and its state. Undefined if there is no such token. With `anyTime`, a repeated request counts as a
+   * retry at any time while the successor is unused. Otherwise it must come within the leeway. The statement that
+   * `query` runs also returns `grant_id`, `account_id` and `session_uid`.
    */
   read(
     tokenId: string,
     options?: { anyTime?: boolean },
     query?: Query,
   ): Promise<StoredRefreshToken | undefined>;
-  /** The one token id that a family which is begun with this code (of a device, of a CIBA request) can begin with. */
+  /** The id of the first token of a family that begins with this device code or CIBA request. */
   firstOf(code: string): string;
-  /** The one token id that can follow. */
+  /** The id of the token's only possible successor. */
   successorOf(tokenId: string): string;
-  /** Marks the token used and stores its successor, both or neither. False where somebody else has. */
+  /**
+   * Marks the token as used and stores its successor, in one commit. `payload` and `expiresAt` (milliseconds since
+   * the epoch) are the successor's. False if the token was used before, has expired, or its family has ended.
+   */
   rotate(tokenId: string, payload: object, expiresAt: number): Promise<boolean>;
-  /** The grants by which apps can still refresh tokens of this account. */
+  /** The ids of the grants of this account for which an app can still refresh tokens. At most 1000. */
   grantsOf(accountId: string): Promise<string[]>;
 }
 
 export interface RefreshSettings {
-  /** Derives each successor's id from its predecessor's, and the first one's from the code that is polled with. */
+  /** The key that derives successor ids from predecessor ids, and the first id of a family from a polled code. */
   successorKey: Uint8Array;
-  /** How long a repetition receives the same successor; 0 turns it off. */
+  /** How long a repeated request gets the same successor. 0 turns this off. */
   leewayMs: number;
   now: () => number;
 }
@@ -78,6 +85,7 @@ interface Row {
   successor_used: boolean;
 }
 
+/** Makes the store. `now`: milliseconds since the epoch. */
 export function createRefreshStore(
   { query }: Database,
   { successorKey, leewayMs, now }: RefreshSettings,
@@ -134,7 +142,7 @@ export function createRefreshStore(
   };
 }
 
-/** One statement that begins a family with its first token. It returns a row if the family has begun. */
+/** The statement that begins a family with its first token. It returns a row if the family has begun. */
 function beginning(
   family: NewFamily,
   { tokenId, payload, expiresAt, using }: FirstToken,
@@ -146,8 +154,8 @@ function beginning(
   return withQueries(
     {
       ...(using && { used: using }),
-      // The share lock makes a sign-out that is under way wait for this, or this for it: a family granted for the
-      // duration of a session cannot begin after its end.
+      // With the share lock, a concurrent sign-out waits for this statement, or this statement waits for the
+      // sign-out. So a family that belongs to a session cannot begin after the session's end.
       session: {
         text: `select ended_at from sessions where uid = $1 and ${used} for share`,
         values: [sessionUid],

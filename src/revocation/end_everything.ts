@@ -1,7 +1,7 @@
 /**
- * Ends all that was valid before: for a database that has returned to an older state, in which everything is valid again
- * that was used up, rotated, revoked or removed since. What cannot be told from what people still rely on stays: accounts
- * with their passwords and authenticators, and recovery codes.
+ * Ends everything after a database was restored to an older state. In that state, things are valid again that were
+ * used, rotated, revoked or removed since. Accounts, passwords, authenticators and recovery codes are kept, because
+ * people still rely on them and we cannot know which of them have changed since.
  */
 import type { Query } from '../storage/database.ts';
 
@@ -9,7 +9,7 @@ import type { Query } from '../storage/database.ts';
 export interface Ended {
   sessions: number;
   refreshFamilies: number;
-  /** Codes, requests and their answers, consents, and tokens that register or change apps. */
+  /** Grants, codes, CIBA requests, and the tokens by which apps register or change their registration. */
   records: number;
   invitations: number;
   suspendedClients: number;
@@ -18,8 +18,9 @@ export interface Ended {
 const totpStepMs = 30_000;
 
 /**
- * Ends everything, in the transaction of `query`, which may take long. Access tokens end with the keys that made them: the
- * caller replaces these in the same transaction. `keepClients`: the apps of the database go on.
+ * Ends everything in the transaction of `query`, which may take long. The caller must replace the token keys in the
+ * same transaction, because access tokens end only with their keys. `now`: milliseconds since the epoch.
+ * `keepClients`: do not suspend the clients of the database.
  */
 export async function endEverything(
   query: Query,
@@ -33,7 +34,8 @@ export async function endEverything(
     );
     return row?.rows ?? 0;
   };
-  // A login that still waits for its redirect counts no more, and no code of the authenticator up to now: it may have been used.
+  // Logins that wait for their redirect become invalid. So do all authenticator codes up to now, because they may
+  // have been used.
   await query(
     `update accounts set signed_out_at = $1,
        totp_last_step = case when totp_secret is null then totp_last_step else greatest(totp_last_step, $2::int) end`,
@@ -41,11 +43,11 @@ export async function endEverything(
   );
   await query("update deliveries set state = 'given_up' where kind = 'ping' and state = 'waiting'");
   await query('delete from ephemeral');
-  // A consent may have been withdrawn since: the person is asked again.
+  // A consent may have been withdrawn since. So the person is asked again.
   await query('delete from consents');
   await query('delete from authenticator_resets where used_at is null');
   return {
-    // The apps of these sessions are notified, by the trigger on their end.
+    // A trigger on the end of a session stores the notifications to its apps.
     sessions: await count('update sessions set ended_at = $1 where ended_at is null', [at]),
     refreshFamilies: await count(
       "update refresh_families set ended_at = $1, ended_because = 'restored' where ended_at is null",

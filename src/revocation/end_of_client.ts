@@ -1,8 +1,9 @@
-/** Ends all that anybody has granted to an app that is removed. Pure: a statement, for whoever removes it. */
+/** Ends everything that people have granted to a removed app. Pure: it only makes the statement. */
 
 /**
- * Families, consents and records. Access tokens end by themselves: nothing of a client that is gone is taken. For this whole
- * tables are read, which takes its time and, once interrupted, another removal.
+ * The statement that ends the refresh families of a client and deletes its consents and records. Access tokens need
+ * no statement, because a token of a removed client is invalid. The statement reads whole tables and can take long.
+ * If it is interrupted, the removal must be repeated.
  */
 export const endOfClient = (clientId: string, at: Date): [text: string, values: unknown[]] => [
   `with families as (

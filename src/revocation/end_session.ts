@@ -1,4 +1,4 @@
-/** Ending a session, and with it everything that was granted for its duration. */
+/** Ends a session, and everything that was granted only for its duration. */
 import { sha256 } from '../lib/crypto.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import { type Authorizations, grantsOf } from '../sessions/authorizations.ts';
@@ -6,8 +6,9 @@ import type { Query } from '../storage/database.ts';
 import { endGrant } from './ends.ts';
 
 /**
- * Ends the families that were granted for the duration of a session that has just ended, and their access tokens. It is a
- * statement of its own: only so does it see the families whose beginning the end of the session has waited for.
+ * Ends the families that were granted for the duration of a session, and their access tokens. The session must have
+ * ended in an earlier statement. That statement waits for families that are just beginning, and only a later one sees
+ * them.
  */
 async function endGranted(within: Query, uid: string, nowMs: number): Promise<void> {
   await within(
@@ -22,8 +23,8 @@ async function endGranted(within: Query, uid: string, nowMs: number): Promise<vo
 }
 
 /**
- * Ends the session with this id, in the transaction of `within`. Its grants are left to the sign-out at the library, which asks
- * for the end of each.
+ * Ends the session with this id, in the transaction of `within`. It does not end the session's grants: the library
+ * does that at a sign-out, one by one. `nowMs`: milliseconds since the epoch.
  */
 export async function endSessionById(within: Query, id: string, nowMs: number): Promise<void> {
   const [ended] = await within<{ uid: string }>(
@@ -34,8 +35,8 @@ export async function endSessionById(within: Query, id: string, nowMs: number): 
 }
 
 /**
- * Ends a session of this account with the grants that were for its duration, in the transaction of `within`. False where the
- * account has no such session.
+ * Ends a session of this account and the grants that were for its duration, in the transaction of `within`. False if
+ * the account has no such session. `nowMs`: milliseconds since the epoch.
  */
 export async function endSession(
   within: Query,

@@ -1,9 +1,13 @@
-/** The statements that end a token, a family, a grant, and what an account has given. Each ends all below it at once. */
+/**
+ * The statements that end a token, a family, a grant, and what an account has granted. Each also ends everything
+ * below it in the same statement. `nowMs` is in milliseconds since the epoch. What each end covers is documented at
+ * Revocations.
+ */
 import { lifeSeconds } from '../lifetimes.ts';
 import type { Query } from '../storage/database.ts';
 import { grantSubject } from './subjects.ts';
 
-/** Why a refresh family ended; kept with it. */
+/** Why a refresh family ended. It is stored with the family. */
 export type EndReason = 'reuse' | 'revoked' | 'signed_out' | 'account';
 
 const kept = (nowMs: number) => new Date(nowMs + lifeSeconds.revocation * 1000);
@@ -22,8 +26,8 @@ export async function endFamily(
   because: EndReason,
   nowMs: number,
 ): Promise<void> {
-  // A code may be presented again while its first use is still on its way to begin the family: then the family is
-  // put there as ended, and cannot begin.
+  // A code may be presented again before its first use has begun the family. Then an ended family is inserted, so
+  // that it cannot begin any more.
   await query(
     `with ended as (
        insert into refresh_families as f

@@ -1,12 +1,12 @@
 /**
- * Whether something was revoked. PostgreSQL is asked every time, never a copy: after a revocation has been answered no instance
- * may take the token for active, whatever happened to Redis or to a notification. The looks that come while a query is under
- * way share the next one, so that load makes each of them cheaper.
+ * Checks whether something was revoked. Every check asks PostgreSQL and never a copy: after a revocation was
+ * answered, no instance may accept the token, whatever happened to Redis or to a notification. Checks that arrive
+ * while a query runs share the next query, so each becomes cheaper under load.
  */
 import type { Database } from '../storage/database.ts';
 import type { Subject } from './subjects.ts';
 
-/** A look waits no longer than this for the query before its own: one that hangs must not hold up the others. */
+/** The longest that a check waits for the query before its own. A query that hangs must not hold up the others. */
 const mostHeldMs = 5;
 
 interface Waiting {
@@ -15,13 +15,19 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
-/** True where any of the subjects is revoked. Rejects with AppError 503 where it cannot be known. */
+/**
+ * Makes a function that resolves with true if any of the subjects is revoked. It rejects with AppError 503 if
+ * PostgreSQL cannot be asked. `now`: milliseconds since the epoch.
+ */
 export function createLook(database: Database, now: () => number): (subjects: Subject[]) => Promise<boolean> {
   let waiting: Waiting[] = [];
   let underWay = 0;
   let late: NodeJS.Timeout | undefined;
 
-  /** For all that wait. Do not share the first caller's deadline: a later caller may be allowed to wait longer. */
+  /**
+   * Starts one query for all waiting checks. Do not share the first caller's deadline: a later caller may be allowed
+   * to wait longer.
+   */
   const askNow = () => {
     clearTimeout(late);
     if (waiting.length > 0) void database.bounded(ask);

@@ -1,7 +1,7 @@
 /**
- * The one revocation graph: account → sessions and grants → refresh families → access tokens. Ending a node ends all below it,
- * and there is one function for each node here. Stateless access tokens are checked against what was ended (looks.ts). Why
- * something ends, and what the audit log says of it, is its caller's.
+ * The revocation graph: account → sessions and grants → refresh families → access tokens. There is one function for
+ * each node, and ending a node ends everything below it. Access tokens are stateless, so they are checked against a
+ * list of what was ended (looks.ts). The callers decide why something ends, and write the audit events.
  */
 import type { Database, Query } from '../storage/database.ts';
 import { endSession, endSessionById } from './end_session.ts';
@@ -20,29 +20,32 @@ import { type RevocableToken, type Subject, subjectsOf } from './subjects.ts';
 export interface Revocations {
   /** Ends one access token. */
   endToken(jti: string): Promise<void>;
-  /** Ends a refresh family and its access tokens. `family` may have no refresh token at all. */
+  /**
+   * Ends a refresh family and its access tokens. The family may have no refresh tokens, or may not have begun yet.
+   */
   endFamily(familyId: string, because: EndReason, query?: Query): Promise<void>;
-  /** The same where a family of this name has begun, and lives. Otherwise nothing is stored. */
+  /** The same, but only if the family has begun and not ended. Otherwise nothing is stored. */
   endBegunFamily(familyId: string, because: EndReason): Promise<void>;
   /** Ends all families of a grant and all its access tokens. */
   endGrant(grantId: string, because: EndReason, query?: Query): Promise<void>;
-  /** Ends all grants, codes, families and consents that an account has given to one client. False where there was nothing. */
+  /** Ends all grants, codes, families and consents of an account for one client. False if there were none. */
   endClient(accountId: string, clientId: string): Promise<boolean>;
   /** Ends the session with this id, and the families that were granted for its duration. */
   endSessionById(id: string): Promise<void>;
   /**
-   * Ends a session of this account, and everything that was granted for its duration. Part of the transaction whose `query` is
-   * given. False where the account has no such session.
+   * Ends a session of this account, and everything that was granted for its duration, in the transaction of `query`.
+   * False if the account has no such session.
    */
   endSession(accountId: string, uid: string, query: Query): Promise<boolean>;
-  /** Ends all sessions, grants, codes and families of an account. Part of the transaction whose `query` is given. */
+  /** Ends all sessions, grants, codes and families of an account. With `query`, in that query's transaction. */
   endAccount(accountId: string, query?: Query): Promise<void>;
-  /** What an access token is checked against. */
+  /** The revocation subjects of an access token: everything whose end makes it invalid. */
   subjectsOf(token: RevocableToken): Subject[];
-  /** True where any of the subjects is revoked. Throws AppError 503 where it cannot be known. */
+  /** True if any of the subjects is revoked. Rejects with AppError 503 if PostgreSQL cannot be asked. */
   anyRevoked(subjects: Subject[]): Promise<boolean>;
 }
 
+/** `now`: milliseconds since the epoch. */
 export function createRevocations(database: Database, now: () => number): Revocations {
   const { query } = database;
   return {

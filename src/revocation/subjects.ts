@@ -1,9 +1,9 @@
-/** What revocations are kept of. An access token is checked against all that can end it. */
+/** The subjects of revocations. An access token is checked against every subject that can end it. */
 import { sha256 } from '../lib/crypto.ts';
 
 export type Subject = `jti:${string}` | `family:${string}` | `grant:${string}` | `session:${string}`;
 
-/** An access token, by what can end it. `session` is there where the token ends with its session. */
+/** The claims of an access token that name what can end it. `session` is set if the token ends with its session. */
 export interface RevocableToken {
   jti: string;
   family?: string | undefined;
@@ -11,9 +11,12 @@ export interface RevocableToken {
   session?: string | undefined;
 }
 
-/** A grant is named by the hash under which it is stored, so that all of an account's can be listed. */
+/**
+ * The subject of a grant. It has the hash of the grant's id, because the stored grants of an account have only that.
+ */
 export const grantSubject = (grantId: string): Subject => `grant:${sha256(grantId)}`;
 
+/** The subjects whose revocation makes the token invalid. */
 export function subjectsOf({ jti, family, grant, session }: RevocableToken): Subject[] {
   const subjects: Subject[] = [`jti:${jti}`];
   if (family !== undefined) subjects.push(`family:${family}`);

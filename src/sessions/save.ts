@@ -1,6 +1,6 @@
 /**
- * Saving a session. Requests of one session run side by side, and each saves the whole of what it read. A save merges what they
- * add, and undoes neither a later sign-in nor an end.
+ * Saves a session. Concurrent requests of one session each save everything that they have read. So a save merges what
+ * they add, and never undoes a later sign-in or the end of the session.
  */
 import { sha256 } from '../lib/crypto.ts';
 import type { Query } from '../storage/database.ts';
@@ -13,8 +13,8 @@ const isOlder = `${loginOf('s')} > ${loginOf('excluded')}`;
 const sameAccount = 's.account_id is not distinct from excluded.account_id';
 
 /**
- * The apps that either request has authorized are all kept, so that the sign-out forgets none of them. Of a request that began
- * before the sign-in that is stored, only the apps are taken over.
+ * The merged payload. It keeps the apps that either request has authorized, so that a sign-out reaches all of them.
+ * From a request that began before the stored sign-in, it takes only the apps.
  */
 const mergedPayload = `case when ${isOlder} then s.payload else excluded.payload end || case when ${sameAccount}
     and (s.payload ? 'authorizations' or excluded.payload ? 'authorizations')
@@ -22,7 +22,7 @@ const mergedPayload = `case when ${isOlder} then s.payload else excluded.payload
     || coalesce(excluded.payload->'authorizations', '{}'))
   else '{}' end`;
 
-/** Writes nothing where nothing has changed and the session was seen within the last minute. */
+/** Writes nothing if nothing has changed and the session was seen within the last minute. */
 const upsert = `insert into sessions as s (id_hash, uid, account_id, payload, address, user_agent, device, created_at,
     last_seen_at, expires_at)
   values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
@@ -36,7 +36,7 @@ const upsert = `insert into sessions as s (id_hash, uid, account_id, payload, ad
     and (s.id_hash <> excluded.id_hash or s.payload - 'exp' <> (${mergedPayload}) - 'exp'
     or s.last_seen_at <= excluded.last_seen_at - interval '1 minute')`;
 
-/** Locks the row, so that it waits for an end or a sign-in that is under way, and sees it. */
+/** Locks the row. So the save waits for a concurrent end or sign-in, and sees it. */
 const standing = 'select account_id, payload, ended_at from sessions where uid = $1 for no key update';
 
 const outcomeOf = `select case
@@ -49,7 +49,7 @@ export interface SessionSave {
   payload: SessionPayload;
   ttlSeconds: number;
   from: SeenFrom;
-  /** Written in the same commit. */
+  /** Other statements for the same commit. */
   also?: readonly Statement[];
 }
 

@@ -1,6 +1,8 @@
-/** What is stored of a session, and what comes of saving it. */
+/** The shapes of a stored session, and the outcomes of saving it. */
 
-/** oidc-provider's session payload; `jti` (the id) is kept out of storage and put back when read. */
+/**
+ * oidc-provider's session payload. `jti` (the id) is removed before it is stored, and added again when it is read.
+ */
 export interface SessionPayload {
   jti: string;
   uid: string;
@@ -11,7 +13,7 @@ export interface SessionPayload {
   [name: string]: unknown;
 }
 
-/** Where a session was used from, as far as the request says. */
+/** Where a session was used from, as far as the request shows. `device`: the id of a known browser. */
 export interface SeenFrom {
   address?: string | undefined;
   userAgent?: string | undefined;
@@ -20,7 +22,8 @@ export interface SeenFrom {
 
 /**
  * - `saved`: the session is stored under its id.
- * - `older`: a later sign-in of the same account is stored. It keeps its id, and the apps that were authorized were added.
+ * - `older`: a later sign-in of the same account is stored. It keeps its id, and the newly authorized apps were added
+ *   to it.
  * - `refused`: the session has ended, or a later sign-in of another account is stored.
  */
 export type SaveOutcome = 'saved' | 'older' | 'refused';

@@ -1,6 +1,7 @@
 /**
- * Sign-on sessions in PostgreSQL. Every look reads the row, so that an ended or changed session is never used again. Ids are
- * kept as hashes: a dump holds nothing that can be put into a cookie. How long a session lasts is decided by the caller.
+ * Sign-on sessions in PostgreSQL. Every lookup reads the row, so an ended or changed session is never used again. Ids
+ * are stored as hashes, so a database dump holds nothing that can be put into a cookie. The caller decides how long a
+ * session lasts. The end of a session is not here but in src/revocation.
  */
 import { sha256 } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';
@@ -16,14 +17,15 @@ export interface ListedSession {
   userAgent: string | null;
   createdAt: Date;
   lastSeenAt: Date;
-  /** The grants of the apps that were signed in to. */
+  /** The ids of the grants of the session's apps. */
   grants: string[];
 }
 
 export interface SessionStore {
   /**
-   * Creates or changes a session, or moves it to another id. A session that has ended stays ended, whatever a request in flight
-   * saves. A session that did not change is written at most once a minute. `also` is written in the same commit.
+   * Creates or changes a session, or moves it to another id. A session that has ended stays ended, whatever a
+   * concurrent request saves. An unchanged session is written at most once a minute. `also` is written in the same
+   * commit.
    */
   save(
     payload: SessionPayload,
@@ -35,13 +37,13 @@ export interface SessionStore {
   /** The session without its id. */
   byUid(uid: string): Promise<SessionPayload | undefined>;
   /**
-   * The session without its id. Counts as a use of it, which is written at most once a minute. The session then ends
-   * `idleSeconds` from now, but not later than `lifetimeSeconds` after its sign-in.
+   * The session without its id. This counts as a use of the session, which is written at most once a minute. The
+   * session then ends `idleSeconds` from now, but not later than `lifetimeSeconds` after its sign-in.
    */
   use(uid: string, lifetime: SessionLifetime): Promise<SessionPayload | undefined>;
   /**
-   * The live sessions of an account, the newest first: at most `most` after the first `skip`. On the first page the session
-   * `own` comes before all others.
+   * The live sessions of an account, the newest first: at most `most` after the first `skip`. The session `own` is
+   * not counted among them. It comes first on the first page, in addition to the others.
    */
   ofAccount(accountId: string, page: SessionPage): Promise<ListedSession[]>;
 }

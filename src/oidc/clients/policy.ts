@@ -1,8 +1,10 @@
 /** The kinds of clients and what each may do. It replaces development defaults of oidc-provider. Pure. */
 import type { Client, KoaContextWithOIDC } from 'oidc-provider';
 
+/** Whether the operator has declared the client as first-party. People are then not asked for consent. */
 export const isFirstParty = (client: Client | undefined): boolean => client?.first_party === true;
 
+/** Whether the client cannot authenticate itself, such as an app in a browser or on a phone. */
 export const isPublic = (client: Client): boolean => client.clientAuthMethod === 'none';
 
 const grantsByPeople = new Set([

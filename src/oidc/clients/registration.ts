@@ -26,6 +26,7 @@ export interface Registrations {
 
 type Features = NonNullable<Configuration['features']>;
 
+/** oidc-provider's features of registration, by the setting REGISTRATION: `off`, `token` or `open`. */
 export function registrationFeatures({
   REGISTRATION,
 }: Pick<Config, 'REGISTRATION'>): Pick<Features, 'registration' | 'registrationManagement'> {

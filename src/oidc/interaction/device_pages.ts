@@ -33,6 +33,7 @@ function problemOf(error: Error | undefined, status: number): Problem {
   return problems[error.name] ?? { message };
 }
 
+/** The pages on which a person enters a user code, confirms the device, and sees the result. */
 export function devicePages({
   views,
   nameOf,

@@ -119,6 +119,7 @@ interface InteractionsDeps {
   nameOf: AppNames;
 }
 
+/** `now`: milliseconds since the epoch. */
 export function createInteractions(
   provider: Provider,
   deps: InteractionsDeps,

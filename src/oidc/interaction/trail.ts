@@ -19,6 +19,7 @@ export interface Trail {
 
 const resumes = new Set(['resume', 'device_resume']);
 
+/** `name`: of the cookie. `secure`: whether the issuer uses https. */
 export function createTrail(name: string, secure: boolean): Trail {
   function note(ctx: KoaContextWithOIDC, onward: Onward): void {
     const uid = ctx.params.uid as string | undefined;

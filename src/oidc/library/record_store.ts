@@ -128,6 +128,7 @@ const referenceMark = '#';
  */
 export const isReference = (id: string): boolean => id.startsWith(referenceMark);
 
+/** The reference to the record with this hash of an id. */
 export const referenceTo = (idHash: string): string => referenceMark + idHash;
 
 const hashOf = (id: string): string => (isReference(id) ? id.slice(referenceMark.length) : sha256(id));
@@ -198,6 +199,7 @@ function useOf(query: Query, at: number, { model, id, hand }: Presentation): Use
   };
 }
 
+/** `now`: milliseconds since the epoch. */
 export function createRecordStore({ query }: Database, now: () => number): RecordStore {
   const saving = (record: Saving) => savingOf(record, now());
   return {

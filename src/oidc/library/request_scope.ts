@@ -67,6 +67,7 @@ export interface CheckedGrant {
   exp: number;
 }
 
+/** The state of one request. Models, adapters and steps read and write its fields. */
 export class RequestScope {
   readonly ctx: KoaContextWithOIDC;
   readonly route: Route;

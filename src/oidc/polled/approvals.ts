@@ -67,6 +67,7 @@ interface Request extends RecordPayload {
   params?: { binding_message?: string; max_age?: string };
 }
 
+/** `now`: milliseconds since the epoch. */
 export function createApprovals({ provider, records, resources, releasePing, now }: ApprovalDeps): Approvals {
   const secondsUntil = (exp: number) => exp - now() / 1000;
 

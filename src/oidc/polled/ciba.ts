@@ -33,6 +33,7 @@ const longestMessage = 64;
 /** Bounds on unanswered requests. An app that asks repeatedly must not fill a person's page or the database. */
 const mostWaiting = { ofClient: 5, ofAccount: 20 };
 
+/** oidc-provider's configuration of CIBA. */
 export function ciba({ accounts, pairwise, holdPing, waitingFor }: CibaDeps): CIBAConfiguration {
   return {
     enabled: true,

@@ -47,8 +47,7 @@ const describable = /^[\x20\x21\x23-\x5B\x5D-\x7E]{1,200}$/;
 
 /**
  * Completes the JSON of an error. It adds the id under which the log has the details, and the reason of a refused
- * grant. A grant is refused only after client authentication, so no stranger learns that reason from a confidential
- * client.
+ * grant. The library refuses a grant only after client authentication, so strangers do not learn that reason.
  */
 export function completeError(ctx: KoaContextWithOIDC, error: errors.OIDCProviderError): void {
   const { body } = ctx;

@@ -11,6 +11,7 @@ import { AppError } from '../../lib/errors.ts';
 import { mostParameterCharacters } from './parameter_size.ts';
 
 const paths = new Set(['/auth', '/session/end']);
+/** Middleware that redirects such a POST (303). Throws AppError 413 if the request is too large for a header. */
 export const takePostedRequests: Middleware = async (ctx, next) => {
   if (ctx.method !== 'POST' || !paths.has(pathOf(ctx))) return next();
   // Parse and serialize the form, so that nothing but parameters reaches the header. Repeated parameters are kept.

@@ -40,6 +40,9 @@ function unlessOurs(error: unknown): undefined {
   if (error instanceof AppError) throw error;
 }
 
+/**
+ * Makes the middleware that replaces `request_uri` by the fetched object. Throws AppError 429 over the rate limit.
+ */
 export function takeRequestUris(provider: Provider, fetch: ClientFetch): Middleware {
   /** The fetched object. Undefined if the client has not registered the address, or has nothing usable there. */
   async function fetchObject(ctx: Context, clientId: string, uri: string): Promise<string | undefined> {

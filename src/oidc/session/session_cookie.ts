@@ -18,6 +18,7 @@ export interface SessionCookieDeps {
   now: () => number;
 }
 
+/** Makes the middleware. `now`: milliseconds since the epoch. */
 export function createSessionCookie({
   tokens,
   name,

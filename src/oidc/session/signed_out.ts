@@ -14,6 +14,7 @@ export interface SignedOut {
   noteAt(provider: Provider): void;
 }
 
+/** `name`: of the cookie. `secure`: whether the issuer uses https. */
 export function createSignedOut(name: string, secure: boolean): SignedOut {
   const options = { httpOnly: true, sameSite: 'lax', secure, signed: true, overwrite: true } as const;
   return {

@@ -16,6 +16,7 @@ const longest = 8192;
  * form begins like this.
  */
 const mark = '.';
+/** Whether the text is a JWT with its mark. */
 export const isMarkedJwt = (value: string): boolean => value.startsWith(`${mark}eyJ`);
 
 /** Marks a JWT. Returns anything else unchanged. */

@@ -1,6 +1,6 @@
 /**
- * The text of refresh tokens: a PASETO that contains the token's id. It is made only from stored values, so a
- * repeated request can receive the same token again. Storage and states are not here but in src/refresh.
+ * The text of refresh tokens: a PASETO that contains the token's id. It is made only from stored values, so a repeated
+ * request receives exactly the same text. Storage and states are not here but in src/refresh.
  */
 import type { Client } from 'oidc-provider';
 import type { RefreshState } from '../../refresh/states.ts';
@@ -92,6 +92,7 @@ export async function endReused(
   deps.onRefresh('reused');
 }
 
+/** Makes the text of a refresh token. Equal arguments must give the same token, so nothing else may be included. */
 export const sealRefreshToken = (
   { seal }: Pick<Tokens, 'seal'>,
   { id, familyId, payload }: { id: string; familyId: string; payload: RefreshPayload },

@@ -18,6 +18,7 @@ type ClientConfiguration = Pick<
   'clients' | 'clientDefaults' | 'clientAuthMethods' | 'extraClientMetadata'
 >;
 
+/** The part of the configuration that is about clients. */
 export function clientConfiguration(
   config: Config,
   resources: Current<readonly Resource[]>,

@@ -26,6 +26,7 @@ const responseTypes: ResponseType[] = [
   ...(['id_token', 'id_token token'] as const),
 ];
 
+/** The complete configuration of oidc-provider. */
 export function providerConfiguration(deps: ConfigurationDeps): Configuration {
   const { config, resources, pages, now } = deps;
   return {

@@ -15,6 +15,7 @@ import { resourceIndicators } from './resources.ts';
 
 type Features = NonNullable<Configuration['features']>;
 
+/** The `features` of the configuration. */
 export function features(deps: ConfigurationDeps): Features {
   const { config, resources, now } = deps;
   const claims = signedClaims(now);

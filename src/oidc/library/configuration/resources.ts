@@ -8,6 +8,7 @@ import { jwtAccessTokenAlg } from '../../tokens/jwt_access_tokens.ts';
 
 type ResourceIndicators = NonNullable<NonNullable<Configuration['features']>['resourceIndicators']>;
 
+/** The feature's settings. An unknown `resource` is refused with InvalidTarget. */
 export const resourceIndicators = (resources: Current<readonly Resource[]>): ResourceIndicators => ({
   enabled: true,
   defaultResource: async (_ctx, _client, oneOf) => (oneOf?.length ? oneOf : undefined),

@@ -36,6 +36,7 @@ const gty = 'refresh_token';
 type Context = TokenEndpointGrantContext;
 type Token = RefreshPayload & InFamily & helpers.ResourceGrantSource & helpers.AuthorizationDetailsSource;
 
+/** Registers this grant with the provider, in place of the library's. */
 export function registerRefreshGrant(provider: Provider, deps: RefreshGrantDeps): void {
   const parameters = [gty, 'scope', 'resource', 'authorization_details'];
   provider.registerGrantType(gty, (ctx) => answer(provider, deps, ctx), parameters, ['resource']);

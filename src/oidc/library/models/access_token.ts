@@ -65,6 +65,7 @@ interface FindOptions {
   ignoreExpiration?: boolean;
 }
 
+/** Replaces the methods of both models on this provider. */
 export function overrideAccessTokens(provider: Provider, deps: AccessTokenDeps): void {
   const opener = createOpener(provider, deps);
   for (const kind of ['AccessToken', 'ClientCredentials'] as const) {
@@ -175,10 +176,11 @@ async function endGrant(
   else if (!scope?.entities.RefreshToken) await revocations.endFamily(family, 'revoked');
 }
 
+/** The adapter only revokes, because access tokens are not stored. */
 export const accessTokenAdapter = ({ revocations }: Pick<Stores, 'revocations'>): Partial<Adapter> => ({
   destroy(jti) {
-    // End the token by ending its family, in one step. With two steps, the second could fail. The client's next
-    // attempt would then find no valid token, and would be told that all is done.
+    // End the token by ending its family, in one statement. With two statements, the second could fail. The client's
+    // next attempt would then find no valid token to revoke, and would be answered with success.
     const family = currentScope()?.family;
     return family === undefined ? revocations.endToken(jti) : revocations.endFamily(family, 'revoked');
   },

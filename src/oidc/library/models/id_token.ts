@@ -16,6 +16,7 @@ interface IdTokenClass {
  */
 export type ValidateJwt = <Jwt>(jwt: string, client: object) => Promise<Jwt>;
 
+/** Makes the function that verifies JWTs with the keys of this provider. */
 export function jwtValidator(provider: Provider): ValidateJwt {
   const Model = modelOf<IdTokenClass>(provider, 'IdToken');
   return async <Jwt>(jwt: string, client: object) => (await Model.validate(jwt, client)) as Jwt;

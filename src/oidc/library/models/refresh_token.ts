@@ -52,6 +52,7 @@ interface RefreshTokenClass {
   revokeByGrantId(grantId: string): Promise<void>;
 }
 
+/** Replaces the methods of the model on this provider. */
 export function overrideRefreshToken(provider: Provider, deps: RefreshTokenDeps): void {
   const { revocations } = deps;
   const Model = modelOf<RefreshTokenClass>(provider, 'RefreshToken');

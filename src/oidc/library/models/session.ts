@@ -41,6 +41,7 @@ interface SessionModel extends Login {
   persist(): Promise<string | undefined>;
 }
 
+/** Replaces the methods of the model on this provider. */
 export function overrideSession(provider: Provider): void {
   const { prototype } = modelOf<{ prototype: SessionModel }>(provider, 'Session');
   const { loginAccount, resetIdentifier, save, persist } = prototype;

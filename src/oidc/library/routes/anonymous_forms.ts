@@ -26,6 +26,7 @@ interface FormCookie {
 
 const idForm = /^[\w-]{32}$/;
 
+/** `key`: 32 bytes that the secrets are derived with. `name`: of the cookie. */
 export function createAnonymousForms(key: Uint8Array, { name, secure }: FormCookie): AnonymousForms {
   const options = { httpOnly: true, sameSite: 'lax', secure, signed: false, overwrite: true } as const;
   const isAnonymous = (ctx: StepContext | KoaContextWithOIDC): boolean =>

@@ -16,6 +16,7 @@ import { seeOther, withParameters } from './response_modes.ts';
 import type { ChangedSteps } from './routes.ts';
 import type { Parameters, Step, StepContext } from './step.ts';
 
+/** `onAsked` receives the requested scope of each request, before unknown scopes are removed. */
 export function changedSteps(resources: Current<readonly Resource[]>, onAsked: OnAsked): ChangedSteps {
   return {
     assembleAuthorizationParams: (step) => (ctx, next) => {
