@@ -30,33 +30,46 @@ export async function takeSnapshot(url: string, name = 'snapshot'): Promise<Snap
     }
     await client.query('commit');
   });
-  return {
-    putBack: () =>
-      connected(url, async (client) => {
-        await client.query('begin');
-        const tables = await tablesOf(client);
-        // The audit log refuses to be emptied, and ended sessions would notify apps again.
-        for (const table of tables) await client.query(`alter table public.${table} disable trigger user`);
-        await client.query(`truncate ${tables.map((table) => `public.${table}`).join(', ')}`);
-        const waiting = new Set(tables);
-        // What others refer to goes first.
-        for (const table of [...tables, ...tables]) {
-          if (!waiting.has(table)) continue;
-          await client.query('savepoint one');
-          const done = await client
-            .query(`insert into public.${table} overriding system value select * from ${name}.${table}`)
-            .then(
-              () => true,
-              () => false,
-            );
-          if (done) waiting.delete(table);
-          else await client.query('rollback to one');
-        }
-        if (waiting.size > 0) throw new Error(`not put back: ${[...waiting].join(', ')}`);
-        for (const table of tables) await client.query(`alter table public.${table} enable trigger user`);
-        await client.query('commit');
-      }),
-  };
+  return { putBack: () => connected(url, (client) => putBack(client, name)) };
+}
+
+/** Servers hold locks on the tables meanwhile. PostgreSQL may resolve a deadlock with them by ending this transaction. */
+async function putBack(client: pg.Client, name: string): Promise<void> {
+  for (;;) {
+    try {
+      await client.query('begin');
+      await replaceAll(client, name);
+      await client.query('commit');
+      return;
+    } catch (error) {
+      await client.query('rollback');
+      const deadlock = '40P01';
+      if ((error as { code?: string }).code !== deadlock) throw error;
+    }
+  }
+}
+
+async function replaceAll(client: pg.Client, name: string): Promise<void> {
+  const tables = await tablesOf(client);
+  // The audit log refuses to be emptied, and ended sessions would notify apps again.
+  for (const table of tables) await client.query(`alter table public.${table} disable trigger user`);
+  await client.query(`truncate ${tables.map((table) => `public.${table}`).join(', ')}`);
+  const waiting = new Set(tables);
+  // What others refer to goes first.
+  for (const table of [...tables, ...tables]) {
+    if (!waiting.has(table)) continue;
+    await client.query('savepoint one');
+    const done = await client
+      .query(`insert into public.${table} overriding system value select * from ${name}.${table}`)
+      .then(
+        () => true,
+        () => false,
+      );
+    if (done) waiting.delete(table);
+    else await client.query('rollback to one');
+  }
+  if (waiting.size > 0) throw new Error(`not put back: ${[...waiting].join(', ')}`);
+  for (const table of tables) await client.query(`alter table public.${table} enable trigger user`);
 }
 
 /** Servers have run for so much longer: what they have seen of the history is further on than a failover may lose. */
