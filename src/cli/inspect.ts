@@ -4,6 +4,7 @@ import { createClientSecrets } from '../clients/secrets.ts';
 import { createClientStore } from '../clients/store.ts';
 import { accountClientId } from '../config/client_schema.ts';
 import type { Keyring } from '../keys/keyring.ts';
+import { refreshTokenId } from '../oidc/tokens/refresh_tokens.ts';
 import { createRefreshStore } from '../refresh/store.ts';
 import { createRevocations } from '../revocation/revocations.ts';
 import { derivedFor, tokenKeysetOf } from '../server_keys.ts';
@@ -116,7 +117,8 @@ async function reasonsOfRefresh(
     leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
     now,
   });
-  const stored = await refresh.read(String(claims.token_id));
+  const id = refreshTokenId(claims);
+  const stored = id && (await refresh.read(id));
   if (!stored) return ['the database has no such refresh token'];
   const { state } = stored;
   if (state === 'live') return [];
@@ -124,7 +126,7 @@ async function reasonsOfRefresh(
   if (state === 'reuse') return ['it was used: presented again it would end its family'];
   const [family] = await database.query<{ ended_because: string | null }>(
     'select ended_because from refresh_families where id = $1',
-    [stored.familyId],
+    [id.familyId],
   );
   const why = family?.ended_because ? `: ${family.ended_because}` : '';
   return [`${state === 'ended' ? 'its family has ended' : 'it was idle for too long'}${why}`];

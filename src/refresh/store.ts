@@ -1,8 +1,10 @@
 /**
- * Refresh families in PostgreSQL. Only hashes of token ids are stored. A successor's id is derived from its
- * predecessor's id with a server key, so a token can have only one successor. Rotation is one statement and one
- * commit. Of any number of concurrent requests on any number of instances, one marks the token as used and stores the
- * successor. The text of tokens and the end of families are not here.
+ * Refresh families in PostgreSQL, one row each. The row holds the hash of the one token that can be used. A successor's
+ * id is derived from its predecessor's id with a server key, so a token can have only one successor. Rotation is one
+ * conditional statement. Of any number of concurrent requests on any number of instances, one changes the row.
+ *
+ * The sealed token names its family and generation. So the row need not remember older tokens: a token of the family
+ * that is neither the current nor the previous one was used. The text of tokens and the end of families are not here.
  */
 import { keyedHash, sha256 } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';
@@ -10,10 +12,25 @@ import { jsonb } from '../storage/jsonb.ts';
 import { type Statement, withQueries } from '../storage/statement.ts';
 import { type RefreshFacts, type RefreshState, refreshState } from './states.ts';
 
-export interface StoredRefreshToken {
+/** What an authentic token says of itself. */
+export interface RefreshTokenId {
+  tokenId: string;
   familyId: string;
-  payload: Record<string, unknown>;
+  /** 0 for a family's first token. Undefined in tokens that an earlier release has sealed. */
+  generation: number | undefined;
+  /** Milliseconds since the epoch. */
+  expiresAt: number;
+}
+
+/** The presented token's family, and what became of the token. */
+export interface StoredRefreshToken {
   state: RefreshState;
+  payload: Record<string, unknown>;
+  /** The generation of the current token: the presented one, or the last one that followed it. */
+  generation: number;
+  /** When the current token was issued, and until when it can be used. Milliseconds since the epoch. */
+  issuedAt: number;
+  expiresAt: number;
 }
 
 export interface NewFamily {
@@ -31,9 +48,10 @@ export interface NewFamily {
 
 export interface FirstToken {
   tokenId: string;
-  /** Must not contain the token id: the database must not hold anything that can be presented. */
+  /** What is the same for all tokens of the family. It must not contain anything that can be presented. */
   payload: object;
   /** Milliseconds since the epoch. */
+  issuedAt: number;
   expiresAt: number;
   /** Uses the code that the family begins with, in the same commit. If it returns no row, nothing begins. */
   using?: Statement | undefined;
@@ -50,7 +68,7 @@ export interface RefreshStore {
    * `query` runs also returns `grant_id`, `account_id` and `session_uid`.
    */
   read(
-    tokenId: string,
+    token: RefreshTokenId,
     options?: { anyTime?: boolean },
     query?: Query,
   ): Promise<StoredRefreshToken | undefined>;
@@ -59,10 +77,10 @@ export interface RefreshStore {
   /** The id of the token's only possible successor. */
   successorOf(tokenId: string): string;
   /**
-   * Marks the token as used and stores its successor, in one commit. `payload` and `expiresAt` (milliseconds since
-   * the epoch) are the successor's. False if the token was used before, has expired, or its family has ended.
+   * Replaces the token by its successor, which has these times (milliseconds since the epoch). False if the token was
+   * used before, has expired, or its family has ended.
    */
-  rotate(tokenId: string, payload: object, expiresAt: number): Promise<boolean>;
+  rotate(token: RefreshTokenId, successor: { issuedAt: number; expiresAt: number }): Promise<boolean>;
   /** The ids of the grants of this account for which an app can still refresh tokens. At most 1000. */
   grantsOf(accountId: string): Promise<string[]>;
 }
@@ -76,13 +94,14 @@ export interface RefreshSettings {
 }
 
 interface Row {
-  family_id: string;
   payload: Record<string, unknown>;
-  expires_at: Date;
+  generation: number;
+  token_hash: string;
+  issued_at: Date;
+  token_expires_at: Date;
   used_at: Date | null;
-  family_expires_at: Date;
+  expires_at: Date;
   ended_at: Date | null;
-  successor_used: boolean;
 }
 
 /** Makes the store. `now`: milliseconds since the epoch. */
@@ -98,42 +117,41 @@ export function createRefreshStore(
       const { text, values } = beginning(family, first, now());
       return (await query(text, values)).length === 1;
     },
-    async read(tokenId, { anyTime = false } = {}, on = query) {
+    async read(token, { anyTime = false } = {}, on = query) {
       const [row] = await on<Row>(
-        `select t.family_id, t.payload, t.expires_at, t.used_at, f.expires_at as family_expires_at, f.ended_at,
-           s.used_at is not null as successor_used, f.grant_id, f.account_id, null::text as session_uid
-         from refresh_tokens t join refresh_families f on f.id = t.family_id
-           left join refresh_tokens s on s.token_hash = $2
-         where t.token_hash = $1`,
-        [sha256(tokenId), sha256(successorOf(tokenId))],
+        `select payload, generation, token_hash, issued_at, token_expires_at, used_at, expires_at, ended_at,
+           grant_id, account_id, null::text as session_uid
+         from refresh_families where id = $1 and token_hash is not null`,
+        [token.familyId],
       );
-      return (
-        row && {
-          familyId: row.family_id,
-          payload: row.payload,
-          state: refreshState(factsOf(row), now(), anyTime ? Number.POSITIVE_INFINITY : leewayMs),
-        }
-      );
+      if (!row) return undefined;
+      const facts = factsOf(row, token, sha256(successorOf(token.tokenId)));
+      return {
+        payload: row.payload,
+        generation: row.generation,
+        issuedAt: row.issued_at.getTime(),
+        expiresAt: row.token_expires_at.getTime(),
+        state: refreshState(facts, now(), anyTime ? Number.POSITIVE_INFINITY : leewayMs),
+      };
     },
-    async rotate(tokenId, payload, expiresAt) {
+    async rotate({ familyId, tokenId, generation }, { issuedAt, expiresAt }) {
       const rows = await query(
-        `with used as (
-           update refresh_tokens t set used_at = $2 from refresh_families f
-           where t.token_hash = $1 and t.used_at is null and t.expires_at > $2 and f.id = t.family_id and f.ended_at is null
-             and f.expires_at > $2
-           returning t.family_id)
-         insert into refresh_tokens (token_hash, family_id, refreshed_from, payload, created_at, expires_at)
-         select $3, family_id, $1, $4, $2, $5 from used
-         returning token_hash`,
-        [sha256(tokenId), new Date(now()), sha256(successorOf(tokenId)), jsonb(payload), new Date(expiresAt)],
+        `update refresh_families set generation = greatest(generation, $7) + 1, token_hash = $3, issued_at = $5,
+           token_expires_at = $6, used_at = $4
+         where id = $1 and (token_hash = $2 and token_expires_at > $4 or generation < $7)
+           and ended_at is null and expires_at > $4
+         returning id`,
+        [
+          ...[familyId, sha256(tokenId), sha256(successorOf(tokenId)), new Date(now())],
+          ...[new Date(issuedAt), new Date(expiresAt), generation ?? 0],
+        ],
       );
       return rows.length === 1;
     },
     async grantsOf(accountId) {
       const rows = await query<{ grantId: string }>(
-        `select distinct f.grant_id as "grantId" from refresh_families f
-         where f.account_id = $1 and f.ended_at is null and f.expires_at > $2 and exists (
-           select from refresh_tokens t where t.family_id = f.id and t.used_at is null and t.expires_at > $2)
+        `select distinct grant_id as "grantId" from refresh_families
+         where account_id = $1 and ended_at is null and expires_at > $2 and token_expires_at > $2
          limit 1000`,
         [accountId, new Date(now())],
       );
@@ -145,11 +163,10 @@ export function createRefreshStore(
 /** The statement that begins a family with its first token. It returns a row if the family has begun. */
 function beginning(
   family: NewFamily,
-  { tokenId, payload, expiresAt, using }: FirstToken,
+  { tokenId, payload, issuedAt, expiresAt, using }: FirstToken,
   nowMs: number,
 ): Statement {
   const sessionUid = family.sessionUid ?? null;
-  const at = new Date(nowMs);
   const used = using ? 'exists (select from used)' : 'true';
   return withQueries(
     {
@@ -160,31 +177,32 @@ function beginning(
         text: `select ended_at from sessions where uid = $1 and ${used} for share`,
         values: [sessionUid],
       },
-      family: {
-        text: `insert into refresh_families
-            (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
-          select $1, $2, $3, $4, $5, $6, $7, $8
-          where ${used} and ($6 or not exists (select from session where ended_at is not null))
-          on conflict (id) do nothing returning id`,
-        values: [
-          ...[family.id, family.grantId, family.clientId, family.accountId, sessionUid, family.offline],
-          ...[at, new Date(family.expiresAt)],
-        ],
-      },
     },
     {
-      text: `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
-        select $1, id, $2, $3, $4 from family
-        returning token_hash`,
-      values: [sha256(tokenId), jsonb(payload), at, new Date(expiresAt)],
+      text: `insert into refresh_families
+          (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at,
+           payload, generation, token_hash, issued_at, token_expires_at)
+        select $1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12
+        where ${used} and ($6 or not exists (select from session where ended_at is not null))
+        on conflict (id) do nothing returning id`,
+      values: [
+        ...[family.id, family.grantId, family.clientId, family.accountId, sessionUid, family.offline],
+        ...[new Date(nowMs), new Date(family.expiresAt)],
+        ...[jsonb(payload), sha256(tokenId), new Date(issuedAt), new Date(expiresAt)],
+      ],
     },
   );
 }
 
-const factsOf = (row: Row): RefreshFacts => ({
-  familyEndedAt: row.ended_at?.getTime(),
-  familyExpiresAt: row.family_expires_at.getTime(),
-  expiresAt: row.expires_at.getTime(),
-  usedAt: row.used_at?.getTime(),
-  successorUsed: row.successor_used,
-});
+function factsOf(row: Row, token: RefreshTokenId, successorHash: string): RefreshFacts {
+  // A failover may lose the latest rotations. Then the client holds a token that the database does not know yet.
+  const isAhead = token.generation !== undefined && token.generation > row.generation;
+  const isUnused = isAhead || row.token_hash === sha256(token.tokenId);
+  return {
+    familyEndedAt: row.ended_at?.getTime(),
+    familyExpiresAt: row.expires_at.getTime(),
+    expiresAt: isAhead ? token.expiresAt : row.token_expires_at.getTime(),
+    usedAt: isUnused ? undefined : (row.used_at ?? row.issued_at).getTime(),
+    successorUsed: !isUnused && row.token_hash !== successorHash,
+  };
+}

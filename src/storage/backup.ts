@@ -45,12 +45,14 @@ export interface BackupTrailer {
 /**
  * The tables of the schema. A table comes after those that it refers to. Partitions are left out, because the rows of
  * a partitioned table include theirs. Unlogged tables are left out, because PostgreSQL itself would lose them in a
- * crash.
+ * crash. So are the rows that an earlier release keeps of refresh tokens, once the rows of families hold all of them.
  */
 const tablesQuery = `with recursive kept as (
     select oid, relname from pg_class
     where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p') and not relispartition
       and relpersistence = 'p' and relname <> '${migrationsTable}'
+      and not (relname = 'refresh_tokens' and exists (
+        select from pg_attribute where attrelid = to_regclass('refresh_families') and attname = 'token_hash'))
   ), refers as (
     select conrelid as source, confrelid as target from pg_constraint
     where contype = 'f' and conrelid <> confrelid and conparentid = 0

@@ -37,11 +37,13 @@ const expiredOf = (table: string, limit: number) =>
   counted(`delete from ${table} where ctid = any(array(
      select ctid from ${table} where expires_at < $1 order by expires_at limit ${limit} for update skip locked))`);
 
+/** The table that the release before this one has, with a row for each token. New installations do not have it. */
+const hasTokenRows = "select 1 where to_regclass('refresh_tokens') is not null";
+
 /**
- * Deletes the refresh tokens of expired families. A used token must be kept as long as its family is valid, to detect
- * reuse. The tokens are deleted before the family: a family may have thousands, which would be too many for the
- * cascade of one statement. They are looked up family by family, so that the planner uses the index even without
- * statistics.
+ * Deletes the refresh tokens of expired families. They are deleted before the family: a family may have thousands,
+ * which would be too many for the cascade of one statement. They are looked up family by family, so that the planner
+ * uses the index even without statistics.
  */
 const tokensOfExpiredFamilies = counted(`delete from refresh_tokens where ctid = any(array(
      select t.ctid from (
@@ -80,6 +82,8 @@ export function createSweeper(
   }
 
   async function sweepFamilies(): Promise<number> {
+    if ((await query(hasTokenRows)).length === 0)
+      return sweepTable('refresh_families', expiredOf('refresh_families', batchRows));
     let [tokens, families] = [0, 0];
     for (;;) {
       const goneTokens = await deleteBatch(tokensOfExpiredFamilies);

@@ -1,5 +1,6 @@
 /** Refresh families and revocations: one successor whoever asks, one answer whichever instance is asked. */
 import { expect, test } from 'vitest';
+import { sha256 } from '../../src/lib/crypto.ts';
 import { createRefreshStore } from '../../src/refresh/store.ts';
 import { createRevocations } from '../../src/revocation/revocations.ts';
 import { atOnce, type Instance, onEveryBackend } from './backends.ts';
@@ -21,20 +22,27 @@ onEveryBackend('refresh families', (backend) => {
     const family = { id, grantId, clientId: 'web', accountId: 'ada', sessionUid: 'session', offline: false };
     await refreshOn(here).begin(
       { ...family, expiresAt: inSeconds(3000) },
-      { tokenId: token, payload: {}, expiresAt: inSeconds(600) },
+      { tokenId: token, payload: {}, issuedAt: now(), expiresAt: inSeconds(600) },
     );
-    const rotate = (on: Instance, value = token) => refreshOn(on).rotate(value, {}, inSeconds(600));
-    const stateOn = async (on: Instance, value = token) => (await refreshOn(on).read(value))?.state;
-    return { here, there, id, token, next: refreshOn(here).successorOf(token), rotate, stateOn };
+    const presented = (generation: number) => {
+      let tokenId = token;
+      for (let count = 0; count < generation; count += 1) tokenId = refreshOn(here).successorOf(tokenId);
+      return { tokenId, familyId: id, generation, expiresAt: inSeconds(600) };
+    };
+    const rotate = (on: Instance, generation = 0) =>
+      refreshOn(on).rotate(presented(generation), { issuedAt: now(), expiresAt: inSeconds(600) });
+    const stateOn = async (on: Instance, generation = 0) =>
+      (await refreshOn(on).read(presented(generation)))?.state;
+    return { here, there, id, token, rotate, stateOn, presented };
   }
 
   test('of forty rotations at once one is stored, and all see the one successor', async () => {
-    const { there, token, next, rotate, stateOn } = await begun();
+    const { here, there, token, rotate, stateOn } = await begun();
     const won = await atOnce(backend().instances, (on) => rotate(on));
     expect(won.filter(Boolean)).toEqual([true]);
-    expect(refreshOn(there).successorOf(token)).toBe(next);
+    expect(refreshOn(there).successorOf(token)).toBe(refreshOn(here).successorOf(token));
     expect(await stateOn(there)).toBe('retry');
-    expect(await stateOn(there, next)).toBe('live');
+    expect(await stateOn(there, 1)).toBe('live');
   });
 
   test('the first token of a code that is polled with is one for all instances, and no successor', async () => {
@@ -51,7 +59,7 @@ onEveryBackend('refresh families', (backend) => {
     expect(await late.stateOn(late.there)).toBe('reuse');
     const used = await begun();
     await used.rotate(used.here);
-    await used.rotate(used.there, used.next);
+    await used.rotate(used.there, 1);
     expect(await used.stateOn(used.here)).toBe('reuse');
   });
 
@@ -65,12 +73,32 @@ onEveryBackend('refresh families', (backend) => {
   });
 
   test('of an end and forty rotations at once nothing live is left', async () => {
-    const { here, there, id, next, rotate, stateOn } = await begun();
+    const { here, there, id, rotate, stateOn } = await begun();
     const rotating = atOnce(backend().instances, (on) => rotate(on));
     await revocationsOn(here).endFamily(id, 'reuse');
     await rotating;
     expect(await stateOn(there)).toBe('ended');
-    expect(await stateOn(there, next)).not.toBe('live');
+    expect(await stateOn(there, 1)).not.toBe('live');
+  });
+
+  test('a token that the database has lost rolls its family forward, once and in no other family', async () => {
+    const { here, there, rotate, stateOn, presented } = await begun();
+    for (const generation of [0, 1, 2]) await rotate(here, generation);
+    // A failover: the database is where it was two rotations before.
+    await there.database.query('update refresh_families set generation = 1, token_hash = $2 where id = $1', [
+      presented(1).familyId,
+      sha256(presented(1).tokenId),
+    ]);
+    expect(await stateOn(there, 3)).toBe('live');
+    const won = await atOnce(backend().instances, (on) => rotate(on, 3));
+    expect(won.filter(Boolean)).toEqual([true]);
+    expect([await stateOn(there, 4), await stateOn(here, 3)]).toEqual(['live', 'retry']);
+    for (const generation of [0, 1, 2]) expect(await stateOn(there, generation)).toBe('reuse');
+    expect(await rotate(here, 2)).toBe(false);
+    const other = await begun();
+    expect(await refreshOn(here).read({ ...other.presented(9), familyId: 'no family' })).toBeUndefined();
+    const tooLate = { ...other.presented(5), expiresAt: now() };
+    expect((await refreshOn(here).read(tooLate))?.state).toBe('expired');
   });
 
   test('a grant ends with all of its families and no other', async () => {

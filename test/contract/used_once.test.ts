@@ -61,16 +61,14 @@ onEveryBackend('records', (backend) => {
         {
           tokenId: token,
           payload: {},
+          issuedAt: backend().now(),
           expiresAt: inAMinute,
           using: open(on).using('AuthorizationCode', 'f', hand).statement,
         },
       );
     await open(here).save(code('f', 60));
-    await refreshOn(here).begin(
-      { ...family, id: 'before', expiresAt: inAMinute },
-      { tokenId: 'taken', payload: {}, expiresAt: inAMinute },
-    );
-    await expect(begin(here, 'failed', 'taken')).rejects.toThrow('duplicate key');
+    await here.database.query("alter table refresh_families add constraint failing check (id <> 'failed')");
+    await expect(begin(here, 'failed', 'first')).rejects.toThrow('failing');
     let count = 0;
     const begun = await atOnce(backend().instances, (on) => {
       count += 1;

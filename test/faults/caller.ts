@@ -59,7 +59,7 @@ export function createCaller(ports: number[], history: History, actor: number): 
         ...(retryAfter ? { retryAfter } : {}),
         succeeded,
         ...about,
-        ...(text ? { yields: fingerprint(text) } : {}),
+        ...(text ? { yields: fingerprint(text), sealedBy: fingerprint(text.split('.')[3] ?? '') } : {}),
       });
       return answer;
     },

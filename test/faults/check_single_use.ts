@@ -20,15 +20,15 @@ export function checkSingleUse(events: readonly Event[], facts: DatabaseFacts): 
     if (group.length > 1) report('used twice', use, group);
   }
   for (const [token, group] of groupBy(succeeded, ({ presents }) => (presents ? [presents] : []))) {
-    const successors = new Set(group.map((call) => call.yields));
-    // After a rotation of keys the one successor is sealed anew and reads otherwise: whether there is a second, the database
-    // knows.
-    if (successors.size > 1 && !group.every((call) => isUnbranched(call, facts)))
-      report('two successors of one refresh token or device code', token, group);
+    // After a rotation of keys the one successor is sealed with another key, and reads otherwise.
+    for (const [, alike] of groupBy(group, ({ sealedBy }) => [sealedBy ?? '']))
+      if (new Set(alike.map((call) => call.yields)).size > 1)
+        report('two successors of one refresh token or device code', token, alike);
   }
-  for (const [id, family] of facts.families) {
-    if (family.leaves > 1) report('two live leaves in the database', `family:${id}`, []);
-    if (family.branches > 0) report('a branch in the database', `family:${id}`, []);
+  for (const [family, group] of groupBy(calls, ({ subjects = [] }) => subjects.filter(isFamily))) {
+    const { tokens } = facts.families.get(family.replace('family:', '')) ?? { tokens: 0 };
+    const presented = new Set(group.flatMap(({ presents }) => (presents ? [presents] : [])));
+    if (tokens > presented.size + 1) report('a refresh token was rotated twice', family, group.slice(-5));
   }
   for (const name of facts.auditedTwice) report('twice in the audit log', `account:${name}`, []);
   for (const call of succeeded) {
@@ -46,11 +46,6 @@ export function checkSingleUse(events: readonly Event[], facts: DatabaseFacts): 
 }
 
 const isFamily = (subject: string): boolean => subject.startsWith('family:');
-
-function isUnbranched({ subjects = [] }: Call, { families }: DatabaseFacts): boolean {
-  const family = subjects.map((subject) => families.get(subject.replace('family:', ''))).find(Boolean);
-  return family !== undefined && family.branches === 0 && family.leaves <= 1;
-}
 
 /** A refresh token presented for so long, through one outage, that the leeway may have been over. Nothing else has a leeway. */
 const isLate = ({ presents, at, ms, honestSince = at }: Call): boolean =>

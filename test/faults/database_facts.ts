@@ -8,11 +8,8 @@ export interface AccountFact {
 }
 
 export interface FamilyFact {
+  /** How many tokens it has had. */
   tokens: number;
-  /** Tokens that were never rotated: 1 in a sound family. */
-  leaves: number;
-  /** Tokens with more than one successor. */
-  branches: number;
 }
 
 export interface DatabaseFacts {
@@ -34,9 +31,7 @@ export async function readFacts(postgres: Postgres): Promise<DatabaseFacts> {
      from accounts`,
   );
   const families = await postgres.query<{ id: string } & FamilyFact>(
-    `select family_id as id, count(*)::int as tokens, count(*) filter (where used_at is null)::int as leaves,
-       (count(refreshed_from) - count(distinct refreshed_from))::int as branches
-     from refresh_tokens group by family_id`,
+    'select id, generation + 1 as tokens from refresh_families where generation is not null',
   );
   const auditedTwice = await postgres.query<{ name: string }>(
     `select username as name from audit_log join accounts on accounts.id = account_id

@@ -63,8 +63,8 @@ async function measure(url: string): Promise<boolean> {
   const found = await sizes(query, ended);
   await client.end();
 
-  const live = found.find(({ table }) => table === 'refresh_tokens')?.live ?? 0;
-  const swept = families * 2 - live;
+  const live = found.find(({ table }) => table === 'refresh_families')?.live ?? 0;
+  const swept = families - live;
   const [own, maintenance] = [after.own - before.own, after.maintenance - before.maintenance];
   const each = (own + maintenance) / swept;
   const ratio = Math.max(...found.map((size) => size.ratio));

@@ -4,7 +4,7 @@
  */
 import type { Query } from '../../src/storage/database.ts';
 
-const tables = ['refresh_tokens', 'refresh_families', 'revocations', 'spent'] as const;
+const tables = ['refresh_families', 'revocations', 'spent'] as const;
 
 const payload = JSON.stringify({
   ...{
@@ -19,7 +19,7 @@ const id = (what: string, length = 43) =>
   `substr(translate(encode(sha256(('${what}' || n)::bytea), 'base64'), '+/=', '-_'), 1, ${length})`;
 
 /**
- * Families `from` to `to` with two tokens each, the first one used: for each also a login's two spent rows, which live for a
+ * Families `from` to `to`, each rotated once. For each also a login's two spent rows, which live for a
  * minute, as in production, and for every fifth a revocation. All but those expire `lifeSeconds` from `at`.
  */
 export async function addTokens(
@@ -33,23 +33,17 @@ export async function addTokens(
   const soon = new Date(at + 60_000);
   const range = [from, to - 1];
   await query(
-    `insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at)
-     select ${id('family')}, ${id('grant')}, 'web', ${id('account', 24)}, ${id('session', 21)}, true, $3, $4
+    `insert into refresh_families (id, grant_id, client_id, account_id, session_uid, offline, created_at, expires_at,
+       payload, generation, token_hash, issued_at, token_expires_at)
+     select ${id('family')}, ${id('grant')}, 'web', ${id('account', 24)}, ${id('session', 21)}, true, $3, $4,
+       $5, 0, ${id('first')}, $3, $4
      from generate_series($1::int, $2::int) n`,
-    [...range, now, expires],
-  );
-  await query(
-    `insert into refresh_tokens (token_hash, family_id, payload, created_at, expires_at)
-     select ${id('first')}, ${id('family')}, $5, $3, $4 from generate_series($1::int, $2::int) n`,
     [...range, now, expires, payload],
   );
   await query(
-    `with used as (
-       update refresh_tokens t set used_at = $3 from generate_series($1::int, $2::int) n
-       where token_hash = ${id('first')} returning n)
-     insert into refresh_tokens (token_hash, family_id, refreshed_from, payload, created_at, expires_at)
-     select ${id('second')}, ${id('family')}, ${id('first')}, $5, $3, $4 from used`,
-    [...range, now, expires, payload],
+    `update refresh_families f set generation = 1, token_hash = ${id('second')}, issued_at = $3, used_at = $3
+     from generate_series($1::int, $2::int) n where f.id = ${id('family')}`,
+    [...range, now],
   );
   await query(
     `insert into revocations (subject, expires_at)

@@ -25,6 +25,8 @@ export interface Call {
   /** The refresh token or device code that was presented and the refresh token that came back, by fingerprint. */
   presents?: string;
   yields?: string;
+  /** Names the key that sealed what the call yields. */
+  sealedBy?: string;
   /** Whose end must stop this call from succeeding. */
   subjects?: string[];
   /** By somebody entitled to it, who has repeated it since this time: it must not be refused. */

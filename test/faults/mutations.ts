@@ -13,8 +13,8 @@ interface Edit {
 
 const conditionalUpdate: Edit = {
   file: 'refresh/store.ts',
-  find: 'where t.token_hash = $1 and t.used_at is null and',
-  replace: 'where t.token_hash = $1 and',
+  find: 'where id = $1 and (token_hash = $2 and token_expires_at > $4 or generation < $7)',
+  replace: 'where id = $1 and ($2::text is not null)',
 };
 
 export const mutations: Record<string, Edit[]> = {

@@ -27,7 +27,7 @@ export interface Report {
   violations: Record<Point, number>;
 }
 
-const isDouble = /used twice|two successors|two live leaves|a branch/;
+const isDouble = /used twice|two successors|rotated twice/;
 const isLoggedOut = /^an honest/;
 
 type Counts<T> = Map<string, T>;

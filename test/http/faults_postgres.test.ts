@@ -125,7 +125,7 @@ test('Faults: disk full: what would write is 503 and uses nothing up; what reads
   const needing = await prepare();
   const { database } = at.other;
   const tables = [
-    'refresh_tokens',
+    'refresh_families',
     'revocations',
     'login_failures',
     'accounts',
@@ -166,7 +166,7 @@ test('Faults: a table locked for seconds: 503 in time, no pile of abandoned stat
   const usual = await connections();
   let most = 0;
   try {
-    await admin.query('begin; lock table refresh_tokens in access exclusive mode');
+    await admin.query('begin; lock table refresh_families in access exclusive mode');
     for (const until = performance.now() + 4000; performance.now() < until; ) {
       const answers = await Promise.all(
         Array.from({ length: 100 }, () => within(bounded, must(needing.refresh)())),

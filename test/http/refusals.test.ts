@@ -93,7 +93,7 @@ async function withFault(table: string, send: () => Promise<request.Response>): 
 }
 
 /** Sends the request in every way in which it has to be refused, and then as it should be. */
-async function refuseAndSend(app: App, form: Form, table = 'refresh_tokens'): Promise<request.Response> {
+async function refuseAndSend(app: App, form: Form, table = 'refresh_families'): Promise<request.Response> {
   const replayed = await proof();
   await asApp(server, app, { grant_type: 'client_credentials' }).set('dpop', replayed);
   const details = (text: string) => ({ ...form, resource: bank.audience, authorization_details: text });

@@ -26,31 +26,38 @@ function newFamily(grantId = 'a grant') {
   const begin = () =>
     refresh.begin(
       { ...family, expiresAt: inSeconds(3000) },
-      { tokenId: token, payload: {}, expiresAt: inSeconds(600) },
+      { tokenId: token, payload: {}, issuedAt: stores.now(), expiresAt: inSeconds(600) },
     );
-  return { id, token, begin };
+  const presented = { tokenId: token, familyId: id, generation: 0, expiresAt: inSeconds(600) };
+  return { id, token: presented, begin };
 }
-const stateOf = async (token: string) => (await refresh.read(token))?.state;
+type Presented = ReturnType<typeof newFamily>['token'];
+const stateOf = async (token: Presented) => (await refresh.read(token))?.state;
+const next = ({ tokenId, ...rest }: Presented) => ({
+  ...rest,
+  tokenId: refresh.successorOf(tokenId),
+  generation: rest.generation + 1,
+});
+const rotate = (token: Presented, later = 600) =>
+  refresh.rotate(token, { issuedAt: stores.now(), expiresAt: inSeconds(later) });
 
 test('of parallel rotations one is stored; the successor is the same for all', async () => {
   const { token, begin } = newFamily();
   expect(await begin()).toBe(true);
-  const wins = await Promise.all(
-    Array.from({ length: 20 }, (_, index) => refresh.rotate(token, { index }, inSeconds(600))),
-  );
+  const wins = await Promise.all(Array.from({ length: 20 }, (_, index) => rotate(token, 600 + index)));
   expect(wins.filter(Boolean)).toEqual([true]);
   expect(await stateOf(token)).toBe('retry');
-  expect(await stateOf(refresh.successorOf(token))).toBe('live');
+  expect(await stateOf(next(token))).toBe('live');
 });
 
 test('what is idle for too long, or of an ended family, does not rotate', async () => {
   const [idle, ended] = [newFamily(), newFamily()];
   await Promise.all([idle.begin(), ended.begin()]);
   await revocations.endFamily(ended.id, 'revoked');
-  expect(await refresh.rotate(ended.token, {}, inSeconds(600))).toBe(false);
+  expect(await rotate(ended.token)).toBe(false);
   stores.pass(600);
   expect(await stateOf(idle.token)).toBe('expired');
-  expect(await refresh.rotate(idle.token, {}, inSeconds(600))).toBe(false);
+  expect(await rotate(idle.token)).toBe(false);
 });
 
 test('a family that was ended before it began does not begin', async () => {
@@ -129,7 +136,12 @@ test('a family granted for a session waits for a sign-out under way, and does no
         offline,
         expiresAt: inSeconds(3000),
       },
-      { tokenId: `token-ending-${offline}`, payload: {}, expiresAt: inSeconds(600) },
+      {
+        tokenId: `token-ending-${offline}`,
+        payload: {},
+        issuedAt: stores.now(),
+        expiresAt: inSeconds(600),
+      },
     );
   let beginning: Promise<boolean> | undefined;
   await stores.database.transaction(async (query) => {

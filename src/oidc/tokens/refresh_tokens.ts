@@ -4,7 +4,7 @@
  */
 import type { Client } from 'oidc-provider';
 import type { RefreshState } from '../../refresh/states.ts';
-import type { RefreshStore, StoredRefreshToken } from '../../refresh/store.ts';
+import type { RefreshStore, RefreshTokenId, StoredRefreshToken } from '../../refresh/store.ts';
 import type { Query } from '../../storage/database.ts';
 import type { Tokens } from '../../tokens/tokens.ts';
 
@@ -21,17 +21,19 @@ export interface RefreshPayload {
   sessionUid?: string;
   expiresWithSession?: boolean;
   /** The grant types that have led to this token, separated by spaces. */
-  gty?: string;
+  gty: string;
   rotations?: number;
   /** The thumbprints of the DPoP key and of the certificate that it is bound to. */
   jkt?: string;
   'x5t#S256'?: string;
 }
 
-/** A presented token, with what is stored under its id. */
-export interface PresentedRefreshToken {
-  id: string;
-  familyId: string;
+/** What is stored of a family's tokens: what no rotation changes. `gty` is that of the first token. */
+export type FamilyPayload = Omit<RefreshPayload, 'iat' | 'exp' | 'rotations'>;
+
+/** A presented token, with the payload of its family's current token. */
+export interface PresentedRefreshToken extends RefreshTokenId {
+  stored: StoredRefreshToken;
   payload: RefreshPayload;
   state: Exclude<RefreshState, 'ended' | 'expired'>;
 }
@@ -65,16 +67,32 @@ export async function findRefreshToken(
   // Open expired tokens too. If such a token was used before, this is a reuse, and only its state shows that.
   const claims =
     typeof text === 'string' ? await tokens.open('refresh', text, { ignoreExpiration: true }) : undefined;
-  if (typeof claims?.token_id !== 'string') return undefined;
-  const stored = await refresh.read(claims.token_id, options, readAhead);
+  const id = claims && refreshTokenId(claims);
+  if (!id) return undefined;
+  const stored = await refresh.read(id, options, readAhead);
   if (!stored || stored.state === 'ended' || stored.state === 'expired') return undefined;
-  const { familyId, state } = stored;
-  return { id: claims.token_id, familyId, state, payload: payloadOf(stored) };
+  return { ...id, stored, state: stored.state, payload: payloadOf(stored) };
 }
 
-/** The payload of a stored token. Only `save` and the rotation write it, so its type is known. */
-export const payloadOf = ({ payload }: StoredRefreshToken): RefreshPayload =>
-  payload as RefreshPayload & Record<string, unknown>;
+/** Undefined if the claims are not those of a refresh token. */
+export function refreshTokenId(claims: Record<string, unknown>): RefreshTokenId | undefined {
+  const { token_id: tokenId, family: familyId, generation, exp } = claims;
+  if (typeof tokenId !== 'string' || typeof familyId !== 'string' || typeof exp !== 'number')
+    return undefined;
+  const known = typeof generation === 'number' ? generation : undefined;
+  return { tokenId, familyId, generation: known, expiresAt: exp * 1000 };
+}
+
+/** The payload of the family's current token. */
+export function payloadOf({ payload, generation, issuedAt, expiresAt }: StoredRefreshToken): RefreshPayload {
+  const { gty, ...same } = payload as unknown as FamilyPayload;
+  return {
+    ...same,
+    iat: issuedAt / 1000,
+    exp: expiresAt / 1000,
+    ...(generation === 0 ? { gty } : { gty: `${gty} refresh_token`, rotations: generation }),
+  };
+}
 
 /**
  * The options for reading a client's token. A FAPI client may repeat a request at any later time, if it did not
@@ -95,7 +113,7 @@ export async function endReused(
 /** Makes the text of a refresh token. Equal arguments must give the same token, so nothing else may be included. */
 export const sealRefreshToken = (
   { seal }: Pick<Tokens, 'seal'>,
-  { id, familyId, payload }: { id: string; familyId: string; payload: RefreshPayload },
+  { tokenId, familyId, payload }: { tokenId: string; familyId: string; payload: RefreshPayload },
 ): Promise<string> =>
   seal(
     'refresh',
@@ -104,8 +122,9 @@ export const sealRefreshToken = (
       client_id: payload.clientId,
       sid: payload.sid,
       grant: payload.grantId,
-      token_id: id,
+      token_id: tokenId,
       family: familyId,
+      generation: payload.rotations ?? 0,
     },
     { issuedAt: payload.iat, expiresAt: payload.exp },
   );

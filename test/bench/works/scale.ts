@@ -87,8 +87,8 @@ async function fill(cypher: Cypher, from: number, count: number, told: Bench['to
   await again('accounts', "username_key = 'pattern'", from, { id: id('account', 24), ...names });
   const session = { id_hash: id('session'), uid: id('uid', 21), ...account };
   await again('sessions', 'account_id is not null', 1, session);
-  await again('refresh_families', 'true', 1, { id: id('family'), ...account, ...family });
-  await again('refresh_tokens', 'true', 1, { token_hash: id('token'), family_id: id('family') });
+  const token = { token_hash: id('token') };
+  await again('refresh_families', 'true', 1, { id: id('family'), ...account, ...family, ...token });
   await cypher.people.query('vacuum analyze');
 }
 

@@ -59,7 +59,7 @@ async function answer(provider: Provider, deps: RefreshGrantDeps, ctx: Context):
 
   if (presented.state === 'reuse') return refuseReused(deps, presented);
 
-  const payload = successorPayload(presented.payload, deps.now);
+  const payload = successorPayload(presented, deps.now);
   const accessToken = new provider.AccessToken({
     accountId: token.accountId,
     client: oidc.client,
@@ -88,9 +88,9 @@ async function answer(provider: Provider, deps: RefreshGrantDeps, ctx: Context):
 }
 
 /** The library's model of the presented token, because its helpers expect one. */
-function tokenOf(provider: Provider, { id, familyId, payload }: PresentedRefreshToken): Token {
+function tokenOf(provider: Provider, { tokenId, familyId, payload }: PresentedRefreshToken): Token {
   const token = filled(modelOf<new (payload: object) => Token>(provider, 'RefreshToken'), payload);
-  return Object.assign(token, { jti: id, familyId });
+  return Object.assign(token, { jti: tokenId, familyId });
 }
 
 /**
@@ -148,17 +148,15 @@ function requestedScopes({ oidc }: Context, { scopes }: { scopes: Set<string> })
   return oidc.requestParamScopes;
 }
 
-/** The payload to store for the successor. */
-function successorPayload(payload: RefreshPayload, now: () => number): RefreshPayload & { gty: string } {
-  const iat = Math.floor(now() / 1000);
-  const { gty: before = '', rotations = 0 } = payload;
-  return {
-    ...payload,
-    iat,
-    exp: iat + refreshTokenSeconds(payload.iiat, now),
-    gty: before.endsWith(gty) ? before : `${before} ${gty}`.trim(),
-    rotations: rotations + 1,
-  };
+/** The payload of the successor. */
+function successorPayload({ stored, payload, generation = 0 }: PresentedRefreshToken, now: () => number) {
+  const issuedAt = Math.floor(now() / 1000) * 1000;
+  return payloadOf({
+    ...stored,
+    generation: Math.max(stored.generation, generation) + 1,
+    issuedAt,
+    expiresAt: issuedAt + refreshTokenSeconds(payload.iiat, now) * 1000,
+  });
 }
 
 /** The text of the successor. Its payload is `payload`, or the one that an earlier request has already stored. */
@@ -168,12 +166,13 @@ async function rotate(
   presented: PresentedRefreshToken,
   payload: RefreshPayload,
 ): Promise<string> {
-  const rotated = await deps.refresh.rotate(presented.id, payload, payload.exp * 1000);
+  const times = { issuedAt: payload.iat * 1000, expiresAt: payload.exp * 1000 };
+  const rotated = await deps.refresh.rotate(presented, times);
   const kept = rotated ? payload : await keptSuccessor(deps, ctx, presented);
   deps.onRefresh(rotated ? 'rotated' : 'repeated');
-  const { familyId } = presented;
+  const { familyId, tokenId } = presented;
   return sealRefreshToken(deps.tokens, {
-    id: deps.refresh.successorOf(presented.id),
+    tokenId: deps.refresh.successorOf(tokenId),
     familyId,
     payload: kept,
   });
@@ -188,12 +187,8 @@ async function keptSuccessor(
   { oidc }: Context,
   presented: PresentedRefreshToken,
 ): Promise<RefreshPayload> {
-  const { refresh } = deps;
-  const [stored, successor] = await Promise.all([
-    refresh.read(presented.id, repetitionsOf(oidc.client)),
-    refresh.read(refresh.successorOf(presented.id)),
-  ]);
-  if (stored?.state === 'retry' && successor) return payloadOf(successor);
+  const stored = await deps.refresh.read(presented, repetitionsOf(oidc.client));
+  if (stored?.state === 'retry') return payloadOf(stored);
   if (stored?.state === 'reuse') return refuseReused(deps, presented);
   throw alreadyUsed();
 }

@@ -60,7 +60,7 @@ export function overrideRefreshToken(provider: Provider, deps: RefreshTokenDeps)
   Model.find = async (value) => {
     const found = await findRefreshToken(deps, value, repetitionsOf(currentScope()?.client));
     if (!found) return undefined;
-    const token = filled(Model, { ...found.payload, jti: found.id });
+    const token = filled(Model, { ...found.payload, jti: found.tokenId });
     token.familyId = found.familyId;
     token.reused = found.state === 'reuse';
     token.consumed = found.state !== 'live';
@@ -75,7 +75,7 @@ export function overrideRefreshToken(provider: Provider, deps: RefreshTokenDeps)
     this.familyId = scope.family ?? randomId();
     const { payload } = await this.getValueAndPayload();
     const { jti: _, kind: __, ...asked } = payload;
-    const first = { id: this.jti, familyId: this.familyId };
+    const first = { tokenId: this.jti, familyId: this.familyId };
     scope.writeRefreshToken = async (use) =>
       sealRefreshToken(deps.tokens, {
         ...first,
@@ -100,7 +100,7 @@ export function overrideRefreshToken(provider: Provider, deps: RefreshTokenDeps)
 
 /** The first token of a family, as this request wants to store it. `use`: the use of its code. */
 interface First {
-  id: string;
+  tokenId: string;
   familyId: string;
   asked: RefreshPayload;
   use: Use | undefined;
@@ -110,7 +110,8 @@ interface First {
  * Resolves with the stored payload of the first token: this request's, or the one that an earlier request has stored.
  */
 async function begin(deps: RefreshTokenDeps, scope: RequestScope, first: First): Promise<RefreshPayload> {
-  const { id, familyId, asked, use } = first;
+  const { tokenId, familyId, asked, use } = first;
+  const { iat, exp, ...payload } = asked;
   const family = {
     id: familyId,
     grantId: asked.grantId,
@@ -121,9 +122,10 @@ async function begin(deps: RefreshTokenDeps, scope: RequestScope, first: First):
     expiresAt: (asked.iiat + lifeSeconds.refreshFamily) * 1000,
   };
   const begun = await deps.refresh.begin(family, {
-    tokenId: id,
-    payload: asked,
-    expiresAt: asked.exp * 1000,
+    tokenId,
+    payload,
+    issuedAt: iat * 1000,
+    expiresAt: exp * 1000,
     using: use?.statement,
   });
   return begun ? asked : keptFirst(deps, scope, first);
@@ -138,11 +140,13 @@ async function begin(deps: RefreshTokenDeps, scope: RequestScope, first: First):
 async function keptFirst(
   deps: RefreshTokenDeps,
   scope: RequestScope,
-  { id, familyId, asked, use }: First,
+  { tokenId, familyId, asked, use }: First,
 ): Promise<RefreshPayload> {
   const whyNot = (await use?.whyNot()) ?? 'gone';
   const repeated = whyNot === 'repetition' && mayRepeatPoll(scope);
-  const first = repeated ? await deps.refresh.read(id) : undefined;
+  const first = repeated
+    ? await deps.refresh.read({ tokenId, familyId, generation: 0, expiresAt: asked.exp * 1000 })
+    : undefined;
   const payload = first && payloadOf(first);
   const alike = payload !== undefined && isBoundAlike(payload, asked);
   if (first?.state === 'live' && alike) {
