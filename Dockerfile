@@ -16,7 +16,8 @@ RUN npm ci --omit=dev --omit=optional --ignore-scripts
 
 FROM node:24-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 DATA_DIR=/data
-RUN install -d -o node -g node -m 700 /data
+# Nothing else is written to, so the file system of the root may be read-only.
+RUN install -d -o 1000 -g 1000 -m 700 /data
 WORKDIR /app
 COPY --from=production /app/node_modules node_modules
 COPY package.json ./
@@ -25,12 +26,14 @@ COPY config config
 COPY views views
 COPY --from=build /app/views/assets views/assets
 COPY --from=build /app/dist dist
-# What V8 makes of the code, so that a container need not compile it: main.js stops at a setting that is none, what it would
-# load next is loaded by itself.
 ENV NODE_COMPILE_CACHE=/app/node_modules/.cache/compile
+RUN install -d -o 1000 -g 1000 /app/node_modules/.cache/compile
+# By its number, which is that of the image's user node: Kubernetes cannot tell by a name that it is not root.
+USER 1000:1000
+# What V8 makes of the code, so that a container need not compile it. Node keeps it by user, so it is made by the one that
+# runs the server. main.js stops at a setting that is none. What it would load next is loaded by itself.
 RUN PORT=none node dist/main.js 2>&1 | grep PORT && node dist/cli.js --help > /dev/null && \
   set -- dist/serve-*.js dist/app-*.js && test $# = 2 && node --eval "import('./$1').then(() => import('./$2'))"
-USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]

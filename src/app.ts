@@ -33,6 +33,7 @@ import { createPageParts } from './wiring/page_parts.ts';
 import { wireProvider } from './wiring/provider.ts';
 import { wireSignIn } from './wiring/sign_in.ts';
 import { wireForwardAuth, wireSite } from './wiring/sites.ts';
+import { showStates } from './wiring/states.ts';
 
 export interface App {
   handle(req: IncomingMessage, res: ServerResponse): void;
@@ -54,6 +55,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const authentication = wireAuthentication(ground, foundations);
   const { keyring, restoreGuard } = foundations;
   const untrustedProxies = createUntrustedProxies(deps.log);
+  showStates(ground, foundations);
 
   const koa = new Koa({ proxy: true });
   koa.keys = cookieSignaturesOf(keyring);

@@ -150,7 +150,6 @@ async function openStores(config: Config, databaseUrl: string, log: Log, ending:
         (seconds, ok) => metrics.observeStorage('redis', seconds, ok),
       )
     : createMemoryCache(now);
-  metrics.watch(database.pool, () => cache.state() === 'degraded');
   return { database, cache, audit: createAudit(database, log, now), metrics, clock, now };
 }
 

@@ -115,6 +115,15 @@ export function keyPolicies(
   };
 }
 
+/** The age in seconds of the signing key of each kind that rotates. */
+export const keyAges = (keyring: Pick<Keyring, 'all'>, now: number): Record<string, number> =>
+  Object.fromEntries(
+    keyring
+      .all()
+      .filter(({ kind, state }) => state === 'signing' && rotatedTogether.includes(kind))
+      .map(({ kind, since }) => [kind, Math.max(0, (now - since) / 1000)]),
+  );
+
 /** The keys of every kind of token. Throws if a kind does not have exactly one signing key. */
 export const tokenKeysetOf = (keyring: Keyring, policies: Record<string, KeyPolicy> = {}): Keyset =>
   createKeyset(

@@ -5,11 +5,19 @@
  */
 import { createServer, type Server } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { DatabaseState } from '../storage/database_state.ts';
 
-export interface PoolState {
-  total: number;
-  idle: number;
-  waiting: number;
+/** What is not counted but read, at each reading of the metrics. */
+export interface States {
+  /** Connections of the pool by state, and requests that wait for one. */
+  pool(): Record<string, number>;
+  /** Whether requests are refused at once because PostgreSQL does not answer. */
+  breakerOpen(): boolean;
+  cacheDegraded(): boolean;
+  /** Rejects while PostgreSQL does not answer. */
+  database(): Promise<DatabaseState>;
+  /** The age of each signing key in seconds, by kind. */
+  keyAges(): Record<string, number>;
 }
 
 const latencySeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
@@ -51,26 +59,8 @@ export function createMetrics(version: string) {
     /** Observes one call to a store: the seconds that it took, and whether it succeeded. */
     observeStorage: (store: 'postgresql' | 'redis', seconds: number, ok: boolean): void =>
       storageBy[store][ok ? 'ok' : 'error'].observe(seconds),
-    /** Reads the pool and the cache's state whenever the metrics are read. */
-    watch(pool: () => PoolState, cacheDegraded: () => boolean): void {
-      new Gauge({
-        name: 'cypher_database_connections',
-        help: 'Connections of the pool, and requests that wait for one.',
-        labelNames: ['state'],
-        registers,
-        collect() {
-          for (const [state, count] of Object.entries(pool())) this.set({ state }, count);
-        },
-      });
-      new Gauge({
-        name: 'cypher_cache_degraded',
-        help: '1 while Redis is configured but away.',
-        registers,
-        collect() {
-          this.set(cacheDegraded() ? 1 : 0);
-        },
-      });
-    },
+    /** Says where to read states whenever the metrics are read. */
+    watch: createStateGauges(registers),
   };
 }
 
@@ -139,6 +129,77 @@ function createEventCounters(registers: Registry[]) {
       registers,
     }),
   };
+}
+
+/** Gauges of states, and the function that says where to read them. */
+function createStateGauges(registers: Registry[]): (states: Partial<States>) => void {
+  const watched: Partial<States> = {};
+  let asked: Promise<DatabaseState | undefined> | undefined;
+  // PostgreSQL is asked once for all gauges. They are read at the same time.
+  function database(): Promise<DatabaseState | undefined> {
+    asked ??= (watched.database?.() ?? Promise.reject()).catch(() => undefined);
+    asked.finally(() => {
+      asked = undefined;
+    });
+    return asked;
+  }
+  const gauge = (
+    { label, ...named }: { name: string; help: string; label?: string },
+    read: () => Promise<Record<string, number>> | Record<string, number>,
+  ) =>
+    new Gauge({
+      ...named,
+      labelNames: label === undefined ? [] : [label],
+      registers,
+      async collect() {
+        const values = await read();
+        this.reset();
+        for (const [value, count] of Object.entries(values))
+          this.set(label === undefined ? {} : { [label]: value }, count);
+      },
+    });
+  const oneOrZero = (flag: boolean | undefined) => (flag === undefined ? {} : { '': flag ? 1 : 0 });
+  gauge(
+    {
+      name: 'cypher_database_connections',
+      help: 'Connections of the pool, and requests that wait for one.',
+      label: 'state',
+    },
+    () => watched.pool?.() ?? {},
+  );
+  gauge(
+    { name: 'cypher_database_breaker_open', help: '1 while requests are refused because PostgreSQL hangs.' },
+    () => oneOrZero(watched.breakerOpen?.()),
+  );
+  gauge(
+    {
+      name: 'cypher_database_role',
+      help: '1 for the role of the PostgreSQL that is used: primary or standby.',
+      label: 'role',
+    },
+    async () => {
+      const state = await database();
+      return state
+        ? { primary: Number(state.role === 'primary'), standby: Number(state.role === 'standby') }
+        : {};
+    },
+  );
+  gauge(
+    {
+      name: 'cypher_sweep_overdue_seconds',
+      help: 'How long the oldest expired row of a table has been waiting for its deletion.',
+      label: 'table',
+    },
+    async () => (await database())?.overdueSeconds ?? {},
+  );
+  gauge(
+    { name: 'cypher_key_age_seconds', help: 'The age of the signing key of a kind.', label: 'kind' },
+    () => watched.keyAges?.() ?? {},
+  );
+  gauge({ name: 'cypher_cache_degraded', help: '1 while Redis is configured but away.' }, () =>
+    oneOrZero(watched.cacheDegraded?.()),
+  );
+  return (states) => void Object.assign(watched, states);
 }
 
 /** Serves /metrics on its own port. Rejects if the port is in use. */

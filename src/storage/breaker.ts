@@ -8,6 +8,8 @@ import { unavailable } from '../lib/errors.ts';
 export interface Breaker {
   /** Throws AppError 503 while PostgreSQL is known to hang. */
   check(): void;
+  /** Whether `check` would throw. */
+  isOpen(): boolean;
   /** Report every failure here. Opens the breaker if the error says that PostgreSQL hangs. */
   failed(error: unknown): void;
   /** Stops the probe. */
@@ -37,6 +39,7 @@ export function createBreaker(probe: () => Promise<unknown>): Breaker {
     check() {
       if (cause) throw unavailable(cause);
     },
+    isOpen: () => cause !== undefined,
     failed(error) {
       if (cause || !(error instanceof Error) || !hangs.test(error.message)) return;
       cause = error;

@@ -28,8 +28,10 @@ export interface Database {
   longTransaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
   /** `listener` is called when a connection of the pool was lost. The next answer may come from another server. */
   onConnectionLost(listener: () => void): void;
-  /** How the pool's connections are used. */
-  pool(): { total: number; idle: number; waiting: number };
+  /** How many connections the pool has at most and now, how many are in use and idle, and how many requests wait for one. */
+  pool(): Record<'limit' | 'total' | 'in_use' | 'idle' | 'waiting', number>;
+  /** Whether requests are refused at once because PostgreSQL does not answer. */
+  breakerOpen(): boolean;
   close(): Promise<void>;
 }
 
@@ -92,7 +94,14 @@ export function openDatabase(
       watches.push(watch);
       return watch;
     },
-    pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    pool: () => ({
+      limit: pool.options.max,
+      total: pool.totalCount,
+      in_use: pool.totalCount - pool.idleCount,
+      idle: pool.idleCount,
+      waiting: pool.waitingCount,
+    }),
+    breakerOpen: breaker.isOpen,
     async close() {
       breaker.stop();
       await Promise.all(watches.map((watch) => watch.close()));

@@ -52,6 +52,9 @@ const tokensOfExpiredFamilies = counted(`delete from refresh_tokens where ctid =
        select ctid from refresh_tokens where family_id = f.id limit ${batchTokensOfFamily} for update skip locked) t
      limit ${batchRows}))`);
 
+/** All tables whose expired rows are deleted. */
+export const expiringTables: readonly string[] = [...tables, 'refresh_families'];
+
 export interface Sweeper {
   /** Deletes all expired rows, and the rows of begun requests beyond the room. Returns how many. */
   sweep(): Promise<number>;

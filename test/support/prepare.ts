@@ -31,7 +31,9 @@ if (!findNginx()) {
 if (!findOnPath('openssl')) {
   missing.push({ name: 'openssl', aptPackage: 'openssl', otherwise: 'put openssl on the PATH' });
 }
-// Its test is skipped where it is not to be had.
+// Tests that need these are skipped where they are not to be had.
+if (mayInstall && !(findOnPath('prometheus') && findOnPath('promtool')))
+  missing.push({ name: 'Prometheus', aptPackage: 'prometheus', otherwise: 'go without' });
 if (mayInstall && !existsSync('/usr/lib/apache2/modules/mod_auth_openidc.so')) {
   for (const aptPackage of ['apache2', 'libapache2-mod-auth-openidc'])
     missing.push({ name: 'Apache with mod_auth_openidc', aptPackage, otherwise: 'go without' });
