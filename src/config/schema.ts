@@ -9,6 +9,7 @@ import * as z from 'zod';
 import { lifeSeconds } from '../lifetimes.ts';
 import { detailTypesSchema } from './authorization_details.ts';
 import { isSecureUrl } from './client_schema.ts';
+import { redisSettings } from './redis.ts';
 
 const wholeNumber = (least: number, most: number, what: string) =>
   z.coerce.number({ error: what }).int(what).min(least, what).max(most, what);
@@ -60,13 +61,7 @@ export const settingsSchema = z.object({
       'must be postgres://user:password@host:port/database',
     )
     .optional(),
-  REDIS_URL: z
-    .string()
-    .refine(
-      (value) => /^rediss?:\/\//.test(value) && URL.canParse(value),
-      'must be redis://host:port or rediss://host:port',
-    )
-    .optional(),
+  ...redisSettings,
   DATA_DIR: z.string().min(1).default('.data'),
   CLIENTS_FILE: z.string().min(1).default('config/clients.json'),
   RESOURCES_FILE: z.string().min(1).default('config/resources.json'),

@@ -44,6 +44,7 @@ function explain(fault: SystemFault, config: Config): string | undefined {
   if (config.DATABASE_URL && /^(E[A-Z]+|28\w{3}|3D000)$/.test(fault.code ?? '')) {
     return `DATABASE_URL cannot be used: ${fault.message}`;
   }
+  if (fault.name === 'RedisRefused') return fault.message;
   if (/^Another provider runs on DATA_DIR/.test(fault.message)) return fault.message;
   return undefined;
 }
