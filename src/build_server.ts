@@ -23,9 +23,8 @@ const { outputFiles } = await build({
   format: 'esm',
   platform: 'node',
   target: 'node24',
-  // `@cloudflare/opaque-ts`: its functions are replaced in the copy that Node itself finds. `node-pg-migrate`: it is
-  // large, and is loaded only if there is something to migrate.
-  external: ['@cloudflare/opaque-ts', 'node-pg-migrate'],
+  // Its functions are replaced in the copy that Node itself finds.
+  external: ['@cloudflare/opaque-ts'],
   // CommonJS packages call `require` for Node's own modules, and an ES module has no such function.
   banner: {
     js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",

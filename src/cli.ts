@@ -3,7 +3,7 @@
 import { Command } from 'commander';
 import { groups } from './cli/groups.ts';
 import { idsLast } from './cli/ids_last.ts';
-import { AppError } from './lib/errors.ts';
+import { AppError, causeOf } from './lib/errors.ts';
 import { version } from './version.ts';
 
 async function run(argv: string[]): Promise<void> {
@@ -24,6 +24,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 run(process.argv).catch((error: Error) => {
-  process.stderr.write(`${error instanceof AppError ? error.publicMessage : error.message}\n`);
+  const cause = causeOf(error);
+  process.stderr.write(`${cause instanceof AppError ? cause.publicMessage : cause.message}\n`);
   process.exitCode = 1;
 });

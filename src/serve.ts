@@ -9,19 +9,21 @@ import { join } from 'node:path';
 import type { App } from './app.ts';
 import { createAudit } from './audit/audit.ts';
 import { createAuditRetention } from './audit/retention.ts';
+import { databaseSource } from './config/database_source.ts';
 import { keyEncryptionKey } from './config/key_encryption_key.ts';
 import { type Config, misnamedSettings } from './config/load.ts';
-import { redisTarget } from './config/redis.ts';
 import { createMetrics, serveMetrics } from './http/metrics.ts';
 import { shrinkHeapAfterStart } from './lib/heap.ts';
 import { createLog, forTerminal, type Log } from './lib/log.ts';
 import { setClock } from './lib/one_clock.ts';
 import { installNativeGroup } from './opaque/native_group.ts';
 import { root } from './root.ts';
-import { noCache, openRedisCache } from './storage/cache.ts';
+import { createRedisCache } from './storage/cache.ts';
 import { followDatabaseClock } from './storage/clock.ts';
+import type { DatabaseSource } from './storage/connection.ts';
 import { openDatabase } from './storage/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './storage/embedded_postgres.ts';
+import { createMemoryCache } from './storage/memory_cache.ts';
 import { migrate } from './storage/migrate.ts';
 import { markFileIn } from './storage/restore_marks.ts';
 import { createSweeper, sweepEveryMs } from './storage/sweeper.ts';
@@ -62,14 +64,14 @@ async function start(
 ): Promise<void> {
   const log = createLog(config.LOG_LEVEL, process.stdout.isTTY ? await forTerminal() : undefined);
   for (const sentence of misnamedSettings()) log.warn(sentence);
-  const [{ embedded, databaseUrl }, { buildApp, native }] = await Promise.all([
+  const [{ embedded, source }, { buildApp, native }] = await Promise.all([
     prepareStorage(config, cluster),
     loadApp(),
   ]);
   if (!native) log.warn('native P-256 arithmetic failed its self-check; logins run on the slow one');
 
   let stopping = false;
-  const stores = await openStores(config, databaseUrl, log, () => stopping || leaving());
+  const stores = await openStores(config, source, log, () => stopping || leaving());
   const { database, audit, metrics, now } = stores;
   const app = await buildApp(config, {
     ...stores,
@@ -120,9 +122,9 @@ async function start(
 
 async function prepareStorage(config: Config, cluster: Promise<EmbeddedPostgres> | undefined) {
   const embedded = await cluster;
-  const databaseUrl = config.DATABASE_URL ?? embedded?.url ?? '';
-  await migrate(databaseUrl, join(root, 'migrations'));
-  return { embedded, databaseUrl };
+  const source = databaseSource(config) ?? embedded?.url ?? '';
+  await migrate(source, join(root, 'migrations'));
+  return { embedded, source };
 }
 
 async function loadApp() {
@@ -132,26 +134,25 @@ async function loadApp() {
 }
 
 /** Opens the database, the cache, the clock and the audit log. `ending`: whether lost connections are expected. */
-async function openStores(config: Config, databaseUrl: string, log: Log, ending: () => boolean) {
+async function openStores(config: Config, source: DatabaseSource, log: Log, ending: () => boolean) {
   const metrics = createMetrics(version);
-  const database = openDatabase(databaseUrl, {
+  const database = openDatabase(source, {
+    poolSize: config.DATABASE_POOL_SIZE,
     onIdleError(cause) {
       if (!ending()) log.warn({ cause }, 'a database connection was lost');
     },
     observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
   });
-  const redis = redisTarget(config);
-  const [clock, cache] = await Promise.all([
-    followDatabaseClock(database),
-    redis
-      ? openRedisCache(redis, {
-          onChange: (state, cause) => log.warn({ state, cause }, 'the cache changed its state'),
-          observe: (seconds, ok) => metrics.observeStorage('redis', seconds, ok),
-        })
-      : noCache,
-  ]);
+  const clock = await followDatabaseClock(database);
   const { now } = clock;
   setClock(now);
+  const cache = config.REDIS_URL
+    ? createRedisCache(
+        config.REDIS_URL,
+        (state, cause) => log.warn({ state, cause }, 'the cache changed its state'),
+        (seconds, ok) => metrics.observeStorage('redis', seconds, ok),
+      )
+    : createMemoryCache(now);
   return { database, cache, audit: createAudit(database, log, now), metrics, clock, now };
 }
 
@@ -191,6 +192,7 @@ function announcement(config: Config, kekPath: string | undefined): string[] {
   ];
   if (!config.DATABASE_URL)
     lines.push(`no DATABASE_URL: PostgreSQL runs embedded in ${config.DATA_DIR}; for one process`);
+  if (!config.REDIS_URL) lines.push('no REDIS_URL: the cache is in this process; for one process');
   if (kekPath)
     lines.push(
       `no KEY_ENCRYPTION_KEY: it is in ${kekPath}; back it up, without it the database cannot be read`,

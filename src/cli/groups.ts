@@ -28,6 +28,10 @@ export const groups: Record<string, Group> = {
     description: 'the audit log',
     load: async () => (await import('./audit.ts')).addAuditCommands,
   },
+  migrate: {
+    description: 'make the tables, or bring them up to this version, as their owner',
+    load: async () => (await import('./migrate.ts')).describeMigrate,
+  },
   backup: {
     description: 'write the whole database to a new file, also while the server runs',
     load: async () => (await import('./backup.ts')).describeBackup,

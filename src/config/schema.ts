@@ -6,10 +6,10 @@ import { X509Certificate } from 'node:crypto';
 import ipaddr from 'ipaddr.js';
 // Imported as a namespace, here and elsewhere. With `{ z }` the build would keep all of zod with its fifty languages.
 import * as z from 'zod';
+import { databaseUrlFault } from '../lib/database_url.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import { detailTypesSchema } from './authorization_details.ts';
 import { isSecureUrl } from './client_schema.ts';
-import { redisSettings } from './redis.ts';
 
 const wholeNumber = (least: number, most: number, what: string) =>
   z.coerce.number({ error: what }).int(what).min(least, what).max(most, what);
@@ -56,12 +56,20 @@ export const settingsSchema = z.object({
     .optional(),
   DATABASE_URL: z
     .string()
+    .superRefine((value, context) => {
+      const fault = databaseUrlFault(value);
+      if (fault) context.addIssue(fault);
+    })
+    .optional(),
+  /** How many connections one instance holds for its requests. */
+  DATABASE_POOL_SIZE: wholeNumber(2, 1000, 'must be a number of connections, 2 to 1000').default(10),
+  REDIS_URL: z
+    .string()
     .refine(
-      (value) => /^postgres(ql)?:\/\//.test(value) && URL.canParse(value),
-      'must be postgres://user:password@host:port/database',
+      (value) => /^rediss?:\/\//.test(value) && URL.canParse(value),
+      'must be redis://host:port or rediss://host:port',
     )
     .optional(),
-  ...redisSettings,
   DATA_DIR: z.string().min(1).default('.data'),
   CLIENTS_FILE: z.string().min(1).default('config/clients.json'),
   RESOURCES_FILE: z.string().min(1).default('config/resources.json'),

@@ -1,4 +1,5 @@
 /** Explains why the server cannot start, in a sentence that names the setting to change. Pure. */
+import { causeOf } from '../lib/errors.ts';
 import { type Config, ConfigError } from './load.ts';
 
 /** sysexits.h: a configuration error. */
@@ -21,7 +22,7 @@ export function explainStartFault(
   if (fault instanceof ConfigError || fault.name === 'WrongKeyEncryptionKey') {
     return { message: fault.message, code: EX_CONFIG };
   }
-  const sentence = config && explain(fault, config);
+  const sentence = config && explain(causeOf(fault), config);
   if (sentence !== undefined) return { message: `Cypher cannot start: ${sentence}`, code: EX_CONFIG };
   return { message: `Cypher cannot start: ${fault.stack}`, code: 1 };
 }
@@ -41,13 +42,26 @@ function explain(fault: SystemFault, config: Config): string | undefined {
     const setting = (['HOST', 'METRICS_HOST'] as const).find((name) => fault.message.includes(config[name]));
     if (setting) return noAddress(setting, config);
   }
-  if (config.DATABASE_URL && /^(E[A-Z]+|28\w{3}|3D000)$/.test(fault.code ?? '')) {
-    return `DATABASE_URL cannot be used: ${fault.message}`;
-  }
-  if (fault.name === 'RedisRefused') return fault.message;
+  const setting = config.DATABASE_URL_FILE ? 'DATABASE_URL_FILE' : 'DATABASE_URL';
+  if (fault.name === 'MigrationsMissing') return fault.message;
+  const isOurs = fault.name === 'ConnectError' || refusals.test(fault.code ?? '');
+  if (config.DATABASE_URL && isOurs)
+    return `${setting} cannot be used: ${fault.message}${hints[fault.code ?? ''] ?? ''}`;
   if (/^Another provider runs on DATA_DIR/.test(fault.message)) return fault.message;
   return undefined;
 }
+
+/**
+ * What PostgreSQL refuses because of a setting of ours or of its own: no connection, no permission, no schema, no writes.
+ * https://www.postgresql.org/docs/18/errcodes-appendix.html
+ */
+const refusals = /^(08|28|3D|3F|42501|25006|53|57)/;
+
+/** What to do, where PostgreSQL's own message does not say it. */
+const hints: Record<string, string> = {
+  '25006': '. Name the primary, or all servers: postgres://user:password@one:5432,two:5432/database',
+  '53300': '. Lower DATABASE_POOL_SIZE, or raise max_connections of PostgreSQL',
+};
 
 const noAddress = (setting: 'HOST' | 'METRICS_HOST', config: Config): string =>
   `${setting} ${config[setting]} is no address of this machine`;

@@ -58,9 +58,11 @@ export function createRotation(deps: RotationDeps): Rotation {
   const { database, sealer, onChange } = deps;
   const change: ChangeKeys = async (work) => {
     const changes: KeyChange[] = [];
-    const result = await whileLocked(database, async (query) =>
-      work(query, await readKeys(query, sealer), (made) => changes.push(made)),
-    );
+    const result = await whileLocked(database, async (query) => {
+      // A transaction that PostgreSQL has undone is run once more.
+      changes.length = 0;
+      return work(query, await readKeys(query, sealer), (made) => changes.push(made));
+    });
     for (const made of changes) onChange(made);
     return result;
   };

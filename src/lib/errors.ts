@@ -113,6 +113,15 @@ export const unavailable = (cause: unknown): AppError =>
     retryAfterSeconds: 2,
   });
 
+/** What storage said, if `error` is what `unavailable` made of it. For operators alone: people see the public message. */
+export function causeOf(error: Error): Error {
+  const { cause } = error;
+  if (!(cause instanceof Error)) return error;
+  const isWrapped = error instanceof AppError && error.code === 'temporarily_unavailable';
+  // The pool says only that there was no answer in time. The connection itself names the host.
+  return isWrapped || cause.name === 'ConnectError' ? causeOf(cause) : error;
+}
+
 /** 503: the server has too much work. Nothing was done for this request. */
 export const overloaded = (): AppError =>
   new AppError('overloaded', 'Too many people are signing in at this moment. Try again in a few seconds.', {

@@ -14,7 +14,8 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
-import { inLongTransaction } from './maintenance.ts';
+import type { DatabaseSource } from './connection.ts';
+import { connectedTo, inLongTransaction } from './maintenance.ts';
 import { migrationsTable } from './migrate.ts';
 
 export const backupFormat = 'cypher backup 1';
@@ -112,15 +113,12 @@ async function* contents(client: pg.Client, header: BackupHeader): AsyncGenerato
 }
 
 /**
- * Writes a backup of the database at `url` to the new file `path`, which only this user may read. Returns its header.
+ * Writes a backup of the database at `source` to the new file `path`, which only this user may read. Returns its header.
  * Rejects if `path` exists already, or if the backup fails. A backup that failed leaves no file.
  */
-export async function writeBackup(url: string, path: string): Promise<BackupHeader> {
-  const client = new pg.Client({ connectionString: url, application_name: 'cypher backup' });
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    return await inLongTransaction(client, 'isolation level repeatable read read only', async () => {
+export async function writeBackup(source: DatabaseSource, path: string): Promise<BackupHeader> {
+  return connectedTo(source, 'cypher backup', (client) =>
+    inLongTransaction(client, 'isolation level repeatable read read only', async () => {
       await client.query(
         "set local datestyle = 'ISO'; set local timezone = 'UTC'; set local extra_float_digits = 1",
       );
@@ -134,8 +132,6 @@ export async function writeBackup(url: string, path: string): Promise<BackupHead
         throw error;
       }
       return header;
-    });
-  } finally {
-    await client.end();
-  }
+    }),
+  );
 }

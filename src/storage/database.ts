@@ -7,16 +7,29 @@
 import pg from 'pg';
 import { createBreaker } from './breaker.ts';
 import { type Watch, watchChanges } from './changes.ts';
+import { type Address, createAddress, DatabaseConnection, type DatabaseSource } from './connection.ts';
 import { inLongTransaction, onOwnConnection, plainQuery } from './maintenance.ts';
-import { ask, askPool, type Query, queryOn, runStatement, type StatementRunner } from './run_statement.ts';
-import { asUnavailable, isUnavailable } from './unavailable.ts';
+import {
+  ask,
+  askPool,
+  isViaPooler,
+  limitOf,
+  type Query,
+  queryOn,
+  runStatement,
+  type StatementRunner,
+} from './run_statement.ts';
+import { asUnavailable, isStalePlan, isUnavailable, isUndone } from './unavailable.ts';
 import { createWaitBudget } from './wait_budget.ts';
 
 export type { Query } from './run_statement.ts';
 
 export interface Database {
   query: Query;
-  /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
+  /**
+   * Runs `work` in one transaction: committed when it returns, rolled back when it throws. If PostgreSQL undoes the transaction
+   * because of a conflict, `work` is run once more.
+   */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
   /** Runs `work`, such as a request. Its statements together may wait for `requestMs`. */
   bounded<T>(work: () => Promise<T>): Promise<T>;
@@ -35,7 +48,10 @@ export interface Database {
   close(): Promise<void>;
 }
 
-const poolSize = 20;
+/** Small, so that many instances fit into PostgreSQL's default of 100 connections. */
+export const defaultPoolSize = 10;
+/** If an instance hangs within a transaction, its locks are released after this time. */
+const idleInTransactionMs = 2000;
 /**
  * A new connection costs PostgreSQL 10 to 20 ms of CPU, because it parses and plans all statements again. pg's
  * default closes an idle connection after ten seconds, so that each burst of requests would wait for new connections.
@@ -56,19 +72,24 @@ const answerWithinASecond: StorageTimeouts = { statementMs: 800, requestMs: 900 
 export interface DatabaseOptions {
   /** The default suits a server. Tests that are not about outages wait longer, because their machine may be busy. */
   timeouts?: StorageTimeouts | undefined;
+  /** The most connections that statements of requests use. */
+  poolSize?: number | undefined;
   /** Called when a connection is lost while nothing runs on it. */
   onIdleError(error: Error): void;
   /** Called with the duration of each statement in seconds, and whether it succeeded. */
   observe?(seconds: number, ok: boolean): void;
 }
 
-/** Opens a pool on `url`. Nothing connects until the first query. */
+/** Opens a pool on the database at `source`. Nothing connects until the first query. */
 export function openDatabase(
-  url: string,
-  { onIdleError, observe = () => {}, timeouts = answerWithinASecond }: DatabaseOptions,
+  source: DatabaseSource,
+  { onIdleError, observe = () => {}, timeouts = answerWithinASecond, poolSize }: DatabaseOptions,
 ): Database {
   const { statementMs, requestMs } = timeouts;
-  const pool = openPool(url, statementMs, onIdleError);
+  const address = createAddress(source);
+  const pool = openPool(address, statementMs, poolSize);
+  // The pool replaces an idle connection that is lost. Without a listener, the event would end the process.
+  pool.on('error', onIdleError);
   const lossListeners: (() => void)[] = [];
   pool.on('connect', (client) =>
     client.on('error', () => {
@@ -79,7 +100,7 @@ export function openDatabase(
   const waitBudget = createWaitBudget(requestMs);
   const runner: StatementRunner = { breaker, waitBudget, observe, statementMs };
   const watches: Watch[] = [];
-  const own = { url, connectMs: statementMs, onIdleError };
+  const own = { address, name: 'cypher', connectMs: statementMs, onIdleError };
   return {
     query: queryOn(pool, runner),
     bounded: waitBudget.bounded,
@@ -90,7 +111,7 @@ export function openDatabase(
       onOwnConnection(own, (client) => inLongTransaction(client, '', () => work(plainQuery(client)))),
     onConnectionLost: (listener) => void lossListeners.push(listener),
     watch(channel, onChange) {
-      const watch = watchChanges(url, channel, onChange);
+      const watch = watchChanges(address, channel, onChange);
       watches.push(watch);
       return watch;
     },
@@ -110,25 +131,20 @@ export function openDatabase(
   };
 }
 
-function openPool(url: string, statementMs: number, onIdleError: (error: Error) => void): pg.Pool {
-  const pool = new pg.Pool({
-    connectionString: url,
+function openPool(address: Address, statementMs: number, poolSize = defaultPoolSize): pg.Pool {
+  // PostgreSQL is the first to give up on a statement that waits for a lock. If we gave up first, the statement could still
+  // run: a code would be used although its request was refused.
+  const limits = { statementMs: limitOf(statementMs), idleInTransactionMs };
+  return new pg.Pool({
+    Client: class extends DatabaseConnection {
+      constructor() {
+        super({ address, name: 'cypher', connectMs: statementMs, limits });
+      }
+    },
     max: poolSize,
     connectionTimeoutMillis: statementMs,
     idleTimeoutMillis: connectionIdleMs,
-    // Some networks drop idle connections silently, for example after four minutes.
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 60_000,
-    // Shorter than our own timeout, so that PostgreSQL is the first to give up on a statement that waits for a lock.
-    // If we gave up first, the statement could still run: a code would be used although its request was refused.
-    statement_timeout: statementMs - 50,
-    // If an instance hangs within a transaction, its locks are released after this time.
-    idle_in_transaction_session_timeout: 2000,
-    application_name: 'cypher',
   });
-  // The pool replaces an idle connection that is lost. Without a listener, the event would end the process.
-  pool.on('error', onIdleError);
-  return pool;
 }
 
 async function connect(pool: pg.Pool, { breaker, waitBudget }: StatementRunner): Promise<pg.PoolClient> {
@@ -152,16 +168,29 @@ async function inTransaction<T>(
   runner: StatementRunner,
   work: (query: Query) => Promise<T>,
 ): Promise<T> {
+  try {
+    return await transactionOnce(pool, runner, work);
+  } catch (error) {
+    if (!isUndone(error)) throw error;
+    return transactionOnce(pool, runner, work);
+  }
+}
+
+async function transactionOnce<T>(
+  pool: pg.Pool,
+  runner: StatementRunner,
+  work: (query: Query) => Promise<T>,
+): Promise<T> {
   const client = await connect(pool, runner);
   let broken: Error | undefined;
   try {
-    await runStatement(client, runner, 'begin');
+    await runStatement(client, runner, isViaPooler(client) ? limitedBegin(runner) : 'begin');
     const result = await work(queryOn(client, runner));
     await runStatement(client, runner, 'commit');
     return result;
   } catch (error) {
     // A connection that does not answer would not answer a rollback either. Closing the connection also rolls back.
-    if (isUnavailable(error)) broken = error;
+    if (isUnavailable(error) || isStalePlan(error)) broken = error as Error;
     else
       await ask(client, { text: 'rollback' }, runner.statementMs).catch((failure: Error) => {
         broken = failure;
@@ -171,3 +200,8 @@ async function inTransaction<T>(
     client.release(broken);
   }
 }
+
+/** Behind a pooler the session is ours for one transaction only, so its limits are set in the transaction. */
+const limitedBegin = ({ statementMs }: StatementRunner): string =>
+  `begin; set local statement_timeout = ${limitOf(statementMs)};
+   set local idle_in_transaction_session_timeout = ${idleInTransactionMs}`;

@@ -1,31 +1,42 @@
 /** Work that may take longer than a request. It has a connection of its own, so that no request waits for one. */
-import pg from 'pg';
+import type pg from 'pg';
+import { type Address, createAddress, DatabaseConnection, type DatabaseSource } from './connection.ts';
 import type { Query } from './run_statement.ts';
 
 export interface MaintenanceOptions {
-  url: string;
+  address: Address;
+  /** What pg_stat_activity shows. */
+  name: string;
   connectMs: number;
+  /** Called when the connection is lost while nothing runs on it. */
   onIdleError(error: Error): void;
 }
 
-/** Runs `work` on a new connection, which is closed afterwards. */
+/** Runs `work` on a new connection without our time limits, which is closed afterwards. */
 export async function onOwnConnection<T>(
-  { url, connectMs, onIdleError }: MaintenanceOptions,
+  { onIdleError, ...options }: MaintenanceOptions,
   work: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: connectMs,
-    application_name: 'cypher',
-  });
+  const client = new DatabaseConnection(options);
   client.on('error', onIdleError);
+  await client.connect();
   try {
-    await client.connect();
     return await work(client);
   } finally {
     await client.end();
   }
 }
+
+/** For a start and for commands: longer than a request would wait. */
+const connectMs = 5000;
+
+/** The same for the database at `source`, for work that needs one connection and nothing else. */
+export const connectedTo = <T>(
+  source: DatabaseSource,
+  name: string,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> =>
+  onOwnConnection({ address: createAddress(source), name, connectMs, onIdleError: () => {} }, work);
 
 /** A `Query` on this connection, without our time limits. */
 export const plainQuery =

@@ -1,43 +1,90 @@
 /** Runs the migrations of the database, forward only. Each file of migrations/ is one transaction. */
-import { readdir } from 'node:fs/promises';
-import { basename } from 'node:path';
-import pg from 'pg';
+import { readdir, readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type pg from 'pg';
+import type { DatabaseSource } from './connection.ts';
+import { connectedTo, inLongTransaction } from './maintenance.ts';
 
-/** The table with the names of the migrations that have run. */
+/** The table with the names of the migrations that have run. It is in the schema of the other tables. */
 export const migrationsTable = 'migrations';
+
+/** Any number, the same for all. It belongs to the transaction, so a pooler cannot hand it on. */
+const lock = 'select pg_advisory_xact_lock(7241865325823964)';
+
+/** The user of DATABASE_URL may not make tables. */
+export class MigrationsMissing extends Error {
+  override readonly name = 'MigrationsMissing';
+  constructor(missing: string[], cause: Error) {
+    super(
+      `migrations have not run: ${missing.join(', ')}, and the user of DATABASE_URL may not run them (${cause.message}): run \`npx cypher migrate\` as the owner of the tables`,
+      { cause },
+    );
+  }
+}
 
 /**
  * Runs the migrations of the directory `dir` that have not run yet, and returns their names. Instances that start
- * concurrently wait for one another on an advisory lock.
+ * concurrently wait for one another, and each migration is run by one of them. Throws MigrationsMissing.
  */
-export async function migrate(databaseUrl: string, dir: string): Promise<string[]> {
-  if (await isUpToDate(databaseUrl, dir)) return [];
-  // Loaded only if there is something to run: most starts need not wait for this library.
-  const { runner } = await import('node-pg-migrate');
-  const run = await runner({
-    databaseUrl,
-    dir,
-    direction: 'up',
-    migrationsTable,
-    singleTransaction: false,
-    advisoryLockMode: 'wait',
-    log: () => {},
+export async function migrate(source: DatabaseSource, dir: string): Promise<string[]> {
+  const names = await namesOf(dir);
+  return connectedTo(source, 'cypher migrate', async (client) => {
+    const run = await namesOfRun(client);
+    const missing = names.filter((name) => !run.has(name));
+    const mine: string[] = [];
+    try {
+      for (const name of missing) if (await runOnce(client, dir, name)) mine.push(name);
+    } catch (error) {
+      // No privilege to make a table, or none to use the schema.
+      if (!['42501', '3F000'].includes((error as { code?: string }).code ?? '')) throw error;
+      throw new MigrationsMissing(missing, error as Error);
+    }
+    return mine;
   });
-  return run.map((migration) => migration.name);
 }
 
-async function isUpToDate(databaseUrl: string, dir: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'cypher' });
-  await client.connect();
-  try {
-    const { rows } = await client.query<{ name: string }>(`select name from ${migrationsTable}`);
-    const run = new Set(rows.map(({ name }) => name));
-    return (await readdir(dir)).every((file) => run.has(basename(file, '.sql')));
-  } catch (error) {
-    const undefinedTable = '42P01';
-    if ((error as { code?: string }).code === undefinedTable) return false;
-    throw error;
-  } finally {
-    await client.end();
-  }
+/** The names of the migrations in a directory, in their order. */
+export const namesOf = async (dir: string): Promise<string[]> =>
+  (await readdir(dir)).map((file) => basename(file, '.sql')).sort();
+
+/** False if another instance has run it meanwhile. */
+const runOnce = (client: pg.Client, dir: string, name: string): Promise<boolean> =>
+  inLongTransaction(client, '', async () => {
+    await client.query(lock);
+    await createMigrationsTable(client);
+    if ((await namesOfRun(client)).has(name)) return false;
+    await runMigration(client, dir, name);
+    return true;
+  });
+
+/** Runs a migration and notes that it has run, in the transaction of `client`. */
+export async function runMigration(client: pg.Client, dir: string, name: string): Promise<void> {
+  await client.query(await readFile(join(dir, `${name}.sql`), 'utf8'));
+  await client.query(`insert into ${migrationsTable} (name, run_on) values ($1, now())`, [name]);
+}
+
+/** Null if there is no such table. Others of the same name may be in other schemas. */
+const inOurSchema = (table: string): string => `to_regclass(quote_ident(current_schema()) || '.${table}')`;
+
+export async function createMigrationsTable(client: pg.Client): Promise<void> {
+  // Earlier versions made it in the schema public, whatever the schema of the other tables.
+  await client.query(
+    `do $$ begin
+       if ${inOurSchema(migrationsTable)} is null and to_regclass('public.${migrationsTable}') is not null
+         and ${inOurSchema('accounts')} is not null
+       then execute format('alter table public.${migrationsTable} set schema %I', current_schema()); end if;
+     end $$`,
+  );
+  await client.query(
+    `create table if not exists ${migrationsTable}
+     (id serial primary key, name varchar(255) not null, run_on timestamp not null)`,
+  );
+}
+
+async function namesOfRun(client: pg.Client): Promise<Set<string>> {
+  const look = `select ${inOurSchema(migrationsTable)} is not null as there`;
+  const { rows: found } = await client.query<{ there: boolean }>(look);
+  if (!found[0]?.there) return new Set();
+  const { rows } = await client.query<{ name: string }>(`select name from ${migrationsTable}`);
+  return new Set(rows.map(({ name }) => name));
 }

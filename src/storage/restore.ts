@@ -3,17 +3,16 @@
  * the migrations that are newer. All of this is one transaction: a backup that is damaged or does not fit changes
  * nothing.
  */
-import { readdir, readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { type BackedUpTable, type BackupHeader, quotedList } from './backup.ts';
 import type { BackupReader } from './backup_reader.ts';
+import type { DatabaseSource } from './connection.ts';
 import type { Query } from './database.ts';
-import { inLongTransaction, plainQuery } from './maintenance.ts';
-import { migrationsTable } from './migrate.ts';
+import { connectedTo, inLongTransaction, plainQuery } from './maintenance.ts';
+import { createMigrationsTable, namesOf, runMigration } from './migrate.ts';
 
 export interface RestoreOptions<T> {
   /** The directory with the migrations of this version. */
@@ -28,19 +27,16 @@ export interface RestoreOptions<T> {
 const partitionBound = /^(DEFAULT|FOR VALUES FROM \('[^'\\]*'\) TO \('[^'\\]*'\))$/;
 
 /**
- * Restores `backup` into the database at `url`, and returns what `finish` returns. Rejects and changes nothing if the
+ * Restores `backup` into the database at `source`, and returns what `finish` returns. Rejects and changes nothing if the
  * database is not empty and `replace` is false, if the backup is damaged, or if a newer version made it.
  */
 export async function restoreBackup<T>(
-  url: string,
+  source: DatabaseSource,
   backup: BackupReader,
   options: RestoreOptions<T>,
 ): Promise<T> {
-  const client = new pg.Client({ connectionString: url, application_name: 'cypher restore' });
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    return await inLongTransaction(client, '', async () => {
+  return connectedTo(source, 'cypher restore', (client) =>
+    inLongTransaction(client, '', async () => {
       // Statements of running servers end within a second. A lock that is held for 30 s makes the restore fail.
       await client.query(
         "set local lock_timeout = '30s'; set local datestyle = 'ISO'; set local timezone = 'UTC'",
@@ -48,10 +44,8 @@ export async function restoreBackup<T>(
       await makeEmpty(client, options.replace);
       await load(client, backup, options.migrations);
       return options.finish(plainQuery(client));
-    });
-  } finally {
-    await client.end();
-  }
+    }),
+  );
 }
 
 async function makeEmpty(client: pg.Client, replace: boolean): Promise<void> {
@@ -74,20 +68,14 @@ async function makeEmpty(client: pg.Client, replace: boolean): Promise<void> {
 
 async function load(client: pg.Client, backup: BackupReader, migrations: string): Promise<void> {
   const { header } = backup;
-  const files = (await readdir(migrations)).sort();
-  const known = files.map((file) => basename(file, '.sql'));
+  const known = await namesOf(migrations);
   const newer = header.migrations.filter((name) => !known.includes(name));
   if (newer.length > 0)
     throw new Error(
       `the backup was made by a newer version, which has migrated ${newer.join(', ')}: restore it with that one`,
     );
-  await client.query(
-    `create table ${migrationsTable} (id serial primary key, name varchar(255) not null, run_on timestamp not null)`,
-  );
-  const run = async (name: string) => {
-    await client.query(await readFile(join(migrations, `${name}.sql`), 'utf8'));
-    await client.query(`insert into ${migrationsTable} (name, run_on) values ($1, now())`, [name]);
-  };
+  await createMigrationsTable(client);
+  const run = (name: string) => runMigration(client, migrations, name);
   for (const name of header.migrations) await run(name);
   const { rows: present } = await client.query<{ name: string }>(
     `select relname as name from pg_class where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p')`,

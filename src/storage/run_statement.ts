@@ -1,8 +1,11 @@
 /** Runs one prepared statement on a connection or on the pool, with a time limit. Classifies its errors. */
+import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { unavailable } from '../lib/errors.ts';
 import type { Breaker } from './breaker.ts';
-import { asUnavailable } from './unavailable.ts';
+import type { DatabaseConnection } from './connection.ts';
+import { PooledQuery } from './pooled_query.ts';
+import { asUnavailable, isUndone } from './unavailable.ts';
 import type { WaitBudget } from './wait_budget.ts';
 
 /**
@@ -49,7 +52,7 @@ export async function runStatement<Row extends object>(
   values: readonly unknown[] = [],
 ): Promise<Row[]> {
   breaker.check();
-  const statement = { name: statementName(text), text, values: [...values] };
+  const statement = { text, values: [...values] };
   const answer =
     on instanceof pg.Pool ? askPool<Row>(on, statement, statementMs) : ask<Row>(on, statement, statementMs);
   // A request may give up before PostgreSQL answers. The breaker must see PostgreSQL's own answer.
@@ -63,15 +66,23 @@ export async function runStatement<Row extends object>(
 
 const names = new Map<string, string>();
 
-/** Names a statement, so that PostgreSQL parses it once for each connection. The code has few, constant texts. */
+/**
+ * Names a statement, so that PostgreSQL parses it once for each connection. The code has few, constant texts. The name
+ * follows from the text, so it cannot mean another text, whoever has used the session before.
+ */
 function statementName(text: string): string {
   let name = names.get(text);
   if (!name) {
-    name = `cypher_${names.size + 1}`;
+    name = `cypher_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
     names.set(text, name);
   }
   return name;
 }
+
+/** PostgreSQL ends a statement this much earlier than we give up. Otherwise it could still run after we have given up. */
+const earlierMs = 50;
+/** How long PostgreSQL lets a statement run if we wait for `statementMs`. */
+export const limitOf = (statementMs: number): number => Math.max(1, statementMs - earlierMs);
 
 /**
  * The rows of a statement. A database that hangs (stopped, or cut off from the network) does not enforce its own
@@ -84,7 +95,7 @@ function statementName(text: string): string {
  */
 export function ask<Row extends object>(
   client: pg.PoolClient,
-  { name, text, values = [] }: pg.QueryConfig,
+  { text, values = [] }: pg.QueryConfig,
   timeoutMs: number,
 ): Promise<Row[]> {
   return new Promise((resolve, reject) => {
@@ -94,12 +105,51 @@ export function ask<Row extends object>(
       if (error) reject(error);
       else resolve(result.rows);
     });
-    client.query(name === undefined ? query : Object.assign(query, { name }));
+    // Behind a pooler the next statement may run in another session, where the name is not known.
+    client.query(isViaPooler(client) ? query : Object.assign(query, { name: statementName(text) }));
   });
 }
 
-/** The same on a connection of the pool. A connection that failed is closed. */
+/** The pool makes connections of our own class, which pg's types do not know. */
+export const isViaPooler = (client: pg.PoolClient): boolean =>
+  (client as unknown as DatabaseConnection).viaPooler;
+
+/** Like `ask`, with a time limit that PostgreSQL enforces on this statement alone. */
+function askPooler<Row extends object>(
+  client: pg.PoolClient,
+  statement: pg.QueryConfig,
+  timeoutMs: number,
+): Promise<Row[]> {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error('Query read timeout')), timeoutMs);
+    client.query(
+      new PooledQuery<Row>(statement, limitOf(timeoutMs), (error, rows) => {
+        clearTimeout(late);
+        if (error) reject(error);
+        else resolve(rows);
+      }),
+    );
+  });
+}
+
+/**
+ * The rows of a statement on a connection of the pool. A connection that failed is closed. If PostgreSQL has undone the
+ * statement because of a conflict, it is run once more: that is safe, because it is a transaction of its own.
+ */
 export async function askPool<Row extends object>(
+  pool: pg.Pool,
+  statement: pg.QueryConfig,
+  timeoutMs: number,
+): Promise<Row[]> {
+  try {
+    return await askOnce(pool, statement, timeoutMs);
+  } catch (error) {
+    if (!isUndone(error)) throw error;
+    return askOnce(pool, statement, timeoutMs);
+  }
+}
+
+async function askOnce<Row extends object>(
   pool: pg.Pool,
   statement: pg.QueryConfig,
   timeoutMs: number,
@@ -107,7 +157,7 @@ export async function askPool<Row extends object>(
   const client = await pool.connect();
   let broken: Error | undefined;
   try {
-    return await ask<Row>(client, statement, timeoutMs);
+    return await (isViaPooler(client) ? askPooler : ask)<Row>(client, statement, timeoutMs);
   } catch (error) {
     broken = error as Error;
     throw error;

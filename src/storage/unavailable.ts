@@ -1,5 +1,6 @@
-/** Recognizes the errors that say that PostgreSQL cannot serve now. They are answered with 503. Pure. */
+/** Recognizes the errors that say that PostgreSQL cannot serve now. They are answered with 503. */
 import { AppError, unavailable } from '../lib/errors.ts';
+import { ConnectError } from './connection.ts';
 
 /**
  * Class 08: connection exceptions. 40001, 40P01: a conflict that a repetition resolves. 53: insufficient resources. 57P: shutdown
@@ -16,12 +17,30 @@ const unavailableMessages =
  */
 export function asUnavailable(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
-  const code = 'code' in error ? String(error.code) : '';
+  const code = codeOf(error);
   const isAway =
-    unavailableCodes.test(code) || /^E[A-Z]+$/.test(code) || unavailableMessages.test(error.message);
+    error instanceof ConnectError ||
+    unavailableCodes.test(code) ||
+    /^E[A-Z]+$/.test(code) ||
+    unavailableMessages.test(error.message);
   return isAway ? unavailable(error) : error;
 }
 
 /** Whether `error` is the AppError 503 that says that PostgreSQL cannot serve. */
 export const isUnavailable = (error: unknown): error is AppError =>
   error instanceof AppError && error.code === 'temporarily_unavailable';
+
+const codeOf = (error: Error): string => ('code' in error ? String(error.code) : '');
+
+/**
+ * Whether PostgreSQL has undone a transaction although nothing is wrong with it, so that it may be run once more. 40001 and
+ * 40P01: it met another one. 0A000: a migration has added a column to what a prepared statement returns.
+ */
+export function isUndone(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return /^(40001|40P01)$/.test(codeOf(error)) || isStalePlan(error) || isUndone(error.cause);
+}
+
+/** The connection must be closed: it would refuse the statement for ever. */
+export const isStalePlan = (error: unknown): boolean =>
+  error instanceof Error && codeOf(error) === '0A000' && error.message.startsWith('cached plan');

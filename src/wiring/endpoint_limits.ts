@@ -6,6 +6,7 @@
 import type { Context, Middleware } from 'koa';
 import { createAddressLimit, createGuessLimit, limitPaths } from '../http/rate_limit.ts';
 import { lifeSeconds } from '../lifetimes.ts';
+import { createGuesses } from '../storage/guesses.ts';
 import type { Ground } from './deps.ts';
 import type { Foundations } from './foundations.ts';
 import type { PageParts } from './page_parts.ts';
@@ -25,12 +26,12 @@ const userCodeGuesses = {
 };
 
 export function wireEndpointLimits(
-  { config, cache }: Ground,
-  { counts, networksOf }: Foundations,
+  { config, cache, database, now }: Ground,
+  { networksOf }: Foundations,
   { addressLimit, makingLimit }: PageParts,
   { signedIn }: WiredProvider,
 ): Middleware {
-  const limits = { cache, counts, networksOf };
+  const limits = { cache, networksOf };
   const perMinute = config.LIMIT_ADDRESS_PER_MINUTE;
   const personOf = async (ctx: Context) => (await signedIn(ctx))?.account.id;
   // An anonymous request to these paths makes the server store something. The limit allows for an office where many
@@ -46,7 +47,7 @@ export function wireEndpointLimits(
     posts: {
       '/device': [
         createAddressLimit(limits, { what: 'user code', points: perMinute }),
-        createGuessLimit(counts, 'user codes', userCodeGuesses, personOf),
+        createGuessLimit(createGuesses(database, now), 'user codes', userCodeGuesses, personOf),
       ],
       '/reg': [addressLimit, makingLimit],
     },

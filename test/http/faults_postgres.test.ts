@@ -2,6 +2,7 @@
 import pg from 'pg';
 import request from 'supertest';
 import { afterEach, describe, expect, test } from 'vitest';
+import { defaultPoolSize } from '../../src/storage/database.ts';
 import { apps } from '../support/apps.ts';
 import { type BehindProxies, startBehindProxies, within } from '../support/behind_proxies.ts';
 import { asApp, createPerson } from '../support/person.ts';
@@ -101,13 +102,13 @@ test('Faults: pool exhausted: 503 in time, and recovery', async () => {
   const held = new Promise<void>((resolve) => {
     release = resolve;
   });
-  const holders = Array.from({ length: 20 }, () =>
+  const holders = Array.from({ length: defaultPoolSize }, () =>
     at.server.database.transaction(async (query) => {
       await query('select 1');
       await held;
     }),
   );
-  await expect.poll(() => at.server.database.pool()).toMatchObject({ total: 20, idle: 0 });
+  await expect.poll(() => at.server.database.pool()).toMatchObject({ total: defaultPoolSize, idle: 0 });
   const answers = await Promise.all(
     ['introspection', 'refresh', 'login/init', 'revocation', 'refresh'].map((name) =>
       within(bounded, must(needing[name])()),

@@ -2,7 +2,7 @@
 // nginx. This script finds each of them, or installs it if it may do so without asking, or names it in one line.
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { findChromium, findNginx, findOnPath } from './programs.ts';
+import { findChromium, findNginx, findOnPath, findPgBouncer } from './programs.ts';
 
 const mayInstall = process.getuid?.() === 0 && existsSync('/etc/debian_version') && findOnPath('apt-get');
 const missing: { name: string; aptPackage: string; otherwise: string }[] = [];
@@ -37,6 +37,13 @@ if (mayInstall && !(findOnPath('prometheus') && findOnPath('promtool')))
 if (mayInstall && !existsSync('/usr/lib/apache2/modules/mod_auth_openidc.so')) {
   for (const aptPackage of ['apache2', 'libapache2-mod-auth-openidc'])
     missing.push({ name: 'Apache with mod_auth_openidc', aptPackage, otherwise: 'go without' });
+}
+if (!findPgBouncer()) {
+  if (mayInstall) missing.push({ name: 'PgBouncer', aptPackage: 'pgbouncer', otherwise: 'go without' });
+  else
+    console.log(
+      'PgBouncer is not installed: the tests with it are skipped (Debian: apt-get install pgbouncer).',
+    );
 }
 
 if (missing.length > 0) {

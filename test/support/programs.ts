@@ -16,6 +16,10 @@ export function findChromium(): string | undefined {
 export const findNginx = (): string | undefined =>
   findOnPath('nginx') ?? ['/usr/sbin/nginx', '/usr/local/sbin/nginx'].find(isExecutable);
 
+/** The PgBouncer for the tests, where there is one. Debian puts it where only root looks. */
+export const findPgBouncer = (): string | undefined =>
+  findOnPath('pgbouncer') ?? ['/usr/sbin/pgbouncer', '/usr/local/sbin/pgbouncer'].find(isExecutable);
+
 function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);

@@ -1,5 +1,6 @@
-/** A migrated database, and a clock of its own, for tests of single stores. */
+/** A migrated database, a cache and a clock of its own, for tests of single stores. */
 import { type Database, openDatabase } from '../../src/storage/database.ts';
+import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { createMigratedDatabase, generousTimeouts } from './databases.ts';
 
 export async function openStores() {
@@ -9,6 +10,7 @@ export async function openStores() {
   const now = () => at;
   return {
     database,
+    cache: createMemoryCache(now),
     now,
     /** Turns the clock. */
     pass(seconds: number) {

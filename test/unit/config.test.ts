@@ -48,6 +48,7 @@ const faulty: Record<string, [string, RegExp]> = {
   PORT: ['70000', /1 to 65535/],
   ISSUER: ['http://id.example', /https:\/\/id\.example\.com/],
   DATABASE_URL: ['mysql://localhost', /postgres:\/\//],
+  DATABASE_POOL_SIZE: ['1', /2 to 1000/],
   REDIS_URL: ['localhost:6379', /redis:\/\//],
   TRUSTED_PROXIES: ['10.0.0.0/8,proxy.example', /10\.0\.0\.0\/8,127\.0\.0\.1/],
   LIMIT_ADDRESS_PER_MINUTE: ['0', /whole number from 1/],

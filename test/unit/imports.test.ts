@@ -30,7 +30,6 @@ const OWNERS: Record<string, string[]> = {
   'koa-compose': ['oidc/'],
   koa: ['app.ts', 'http/', 'demo/'],
   'koa-helmet': ['http/'],
-  'node-pg-migrate': ['storage/'],
   'oidc-provider': ['oidc/'],
   'openid-client': ['demo/'],
   otplib: ['totp/'],

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { explainStartFault } from '../../src/config/start_faults.ts';
+import { unavailable } from '../../src/lib/errors.ts';
 
 const config = {
   ...loadConfig(process.cwd(), { PORT: '3000' }),
@@ -18,13 +19,27 @@ test.each([
   [{ syscall: 'listen', code: 'EADDRINUSE', port: 9464 }, 'METRICS_PORT 9464 is taken'],
   [{ syscall: 'listen', code: 'EADDRNOTAVAIL', port: 3000 }, 'HOST 127.0.0.1 is no address'],
   [{ syscall: 'listen', code: 'EADDRNOTAVAIL', port: 9464 }, 'METRICS_HOST metrics.example is no address'],
-  [{ syscall: 'connect', code: 'ECONNREFUSED' }, 'DATABASE_URL cannot be used'],
+  [{ name: 'ConnectError', code: 'ECONNREFUSED' }, 'DATABASE_URL cannot be used: x'],
   [{ code: '28P01' }, 'DATABASE_URL cannot be used'],
+  [{ code: '42501' }, 'DATABASE_URL cannot be used'],
+  [{ name: 'ConnectError', code: '25006' }, 'Name the primary'],
+  [{ name: 'ConnectError', code: '53300' }, 'Lower DATABASE_POOL_SIZE'],
+  [{ name: 'MigrationsMissing' }, 'Cypher cannot start: x'],
 ])('%j is a setting to change', (properties, sentence) => {
   const { message, code } = explain(properties);
   expect(message).toContain(sentence);
   expect(message.split('\n')).toHaveLength(1);
   expect(code).toBe(78);
+});
+
+test('what storage said is named, not that the service is busy', () => {
+  const cause = fault({ name: 'ConnectError', code: '3D000' }, 'db:5432: database "x" does not exist');
+  for (const error of [unavailable(cause), unavailable(new Error('no answer in time', { cause }))]) {
+    expect(explainStartFault(error, config)).toEqual({
+      message: 'Cypher cannot start: DATABASE_URL cannot be used: db:5432: database "x" does not exist',
+      code: 78,
+    });
+  }
 });
 
 test('a host that has no address is named by its setting', () => {

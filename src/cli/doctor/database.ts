@@ -48,7 +48,7 @@ async function checkMigrations(query: Database['query']): Promise<Found> {
     return {
       level: 'fault',
       found: `migrations that have not run: ${missing.join(', ')}`,
-      change: 'start this version of the server once',
+      change: 'start this version of the server once, or run `npx cypher migrate` as the owner of the tables',
     };
   }
   if (newer.length > 0) {
@@ -63,17 +63,15 @@ async function checkMigrations(query: Database['query']): Promise<Found> {
 
 async function checkPrivileges(query: Database['query']): Promise<Found> {
   const lacking = await query<{ name: string }>(
-    `select tablename as name from pg_tables where schemaname = current_schema() and tablename <> 'audit_log'
+    `select tablename as name from pg_tables where schemaname = current_schema() and tablename not in ('audit_log', 'migrations')
        and not has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'select, insert, update, delete')
-     union all select 'create in schema ' || current_schema()
-       where not has_schema_privilege(current_schema(), 'create')
      order by 1`,
   );
   if (lacking.length === 0) return { level: 'ok', found: 'this user has the privileges it needs' };
   return {
     level: 'fault',
     found: `this user lacks privileges: ${lacking.map(({ name }) => name).join(', ')}`,
-    change: 'make it the owner of the database: alter database NAME owner to USER',
+    change: 'run `npx cypher migrate --grant-to USER` as the owner of the tables',
   };
 }
 
