@@ -50,7 +50,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   assertLifetimes(config);
   const ground = { config, resources: createHolder<readonly Resource[]>(config.resources), ...deps };
   const foundations = await layFoundations(ground);
-  const parts = createPageParts(ground, foundations.networksOf);
+  const parts = createPageParts(ground, foundations);
   const provider = await wireProvider(ground, foundations, parts);
   const authentication = wireAuthentication(ground, foundations);
   const { keyring, restoreGuard } = foundations;

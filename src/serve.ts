@@ -12,18 +12,18 @@ import { createAuditRetention } from './audit/retention.ts';
 import { databaseSource } from './config/database_source.ts';
 import { keyEncryptionKey } from './config/key_encryption_key.ts';
 import { type Config, misnamedSettings } from './config/load.ts';
+import { redisTarget } from './config/redis.ts';
 import { createMetrics, serveMetrics } from './http/metrics.ts';
 import { shrinkHeapAfterStart } from './lib/heap.ts';
 import { createLog, forTerminal, type Log } from './lib/log.ts';
 import { setClock } from './lib/one_clock.ts';
 import { installNativeGroup } from './opaque/native_group.ts';
 import { root } from './root.ts';
-import { createRedisCache } from './storage/cache.ts';
+import { noCache, openRedisCache } from './storage/cache.ts';
 import { followDatabaseClock } from './storage/clock.ts';
 import type { DatabaseSource } from './storage/connection.ts';
 import { openDatabase } from './storage/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './storage/embedded_postgres.ts';
-import { createMemoryCache } from './storage/memory_cache.ts';
 import { migrate } from './storage/migrate.ts';
 import { markFileIn } from './storage/restore_marks.ts';
 import { createSweeper, sweepEveryMs } from './storage/sweeper.ts';
@@ -143,16 +143,18 @@ async function openStores(config: Config, source: DatabaseSource, log: Log, endi
     },
     observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
   });
-  const clock = await followDatabaseClock(database);
+  const redis = redisTarget(config);
+  const [clock, cache] = await Promise.all([
+    followDatabaseClock(database),
+    redis
+      ? openRedisCache(redis, {
+          onChange: (state, cause) => log.warn({ state, cause }, 'the cache changed its state'),
+          observe: (seconds, ok) => metrics.observeStorage('redis', seconds, ok),
+        })
+      : noCache,
+  ]);
   const { now } = clock;
   setClock(now);
-  const cache = config.REDIS_URL
-    ? createRedisCache(
-        config.REDIS_URL,
-        (state, cause) => log.warn({ state, cause }, 'the cache changed its state'),
-        (seconds, ok) => metrics.observeStorage('redis', seconds, ok),
-      )
-    : createMemoryCache(now);
   return { database, cache, audit: createAudit(database, log, now), metrics, clock, now };
 }
 
@@ -192,7 +194,6 @@ function announcement(config: Config, kekPath: string | undefined): string[] {
   ];
   if (!config.DATABASE_URL)
     lines.push(`no DATABASE_URL: PostgreSQL runs embedded in ${config.DATA_DIR}; for one process`);
-  if (!config.REDIS_URL) lines.push('no REDIS_URL: the cache is in this process; for one process');
   if (kekPath)
     lines.push(
       `no KEY_ENCRYPTION_KEY: it is in ${kekPath}; back it up, without it the database cannot be read`,

@@ -5,12 +5,13 @@ import type { Command } from 'commander';
 import type { Audit } from '../audit/audit.ts';
 import { keyEncryptionKey } from '../config/key_encryption_key.ts';
 import type { Config } from '../config/load.ts';
+import { redisTarget } from '../config/redis.ts';
 import { readKeys, replaceKeys, type StoredKey } from '../keys/store.ts';
 import { createSealer, deriveKey, type Sealer } from '../lib/crypto.ts';
 import { type Ended, endEverything } from '../revocation/end_everything.ts';
 import { keyKinds, rotatedTogether } from '../server_keys.ts';
+import { noCache, openRedisCache } from '../storage/cache.ts';
 import type { Query } from '../storage/database.ts';
-import { readRedisValue } from '../storage/redis_facts.ts';
 import { beginEpoch } from '../storage/restore_guard.ts';
 import { createMarkCopies, type Mark, markFileIn, markPurpose, noMark } from '../storage/restore_marks.ts';
 import { onStage, print, type Stage } from './stage.ts';
@@ -111,10 +112,8 @@ export function summaryOf(ended: Ended): string[] {
 export async function seenOutside(config: Config, keys: readonly StoredKey[]): Promise<Mark> {
   const secret = keys.find(({ kind, state }) => kind === 'secret' && state === 'signing');
   if (!secret) return noMark;
-  const { REDIS_URL: url, DATA_DIR: dataDir } = config;
-  const cache = {
-    get: async (key: string) => (url ? readRedisValue(url, key).catch(() => undefined) : undefined),
-    set: async () => false,
-  };
-  return createMarkCopies(deriveKey(secret.bytes, markPurpose), cache, markFileIn(dataDir)).read();
+  const redis = redisTarget(config);
+  const cache = redis ? await openRedisCache(redis).catch(() => noCache) : noCache;
+  const copies = createMarkCopies(deriveKey(secret.bytes, markPurpose), cache, markFileIn(config.DATA_DIR));
+  return copies.read().finally(cache.close);
 }

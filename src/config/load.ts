@@ -9,6 +9,7 @@ import type { z } from 'zod';
 import { type FileClient, fileClientSchema } from './client_schema.ts';
 import { type ForwardAuth, forwardAuthSchema } from './forward_auth.ts';
 import { misnamed } from './misnamed.ts';
+import { redisFaults } from './redis.ts';
 import { type Resource, resourceSchema, type Settings, settingsSchema } from './schema.ts';
 
 export interface Config extends Omit<Settings, 'ISSUER'>, Files {
@@ -39,6 +40,9 @@ export class ConfigError extends Error {
 const inFiles = [
   'DATABASE_URL',
   'REDIS_URL',
+  'REDIS_CA',
+  'REDIS_CERTIFICATE',
+  'REDIS_KEY',
   'KEY_ENCRYPTION_KEY',
   'KEY_ENCRYPTION_KEY_PREVIOUS',
   'CLIENT_CA',
@@ -75,6 +79,7 @@ export function loadConfig(base: string, env: NodeJS.ProcessEnv = process.env): 
     faults.push(
       'CLIENT_CERTIFICATE_HEADER needs TRUSTED_PROXIES: only a proxy is believed about a certificate',
     );
+  if (parsed.success) faults.push(...redisFaults(settings));
   if (faults.length > 0) throw new ConfigError(faults);
   return {
     ...settings,

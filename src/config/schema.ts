@@ -10,6 +10,7 @@ import { databaseUrlFault } from '../lib/database_url.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import { detailTypesSchema } from './authorization_details.ts';
 import { isSecureUrl } from './client_schema.ts';
+import { redisSettings } from './redis.ts';
 
 const wholeNumber = (least: number, most: number, what: string) =>
   z.coerce.number({ error: what }).int(what).min(least, what).max(most, what);
@@ -63,13 +64,7 @@ export const settingsSchema = z.object({
     .optional(),
   /** How many connections one instance holds for its requests. */
   DATABASE_POOL_SIZE: wholeNumber(2, 1000, 'must be a number of connections, 2 to 1000').default(10),
-  REDIS_URL: z
-    .string()
-    .refine(
-      (value) => /^rediss?:\/\//.test(value) && URL.canParse(value),
-      'must be redis://host:port or rediss://host:port',
-    )
-    .optional(),
+  ...redisSettings,
   DATA_DIR: z.string().min(1).default('.data'),
   CLIENTS_FILE: z.string().min(1).default('config/clients.json'),
   RESOURCES_FILE: z.string().min(1).default('config/resources.json'),

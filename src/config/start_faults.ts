@@ -47,6 +47,7 @@ function explain(fault: SystemFault, config: Config): string | undefined {
   const isOurs = fault.name === 'ConnectError' || refusals.test(fault.code ?? '');
   if (config.DATABASE_URL && isOurs)
     return `${setting} cannot be used: ${fault.message}${hints[fault.code ?? ''] ?? ''}`;
+  if (fault.name === 'RedisRefused') return fault.message;
   if (/^Another provider runs on DATA_DIR/.test(fault.message)) return fault.message;
   return undefined;
 }

@@ -196,8 +196,9 @@ function createStateGauges(registers: Registry[]): (states: Partial<States>) => 
     { name: 'cypher_key_age_seconds', help: 'The age of the signing key of a kind.', label: 'kind' },
     () => watched.keyAges?.() ?? {},
   );
-  gauge({ name: 'cypher_cache_degraded', help: '1 while Redis is configured but away.' }, () =>
-    oneOrZero(watched.cacheDegraded?.()),
+  gauge(
+    { name: 'cypher_cache_degraded', help: '1 while Redis is configured and cannot be written to.' },
+    () => oneOrZero(watched.cacheDegraded?.()),
   );
   return (states) => void Object.assign(watched, states);
 }

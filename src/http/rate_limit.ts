@@ -1,18 +1,22 @@
 /**
- * Limits attempts per client address. They are counted in Redis if there is one, so that all instances share the
- * counts, and otherwise (or while Redis is away) in this process: there is always a limit. These limits protect only
- * the service, because whoever can write to Redis can reset them. What protects an account or a secret is counted in
- * PostgreSQL.
+ * Limits attempts per client address, counted for all instances together: in Redis if there is one, otherwise (and
+ * while Redis is away) in PostgreSQL. Only if neither answers does each instance count for itself: there is always a
+ * limit. These limits protect only the service, because whoever can write to Redis can reset them. What protects an
+ * account or a secret is always counted in PostgreSQL.
  */
 import type { Context, Middleware } from 'koa';
-import { RateLimiterMemory, RateLimiterRedis, type RateLimiterRes } from 'rate-limiter-flexible';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { type AppError, signInFirst, tooManyRequests } from '../lib/errors.ts';
 import type { Cache } from '../storage/cache.ts';
-import type { Guesses } from '../storage/guesses.ts';
+import type { Count, Counts } from '../storage/counts.ts';
 import type { NetworksOf } from './networks.ts';
 
-export interface AddressLimitDeps {
-  cache: Cache;
+export interface CountDeps {
+  cache: Pick<Cache, 'count'>;
+  counts: Pick<Counts, 'count'>;
+}
+
+export interface AddressLimitDeps extends CountDeps {
   networksOf: NetworksOf;
 }
 
@@ -47,17 +51,17 @@ export function createAddressCount(
   return async (address) => (await count(address)).refusal;
 }
 
-function createCount({ cache, networksOf }: AddressLimitDeps, { what, points, seconds = 60 }: AddressLimit) {
-  const limiter = createLimiter(cache, what, points, seconds);
+function createCount(deps: AddressLimitDeps, { what, points, seconds = 60 }: AddressLimit) {
+  const countOne = createCounter(deps, what, seconds);
   return async (address: string) => {
-    const counted = networksOf(address).map(async ({ key, times }) => {
-      const { consumedPoints, msBeforeNext } = await limiter.consume(key);
+    const counted = deps.networksOf(address).map(async ({ key, times }) => {
+      const { count, secondsLeft } = await countOne(key);
       const allowed = points * times;
       return {
         allowed,
-        left: Math.max(0, allowed - consumedPoints),
-        over: consumedPoints > allowed,
-        resetSeconds: Math.ceil(msBeforeNext / 1000),
+        left: Math.max(0, allowed - count),
+        over: count > allowed,
+        resetSeconds: secondsLeft,
       };
     });
     // If any of the address's networks is over its limit, that one decides.
@@ -110,7 +114,7 @@ export interface GuessBudget {
  * `personOf`: the account that is signed in.
  */
 export function createGuessLimit(
-  guesses: Guesses,
+  counts: Counts,
   what: string,
   budgets: { perPerson: GuessBudget; allStrangers: GuessBudget },
   personOf: (ctx: Context) => Promise<string | undefined>,
@@ -119,12 +123,12 @@ export function createGuessLimit(
     const person = await personOf(ctx);
     const budget = person === undefined ? budgets.allStrangers : budgets.perPerson;
     const bucket = person === undefined ? what : `${what} of ${person}`;
-    const known = await guesses.of(bucket);
-    if (known && known.guesses >= budget.guesses) {
+    const known = await counts.of(bucket);
+    if (known && known.count >= budget.guesses) {
       throw person === undefined ? signInFirst(known.secondsLeft) : tooManyRequests(known.secondsLeft);
     }
     await next();
-    if ((ctx.state as GuessState).wrongGuess) await guesses.count(bucket, budget.seconds);
+    if ((ctx.state as GuessState).wrongGuess) await counts.count(bucket, budget.seconds);
   };
 }
 
@@ -138,31 +142,26 @@ export function noteWrongGuess({ state }: { state: GuessState }): void {
 }
 
 /** Returns whether `key` was asked about within the last `seconds`. Each call counts. */
-export function createPace(cache: Cache, seconds: number, what: string): (key: string) => Promise<boolean> {
-  const limiter = createLimiter(cache, what, 1, seconds);
-  return async (key) => (await limiter.consume(key)).consumedPoints > 1;
+export function createPace(
+  deps: CountDeps,
+  seconds: number,
+  what: string,
+): (key: string) => Promise<boolean> {
+  const countOne = createCounter(deps, what, seconds);
+  return async (key) => (await countOne(key)).count > 1;
 }
 
-/**
- * Counts `points` in `seconds` in Redis, or in this process while Redis is away. A count that fails is reported to
- * the cache, so that the next requests do not wait for Redis either: most anonymous requests use it for nothing else.
- */
-function createLimiter({ redis, attempt }: Cache, what: string, points: number, seconds: number) {
-  const limits = { points, duration: seconds, keyPrefix: `limit:${what}` };
-  const memory = new RateLimiterMemory(limits);
-  const shared = redis && new RateLimiterRedis({ ...limits, storeClient: redis });
-  const count = <T>(counted: (limiter: RateLimiterMemory | RateLimiterRedis) => Promise<T>): Promise<T> =>
-    attempt(
-      () => counted(shared ?? memory),
-      () => counted(memory),
-    );
-  return {
-    consume: (key: string) => count((limiter) => limiter.consume(key).catch(whereOverLimit)),
+/** Counts one attempt of `key` in the current window of `seconds`. It never rejects. */
+function createCounter({ cache, counts }: CountDeps, what: string, seconds: number) {
+  const inThisProcess = new RateLimiterMemory({ points: 1, duration: seconds });
+  return async (key: string): Promise<Count> => {
+    const bucket = `limit:${what}:${key}`;
+    const shared =
+      (await cache.count(bucket, seconds)) ?? (await counts.count(bucket, seconds).catch(nothing));
+    if (shared) return shared;
+    const { consumedPoints, msBeforeNext } = await inThisProcess.penalty(key);
+    return { count: consumedPoints, secondsLeft: Math.ceil(msBeforeNext / 1000) };
   };
 }
 
-/** The library rejects with the count itself if that is over the limit. */
-function whereOverLimit(rejection: RateLimiterRes | Error): RateLimiterRes {
-  if (rejection instanceof Error) throw rejection;
-  return rejection;
-}
+const nothing = () => undefined;

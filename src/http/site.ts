@@ -18,7 +18,8 @@ export interface SiteDeps {
   pasetoKeysSeconds: number;
   /** Rejects while PostgreSQL cannot serve. */
   pingDatabase(): Promise<unknown>;
-  cacheState(): 'ok' | 'degraded';
+  /** `none` if no Redis is configured. */
+  cacheState(): 'ok' | 'degraded' | 'none';
   /** How much of its history the database lacks, in milliseconds. Undefined if nothing is known to be missing. */
   behindMs(): number | undefined;
   /** True once the process was asked to stop. */
@@ -44,7 +45,7 @@ export function createSite(deps: SiteDeps): Middleware {
     ctx.body = { status: 'ok', version: deps.version };
   });
 
-  // Without Redis the instance stays ready: everything works, only slower.
+  // While Redis cannot be written to, the instance stays ready: PostgreSQL counts what Redis would.
   router.get('/health/ready', async (ctx) => {
     const database = await deps.pingDatabase().then(
       () => 'ok',
@@ -55,7 +56,7 @@ export function createSite(deps: SiteDeps): Middleware {
     const cache = deps.cacheState();
     ctx.status = ready ? 200 : 503;
     if (!ready) ctx.set('Retry-After', '2');
-    const status = !ready ? 'unavailable' : cache === 'ok' ? 'ok' : 'degraded';
+    const status = !ready ? 'unavailable' : cache === 'degraded' ? 'degraded' : 'ok';
     ctx.body = {
       status,
       version: deps.version,

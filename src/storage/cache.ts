@@ -1,117 +1,119 @@
 /**
- * The cache: Redis if it is configured, otherwise the memory of this process. It holds the counts of rate limits and
- * a copy of the restore mark. Without Redis it also holds the short-lived protocol state. All of it may be lost.
- * While Redis cannot be reached, every call answers at once, as if nothing were cached.
+ * The cache: Redis, if it is configured. It holds the counts of rate limits and a copy of the restore mark. All of it
+ * may be lost. While Redis cannot be written to, every call answers at once, as if nothing were cached.
  */
-import { Redis } from 'ioredis';
+import type { RedisTarget } from '../lib/redis_target.ts';
+import type { Count } from './counts.ts';
+import { createRedisBreaker, type RedisEvents, type RedisState } from './redis_breaker.ts';
+import { createRedisClient, keysOnEachPrimary, type RedisClient, redisPrefix } from './redis_client.ts';
+import { RedisRefused, whyRefused } from './redis_refusals.ts';
 
 export interface Cache {
   get(key: string): Promise<string | undefined>;
+  /** Keeps `value` for `ttlSeconds`. Returns false if it could not be kept. */
+  set(key: string, value: string, ttlSeconds: number): Promise<boolean>;
   /**
-   * Keeps `value` for `ttlSeconds`. Returns false if it could not be kept. `owner` is whose share of a bounded cache
-   * the entry counts for. A change without an `owner` keeps the entry's owner. Redis ignores it.
+   * Counts one in the window of `bucket`. The first one starts a window of `seconds`; after it the count starts
+   * again. Returns undefined if it could not be counted.
    */
-  set(key: string, value: string, ttlSeconds: number, owner?: string): Promise<boolean>;
-  /** Gets and deletes in one atomic step: of any number of parallel callers one receives the value. */
-  take(key: string): Promise<string | undefined>;
-  /** Drops what is kept in the memory of this process. What Redis holds stays. */
-  clear(): void;
-  /** `degraded` while Redis is configured but cannot be reached. */
-  state(): 'ok' | 'degraded';
-  /** The connection, for rate limits. Send its commands through `attempt`. Undefined for the in-process cache. */
-  readonly redis: Redis | undefined;
-  /**
-   * Runs `command` and returns its answer. While Redis cannot be reached, and if the command fails, returns what
-   * `otherwise` returns. A command that fails makes the cache `degraded` for all callers.
-   */
-  attempt<T>(command: () => Promise<T>, otherwise: () => T | Promise<T>): Promise<T>;
+  count(bucket: string, seconds: number): Promise<Count | undefined>;
+  /** `none`: no Redis is configured. `degraded`: it is configured, and cannot be written to. */
+  state(): RedisState | 'none';
   close(): Promise<void>;
 }
 
-/** The prefix of all keys in Redis. */
-export const redisPrefix = 'cypher:';
-const commandTimeoutMs = 250;
-const probeEveryMs = 500;
+/** The cache where no Redis is configured. */
+export const noCache: Cache = {
+  get: async () => undefined,
+  set: async () => false,
+  count: async () => undefined,
+  state: () => 'none',
+  close: async () => {},
+};
+
+const answerWithinMs = 250;
+/** When the client gives a command up. By then nobody waits for it any more. */
+const commandTimeoutMs = 1000;
 
 /**
- * A cache on Redis behind a circuit breaker. The first command that fails opens it. From then on no request waits for
- * Redis, until a probe in the background succeeds. `onChange` is called when the state changes, `observe` with the
- * duration of each command in seconds.
+ * Opens the cache on `target`. Resolves when Redis was written to, or when it cannot be reached now: then the cache is
+ * `degraded` until it can. Rejects with RedisRefused if no waiting would help, such as for a wrong password.
  */
-export function createRedisCache(
-  url: string,
-  onChange: (state: 'ok' | 'degraded', error?: Error) => void,
-  observe: (seconds: number, ok: boolean) => void = () => {},
-): Cache {
-  const redis = new Redis(url, {
-    keyPrefix: redisPrefix,
-    commandTimeout: commandTimeoutMs,
-    connectTimeout: 1000,
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
-    retryStrategy: (attempt) => Math.min(attempt * 100, probeEveryMs),
-  });
-  let state: 'ok' | 'degraded' = 'ok';
-  let probe: NodeJS.Timeout | undefined;
-  // Without a listener, an `error` event would end the process.
-  redis.on('error', (error: Error) => degrade(error));
-  redis.on('close', () => degrade(new Error('the connection was closed')));
-
-  function degrade(error: Error): void {
-    if (state === 'degraded' || closing) return;
-    state = 'degraded';
-    onChange(state, error);
-    probe = setInterval(() => {
-      redis.ping().then(heal, () => {});
-    }, probeEveryMs);
-    probe.unref();
-  }
-  function heal(): void {
-    clearInterval(probe);
-    if (state === 'ok') return;
-    state = 'ok';
-    onChange(state);
-  }
-  let closing = false;
-
-  async function attempt<T>(command: () => Promise<T>, otherwise: () => T | Promise<T>): Promise<T> {
-    if (state === 'degraded') return otherwise();
-    const started = performance.now();
-    try {
-      const answer = await command();
-      observe((performance.now() - started) / 1000, true);
-      return answer;
-    } catch (error) {
-      observe((performance.now() - started) / 1000, false);
-      degrade(error as Error);
+export async function openRedisCache(target: RedisTarget, events: RedisEvents = {}): Promise<Cache> {
+  const client = createRedisClient(target, commandTimeoutMs);
+  const commands = commandsOf(client);
+  const breaker = createRedisBreaker(client, commands.writeEverywhere, events);
+  if (!(await breaker.firstWrite())) {
+    const reason = (await whyRefused(target)) ?? breaker.refusal();
+    if (reason) {
+      breaker.stop();
+      client.disconnect();
+      throw new RedisRefused(reason);
     }
-    return otherwise();
   }
-
+  const { attempt } = breaker;
   return {
-    redis,
-    attempt,
-    state: () => state,
-    get: async (key) => (await attempt(() => redis.get(key).catch(foreign), nothing)) ?? undefined,
+    state: breaker.state,
+    get: async (key) => (await attempt(() => commands.get(key))) ?? undefined,
     set: async (key, value, ttlSeconds) =>
-      (await attempt<string | null>(
-        () => redis.set(key, value, 'EX', Math.max(1, Math.ceil(ttlSeconds))),
-        nothing,
-      )) === 'OK',
-    take: async (key) => (await attempt(() => redis.getdel(key), nothing)) ?? undefined,
-    clear() {},
+      (await attempt(() => commands.set(key, value, ttlSeconds))) === 'OK',
+    count: (bucket, seconds) => attempt(() => commands.count(bucket, seconds)),
     async close() {
-      closing = true;
-      clearInterval(probe);
-      redis.disconnect();
+      breaker.stop();
+      client.disconnect();
     },
   };
 }
 
-const nothing = () => null;
+/** Repairs a count without an end too: a restored dump, or somebody else, may have left one. */
+const countScript = `
+local count = redis.call('INCR', KEYS[1])
+local left = redis.call('PTTL', KEYS[1])
+if left < 0 then
+  left = tonumber(ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], left)
+end
+return {count, left}`;
 
-/** A key of a type that we never write. Somebody else wrote it, so it is not an outage. */
-function foreign(error: Error): string {
-  if (error.message.startsWith('WRONGTYPE')) return '';
-  throw error;
+/** All commands that are ever sent. Each is about a single key, so a cluster can run it. */
+function commandsOf(client: RedisClient) {
+  client.defineCommand('cypherCount', { numberOfKeys: 1, lua: countScript });
+  const { cypherCount } = client as unknown as {
+    cypherCount(key: string, ms: number): Promise<[count: number, leftMs: number]>;
+  };
+  const get = (key: string) => inTime(client.get(redisPrefix + key));
+  const set = (key: string, value: string, ttlSeconds: number) =>
+    inTime(client.set(redisPrefix + key, value, 'EX', Math.max(1, Math.ceil(ttlSeconds))));
+  const count = async (bucket: string, seconds: number): Promise<Count> => {
+    const [counted, leftMs] = await inTime(cypherCount.call(client, redisPrefix + bucket, seconds * 1000));
+    return { count: counted, secondsLeft: Math.ceil(leftMs / 1000) };
+  };
+  return {
+    get,
+    set,
+    count,
+    /** Sends each command to each server that takes writes. A PING would be answered by a replica too. */
+    async writeEverywhere() {
+      const keys = keysOnEachPrimary(client);
+      if (keys.length === 0) throw new Error('the servers of the cluster are not known yet');
+      await Promise.all(
+        keys.map(async (key) => {
+          await set(key, '0', 60);
+          await count(key, 60);
+          await get(key);
+        }),
+      );
+    },
+  };
+}
+
+/** Rejects if there is no answer in time. An answer that has arrived while this process was busy is in time. */
+function inTime<T>(answer: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      // What has arrived by now is read before this runs.
+      setImmediate(() => reject(new Error(`Redis did not answer within ${answerWithinMs} ms`)));
+    }, answerWithinMs);
+    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }

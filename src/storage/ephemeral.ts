@@ -1,10 +1,8 @@
 /**
- * Short-lived protocol state: interactions, pushed requests, the expected KE3. With Redis there may be several
- * instances, so the state is kept in an unlogged table, which does not wait for the disk. It is not kept in Redis: a
- * sign-in in progress goes on if Redis is lost, and there is no copy that could be out of date. Without Redis there
- * is one process, and the state is in its cache.
+ * Short-lived protocol state: interactions, pushed requests, the expected KE3. It is kept in an unlogged table, which
+ * does not wait for the disk, and which all instances share. It is not kept in Redis: a sign-in in progress goes on
+ * if Redis is lost, and there is no copy that could be out of date.
  */
-import type { Cache } from './cache.ts';
 import type { Database } from './database.ts';
 
 export interface Ephemeral {
@@ -22,8 +20,7 @@ export interface Ephemeral {
 
 /**
  * How much state of requests that anybody can begin is kept, for all instances together. Beyond it the sweeper
- * deletes the oldest rows of the owners that hold the most, as the in-process cache does. An owner with no more than
- * an equal share loses nothing.
+ * deletes the oldest rows of the owners that hold the most. An owner with no more than an equal share loses nothing.
  */
 export interface Room {
   rows: number;
@@ -37,15 +34,8 @@ export const roomForBegun: Room = { rows: 100_000, bytes: 400_000_000 };
 /** The rows that anybody can create: they have an owner. */
 export const isBegun = `owner <> ''`;
 
-/** Keeps the state in PostgreSQL, or in `cache` if there is no Redis. `now`: milliseconds since the epoch. */
-export function createEphemeral(cache: Cache, { query }: Database, now: () => number): Ephemeral {
-  if (!cache.redis) {
-    return {
-      get: cache.get,
-      put: async (...entry) => void (await cache.set(...entry)),
-      take: cache.take,
-    };
-  }
+/** The short-lived state in the database. `now` returns milliseconds since the epoch. */
+export function createEphemeral({ query }: Pick<Database, 'query'>, now: () => number): Ephemeral {
   return {
     async get(key) {
       const [row] = await query<{ value: string }>(

@@ -1,6 +1,7 @@
-/** Reads facts and single values from a Redis, for the command line. Each call opens a connection of its own. */
-import { Redis } from 'ioredis';
-import { redisPrefix } from './cache.ts';
+/** Reads facts about a Redis for the command line. Each call opens connections of its own. */
+import type { RedisTarget } from '../lib/redis_target.ts';
+import { openRedisCache } from './cache.ts';
+import { createRedisClient } from './redis_client.ts';
 
 export interface RedisFacts {
   version: string;
@@ -9,14 +10,23 @@ export interface RedisFacts {
   evictionPolicy: string;
 }
 
+const answerWithinMs = 2000;
+
 /**
- * Reads version, memory limit and eviction policy. Uses INFO, because managed services do not allow CONFIG. Rejects
- * if Redis does not connect within two seconds, or does not answer within two.
+ * Reads version, memory limit and eviction policy, of one of the servers if there are several. Uses INFO, because
+ * managed services do not allow CONFIG. Rejects with the cause if Redis cannot be written to.
  */
-export const readRedisFacts = (url: string): Promise<RedisFacts> =>
-  askRedis(url, async (redis) => {
+export async function readRedisFacts(target: RedisTarget): Promise<RedisFacts> {
+  await tryWrite(target);
+  const client = createRedisClient(target, answerWithinMs);
+  // Its writes have just succeeded. An error now rejects the command.
+  client.on('error', () => {});
+  try {
+    await new Promise((resolve, reject) => {
+      client.once('ready', resolve).once('close', () => reject(new Error('the connection was closed')));
+    });
     const info = new Map(
-      (await redis.info()).split('\r\n').map((line): [string, string] => {
+      (await client.info()).split('\r\n').map((line): [string, string] => {
         const [name = '', value = ''] = line.split(':', 2);
         return [name, value];
       }),
@@ -26,30 +36,14 @@ export const readRedisFacts = (url: string): Promise<RedisFacts> =>
       maxMemory: Number(info.get('maxmemory') ?? 0),
       evictionPolicy: info.get('maxmemory_policy') ?? '',
     };
-  });
-
-/** One value of the cache. Rejects if Redis does not connect within two seconds, or does not answer within two. */
-export const readRedisValue = (url: string, key: string): Promise<string | undefined> =>
-  askRedis(url, async (redis) => (await redis.get(redisPrefix + key)) ?? undefined);
-
-async function askRedis<T>(url: string, ask: (redis: Redis) => Promise<T>): Promise<T> {
-  const redis = new Redis(url, {
-    connectTimeout: 2000,
-    commandTimeout: 2000,
-    maxRetriesPerRequest: 0,
-    retryStrategy: () => null,
-    lazyConnect: true,
-  });
-  let failed: Error | undefined;
-  redis.on('error', (error: Error) => {
-    failed = error;
-  });
-  try {
-    await redis.connect();
-    return await ask(redis);
-  } catch (error) {
-    throw failed ?? error;
   } finally {
-    redis.disconnect();
+    client.disconnect();
   }
+}
+
+async function tryWrite(target: RedisTarget): Promise<void> {
+  let cause: Error | undefined;
+  const cache = await openRedisCache(target, { onChange: (_state, error) => (cause = error) });
+  await cache.close();
+  if (cause) throw cause;
 }

@@ -6,7 +6,6 @@
 import type { Context, Middleware } from 'koa';
 import { createAddressLimit, createGuessLimit, limitPaths } from '../http/rate_limit.ts';
 import { lifeSeconds } from '../lifetimes.ts';
-import { createGuesses } from '../storage/guesses.ts';
 import type { Ground } from './deps.ts';
 import type { Foundations } from './foundations.ts';
 import type { PageParts } from './page_parts.ts';
@@ -26,12 +25,12 @@ const userCodeGuesses = {
 };
 
 export function wireEndpointLimits(
-  { config, cache, database, now }: Ground,
-  { networksOf }: Foundations,
+  { config, cache }: Ground,
+  { counts, networksOf }: Foundations,
   { addressLimit, makingLimit }: PageParts,
   { signedIn }: WiredProvider,
 ): Middleware {
-  const limits = { cache, networksOf };
+  const limits = { cache, counts, networksOf };
   const perMinute = config.LIMIT_ADDRESS_PER_MINUTE;
   const personOf = async (ctx: Context) => (await signedIn(ctx))?.account.id;
   // An anonymous request to these paths makes the server store something. The limit allows for an office where many
@@ -47,7 +46,7 @@ export function wireEndpointLimits(
     posts: {
       '/device': [
         createAddressLimit(limits, { what: 'user code', points: perMinute }),
-        createGuessLimit(createGuesses(database, now), 'user codes', userCodeGuesses, personOf),
+        createGuessLimit(counts, 'user codes', userCodeGuesses, personOf),
       ],
       '/reg': [addressLimit, makingLimit],
     },

@@ -33,6 +33,7 @@ import {
   tokenKeysetOf,
 } from '../server_keys.ts';
 import { createSessionStore } from '../sessions/store.ts';
+import { createCounts } from '../storage/counts.ts';
 import { createEphemeral } from '../storage/ephemeral.ts';
 import { createRestoreGuard, type RestoreGuard } from '../storage/restore_guard.ts';
 import { createMarkCopies, markPurpose } from '../storage/restore_marks.ts';
@@ -131,7 +132,7 @@ async function buildOnKeys(ground: Ground, { accounts, sealer, keyring, restoreG
 }
 
 /** The apps, and what is refreshed if the database has returned to an older state. */
-async function buildClients({ database, cache, now }: Ground, { sealer, keyring, restoreGuard }: Vault) {
+async function buildClients({ database, now }: Ground, { sealer, keyring, restoreGuard }: Vault) {
   const clientStore = createClientStore(database, now);
   const clientSecrets = createClientSecrets(keyring.derive(derivedFor.clientSecrets), sealer);
   const clients = createClientRegistry({ database, store: clientStore, secrets: clientSecrets });
@@ -139,7 +140,6 @@ async function buildClients({ database, cache, now }: Ground, { sealer, keyring,
     await keyring.refresh();
     await clientStore.renewNameKeys();
     clients.forgetAll();
-    cache.clear();
   });
   await restoreGuard.look();
   await clientStore.renewNameKeys();
@@ -156,7 +156,7 @@ async function buildClients({ database, cache, now }: Ground, { sealer, keyring,
 }
 
 /** What is stored about people, and what limits guesses at their accounts. */
-function buildStores({ config, database, cache, audit, now }: Ground, { accounts, keyring }: Vault) {
+function buildStores({ config, database, audit, now }: Ground, { accounts, keyring }: Vault) {
   const knownBrowsers = createKnownBrowsers(() => deviceKeysOf(keyring));
   const networksOf = createNetworks(config.TRUSTED_NETWORKS);
   const revocations = createRevocations(database, now);
@@ -166,6 +166,7 @@ function buildStores({ config, database, cache, audit, now }: Ground, { accounts
     failures: createFailures(database, now),
     knownBrowsers,
     networksOf,
+    counts: createCounts(database, now),
     buckets: createBuckets({
       key: keyring.derive('failure buckets'),
       knownBrowsers,
@@ -176,7 +177,7 @@ function buildStores({ config, database, cache, audit, now }: Ground, { accounts
       },
       now,
     }),
-    ephemeral: createEphemeral(cache, database, now),
+    ephemeral: createEphemeral(database, now),
     sessions: createSessionStore({ database, now }),
     records: createRecordStore(database, now),
     revocations,

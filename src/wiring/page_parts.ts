@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import type { Middleware } from 'koa';
 import { createAssets } from '../http/assets.ts';
 import { receiveBody } from '../http/forms.ts';
-import type { NetworksOf } from '../http/networks.ts';
 import { sameOriginOnly } from '../http/origin.ts';
 import { createAddressCount, createAddressLimit } from '../http/rate_limit.ts';
 import { createViews } from '../http/views.ts';
 import { type Admission, createAdmission } from '../lib/admission.ts';
 import { countTogether } from '../lib/log.ts';
 import type { Ground } from './deps.ts';
+import type { Foundations } from './foundations.ts';
 
 export type PageParts = ReturnType<typeof createPageParts>;
 
@@ -19,8 +19,11 @@ export type PageParts = ReturnType<typeof createPageParts>;
  */
 const mostStarts = 64;
 
-export function createPageParts({ config, root, cache, metrics, log }: Ground, networksOf: NetworksOf) {
-  const limits = { cache, networksOf };
+export function createPageParts(
+  { config, root, cache, metrics, log }: Ground,
+  { counts, networksOf }: Pick<Foundations, 'counts' | 'networksOf'>,
+) {
+  const limits = { cache, counts, networksOf };
   const points = config.LIMIT_ADDRESS_PER_MINUTE;
   const noteRefused = countTogether((count) =>
     log.warn({ count }, 'starts of sign-ins were refused: more people came than this server can serve'),

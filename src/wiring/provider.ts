@@ -107,7 +107,8 @@ const createAddressOf =
 /** The stores, keys and limits that the library works with. */
 function oidcParts(ground: Ground, foundations: Foundations, { secureCookies }: PageParts) {
   const { config, resources, database, cache, log, now } = ground;
-  const { accounts, clients, consents, clientSecrets, keyring, networksOf, records, tokens } = foundations;
+  const { accounts, clients, consents, clientSecrets, counts, keyring, networksOf, records, tokens } =
+    foundations;
   const { ephemeral, refresh, registrations, revocations, sessions } = foundations;
   const readAhead = createReadAhead(database.query, now);
   return {
@@ -130,10 +131,10 @@ function oidcParts(ground: Ground, foundations: Foundations, { secureCookies }: 
     pairwise: createPairwise(keyring.derive('pairwise subjects')),
     spend: (id: string, expiresAt: number) => spend(database.query, id, expiresAt),
     waitingFor: (accountId: string) => waitingRequests(records, accountId, now),
-    pollsTooSoon: createPace(cache, leastPollSeconds, 'poll'),
+    pollsTooSoon: createPace({ cache, counts }, leastPollSeconds, 'poll'),
     outgoing: ground.outgoing ?? createOutgoing(),
     countOutgoing: createAddressCount(
-      { cache, networksOf },
+      { cache, counts, networksOf },
       { what: 'outgoing', points: Math.max(leastOutgoing, config.LIMIT_ADDRESS_PER_MINUTE / 10) },
     ),
     tokens,

@@ -6,10 +6,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe } from 'vitest';
-import { type Cache, createRedisCache } from '../../src/storage/cache.ts';
+import { redisTarget } from '../../src/config/redis.ts';
+import { settingsSchema } from '../../src/config/schema.ts';
+import type { RedisTarget } from '../../src/lib/redis_target.ts';
+import { type Cache, noCache, openRedisCache } from '../../src/storage/cache.ts';
 import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { startEmbeddedPostgres } from '../../src/storage/embedded_postgres.ts';
-import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { createMigratedDatabase, createRedisDatabase, generousTimeouts } from '../support/databases.ts';
 
@@ -21,7 +23,7 @@ export interface Instance {
 }
 
 export interface Backend {
-  /** Two that must agree; without a shared cache there may be one process only, and both are the same. */
+  /** Two that must agree. On the embedded PostgreSQL there may be one process only, and both are the same. */
   instances: [Instance, Instance];
   now(): number;
   /** Turns the clock. */
@@ -39,14 +41,9 @@ const nowhere = 'redis://127.0.0.1:1';
 
 async function onRedis(redisUrl: string): Promise<Opened> {
   const { url, drop } = await createMigratedDatabase();
-  const instance = () => ({ database: pool(url), cache: createRedisCache(redisUrl, () => {}) });
-  const instances: [Instance, Instance] = [instance(), instance()];
-  // A first command tells each whether its Redis is there.
-  for (const { cache } of instances) {
-    const ready = redisUrl === nowhere || cache.redis?.status === 'ready';
-    if (!ready) await new Promise((resolve) => cache.redis?.once('ready', resolve));
-    await cache.get('nothing');
-  }
+  const target = redisTarget(settingsSchema.parse({ REDIS_URL: redisUrl })) as RedisTarget;
+  const instance = async () => ({ database: pool(url), cache: await openRedisCache(target) });
+  const instances: [Instance, Instance] = [await instance(), await instance()];
   return {
     instances,
     async close() {
@@ -56,17 +53,24 @@ async function onRedis(redisUrl: string): Promise<Opened> {
   };
 }
 
-async function alone(now: () => number): Promise<Opened> {
+async function alone(): Promise<Opened> {
   const { url, drop } = await createMigratedDatabase();
-  const instance = { database: pool(url), cache: createMemoryCache(now) };
-  return { instances: [instance, instance], close: () => instance.database.close().then(drop) };
+  const instance = () => ({ database: pool(url), cache: noCache });
+  const instances: [Instance, Instance] = [instance(), instance()];
+  return {
+    instances,
+    async close() {
+      await Promise.all(instances.map(({ database }) => database.close()));
+      await drop();
+    },
+  };
 }
 
-async function embedded(now: () => number): Promise<Opened> {
+async function embedded(): Promise<Opened> {
   const dataDir = await mkdtemp(join(tmpdir(), 'cypher-contract-'));
   const server = await startEmbeddedPostgres({ dataDir });
   await migrate(server.url, migrations);
-  const instance = { database: pool(server.url), cache: createMemoryCache(now) };
+  const instance = { database: pool(server.url), cache: noCache };
   return {
     instances: [instance, instance],
     async close() {
@@ -77,7 +81,7 @@ async function embedded(now: () => number): Promise<Opened> {
   };
 }
 
-const backends: Record<string, (now: () => number) => Promise<Opened>> = {
+const backends: Record<string, () => Promise<Opened>> = {
   'PostgreSQL with Redis': async () => onRedis(await createRedisDatabase()),
   'PostgreSQL with a Redis that is gone': () => onRedis(nowhere),
   'PostgreSQL alone': alone,
@@ -90,7 +94,7 @@ export function onEveryBackend(store: string, declare: (backend: () => Backend) 
     let opened: Opened;
     let at = Date.now();
     beforeAll(async () => {
-      opened = await open(() => at);
+      opened = await open();
     }, 60_000);
     afterAll(() => opened?.close());
     declare(() => ({

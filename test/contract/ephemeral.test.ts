@@ -5,7 +5,7 @@ import { createEphemeral } from '../../src/storage/ephemeral.ts';
 import { atOnce, type Instance, onEveryBackend } from './backends.ts';
 
 onEveryBackend('ephemeral state', (backend) => {
-  const open = ({ cache, database }: Instance) => createEphemeral(cache, database, backend().now);
+  const open = ({ database }: Instance) => createEphemeral(database, backend().now);
   const both = () => backend().instances.map(open) as [ReturnType<typeof open>, ReturnType<typeof open>];
 
   test('what one instance keeps the other finds, and a later value replaces it', async () => {

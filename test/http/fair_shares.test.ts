@@ -174,39 +174,7 @@ test('Load: an app leaves at most five requests with a person, however many it s
   expect((await ask(ida)).status).toBe(200);
 });
 
-test('Load: without Redis, a flood of large requests from one address evicts nobody else’s sign-in', async () => {
-  const here = await startServer({
-    clients: Object.values(apps),
-    memoryCache: 500_000,
-    settings: { TRUSTED_PROXIES: '127.0.0.1' },
-  });
-  try {
-    const ada = createPerson(here, 'ada');
-    ada.agent.set('X-Forwarded-For', '198.51.100.1');
-    const uid = await begin(ada);
-    const flood = (form: object) =>
-      request(here.url)
-        .post('/request')
-        .set('X-Forwarded-For', '203.0.113.1')
-        .type('form')
-        .auth(web.client_id, web.client_secret)
-        .send({
-          client_id: web.client_id,
-          redirect_uri: web.redirect_uri,
-          response_type: 'code',
-          scope: 'openid',
-          code_challenge: 'A'.repeat(43),
-          code_challenge_method: 'S256',
-          ...form,
-        });
-    for (let n = 0; n < 60; n++) expect((await flood({ state: 's'.repeat(14_000) })).status).toBe(201);
-    expect((await ada.signUp(uid)).pathname).toMatch(/^\/auth\//);
-  } finally {
-    await here.close();
-  }
-});
-
-test('Load: with Redis, what is begun counts as its network’s, and each network keeps its share of what there is room for', async () => {
+test('Load: what is begun counts as its network’s, and each network keeps its share of what there is room for', async () => {
   const here = await startServer({
     clients: [apps.web],
     beside: server,

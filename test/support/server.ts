@@ -9,14 +9,14 @@ import { type Audit, createAudit } from '../../src/audit/audit.ts';
 import { fileClientSchema } from '../../src/config/client_schema.ts';
 import { forwardAuthSchema } from '../../src/config/forward_auth.ts';
 import type { Config } from '../../src/config/load.ts';
+import { redisTarget } from '../../src/config/redis.ts';
 import { resourceSchema, settingsSchema } from '../../src/config/schema.ts';
 import { createMetrics, type Metrics } from '../../src/http/metrics.ts';
 import type { Outgoing } from '../../src/http/outgoing.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { installNativeGroup } from '../../src/opaque/native_group.ts';
-import { createRedisCache } from '../../src/storage/cache.ts';
+import { noCache, openRedisCache } from '../../src/storage/cache.ts';
 import { type Database, openDatabase } from '../../src/storage/database.ts';
-import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { version } from '../../src/version.ts';
 import { createMigratedDatabase, createRedisDatabase, generousTimeouts } from './databases.ts';
@@ -50,8 +50,8 @@ export interface ServerOptions {
   /** Storage that the test has made, or a way of its own to that of `beside`. */
   storage?: { databaseUrl: string; redisUrl: string };
   issuer?: string;
-  /** No Redis: the cache is in this process, and holds so many characters. */
-  memoryCache?: number;
+  /** No Redis, though the other options name one. */
+  withoutRedis?: boolean;
   /** Gives up on PostgreSQL as soon as a real server does. Others wait: a busy machine is no outage. */
   answersWithinASecond?: boolean;
   /** How apps' addresses are asked: for strangers' apps that are on this machine. */
@@ -108,11 +108,11 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     timeouts: options.answersWithinASecond ? undefined : generousTimeouts,
     observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
   });
+  const redis = redisTarget(config);
   const cache =
-    options.memoryCache === undefined
-      ? createRedisCache(redisUrl, () => {})
-      : createMemoryCache(clock.now, options.memoryCache);
-  await cache.redis?.ping().catch(() => {});
+    redis && !options.withoutRedis
+      ? await openRedisCache(redis, { observe: (...command) => metrics.observeStorage('redis', ...command) })
+      : noCache;
   const audit = createAudit(database, log, clock.now);
   const app = await buildApp(config, {
     database,

@@ -1,6 +1,5 @@
-/** A migrated database, a cache and a clock of its own, for tests of single stores. */
+/** A migrated database, and a clock of its own, for tests of single stores. */
 import { type Database, openDatabase } from '../../src/storage/database.ts';
-import { createMemoryCache } from '../../src/storage/memory_cache.ts';
 import { createMigratedDatabase, generousTimeouts } from './databases.ts';
 
 export async function openStores() {
@@ -10,7 +9,6 @@ export async function openStores() {
   const now = () => at;
   return {
     database,
-    cache: createMemoryCache(now),
     now,
     /** Turns the clock. */
     pass(seconds: number) {

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { keyEncryptionKey } from '../../config/key_encryption_key.ts';
 import { type Config, ConfigError, loadConfig, misnamedSettings } from '../../config/load.ts';
+import { redisTarget } from '../../config/redis.ts';
 import type { Keyring } from '../../keys/keyring.ts';
 import { root } from '../../root.ts';
 import { derivedFor } from '../../server_keys.ts';
@@ -41,7 +42,7 @@ export async function diagnose(): Promise<Finding[]> {
     ),
     ...(await examineStorage(config)),
     ...(await examine('redis', 'set REDIS_URL to a Redis that this machine reaches', () =>
-      checkRedis(config.REDIS_URL),
+      checkRedis(redisTarget(config)),
     )),
     ...(await examine('issuer', 'set ISSUER to the address that people and apps reach the server at', () =>
       checkIssuer(config.ISSUER),

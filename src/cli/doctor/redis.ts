@@ -1,19 +1,12 @@
 /** Checks Redis. Nothing in it is the only copy, so it need not persist, but it must accept writes. */
+import type { RedisTarget } from '../../lib/redis_target.ts';
 import { readRedisFacts } from '../../storage/redis_facts.ts';
 import type { Finding } from './finding.ts';
 
-/** Rejects if Redis cannot be reached. */
-export async function checkRedis(url: string | undefined): Promise<Omit<Finding, 'about'>[]> {
-  if (url === undefined) {
-    return [
-      {
-        level: 'warning',
-        found: 'no REDIS_URL: the cache is in the process',
-        change: 'set REDIS_URL before a second process is started',
-      },
-    ];
-  }
-  const { version, maxMemory, evictionPolicy } = await readRedisFacts(url);
+/** Rejects with the cause if Redis cannot be written to. */
+export async function checkRedis(target: RedisTarget | undefined): Promise<Omit<Finding, 'about'>[]> {
+  if (!target) return [{ level: 'ok', found: 'no REDIS_URL: limits by address are counted in PostgreSQL' }];
+  const { version, maxMemory, evictionPolicy } = await readRedisFacts(target);
   const major = Number.parseInt(version, 10);
   if (!(major >= 6)) return [{ level: 'fault', found: `Redis ${version}`, change: 'take Redis 6 or later' }];
   if (maxMemory > 0 && evictionPolicy === 'noeviction') {
@@ -25,5 +18,12 @@ export async function checkRedis(url: string | undefined): Promise<Omit<Finding,
       },
     ];
   }
-  return [{ level: 'ok', found: `Redis ${version}; it need not persist, nothing in it is the only copy` }];
+  return [
+    {
+      level: 'ok',
+      found: `${kinds[target.kind]}, Redis ${version}, accepts writes; it need not persist, nothing in it is the only copy`,
+    },
+  ];
 }
+
+const kinds = { single: 'single server', sentinel: 'primary by Sentinel', cluster: 'cluster' } as const;
