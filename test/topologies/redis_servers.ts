@@ -45,6 +45,10 @@ export interface RedisServer {
   ask<T>(command: (client: Redis) => Promise<T>): Promise<T>;
   /** kill -9 */
   kill(): Promise<void>;
+  /** SIGSTOP: it accepts connections and answers nothing. */
+  pause(): void;
+  /** SIGCONT */
+  resume(): void;
   /** Starts it again, on the same port, with what its configuration file says now. */
   restart(): Promise<void>;
 }
@@ -125,6 +129,8 @@ export async function createRedisServers(): Promise<RedisServers> {
       port,
       ask,
       restart,
+      pause: () => void child.kill('SIGSTOP'),
+      resume: () => void child.kill('SIGCONT'),
       async kill() {
         children.delete(child);
         const ended = once(child, 'exit');

@@ -7,6 +7,7 @@ import { redisTarget } from '../../src/config/redis.ts';
 import { settingsSchema } from '../../src/config/schema.ts';
 import type { RedisTarget } from '../../src/lib/redis_target.ts';
 import { type Cache, openRedisCache } from '../../src/storage/cache.ts';
+import { runCypher } from '../support/cypher.ts';
 import { createDatabase } from '../support/databases.ts';
 import { startProcess } from '../support/provider_process.ts';
 import {
@@ -178,6 +179,26 @@ describe.skipIf(!redisProgram)('Redis at the start', () => {
     await until(() => cache.state() === 'ok');
     expect(states).toEqual(['degraded', 'ok']);
     expect((await cache.count('y', 60))?.count).toBeGreaterThan(1);
+  });
+
+  test('the doctor says what Redis is, or why it cannot be used', async () => {
+    const doctor = async (url: string) => {
+      const { stdout } = await runCypher(['doctor', '--json'], {
+        REDIS_URL: url,
+        DATABASE_URL: 'postgres://cypher:x@127.0.0.1:1/cypher',
+        ...redis.settings,
+      });
+      const findings = JSON.parse(stdout) as { about: string; level: string; found: string }[];
+      const { level, found } = findings.find(({ about }) => about === 'redis') ?? {};
+      return [level, found];
+    };
+    const sound = `rediss+cluster://${userInUrl}@${hostsOf(cluster)}`;
+    expect(await doctor(sound)).toEqual(['ok', expect.stringMatching(/^cluster, Redis \d.*accepts writes/)]);
+    const unknown = `rediss+sentinel://${userInUrl}@${hostsOf(sentinels)}/mian?${sentinelPassword}`;
+    expect(await doctor(unknown)).toEqual([
+      'fault',
+      expect.stringMatching(/no primary that is called "mian"/),
+    ]);
   });
 
   test('npm start ends at once with the reason, and says nothing of the password', async () => {
