@@ -3,7 +3,16 @@
  * system, and the paths of the image are rewritten to paths below it. The programs of the base image are this machine's.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, linkSync, lstatSync, mkdirSync, mkdtempSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+} from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -125,7 +134,13 @@ function copyTree(from: string, to: string): void {
     recursive: true,
     verbatimSymlinks: true,
     filter(source, copied) {
-      if (!lstatSync(source).isFile()) return true;
+      const stat = lstatSync(source);
+      if (stat.isDirectory()) {
+        mkdirSync(copied, { recursive: true });
+        chmodSync(copied, stat.mode);
+        if (isRoot) chownSync(copied, stat.uid, stat.gid);
+      }
+      if (!stat.isFile()) return true;
       mkdirSync(dirname(copied), { recursive: true });
       linkSync(source, copied);
       return false;
