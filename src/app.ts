@@ -81,7 +81,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       identify(req);
       readCredentials(req);
       endUnread(req, res);
-      void deps.database.bounded(() => handle(req, res));
+      void deps.database.bounded(callersOf(req), () => handle(req, res));
     },
     start() {
       provider.deliveries.start();
@@ -98,6 +98,13 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     reloadFiles: provider.reloadFiles,
   };
 }
+
+/** The first parts of the addresses at which people are. */
+const people = new Set(['auth', 'interaction', 'account', 'session', 'device']);
+
+/** A person waits longer for a page than an app for a token. */
+const callersOf = ({ url = '' }: IncomingMessage): 'person' | 'app' =>
+  people.has(url.split(/[/?]/, 2)[1] ?? '') ? 'person' : 'app';
 
 /** The middlewares that a request passes, in their order. */
 function wayOfRequests(built: Built, untrustedProxies: UntrustedProxies): Middleware[] {

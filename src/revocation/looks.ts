@@ -30,7 +30,7 @@ export function createLook(database: Database, now: () => number): (subjects: Su
    */
   const askNow = () => {
     clearTimeout(late);
-    if (waiting.length > 0) void database.bounded(ask);
+    if (waiting.length > 0) void database.bounded('app', ask);
   };
 
   async function ask(): Promise<void> {

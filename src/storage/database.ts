@@ -9,13 +9,15 @@ import { createBreaker } from './breaker.ts';
 import { type Watch, watchChanges } from './changes.ts';
 import { type Address, createAddress, DatabaseConnection, type DatabaseSource } from './connection.ts';
 import { inLongTransaction, onOwnConnection, plainQuery } from './maintenance.ts';
+import { createProbe } from './probe.ts';
 import {
   ask,
-  askPool,
+  connectionOf,
   isViaPooler,
   limitOf,
   type Query,
   queryOn,
+  releaseLater,
   runStatement,
   type StatementRunner,
 } from './run_statement.ts';
@@ -31,8 +33,8 @@ export interface Database {
    * because of a conflict, `work` is run once more.
    */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
-  /** Runs `work`, such as a request. Its statements together may wait for `requestMs`. */
-  bounded<T>(work: () => Promise<T>): Promise<T>;
+  /** Runs `work`, such as a request. Its statements together may wait for as long as these callers do. */
+  bounded<T>(callers: keyof StorageTimeouts['requestMs'], work: () => Promise<T>): Promise<T>;
   /** Runs one statement on a connection of its own, outside a transaction and without our time limits. */
   maintain(text: string, values?: readonly unknown[]): Promise<void>;
   /** Calls `onChange` for every notification on this channel, until `close`. Undefined: anything may have changed. */
@@ -60,14 +62,20 @@ const connectionIdleMs = 600_000;
 
 /** How long to wait for PostgreSQL, in milliseconds. */
 export interface StorageTimeouts {
+  /** Until a database that answers nothing at all counts as gone. Then nobody waits for it. */
+  goneMs: number;
   /** For a connection, and for the answer to a statement. */
   statementMs: number;
-  /** For all statements of one request together. */
-  requestMs: number;
+  /** For all statements of one request together: of an app, or of a person who looks at a page. */
+  requestMs: { app: number; person: number };
 }
 
-/** During an outage every request is answered within a second. */
-const answerWithinASecond: StorageTimeouts = { statementMs: 800, requestMs: 900 };
+/** A slow database is waited for. One that is gone is not: then every request is answered within a second. */
+export const timeoutsOfServer: StorageTimeouts = {
+  goneMs: 850,
+  statementMs: 3000,
+  requestMs: { app: 3000, person: 5000 },
+};
 
 export interface DatabaseOptions {
   /** The default suits a server. Tests that are not about outages wait longer, because their machine may be busy. */
@@ -83,9 +91,9 @@ export interface DatabaseOptions {
 /** Opens a pool on the database at `source`. Nothing connects until the first query. */
 export function openDatabase(
   source: DatabaseSource,
-  { onIdleError, observe = () => {}, timeouts = answerWithinASecond, poolSize }: DatabaseOptions,
+  { onIdleError, observe = () => {}, timeouts = timeoutsOfServer, poolSize }: DatabaseOptions,
 ): Database {
-  const { statementMs, requestMs } = timeouts;
+  const { goneMs, statementMs, requestMs } = timeouts;
   const address = createAddress(source);
   const pool = openPool(address, statementMs, poolSize);
   // The pool replaces an idle connection that is lost. Without a listener, the event would end the process.
@@ -96,14 +104,17 @@ export function openDatabase(
       for (const listener of lossListeners) listener();
     }),
   );
-  const breaker = createBreaker(() => askPool(pool, { text: 'select 1' }, statementMs));
-  const waitBudget = createWaitBudget(requestMs);
+  const probe = createProbe(
+    () => new DatabaseConnection({ address, name: 'cypher probe', connectMs: goneMs }),
+  );
+  const breaker = createBreaker(probe.ask, goneMs);
+  const waitBudget = createWaitBudget();
   const runner: StatementRunner = { breaker, waitBudget, observe, statementMs };
   const watches: Watch[] = [];
   const own = { address, name: 'cypher', connectMs: statementMs, onIdleError };
   return {
     query: queryOn(pool, runner),
-    bounded: waitBudget.bounded,
+    bounded: (callers, work) => waitBudget.bounded(requestMs[callers], work),
     transaction: (work) => inTransaction(pool, runner, work),
     maintain: (text, values) =>
       onOwnConnection(own, async (client) => void (await plainQuery(client)(text, values))),
@@ -125,6 +136,7 @@ export function openDatabase(
     breakerOpen: breaker.isOpen,
     async close() {
       breaker.stop();
+      probe.close();
       await Promise.all(watches.map((watch) => watch.close()));
       await pool.end();
     },
@@ -147,18 +159,13 @@ function openPool(address: Address, statementMs: number, poolSize = defaultPoolS
   });
 }
 
-async function connect(pool: pg.Pool, { breaker, waitBudget }: StatementRunner): Promise<pg.PoolClient> {
-  breaker.check();
-  const connecting = pool.connect();
+async function connect(pool: pg.Pool, runner: StatementRunner): Promise<pg.PoolClient> {
+  runner.breaker.check();
+  const connecting = connectionOf(pool, runner);
   try {
-    return await waitBudget.wait(connecting);
+    return await runner.waitBudget.wait(connecting);
   } catch (error) {
-    breaker.failed(error);
-    // The caller has given up on this connection. Once it is there, it goes back to the pool.
-    connecting.then(
-      (client) => client.release(),
-      () => {},
-    );
+    releaseLater(connecting);
     throw asUnavailable(error);
   }
 }

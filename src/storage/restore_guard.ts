@@ -127,7 +127,7 @@ export function createRestoreGuard({ database, copies, toleranceMs, log }: Resto
     fileFails = error !== undefined;
   }
 
-  const look = oneAtATime(() => database.bounded(lookOnce));
+  const look = oneAtATime(() => database.bounded('app', lookOnce));
   const repetition = repeat(look, () => (behindMs === undefined ? beatEveryMs : lookAgainEveryMs));
 
   return {

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { unavailable } from '../lib/errors.ts';
 import type { Breaker } from './breaker.ts';
 import type { DatabaseConnection } from './connection.ts';
+import { deadline } from './late.ts';
 import { PooledQuery } from './pooled_query.ts';
 import { asUnavailable, isUndone } from './unavailable.ts';
 import type { WaitBudget } from './wait_budget.ts';
@@ -17,6 +18,7 @@ export type Query = <Row extends object>(text: string, values?: readonly unknown
 export interface StatementRunner {
   breaker: Breaker;
   waitBudget: WaitBudget;
+  /** How long one statement may take. */
   statementMs: number;
   observe(seconds: number, ok: boolean): void;
 }
@@ -47,18 +49,18 @@ export function queryOn(on: pg.Pool | pg.PoolClient, runner: StatementRunner): Q
 /** Runs one statement within the wait budget. Does not measure it. Throws AppError 503 if PostgreSQL is down. */
 export async function runStatement<Row extends object>(
   on: pg.Pool | pg.PoolClient,
-  { breaker, waitBudget, statementMs }: StatementRunner,
+  runner: StatementRunner,
   text: string,
   values: readonly unknown[] = [],
 ): Promise<Row[]> {
-  breaker.check();
+  runner.breaker.check();
   const statement = { text, values: [...values] };
   const answer =
-    on instanceof pg.Pool ? askPool<Row>(on, statement, statementMs) : ask<Row>(on, statement, statementMs);
-  // A request may give up before PostgreSQL answers. The breaker must see PostgreSQL's own answer.
-  answer.catch(breaker.failed);
+    on instanceof pg.Pool
+      ? askPool<Row>(on, statement, runner)
+      : runner.breaker.watch(ask<Row>(on, statement, runner.statementMs));
   try {
-    return await waitBudget.wait(answer);
+    return await runner.waitBudget.wait(answer);
   } catch (error) {
     throw asUnavailable(error);
   }
@@ -99,9 +101,9 @@ export function ask<Row extends object>(
   timeoutMs: number,
 ): Promise<Row[]> {
   return new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error('Query read timeout')), timeoutMs);
+    const cancel = deadline(timeoutMs, () => reject(new Error('Query read timeout')));
     const query = new pg.Query<Row>(text, values, (error, result) => {
-      clearTimeout(late);
+      cancel();
       if (error) reject(error);
       else resolve(result.rows);
     });
@@ -121,10 +123,10 @@ function askPooler<Row extends object>(
   timeoutMs: number,
 ): Promise<Row[]> {
   return new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error('Query read timeout')), timeoutMs);
+    const cancel = deadline(timeoutMs, () => reject(new Error('Query read timeout')));
     client.query(
       new PooledQuery<Row>(statement, limitOf(timeoutMs), (error, rows) => {
-        clearTimeout(late);
+        cancel();
         if (error) reject(error);
         else resolve(rows);
       }),
@@ -132,32 +134,55 @@ function askPooler<Row extends object>(
   });
 }
 
+/** A connection of the pool. If the breaker opens while we wait for it, it goes back to the pool once it is there. */
+export async function connectionOf(
+  pool: pg.Pool,
+  { breaker }: Pick<StatementRunner, 'breaker'>,
+): Promise<pg.PoolClient> {
+  const connecting = pool.connect();
+  try {
+    return await breaker.watch(connecting);
+  } catch (error) {
+    releaseLater(connecting);
+    throw error;
+  }
+}
+
+/** For a caller that has given up. */
+export function releaseLater(connecting: Promise<pg.PoolClient>): void {
+  connecting.then(
+    (client) => client.release(),
+    () => {},
+  );
+}
+
 /**
  * The rows of a statement on a connection of the pool. A connection that failed is closed. If PostgreSQL has undone the
  * statement because of a conflict, it is run once more: that is safe, because it is a transaction of its own.
  */
-export async function askPool<Row extends object>(
+async function askPool<Row extends object>(
   pool: pg.Pool,
   statement: pg.QueryConfig,
-  timeoutMs: number,
+  runner: StatementRunner,
 ): Promise<Row[]> {
   try {
-    return await askOnce(pool, statement, timeoutMs);
+    return await askOnce(pool, statement, runner);
   } catch (error) {
     if (!isUndone(error)) throw error;
-    return askOnce(pool, statement, timeoutMs);
+    return askOnce(pool, statement, runner);
   }
 }
 
 async function askOnce<Row extends object>(
   pool: pg.Pool,
   statement: pg.QueryConfig,
-  timeoutMs: number,
+  runner: StatementRunner,
 ): Promise<Row[]> {
-  const client = await pool.connect();
+  const client = await connectionOf(pool, runner);
   let broken: Error | undefined;
   try {
-    return await (isViaPooler(client) ? askPooler : ask)<Row>(client, statement, timeoutMs);
+    const asked = isViaPooler(client) ? askPooler : ask;
+    return await runner.breaker.watch(asked<Row>(client, statement, runner.statementMs));
   } catch (error) {
     broken = error as Error;
     throw error;

@@ -4,10 +4,14 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { unavailable } from '../lib/errors.ts';
+import { deadline } from './late.ts';
 
 export interface WaitBudget {
-  /** Runs `work` with a budget of its own. It ends when `work` settles: a timer that still runs then has no limit. */
-  bounded<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` with a budget of its own, in milliseconds for all its statements together. It ends when `work` settles: a
+   * timer that still runs then has no limit.
+   */
+  bounded<T>(mostMs: number, work: () => Promise<T>): Promise<T>;
   /**
    * Like `answer`, but rejects with AppError 503 once the budget is used up. Outside of `bounded` there is no limit.
    */
@@ -22,11 +26,10 @@ interface Budget {
   over: boolean;
 }
 
-/** `mostMs`: how long one request may wait for all its statements together. */
-export function createWaitBudget(mostMs: number): WaitBudget {
+export function createWaitBudget(): WaitBudget {
   const budgets = new AsyncLocalStorage<Budget>();
   return {
-    async bounded(work) {
+    async bounded(mostMs, work) {
       const budget: Budget = { leftMs: mostMs, waiting: 0, since: 0, over: false };
       try {
         return await budgets.run(budget, work);
@@ -45,15 +48,15 @@ async function waitWithin<T>(budget: Budget, answer: Promise<T>): Promise<T> {
   if (budget.waiting === 0) budget.since = performance.now();
   budget.waiting += 1;
   const leftMs = budget.leftMs - (performance.now() - budget.since);
-  let timer: NodeJS.Timeout | undefined;
+  let cancel = () => {};
   const usedUp = new Promise<never>((_, reject) => {
     const giveUp = () => reject(unavailable(new Error('the request has waited for storage long enough')));
-    timer = setTimeout(giveUp, Math.max(0, leftMs));
+    cancel = deadline(Math.max(0, leftMs), giveUp);
   });
   try {
     return await Promise.race([answer, usedUp]);
   } finally {
-    clearTimeout(timer);
+    cancel();
     budget.waiting -= 1;
     if (budget.waiting === 0) budget.leftMs -= performance.now() - budget.since;
   }

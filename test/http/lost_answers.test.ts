@@ -10,18 +10,19 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { codesOn, openAccount, postForm, prove, secretOn } from '../support/account_page.ts';
 import { apps } from '../support/apps.ts';
 import { cookieHeader, cookiesOf } from '../support/cookies.ts';
+import { generousTimeouts, hastyTimeouts } from '../support/databases.ts';
 import { createPerson, type Person } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { afterPassword, begin, codeAt } from '../support/visits.ts';
 
 let server: TestServer;
 let other: TestServer;
-async function start(answersWithinASecond: boolean): Promise<void> {
-  server = await startServer({ clients: Object.values(apps), answersWithinASecond });
+async function start(timeouts = generousTimeouts): Promise<void> {
+  server = await startServer({ clients: Object.values(apps), timeouts });
   other = await startServer({ clients: Object.values(apps), beside: server });
 }
 const stop = () => other.close().then(() => server.close());
-beforeAll(() => start(false));
+beforeAll(() => start());
 afterAll(stop);
 
 async function withAccount(name: string): Promise<Person> {
@@ -190,8 +191,8 @@ test('a code that is still on its way when the password is changed is shown noth
   expect(await slowly(changed)).toMatchObject({ error: 'login_step_required' });
 });
 
-describe('a server that waits as long as a real one', () => {
-  beforeAll(() => stop().then(() => start(true)));
+describe('a server that gives up soon', () => {
+  beforeAll(() => stop().then(() => start(hastyTimeouts)));
 
   test('a sign-up that was confirmed and then answered with 503 shows its recovery codes again, and ends signed in', async () => {
     const dan = createPerson(server, 'dan');

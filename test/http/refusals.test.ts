@@ -10,6 +10,7 @@ import { openAccount, postForm } from '../support/account_page.ts';
 import { apps } from '../support/apps.ts';
 import { type Certificate, type Certificates, createCertificates } from '../support/certificates.ts';
 import { cookieHeader, cookiesOf } from '../support/cookies.ts';
+import { hastyTimeouts } from '../support/databases.ts';
 import { type App, asApp, challengeOf, createPerson, type Person, verifier } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
@@ -57,7 +58,7 @@ beforeAll(async () => {
   };
   server = await startServer(options);
   other = await startServer({ ...options, beside: server });
-  hasty = await startServer({ ...options, beside: server, answersWithinASecond: true });
+  hasty = await startServer({ ...options, beside: server, timeouts: hastyTimeouts });
   ada = createPerson(server, 'ada');
   await openAccount(ada);
 });

@@ -1,6 +1,7 @@
 /**
  * A server whose storage can be slowed down or cut off, and a second one that reaches the same storage undisturbed.
  */
+import { timeoutsOfServer } from '../../src/storage/database.ts';
 import { createDatabase, createRedisDatabase } from './databases.ts';
 import { machineMs } from './machine_time.ts';
 import { startProxy, type TcpProxy } from './proxy.ts';
@@ -21,12 +22,12 @@ export async function startBehindProxies(options: ServerOptions = {}): Promise<B
   const direct = { databaseUrl: url, redisUrl: await createRedisDatabase() };
   const [postgres, redis] = [await startProxy(direct.databaseUrl), await startProxy(direct.redisUrl)];
   const storage = { databaseUrl: postgres.url, redisUrl: redis.url };
-  const server = await startServer({ ...options, storage, answersWithinASecond: true });
+  const server = await startServer({ ...options, storage, timeouts: timeoutsOfServer });
   const other = await startServer({
     ...options,
     beside: server,
     storage: direct,
-    answersWithinASecond: true,
+    timeouts: timeoutsOfServer,
   });
   return {
     server,

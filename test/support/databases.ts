@@ -5,8 +5,19 @@ import pg from 'pg';
 import { inject } from 'vitest';
 import type { StorageTimeouts } from '../../src/storage/database.ts';
 
+/** For a test of what is refused, and not of how long a server waits until then. */
+export const hastyTimeouts: StorageTimeouts = {
+  goneMs: 800,
+  statementMs: 800,
+  requestMs: { app: 900, person: 900 },
+};
+
 /** Long timeouts, for a test that is not about outages: on a busy machine, storage may be slow. */
-export const generousTimeouts: StorageTimeouts = { statementMs: 30_000, requestMs: 30_000 };
+export const generousTimeouts: StorageTimeouts = {
+  goneMs: 30_000,
+  statementMs: 30_000,
+  requestMs: { app: 30_000, person: 30_000 },
+};
 
 export interface TestDatabase {
   url: string;

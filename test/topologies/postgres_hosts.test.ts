@@ -6,7 +6,7 @@ import { migrate } from '../../src/storage/migrate.ts';
 import { apps } from '../support/apps.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { runCypher } from '../support/cypher.ts';
-import { createRedisDatabase } from '../support/databases.ts';
+import { createRedisDatabase, generousTimeouts } from '../support/databases.ts';
 import { asApp, createPerson } from '../support/person.ts';
 import { startProcess } from '../support/provider_process.ts';
 import { kek } from '../support/server.ts';
@@ -109,8 +109,7 @@ test('a deadlock costs nobody an answer: what PostgreSQL has undone is run once 
   const cluster = await startCluster();
   await cluster.admin(`alter system set deadlock_timeout = '100ms'`);
   await cluster.admin('select pg_reload_conf()');
-  const timeouts = { statementMs: 30_000, requestMs: 30_000 };
-  const database = openDatabase(cluster.url, { onIdleError: () => {}, timeouts });
+  const database = openDatabase(cluster.url, { onIdleError: () => {}, timeouts: generousTimeouts });
   await database.query('create table pair (id int primary key, changes int)');
   await database.query('insert into pair values (1, 0), (2, 0)');
   let [runs, holding] = [0, 0];
