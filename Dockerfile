@@ -15,7 +15,8 @@ FROM install AS production
 RUN npm ci --omit=dev --omit=optional --ignore-scripts
 
 FROM node:24-slim
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 DATA_DIR=/data
+# After SIGTERM the server answers for DRAIN_SECONDS more: a load balancer needs that long to see that it is not ready.
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 DATA_DIR=/data DRAIN_SECONDS=5
 # Nothing else is written to, so the file system of the root may be read-only.
 RUN install -d -o 1000 -g 1000 -m 700 /data
 WORKDIR /app

@@ -28,7 +28,9 @@ import { wireAuthentication } from './wiring/authentication.ts';
 import type { Built } from './wiring/built.ts';
 import type { AppDeps } from './wiring/deps.ts';
 import { wireEndpointLimits } from './wiring/endpoint_limits.ts';
+import { watchFiles } from './wiring/file_watch.ts';
 import { layFoundations } from './wiring/foundations.ts';
+import { wireInstances } from './wiring/instances.ts';
 import { createPageParts } from './wiring/page_parts.ts';
 import { wireProvider } from './wiring/provider.ts';
 import { wireSignIn } from './wiring/sign_in.ts';
@@ -56,6 +58,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const { keyring, restoreGuard } = foundations;
   const untrustedProxies = createUntrustedProxies(deps.log);
   showStates(ground, foundations);
+  const instances = wireInstances(ground, provider);
 
   const koa = new Koa({ proxy: true });
   koa.keys = cookieSignaturesOf(keyring);
@@ -75,7 +78,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     onUntrustedProxy: untrustedProxies.note,
   });
   const handle = koa.callback();
-  let endWatch: (() => void) | undefined;
+  const endWatches: (() => void)[] = [];
   return {
     handle(req, res) {
       identify(req);
@@ -87,15 +90,20 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       provider.deliveries.start();
       authentication.passwords.start();
       restoreGuard.start();
-      endWatch = watchKeys({ keyring, rotation: foundations.rotation, log: deps.log });
+      instances.start();
+      endWatches.push(watchKeys({ keyring, rotation: foundations.rotation, log: deps.log }));
+      const paths = [config.CLIENTS_FILE, config.RESOURCES_FILE];
+      if (config.WATCH_FILES === 'on')
+        endWatches.push(watchFiles(paths, () => provider.reloadFiles({ onlyChanged: true })));
     },
     async stop() {
-      endWatch?.();
+      for (const end of endWatches) end();
+      instances.stop();
       authentication.passwords.stop();
       restoreGuard.stop();
       await provider.deliveries.stop();
     },
-    reloadFiles: provider.reloadFiles,
+    reloadFiles: () => provider.reloadFiles(),
   };
 }
 

@@ -6,6 +6,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { App } from './app.ts';
 import { createAudit } from './audit/audit.ts';
 import { createAuditRetention } from './audit/retention.ts';
@@ -70,8 +71,10 @@ async function start(
   ]);
   if (!native) log.warn('native P-256 arithmetic failed its self-check; logins run on the slow one');
 
+  /** The instance is to leave the load balancer. While it drains, it still serves. */
   let stopping = false;
-  const stores = await openStores(config, source, log, () => stopping || leaving());
+  let closing = false;
+  const stores = await openStores(config, source, log, () => closing || leaving());
   const { database, audit, metrics, now } = stores;
   const app = await buildApp(config, {
     ...stores,
@@ -82,7 +85,11 @@ async function start(
     log,
     stopping: () => stopping,
   });
-  const server = await listen(config, app.handle);
+  const server = await listen(config, (req, res) => {
+    // A load balancer keeps connections. Each of them ends with its next answer, so that none is cut off later.
+    if (stopping) res.shouldKeepAlive = false;
+    app.handle(req, res);
+  });
   const metricsServer =
     config.METRICS_PORT && (await serveMetrics(metrics, config.METRICS_HOST, config.METRICS_PORT));
   const days = config.AUDIT_RETENTION_DAYS;
@@ -100,6 +107,11 @@ async function start(
   const stop = async (signal: string) => {
     if (stopping) return;
     stopping = true;
+    const drainSeconds = signal === 'SIGTERM' ? config.DRAIN_SECONDS : 0;
+    if (drainSeconds > 0)
+      log.info({ signal, drainSeconds }, 'draining: not ready any more, requests are served');
+    await sleep(drainSeconds * 1000);
+    closing = true;
     log.info({ signal }, 'stopping: no new connections, requests in flight are finished');
     setTimeout(() => process.exit(1), stopWithinMs).unref();
     sweeper.stop();

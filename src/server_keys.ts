@@ -17,6 +17,7 @@ import { createKeyset, type Keyset } from './tokens/keys.ts';
 export const derivedFor = {
   clientSecrets: 'client secrets',
   doctor: 'doctor',
+  fileHashes: 'file hashes',
   refreshSuccessors: 'refresh successors',
 } as const;
 

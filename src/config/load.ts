@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
+import { sha256 } from '../lib/crypto.ts';
 import { type FileClient, fileClientSchema } from './client_schema.ts';
 import { type ForwardAuth, forwardAuthSchema } from './forward_auth.ts';
 import { misnamed } from './misnamed.ts';
@@ -23,6 +24,16 @@ export interface Config extends Omit<Settings, 'ISSUER'>, Files {
 export interface Files {
   clients: FileClient[];
   resources: Resource[];
+  /** The SHA-256 of each file that was read, by the name of its setting. */
+  digests: Digests;
+}
+
+type Digests = Partial<Record<'CLIENTS_FILE' | 'RESOURCES_FILE' | 'FORWARD_AUTH_FILE', string>>;
+
+/** What is gathered while files are read. */
+interface Reading {
+  faults: string[];
+  digests: Digests;
 }
 
 /** The faults of the configuration. Each line of `faults` names a setting and says what would be right. */
@@ -66,9 +77,10 @@ export function loadConfig(base: string, env: NodeJS.ProcessEnv = process.env): 
     CLIENTS_FILE: resolve(base, settings.CLIENTS_FILE),
     RESOURCES_FILE: resolve(base, settings.RESOURCES_FILE),
   };
-  const files = readFiles(paths, faults);
+  const reading: Reading = { faults, digests: {} };
+  const files = readFiles(paths, reading);
   const forwardAuth = settings.FORWARD_AUTH_FILE
-    ? readForwardAuth(resolve(base, settings.FORWARD_AUTH_FILE), faults)
+    ? readForwardAuth(resolve(base, settings.FORWARD_AUTH_FILE), reading)
     : undefined;
   if (settings.FORWARD_AUTH_FILE && settings.TRUSTED_PROXIES.length === 0)
     faults.push(
@@ -101,18 +113,19 @@ export function misnamedSettings(env: NodeJS.ProcessEnv = process.env): string[]
 
 /** Reads CLIENTS_FILE and RESOURCES_FILE again. Throws ConfigError with all faults of both. */
 export function loadFiles(config: Pick<Config, 'CLIENTS_FILE' | 'RESOURCES_FILE'>): Files {
-  const faults: string[] = [];
-  const files = readFiles(config, faults);
-  if (faults.length > 0) throw new ConfigError(faults);
+  const reading: Reading = { faults: [], digests: {} };
+  const files = readFiles(config, reading);
+  if (reading.faults.length > 0) throw new ConfigError(reading.faults);
   return files;
 }
 
 function readFiles(
   { CLIENTS_FILE, RESOURCES_FILE }: Pick<Config, 'CLIENTS_FILE' | 'RESOURCES_FILE'>,
-  faults: string[],
+  reading: Reading,
 ): Files {
-  const clients = readList('CLIENTS_FILE', CLIENTS_FILE, fileClientSchema, faults);
-  const resources = readList('RESOURCES_FILE', RESOURCES_FILE, resourceSchema, faults);
+  const { faults, digests } = reading;
+  const clients = readList('CLIENTS_FILE', CLIENTS_FILE, fileClientSchema, reading);
+  const resources = readList('RESOURCES_FILE', RESOURCES_FILE, resourceSchema, reading);
   for (const id of duplicates(clients.map((client) => client.client_id))) {
     faults.push(`CLIENTS_FILE ${CLIENTS_FILE}: client_id "${id}" is given twice`);
   }
@@ -123,7 +136,7 @@ function readFiles(
   for (const type of duplicates(types)) {
     faults.push(`RESOURCES_FILE ${RESOURCES_FILE}: authorization_details_types "${type}" is given twice`);
   }
-  return { clients, resources };
+  return { clients, resources, digests };
 }
 
 function readSettings(env: NodeJS.ProcessEnv, base: string, faults: string[]): Record<string, string> {
@@ -151,27 +164,30 @@ function withoutFaulty(given: Record<string, string>, error: z.ZodError): Record
   return Object.fromEntries(Object.entries(given).filter(([name]) => !faulty.has(name)));
 }
 
-function readJson(setting: string, path: string, faults: string[]): unknown {
+function readJson(setting: keyof Digests, path: string, { faults, digests }: Reading): unknown {
   try {
-    return JSON.parse(readFileSync(path, 'utf8'));
+    const text = readFileSync(path, 'utf8');
+    digests[setting] = sha256(text);
+    return JSON.parse(text);
   } catch (error) {
     faults.push(`${setting} ${path} must be a readable JSON file: ${(error as Error).message}`);
     return undefined;
   }
 }
 
-function readForwardAuth(path: string, faults: string[]): ForwardAuth | undefined {
-  const json = readJson('FORWARD_AUTH_FILE', path, faults);
+function readForwardAuth(path: string, reading: Reading): ForwardAuth | undefined {
+  const json = readJson('FORWARD_AUTH_FILE', path, reading);
   if (json === undefined) return undefined;
   const parsed = forwardAuthSchema.safeParse(json);
   if (parsed.success) return parsed.data;
   for (const issue of parsed.error.issues)
-    faults.push(`FORWARD_AUTH_FILE ${path}: ${jsonPath(issue.path)} ${issue.message}`);
+    reading.faults.push(`FORWARD_AUTH_FILE ${path}: ${jsonPath(issue.path)} ${issue.message}`);
   return undefined;
 }
 
-function readList<T>(setting: string, path: string, schema: z.ZodType<T>, faults: string[]): T[] {
-  const list = readJson(setting, path, faults);
+function readList<T>(setting: keyof Digests, path: string, schema: z.ZodType<T>, reading: Reading): T[] {
+  const { faults } = reading;
+  const list = readJson(setting, path, reading);
   if (list === undefined) return [];
   if (!Array.isArray(list)) {
     faults.push(`${setting} ${path} must hold a JSON array`);

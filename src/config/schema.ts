@@ -44,6 +44,8 @@ const keyEncryptionKey = z
 export const settingsSchema = z.object({
   PORT: wholeNumber(1, 65535, 'must be a port, 1 to 65535').default(3000),
   HOST: z.string().min(1).default('127.0.0.1'),
+  /** After SIGTERM, how long requests are still served while readiness answers 503. */
+  DRAIN_SECONDS: wholeNumber(0, 300, 'must be seconds, 0 to 300').default(0),
   /** The port of /metrics. Without it there are no metrics. */
   METRICS_PORT: wholeNumber(1, 65535, 'must be a port, 1 to 65535').optional(),
   /** Separate from HOST, because the public must not reach what Prometheus may reach. */
@@ -68,6 +70,8 @@ export const settingsSchema = z.object({
   DATA_DIR: z.string().min(1).default('.data'),
   CLIENTS_FILE: z.string().min(1).default('config/clients.json'),
   RESOURCES_FILE: z.string().min(1).default('config/resources.json'),
+  /** Whether both are read again as soon as they change. */
+  WATCH_FILES: z.enum(['off', 'on'], { error: 'must be off or on' }).default('off'),
   /** Forward-auth is off without it. */
   FORWARD_AUTH_FILE: z.string().min(1).optional(),
   /** Which apps may register themselves: none, those with an initial access token, or all. */

@@ -36,6 +36,12 @@ export function createMetrics(version: string) {
     registers,
   }).set({ version }, 1);
   const { requests, requestSeconds, ...events } = createEventCounters(registers);
+  const files = new Gauge({
+    name: 'cypher_file_info',
+    help: '1, with a keyed hash of the file in use, by its setting. All instances must have the same one.',
+    labelNames: ['setting', 'hash'],
+    registers,
+  });
   const storage = new Histogram({
     name: 'cypher_storage_seconds',
     help: 'How long PostgreSQL and Redis took to answer.',
@@ -56,6 +62,11 @@ export function createMetrics(version: string) {
       requestSeconds.observe({ route }, seconds);
     },
     ...events,
+    /** Shows the hashes of the files in use, by their settings, in place of those before. */
+    showFiles(hashes: Readonly<Partial<Record<string, string>>>): void {
+      files.reset();
+      for (const [setting, hash] of Object.entries(hashes)) if (hash) files.set({ setting, hash }, 1);
+    },
     /** Observes one call to a store: the seconds that it took, and whether it succeeded. */
     observeStorage: (store: 'postgresql' | 'redis', seconds: number, ok: boolean): void =>
       storageBy[store][ok ? 'ok' : 'error'].observe(seconds),
@@ -114,6 +125,12 @@ function createEventCounters(registers: Registry[]) {
       name: 'cypher_ended_total',
       help: 'Sessions signed out, and tokens given back by their client.',
       labelNames: ['event'],
+      registers,
+    }),
+    heartbeats: new Counter({
+      name: 'cypher_heartbeats_total',
+      help: 'Heartbeats of this instance, one a second: ok, or failed where PostgreSQL could not commit one.',
+      labelNames: ['outcome'],
       registers,
     }),
     deliveries: new Counter({

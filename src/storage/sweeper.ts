@@ -7,6 +7,7 @@ import type { Log } from '../lib/log.ts';
 import { sweepBegun } from './begun.ts';
 import type { Database } from './database.ts';
 import { type Room, roomForBegun } from './ephemeral.ts';
+import { forgetInstances } from './instances.ts';
 
 /** How often an instance sweeps. It is a fraction of the shortest lifetime, so that most rows of a table are live. */
 export const sweepEveryMs = 3_000;
@@ -121,7 +122,7 @@ export function createSweeper(
     for (const table of tables) total += await sweepTable(table, expiredOf(table, batchRows));
     const begun = await sweepBegun(query, room);
     await reuseSpace('ephemeral', begun);
-    return total + begun + (await sweepFamilies());
+    return total + begun + (await forgetInstances(query, now())) + (await sweepFamilies());
   }
 
   return {

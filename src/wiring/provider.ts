@@ -21,7 +21,8 @@ import { leastPollSeconds } from '../oidc/polled/polling.ts';
 import { createBrowserBinding } from '../oidc/session/browser_binding.ts';
 import { createSignedIn } from '../oidc/session/signed_in.ts';
 import { createSignedOut } from '../oidc/session/signed_out.ts';
-import { cookieSignaturesOf, privateJwks } from '../server_keys.ts';
+import { cookieSignaturesOf, derivedFor, privateJwks } from '../server_keys.ts';
+import { hashFiles } from '../storage/instances.ts';
 import { spend } from '../storage/spent.ts';
 import type { Statement } from '../storage/statement.ts';
 import type { Ground } from './deps.ts';
@@ -43,7 +44,7 @@ export type WiredProvider = Awaited<ReturnType<typeof wireProvider>>;
  * Builds the provider with the clients of CLIENTS_FILE. Rejects with ConfigError if these break the metadata rules.
  */
 export async function wireProvider(ground: Ground, foundations: Foundations, parts: PageParts) {
-  const { config, resources, log, now } = ground;
+  const { config, resources, log, metrics, now } = ground;
   const { accounts, clients, consents, deliveryStore, keyring, records, sealer } = foundations;
   const names = cookieNames(parts.secureCookies);
   const signedOut = createSignedOut(names.signedOut, parts.secureCookies);
@@ -73,13 +74,22 @@ export async function wireProvider(ground: Ground, foundations: Foundations, par
     logout: notifications.logout,
     ping: (message) => pings.send(notifications.ping, message),
   });
-  const files = createFileClients({ config, resources, provider, clients, log });
+  const hashKey = keyring.derive(derivedFor.fileHashes);
+  let fileHashes = hashFiles(hashKey, config.digests);
+  const files = createFileClients({
+    ...{ config, resources, provider, clients, log },
+    onUsed(digests) {
+      fileHashes = hashFiles(hashKey, { ...config.digests, ...digests });
+      metrics.showFiles({ ...fileHashes });
+    },
+  });
   await files.use(config);
   return {
     sessionCookie,
     middleware,
     deliveries,
     reloadFiles: files.reload,
+    fileHashes: () => fileHashes,
     interactions: createInteractions(provider, { consents, binding, nameOf }, now),
     signedIn: createSignedIn(provider, accounts),
     trail,

@@ -140,6 +140,7 @@ test('the doctor finds nothing at a sound installation, but that the PostgreSQL 
     'clock',
     'key-encryption key',
     'history',
+    'instances',
     'proxy',
     'redis',
     'issuer',

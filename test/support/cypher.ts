@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { loadFiles } from '../../src/config/load.ts';
 import { built } from './built.ts';
 import { createDatabase, createRedisDatabase } from './databases.ts';
 import { kek, type ServerOptions, startServer, type TestServer } from './server.ts';
@@ -36,7 +37,12 @@ export async function startAdministered(options: ServerOptions = {}): Promise<Ad
   const directory = await mkdtemp(join(tmpdir(), 'cypher-administered-'));
   const clientsFile = join(directory, 'clients.json');
   await writeFile(clientsFile, JSON.stringify(options.clients ?? []));
-  const server = await startServer({ ...options, storage: { databaseUrl: database.url, redisUrl } });
+  const files = { CLIENTS_FILE: clientsFile, RESOURCES_FILE: join(root, 'config/resources.json') };
+  const server = await startServer({
+    digests: loadFiles(files).digests,
+    ...options,
+    storage: { databaseUrl: database.url, redisUrl },
+  });
   return {
     ...server,
     databaseUrl: database.url,

@@ -34,7 +34,7 @@ export async function startProcess(settings: Record<string, string>, source?: st
       ({ ok }) => ok,
       () => false,
     );
-  return { ...child, url, port, up: () => child.until(answers) };
+  return { ...child, url, port, clientsFile: clients, up: () => child.until(answers) };
 }
 
 export type Provider = Awaited<ReturnType<typeof startProcess>>;

@@ -42,6 +42,8 @@ export interface ServerOptions {
   resources?: object[];
   /** FORWARD_AUTH_FILE. */
   forwardAuth?: object;
+  /** Of the files that the clients and APIs would come from. */
+  digests?: Config['digests'];
   settings?: Record<string, string>;
   /** Another instance's storage, to run beside it under the same issuer. */
   beside?: TestServer;
@@ -87,6 +89,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     ISSUER: options.issuer ?? options.beside?.url ?? `http://localhost:${port}`,
     clients: (options.clients ?? []).map((client) => fileClientSchema.parse(client)),
     resources: (options.resources ?? []).map((resource) => resourceSchema.parse(resource)),
+    digests: options.digests ?? {},
     forwardAuth: options.forwardAuth && forwardAuthSchema.parse(options.forwardAuth),
   };
   let offset = 0;

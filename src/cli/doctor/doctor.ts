@@ -11,10 +11,12 @@ import { derivedFor } from '../../server_keys.ts';
 import { followDatabaseClock } from '../../storage/clock.ts';
 import { openDatabase } from '../../storage/database.ts';
 import { runningPostgresUrl } from '../../storage/embedded_postgres.ts';
+import { hashFiles } from '../../storage/instances.ts';
 import { openKeys } from '../keyring.ts';
 import { checkClock, checkDatabase } from './database.ts';
 import { examine, type Finding } from './finding.ts';
 import { checkHistory } from './history.ts';
+import { checkInstances } from './instances.ts';
 import { checkIssuer, checkProxy } from './issuer.ts';
 import { checkRedis } from './redis.ts';
 
@@ -88,6 +90,15 @@ async function examineStorage(config: Config): Promise<Finding[]> {
       })),
       ...(await examine('history', 'see "database"', async () =>
         keyring ? checkHistory(database.query, config, keyring.all()) : [],
+      )),
+      ...(await examine('instances', 'see "database"', async () =>
+        keyring
+          ? checkInstances(
+              database.query,
+              hashFiles(keyring.derive(derivedFor.fileHashes), config.digests),
+              now(),
+            )
+          : [],
       )),
       ...(await examine('proxy', 'see "issuer"', async () =>
         keyring ? checkProxy(config.ISSUER, keyring.derive(derivedFor.doctor), now()) : [],
