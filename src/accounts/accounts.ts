@@ -4,6 +4,7 @@
  */
 import { randomId } from '../lib/crypto.ts';
 import { AppError } from '../lib/errors.ts';
+import { pageRows, pagesOf } from '../lib/pages.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { parseUsername, type Username } from './username.ts';
 
@@ -65,8 +66,8 @@ export interface Accounts {
    * it.
    */
   holdsCredential(query: Query, id: string, credentialId: string): Promise<boolean>;
-  /** All accounts, disabled ones too, by name. */
-  list(): Promise<ListedAccount[]>;
+  /** All accounts, disabled ones too, by name, in pages. */
+  list(): AsyncIterable<ListedAccount[]>;
   /**
    * Up to 100 ids, in order and after `after`, of accounts whose records were made with this OPAQUE key of the
    * server.
@@ -140,9 +141,13 @@ export function createAccounts({ query }: Database, now: () => number): Accounts
       return rows.map(fromRow)[0];
     },
     list: () =>
-      query<ListedAccount>(
-        `select id, username, username_key as "usernameKey", email, totp_secret is not null as "totpConfirmed",
-           disabled_at as "disabledAt", created_at as "createdAt" from accounts order by username_key`,
+      pagesOf<ListedAccount>((last) =>
+        query(
+          `select id, username, username_key as "usernameKey", email, totp_secret is not null as "totpConfirmed",
+             disabled_at as "disabledAt", created_at as "createdAt"
+           from accounts where username_key > $1 order by username_key limit $2`,
+          [last?.usernameKey ?? '', pageRows],
+        ),
       ),
     async withOpaqueKey(keyId, on, after = '') {
       const rows = await on<{ id: string }>(

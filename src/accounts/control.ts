@@ -10,18 +10,19 @@ import type { Database, Query } from '../storage/database.ts';
 import type { Accounts, ListedAccount } from './accounts.ts';
 
 export interface AccountControl {
-  list(): Promise<ListedAccount[]>;
+  /** All accounts, by name, in pages. */
+  list(): AsyncIterable<ListedAccount[]>;
   disable(username: string): Promise<void>;
   enable(username: string): Promise<void>;
-  /** The account's live sessions, 1000 at most. */
-  sessions(username: string): Promise<ListedSession[]>;
+  /** The account's live sessions, the newest first, in pages. */
+  sessions(username: string): Promise<AsyncIterable<ListedSession[]>>;
   /** Ends the session with this `uid` and the grants that belong to it. Without a `uid`, ends everything. */
   signOut(username: string, session?: string): Promise<void>;
 }
 
 export interface AccountControlDeps {
   accounts: Accounts;
-  sessions: Pick<SessionStore, 'ofAccount'>;
+  sessions: Pick<SessionStore, 'allOfAccount'>;
   revocations: Pick<Revocations, 'endAccount' | 'endSession'>;
   audit: Pick<Audit, 'recordWithin'>;
   database: Database;
@@ -62,7 +63,7 @@ export function createAccountControl({
       }),
     enable: (username) =>
       on(username, 'account.enabled', (query, id) => accounts.setDisabled(id, false, query)),
-    sessions: async (username) => sessions.ofAccount(await idOf(username), { most: 1000 }),
+    sessions: async (username) => sessions.allOfAccount(await idOf(username)),
     signOut: (username, session) =>
       session === undefined
         ? on(username, 'account.signed_out', (query, id) => revocations.endAccount(id, query))

@@ -6,6 +6,7 @@
 import type { Audit } from '../audit/audit.ts';
 import { randomId, sha256 } from '../lib/crypto.ts';
 import { invitationEnded } from '../lib/errors.ts';
+import { pageRows, pagesOf } from '../lib/pages.ts';
 import type { Database } from '../storage/database.ts';
 import type { Account, Accounts, NewAccount } from './accounts.ts';
 
@@ -36,8 +37,8 @@ export interface Invitations {
    * AppError 403 `invitation_ended` if it is not valid, or is for another name.
    */
   accept(token: string, account: NewAccount): Promise<Account>;
-  /** All valid invitations, by name. */
-  list(): Promise<Invitation[]>;
+  /** All valid invitations, by name, in pages. */
+  list(): AsyncIterable<Invitation[]>;
 }
 
 export interface InvitationDeps {
@@ -90,9 +91,12 @@ export function createInvitations({ database, accounts, audit, now }: Invitation
         return accounts.create({ ...account, username, email: used.email ?? account.email }, query);
       }),
     list: () =>
-      database.query<Invitation>(
-        `select ${columns} from invitations where used_at is null and expires_at > $1 order by username_key`,
-        [at()],
+      pagesOf<Invitation>((last) =>
+        database.query(
+          `select ${columns} from invitations
+           where username_key > $1 and used_at is null and expires_at > $2 order by username_key limit $3`,
+          [last?.usernameKey ?? '', at(), pageRows],
+        ),
       ),
   };
 }

@@ -7,7 +7,8 @@ import { createClientStore } from '../clients/store.ts';
 import { derivedFor, privateJwks } from '../server_keys.ts';
 import { secondsOf } from './duration.ts';
 import { openKeys } from './keyring.ts';
-import { onStage, print, printJson, printTable } from './stage.ts';
+import { printListing } from './listing.ts';
+import { onStage, print, printJson, printTable, tableOf } from './stage.ts';
 
 const withClients = (work: (control: ClientControl) => Promise<void>): Promise<void> =>
   onStage(async (stage) => {
@@ -99,20 +100,18 @@ function addList(client: Command): void {
     .option('--json', 'print JSON')
     .action(({ json }: { json?: true }) =>
       withClients(async (control) => {
-        const clients = await control.list();
-        if (json) return printJson(clients.map(shown));
-        printTable(
-          clients.map(({ metadata, source, hidden, suspended }) => [
-            metadata.client_id,
-            metadata.client_name ?? '-',
-            hidden
-              ? `${source}, hidden by CLIENTS_FILE`
-              : suspended
-                ? `${source}, suspended since a restore`
-                : source,
-            metadata.token_endpoint_auth_method,
-          ]),
-        );
+        const row = ({ metadata, source, hidden, suspended }: ListedClient): string[] => [
+          metadata.client_id,
+          metadata.client_name ?? '-',
+          hidden
+            ? `${source}, hidden by CLIENTS_FILE`
+            : suspended
+              ? `${source}, suspended since a restore`
+              : source,
+          metadata.token_endpoint_auth_method,
+        ];
+        const lines = (page: readonly ListedClient[]) => tableOf(page.map(row));
+        await printListing(control.list(), { json: json ?? false, shown, lines });
       }),
     );
 }

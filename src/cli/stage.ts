@@ -59,14 +59,18 @@ export const print = (line: string): void => void process.stdout.write(`${line}\
 /** Prints the value as JSON, for scripts. */
 export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2));
 
-/** Prints rows with aligned columns. */
-export function printTable(rows: string[][]): void {
+/** Rows as lines with aligned columns. */
+export function tableOf(rows: readonly string[][]): string[] {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  for (const row of rows)
-    print(
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    );
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** Prints rows with aligned columns. */
+export function printTable(rows: readonly string[][]): void {
+  for (const line of tableOf(rows)) print(line);
 }

@@ -3,13 +3,14 @@ import type { Command } from 'commander';
 import { createAccounts, type ListedAccount } from '../accounts/accounts.ts';
 import { type AuthenticatorResets, createAuthenticatorResets } from '../accounts/authenticator_resets.ts';
 import { type AccountControl, createAccountControl } from '../accounts/control.ts';
-import { createInvitations, type Invitations } from '../accounts/invitations.ts';
+import { createInvitations, type Invitation, type Invitations } from '../accounts/invitations.ts';
 import { emailAddress } from '../http/forms.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import { createRevocations } from '../revocation/revocations.ts';
-import { createSessionStore } from '../sessions/store.ts';
+import { createSessionStore, type ListedSession } from '../sessions/store.ts';
 import { secondsOf } from './duration.ts';
-import { onStage, print, printJson, printTable } from './stage.ts';
+import { printListing } from './listing.ts';
+import { onStage, print, printJson, tableOf } from './stage.ts';
 
 interface People {
   control: AccountControl;
@@ -64,15 +65,26 @@ function addList(user: Command): void {
     .option('--json', 'print JSON')
     .action(({ json }: { json?: true }) =>
       withAccounts(async ({ control, invitations }) => {
-        const accounts = (await control.list()).map((account) => ({ ...account, state: stateOf(account) }));
-        const invited = (await invitations.list()).map((each) => ({ ...each, state: 'invited' }));
-        if (json) return printJson([...accounts, ...invited]);
-        for (const { username, email, state, id } of accounts)
-          print(`${username}\t${email ?? '-'}\t${state}\t${id}`);
-        for (const { username, email, state, expiresAt } of invited)
-          print(`${username}\t${email ?? '-'}\t${state}\tuntil ${expiresAt.toISOString()}`);
+        await printListing(peopleIn(control, invitations), {
+          json: json ?? false,
+          lines: (page) =>
+            page.map(({ username, email, state, ...who }) => {
+              const last = 'id' in who ? who.id : `until ${who.expiresAt.toISOString()}`;
+              return [username, email ?? '-', state, last].join('\t');
+            }),
+        });
       }),
     );
+}
+
+/** All accounts, then all valid invitations, in pages. */
+async function* peopleIn(
+  control: AccountControl,
+  invitations: Invitations,
+): AsyncGenerator<((ListedAccount | Invitation) & { state: string })[]> {
+  for await (const page of control.list())
+    yield page.map((account) => ({ ...account, state: stateOf(account) }));
+  for await (const page of invitations.list()) yield page.map((each) => ({ ...each, state: 'invited' }));
 }
 
 function addInvite(user: Command): void {
@@ -124,22 +136,23 @@ function addSessions(user: Command): void {
     .option('--json', 'print JSON')
     .action((username: string, { json }: { json?: true }) =>
       withAccounts(async ({ control }) => {
-        const sessions = await control.sessions(username);
-        const listed = sessions.map(({ grants: _, ...session }) => session);
-        if (json) return printJson(listed);
-        printTable([
-          ['SESSION', 'ADDRESS', 'SINCE', 'LAST SEEN', 'DEVICE'],
-          ...listed.map(({ uid, address, createdAt, lastSeenAt, userAgent }) => [
-            uid,
-            address ?? '-',
-            createdAt.toISOString(),
-            lastSeenAt.toISOString(),
-            userAgent ?? '-',
-          ]),
-        ]);
+        const titles = ['SESSION', 'ADDRESS', 'SINCE', 'LAST SEEN', 'DEVICE'];
+        await printListing(await control.sessions(username), {
+          json: json ?? false,
+          shown: ({ grants: _, ...session }) => session,
+          lines: (page, isFirst) => tableOf([...(isFirst ? [titles] : []), ...page.map(sessionRow)]),
+        });
       }),
     );
 }
+
+const sessionRow = ({ uid, address, createdAt, lastSeenAt, userAgent }: ListedSession): string[] => [
+  uid,
+  address ?? '-',
+  createdAt.toISOString(),
+  lastSeenAt.toISOString(),
+  userAgent ?? '-',
+];
 
 function addSignOut(user: Command): void {
   user

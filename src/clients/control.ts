@@ -21,7 +21,8 @@ export interface ListedClient {
 export interface ClientControl {
   /** Adds a client. Resolves with its metadata and its secret, if it needs one. */
   add(metadata: object): Promise<{ metadata: ClientMetadata; secret: string | undefined }>;
-  list(): Promise<ListedClient[]>;
+  /** Those of CLIENTS_FILE, then those of the database by their ids, in pages. */
+  list(): AsyncIterable<ListedClient[]>;
   show(id: string): Promise<ListedClient>;
   /** Makes a new secret. The secrets before it stay valid for `overlapSeconds` more, at most. */
   rotateSecret(id: string, overlapSeconds: number): Promise<{ secret: string; othersEndAt: Date }>;
@@ -62,15 +63,15 @@ export function createClientControl(deps: ClientControlDeps): ClientControl {
     suspended: false,
   }));
 
-  async function list(): Promise<ListedClient[]> {
-    return [
-      ...listedFile,
-      ...(await store.list()).map((client) => ({
+  async function* list(): AsyncGenerator<ListedClient[]> {
+    if (listedFile.length > 0) yield listedFile;
+    for await (const page of store.list()) {
+      yield page.map((client) => ({
         ...client,
         hidden: isOfFile(client.id),
         suspended: client.suspendedAt !== null,
-      })),
-    ];
+      }));
+    }
   }
 
   return {

@@ -3,6 +3,7 @@
  * The clients of CLIENTS_FILE are not here.
  */
 import type { ClientMetadata } from '../config/client_schema.ts';
+import { pageRows, pagesOf } from '../lib/pages.ts';
 import { endOfClient } from '../revocation/end_of_client.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
@@ -24,7 +25,8 @@ export interface StoredClient {
 
 export interface ClientStore {
   byId(id: string): Promise<StoredClient | undefined>;
-  list(): Promise<StoredClient[]>;
+  /** All clients of the database, by id, in pages. */
+  list(): AsyncIterable<StoredClient[]>;
   /** The operator's clients at which people can begin a sign-in. At most `most`, ordered by id. */
   linked(most: number): Promise<Pick<StoredClient, 'id' | 'metadata'>[]>;
   /** Whether the operator has a client whose name has this key (`nameKey`). */
@@ -83,9 +85,14 @@ function clientReads({ query }: Database, at: () => Date): Pick<ClientStore, Rea
     async byId(id) {
       return together(await query<Row>(`${select} where c.id = $2 ${order}`, [at(), id]))[0];
     },
-    async list() {
-      return together(await query<Row>(`${select} ${order}`, [at()]));
-    },
+    list: () =>
+      pagesOf<StoredClient>(async (last) => {
+        const page = 'select id from clients where id > $2 order by id limit $3';
+        const rows = await query<Row>(`${select} where c.id = any(array(${page})) ${order}`, [
+          ...[at(), last?.id ?? '', pageRows],
+        ]);
+        return together(rows);
+      }),
     linked: (most) =>
       query<Pick<StoredClient, 'id' | 'metadata'>>(
         `select id, metadata from clients where source = 'command' and metadata ? 'initiate_login_uri' and suspended_at is null

@@ -4,6 +4,7 @@
  * session lasts. The end of a session is not here but in src/revocation.
  */
 import { sha256 } from '../lib/crypto.ts';
+import { pageRows, pagesOf } from '../lib/pages.ts';
 import type { Database, Query } from '../storage/database.ts';
 import type { Statement } from '../storage/statement.ts';
 import { type Authorizations, grantsOf } from './authorizations.ts';
@@ -46,6 +47,8 @@ export interface SessionStore {
    * not counted among them. It comes first on the first page, in addition to the others.
    */
   ofAccount(accountId: string, page: SessionPage): Promise<ListedSession[]>;
+  /** All live sessions of an account, the newest first, in pages. */
+  allOfAccount(accountId: string): AsyncIterable<ListedSession[]>;
 }
 
 export interface SessionLifetime {
@@ -86,6 +89,7 @@ export function createSessionStore({ database, now }: SessionStoreDeps): Session
     },
     use: (uid, lifetime) => useSession(query, uid, lifetime, now()),
     ofAccount: (accountId, page) => listSessions(query, accountId, page, now()),
+    allOfAccount: (accountId) => allSessions(query, accountId, now),
   };
 }
 
@@ -135,4 +139,36 @@ async function listSessions(
     ...row,
     grants: grantsOf(authorizations, () => true),
   }));
+}
+
+interface PlacedSession extends ListedSession {
+  /** `created_at` with its microseconds, which a Date would lose. */
+  madeAt: string;
+}
+
+async function* allSessions(
+  query: Query,
+  accountId: string,
+  now: () => number,
+): AsyncGenerator<ListedSession[]> {
+  const pages = pagesOf<PlacedSession>((last) => sessionsAfter(query, accountId, last, now()));
+  for await (const page of pages) yield page.map(({ madeAt: _, ...session }) => session);
+}
+
+/** The sessions after `last`, whose row may be gone. */
+async function sessionsAfter(
+  query: Query,
+  accountId: string,
+  last: PlacedSession | undefined,
+  nowMs: number,
+): Promise<PlacedSession[]> {
+  const rows = await query<Omit<PlacedSession, 'grants'> & { authorizations: Authorizations }>(
+    `select uid, address, user_agent as "userAgent", created_at as "createdAt", last_seen_at as "lastSeenAt",
+       payload->'authorizations' as authorizations, created_at::text as "madeAt"
+     from sessions where account_id = $1 and ended_at is null and expires_at > $2
+       and created_at <= $3::timestamptz and (created_at, uid) < ($3::timestamptz, $4)
+     order by created_at desc, uid desc limit $5`,
+    [accountId, new Date(nowMs), last?.madeAt ?? 'infinity', last?.uid ?? '', pageRows],
+  );
+  return rows.map(({ authorizations, ...row }) => ({ ...row, grants: grantsOf(authorizations, () => true) }));
 }

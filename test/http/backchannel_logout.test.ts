@@ -190,7 +190,7 @@ test('an administrator’s sign-out and disablement tell the apps too, by whiche
   const { database, clock } = server;
   // As the command line does it: in another process, which sends nothing itself.
   const control = createAccountControl({
-    sessions: { ofAccount: async () => [] },
+    sessions: { allOfAccount: async function* () {} },
     accounts: createAccounts(database, clock.now),
     revocations: createRevocations(database, clock.now),
     audit: server.audit,
