@@ -33,6 +33,8 @@ export interface Browser {
 export interface Buckets {
   ofPassword(usernameKey: string, browser: Browser): Bucket[];
   ofCode(usernameKey: string, browser: Browser): CodeBuckets;
+  /** Counts how often charges to these buckets were taken back without an answer, because two releases run. */
+  ofUnreadable(charged: readonly Buffer[]): Bucket[];
 }
 
 export interface CodeBuckets {
@@ -132,6 +134,11 @@ export function createBuckets({ key, knownBrowsers, networksOf, limits, now }: B
     );
 
   return {
+    ofUnreadable: (charged) =>
+      charged.map((id) => ({
+        id: keyedHash(key, 'unreadable', id.toString('base64url')),
+        ...{ free: limits.account, ...delays, forgottenAt: dayFromNow() },
+      })),
     ofPassword(usernameKey, browser) {
       const known = knownAs(usernameKey, browser);
       const mine = own(usernameKey, known, browser);

@@ -10,7 +10,8 @@ import type { Ephemeral } from '../storage/ephemeral.ts';
 import type { Browser, Buckets } from './buckets.ts';
 import { type Exchange, firstStepOf, keyOf } from './exchange.ts';
 import type { Failures } from './failures.ts';
-import { WrongPassword } from './refusals.ts';
+import { createLoginStates, idsIn } from './login_states.ts';
+import { proofRequired, stepRequired, WrongPassword } from './refusals.ts';
 import type { Proved } from './step_tokens.ts';
 import { createUnanswered } from './unanswered.ts';
 
@@ -18,7 +19,7 @@ export interface PasswordDeps {
   accounts: Pick<Accounts, 'parseUsername' | 'credentialOf' | 'byId'>;
   opaque: Pick<Opaque, 'loginInit' | 'loginFinish' | 'hasVersion'>;
   failures: Pick<Failures, 'charge' | 'refund'>;
-  buckets: Pick<Buckets, 'ofPassword'>;
+  buckets: Pick<Buckets, 'ofPassword' | 'ofUnreadable'>;
   ephemeral: Ephemeral;
   sealer: Pick<Sealer, 'seal' | 'unseal'>;
   /** Reports a proof that was begun and not finished in time. */
@@ -34,8 +35,9 @@ export interface Passwords {
   /** Takes KE1 and returns KE2. Throws AppError 429 after too many failures, 400 for a malformed name or message. */
   loginInit(exchange: Exchange, username: string, ke1: string, from: LoginOrigin): Promise<{ ke2: string }>;
   /**
-   * Takes KE3 and returns whose password was proved. Throws WrongPassword (401) in all other cases, and AppError 400
-   * for a malformed message.
+   * Takes KE3 and returns whose password was proved. Throws AppError 401 `login_step_required` or `proof_required` if
+   * the state of the first message is gone, or is of a format that this release does not read: the person begins this
+   * step again. Throws WrongPassword (401) in all other cases, and AppError 400 for a malformed message.
    */
   loginFinish(exchange: Exchange, ke3: string): Promise<Proved & { totpConfirmed: boolean }>;
 }
@@ -55,51 +57,13 @@ export interface Attempt extends Pick<LoginOrigin, 'clientId' | 'agent' | 'addre
   accountId: string | undefined;
 }
 
-interface LoginState {
-  expected: string;
-  /**
-   * 1 if the name has an account, else 0. All fields have a fixed length, so that the state does not show which it
-   * is.
-   */
-  known: 0 | 1;
-  proved: Proved;
-  opaqueKeyId: string;
-  /** The ids of the charged buckets, 32 bytes each, together as base64url. */
-  bucket: string;
-  /** The deadline of the second message, in milliseconds since the epoch. */
-  endsAt: number;
-}
-
-const idsIn = (bytes: Buffer): Buffer[] =>
-  Array.from({ length: bytes.length / 32 }, (_, index) => bytes.subarray(index * 32, (index + 1) * 32));
-
 export function createPasswords(deps: PasswordDeps): Passwords {
-  const { accounts, opaque, failures, buckets, ephemeral, sealer, now } = deps;
+  const { accounts, opaque, failures, buckets, now } = deps;
 
-  /**
-   * The state is sealed to its exchange. Whoever posts the expected KE3 counts as somebody who knows the password. So
-   * nobody who can read the store may learn it, and nobody who can write there may replace it with that of another
-   * account.
-   */
-  const loginStates = {
-    keep: (key: string, state: LoginState) =>
-      ephemeral.put(
-        `ke2:${key}`,
-        sealer.seal(Buffer.from(JSON.stringify(state)), `ke2 ${key}`).toString('base64url'),
-        // Kept for longer than a proof can be finished: if the state is still there after the deadline, nobody
-        // finished it.
-        2 * lifeSeconds.passwordProof,
-      ),
-    async take(key: string): Promise<LoginState | undefined> {
-      const sealed = await ephemeral.take(`ke2:${key}`);
-      if (sealed === undefined) return undefined;
-      return JSON.parse(sealer.unseal(Buffer.from(sealed, 'base64url'), `ke2 ${key}`).toString());
-    },
-  };
-
+  const loginStates = createLoginStates(deps);
   const unanswered = createUnanswered<Attempt>({
     seconds: lifeSeconds.passwordProof,
-    isThere: async (key) => (await ephemeral.get(`ke2:${key}`)) !== undefined,
+    isThere: loginStates.isThere,
     report: deps.onUnanswered,
     now,
   });
@@ -138,15 +102,12 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       const key = keyOf(exchange);
       const state = await loginStates.take(key);
       unanswered.finished(key);
-      if (state === undefined) throw new WrongPassword();
+      if (!state) throw exchange.for === 'interaction' ? stepRequired() : proofRequired();
       const { expected, known, proved, opaqueKeyId, bucket, endsAt } = state;
       const wrong = new WrongPassword(known === 1 ? proved.accountId : undefined);
       const fits = opaque.loginFinish(ke3, expected);
       if (!fits || known !== 1 || endsAt <= now() || !opaque.hasVersion(opaqueKeyId)) throw wrong;
-      const [account] = await Promise.all([
-        accounts.byId(proved.accountId),
-        failures.refund(idsIn(Buffer.from(bucket, 'base64url'))),
-      ]);
+      const [account] = await Promise.all([accounts.byId(proved.accountId), failures.refund(idsIn(bucket))]);
       // The password was changed, or the account disabled, between the two messages.
       if (account?.credentialId !== proved.credentialId) throw wrong;
       return { ...proved, totpConfirmed: account.totpConfirmed };

@@ -6,6 +6,7 @@ import type { Accounts } from '../accounts/accounts.ts';
 import type { Invitations } from '../accounts/invitations.ts';
 import { sha256 } from '../lib/crypto.ts';
 import { invalidRequest } from '../lib/errors.ts';
+import { stateOf, stateText } from '../lib/formats.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import type { Opaque } from '../opaque/opaque.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
@@ -52,14 +53,13 @@ export function createSignUp({ accounts, invitations, opaque, ephemeral }: SignU
       const credentialId = sha256(`sign-up ${uid} ${key}`).slice(0, 24);
       const { response, keyId } = await opaque.registerInit(request, credentialId);
       const state: SignUpState = { usernameKey: key, credentialId, opaqueKeyId: keyId };
-      await ephemeral.put(`sign-up:${uid}`, JSON.stringify(state), lifeSeconds.signUp);
+      await ephemeral.put(`sign-up:${uid}`, stateText('signUp', state), lifeSeconds.signUp);
       return { response };
     },
     async finish(uid, { username, record, email, invitation }) {
       const name = accounts.parseUsername(username);
       const opaqueRecord = opaque.registerFinish(record);
-      const text = await ephemeral.take(`sign-up:${uid}`);
-      const state = text === undefined ? undefined : (JSON.parse(text) as SignUpState);
+      const state = stateOf<SignUpState>('signUp', await ephemeral.take(`sign-up:${uid}`));
       // If the key was dropped in between, nobody could ever sign in to the account.
       if (state?.usernameKey !== name.key || !opaque.hasVersion(state.opaqueKeyId))
         throw invalidRequest('This sign-up has expired. Try once more.');

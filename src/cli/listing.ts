@@ -33,5 +33,8 @@ const indented = (item: unknown): string => JSON.stringify(item, null, 2).replac
 async function write(text: string): Promise<void> {
   const { stdout } = process;
   if (stdout.write(text) || !stdout.writable) return;
-  await Promise.race([once(stdout, 'drain'), once(stdout, 'close')]).catch(() => {});
+  const waited = new AbortController();
+  const { signal } = waited;
+  await Promise.race([once(stdout, 'drain', { signal }), once(stdout, 'close', { signal })]).catch(() => {});
+  waited.abort();
 }

@@ -5,6 +5,7 @@
  * once, within a minute, and only for the host and the browser that it was made for.
  */
 import { constantTimeEqual, randomId, sha256 } from '../lib/crypto.ts';
+import { stateOf, stateText } from '../lib/formats.ts';
 import { lifeSeconds } from '../lifetimes.ts';
 import type { Ephemeral } from '../storage/ephemeral.ts';
 import type { Tokens } from '../tokens/tokens.ts';
@@ -49,7 +50,11 @@ export function createTickets({ tokens, ephemeral, spend, domain, now }: TicketD
 
     async issueCode(passage: Passage): Promise<string> {
       const code = randomId(24);
-      await ephemeral.put(`forward_auth:${sha256(code)}`, JSON.stringify(passage), lifeSeconds.siteCode);
+      await ephemeral.put(
+        `forward_auth:${sha256(code)}`,
+        stateText('siteCode', passage),
+        lifeSeconds.siteCode,
+      );
       return code;
     },
 
@@ -59,9 +64,8 @@ export function createTickets({ tokens, ephemeral, spend, domain, now }: TicketD
     async takeCode(code: string, origin: string, secret: string): Promise<Passage | undefined> {
       if (!codeForm.test(code)) return undefined;
       const key = `forward_auth:${sha256(code)}`;
-      const text = await ephemeral.take(key);
-      if (text === undefined || !(await spend(key, now() + lifeSeconds.siteCode * 1000))) return undefined;
-      const passage = JSON.parse(text) as Passage;
+      const passage = stateOf<Passage>('siteCode', await ephemeral.take(key));
+      if (!passage || !(await spend(key, now() + lifeSeconds.siteCode * 1000))) return undefined;
       if (passage.origin !== origin || !constantTimeEqual(passage.browser, sha256(secret))) return undefined;
       return passage;
     },

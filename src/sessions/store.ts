@@ -4,6 +4,7 @@
  * session lasts. The end of a session is not here but in src/revocation.
  */
 import { sha256 } from '../lib/crypto.ts';
+import { readableRow } from '../lib/formats.ts';
 import { pageRows, pagesOf } from '../lib/pages.ts';
 import type { Database, Query } from '../storage/database.ts';
 import type { Statement } from '../storage/statement.ts';
@@ -68,6 +69,9 @@ export interface SessionStoreDeps {
   now: () => number;
 }
 
+/** A session of an unknown format counts as none: the person signs in again. */
+const readable = readableRow('session');
+
 export function createSessionStore({ database, now }: SessionStoreDeps): SessionStore {
   const { query } = database;
   return {
@@ -75,14 +79,14 @@ export function createSessionStore({ database, now }: SessionStoreDeps): Session
       saveSession(query, { payload, ttlSeconds, from, also }, now()),
     async byId(id) {
       const [row] = await query<{ payload: SessionPayload }>(
-        'select payload from sessions where id_hash = $1 and ended_at is null and expires_at > $2',
+        `select payload from sessions where id_hash = $1 and ended_at is null and expires_at > $2 and ${readable}`,
         [sha256(id), new Date(now())],
       );
       return row && { ...row.payload, jti: id };
     },
     async byUid(uid) {
       const [row] = await query<{ payload: SessionPayload }>(
-        'select payload from sessions where uid = $1 and ended_at is null and expires_at > $2',
+        `select payload from sessions where uid = $1 and ended_at is null and expires_at > $2 and ${readable}`,
         [uid, new Date(now())],
       );
       return row?.payload;
@@ -102,7 +106,7 @@ async function useSession(
   const at = new Date(nowMs);
   const [row] = await query<{ payload: SessionPayload; unseen: boolean }>(
     `select payload, last_seen_at <= $2::timestamptz - interval '1 minute' as unseen
-     from sessions where uid = $1 and ended_at is null and expires_at > $2`,
+     from sessions where uid = $1 and ended_at is null and expires_at > $2 and ${readable}`,
     [uid, at],
   );
   if (!row?.unseen) return row?.payload;

@@ -3,6 +3,7 @@
  * in which an untrusted text is checked. It does not own the meaning of the other claims, whether a token was revoked
  * or used, or where keys come from.
  */
+import { isReadable, type StateKind, withFormat } from '../lib/formats.ts';
 import { type Mark, parseMark } from '../storage/restore_marks.ts';
 import { type Codec, codecsOf, type KindCodecs } from './codecs.ts';
 import type { KeyState, Keyset, PublicTokenKey, TokenKind } from './keys.ts';
@@ -85,8 +86,10 @@ export function createTokens(deps: TokensDeps) {
     { expiresAt, issuedAt = Math.floor(now() / 1000) }: { expiresAt: number; issuedAt?: number },
   ): Promise<string> {
     const times = { iat: rfc3339(issuedAt), exp: rfc3339(expiresAt) };
-    const marked = history && markedKinds.has(kind) ? { mark: markClaim(history.mark()) } : {};
-    const token = await kinds[kind].signing.seal({ ...claims, ...marked, iss: issuer, type: kind, ...times });
+    const state = stateKinds[kind];
+    const marked = history && state ? { ...claims, mark: markClaim(history.mark()) } : claims;
+    const all = { ...marked, iss: issuer, type: kind, ...times };
+    const token = await kinds[kind].signing.seal(state ? withFormat(state, all) : all);
     if (token.length > MAX_TOKEN_LENGTH) throw new RangeError(`claims too large for a ${kind} token`);
     return token;
   }
@@ -118,7 +121,9 @@ export function createTokens(deps: TokensDeps) {
     // A missing time is NaN. The comparison is written so that NaN is refused.
     if (!(iat <= seconds + MAX_CLOCK_SKEW_SECONDS) || Number.isNaN(exp)) return undefined;
     if (seconds >= exp && !ignoreExpiration) return undefined;
-    const { mark, ...others } = claims;
+    const state = stateKinds[kind];
+    if (state && !isReadable(state, claims)) return undefined;
+    const { mark, v: _, ...others } = claims;
     await claimMark(history, mark);
     return { ...others, iss: issuer, type: kind, iat, exp };
   }
@@ -154,9 +159,14 @@ async function claimMark(history: TokensDeps['history'], claim: unknown): Promis
 }
 
 /**
- * Refresh tokens carry no mark, because a repeated request must receive the same text. Nor do tokens that APIs read.
+ * The tokens that carry the number of their format, and a mark. Refresh tokens do not, because a repeated request must
+ * receive the same text. Nor do tokens that APIs read.
  */
-const markedKinds: ReadonlySet<TokenKind> = new Set(['step', 'session', 'access']);
+const stateKinds: Partial<Record<TokenKind, StateKind>> = {
+  step: 'stepToken',
+  session: 'sessionToken',
+  access: 'accessToken',
+};
 const markClaim = ({ epoch, servedMs }: Mark): number[] => [epoch, servedMs];
 
 /** Unix seconds as PASETO writes a time. */

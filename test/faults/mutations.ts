@@ -104,7 +104,7 @@ export const mutations: Record<string, Edit[]> = {
   ],
   ke2: [
     {
-      file: 'authentication/password.ts',
+      file: 'authentication/login_states.ts',
       find: 'ephemeral.take(`ke2:',
       replace: 'ephemeral.get(`ke2:',
     },

@@ -175,6 +175,6 @@ test('the password alone is no proof, nor is a code alone, nor another purposeâ€
   const crossed = await person.agent
     .post('/account/authenticator/proof/finish')
     .send({ ke3: begun.ke3, code: person.code() });
-  expect([crossed.status, crossed.body.error]).toEqual([401, 'invalid_credentials']);
+  expect([crossed.status, crossed.body.error]).toEqual([401, 'proof_required']);
   expect((await newRecord(person, longer)).answer.status).toBe(401);
 });

@@ -71,7 +71,7 @@ test('OPAQUE: KE3 works once, in sequence', async () => {
   const { ke3 } = await person.loginInit(uid);
   expect((await person.step(uid, 'login/finish', { ke3 })).status).toBe(200);
   const replayed = await person.step(uid, 'login/finish', { ke3 });
-  expect([replayed.status, replayed.body.error]).toEqual([401, 'invalid_credentials']);
+  expect([replayed.status, replayed.body.error]).toEqual([401, 'login_step_required']);
 });
 
 test('OPAQUE: KE3 works once, 50 times in parallel through two instances', async () => {

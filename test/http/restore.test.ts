@@ -291,7 +291,7 @@ test('Restore: of every table it is decided what `restored` makes of it', async 
     ended:
       'authenticator_resets clients consents deliveries ephemeral invitations keys records refresh_families sessions restore_guard',
     // Tokens end with their family, secrets with their client, and what is counted or used up makes nothing valid.
-    withOthers: 'audit_retention client_secrets guesses login_failures revocations spent',
+    withOthers: 'audit_retention client_secrets guesses instances login_failures revocations spent',
     // Named in docs/operate/backup-restore.md, for the operator to look through.
     kept: 'accounts audit_log migrations recovery_codes',
   };

@@ -6,6 +6,7 @@
 import type { Context } from 'koa';
 import type Provider from 'oidc-provider';
 import type { KoaContextWithOIDC } from 'oidc-provider';
+import { stateOf, stateText } from '../../lib/formats.ts';
 import { lifeSeconds } from '../../lifetimes.ts';
 
 export type Onward = { uid: string } | { clientId: string };
@@ -24,7 +25,7 @@ export function createTrail(name: string, secure: boolean): Trail {
   function note(ctx: KoaContextWithOIDC, onward: Onward): void {
     const uid = ctx.params.uid as string | undefined;
     if (!uid || !resumes.has(ctx.oidc.route)) return;
-    ctx.cookies.set(name, Buffer.from(JSON.stringify(onward)).toString('base64url'), {
+    ctx.cookies.set(name, Buffer.from(stateText('trail', onward)).toString('base64url'), {
       httpOnly: true,
       sameSite: 'lax',
       secure,
@@ -36,7 +37,7 @@ export function createTrail(name: string, secure: boolean): Trail {
   return {
     read(ctx) {
       const text = ctx.cookies.get(name, { signed: true });
-      return text === undefined ? undefined : JSON.parse(Buffer.from(text, 'base64url').toString());
+      return stateOf<Onward>('trail', text && Buffer.from(text, 'base64url').toString());
     },
     noteAt(provider) {
       provider.on('interaction.started', (ctx) => {

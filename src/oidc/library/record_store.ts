@@ -4,6 +4,7 @@
  * presented. A record is used by a conditional update: of several concurrent callers exactly one succeeds.
  */
 import { sha256 } from '../../lib/crypto.ts';
+import { readableRow } from '../../lib/formats.ts';
 import { lifeSeconds, lostAnswerMs, sameInstantMs } from '../../lifetimes.ts';
 import type { Database, Query } from '../../storage/database.ts';
 import { jsonb } from '../../storage/jsonb.ts';
@@ -120,6 +121,8 @@ interface UsedRow {
 const mostListed = 200;
 const mostAsked = 50;
 
+const readable = readableRow('record');
+
 const referenceMark = '#';
 
 /**
@@ -212,14 +215,15 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     async byId(model, id, on = query) {
       const [row] = await on<Row>(
         `select payload, consumed_at, grant_id, account_id, payload->>'sessionUid' as session_uid
-         from records where model = $1 and id_hash = $2 and expires_at > $3`,
+         from records where model = $1 and id_hash = $2 and expires_at > $3 and ${readable}`,
         [model, hashOf(id), new Date(now())],
       );
       return row && { ...payloadOf(model, row, now()), jti: id };
     },
     async byUserCode(model, userCode) {
       const [row] = await query<Row & { id_hash: string }>(
-        'select id_hash, payload, consumed_at from records where model = $1 and user_code = $2 and expires_at > $3',
+        `select id_hash, payload, consumed_at from records
+         where model = $1 and user_code = $2 and expires_at > $3 and ${readable}`,
         [model, userCode, new Date(now())],
       );
       return row && { ...payloadOf(model, row, now()), jti: referenceTo(row.id_hash) };
@@ -227,7 +231,7 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     async unanswered(model, accountId, answers) {
       const rows = await query<{ id_hash: string; payload: RecordPayload }>(
         `select id_hash, payload from records
-         where model = $1 and account_id = $2 and expires_at > $3 and not payload ?| $4::text[]
+         where model = $1 and account_id = $2 and expires_at > $3 and ${readable} and not payload ?| $4::text[]
          order by expires_at, id_hash limit $5`,
         [model, accountId, new Date(now()), answers, mostAsked],
       );

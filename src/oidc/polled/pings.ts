@@ -5,6 +5,7 @@
  */
 import { type Sealer, sha256 } from '../../lib/crypto.ts';
 import { NotTaken } from '../../lib/errors.ts';
+import { stateOf, stateText } from '../../lib/formats.ts';
 import type { Ping } from './ciba.ts';
 
 export interface PingDeps {
@@ -35,7 +36,7 @@ export function createPings({ sealer, hold }: PingDeps) {
     async hold({ requestId, token, clientId, accountId }: Ping): Promise<void> {
       // The record of the request is stored under the same hash.
       const about = sha256(requestId);
-      const sealed = sealer.seal(Buffer.from(JSON.stringify({ requestId, token })), identityOf(about));
+      const sealed = sealer.seal(Buffer.from(stateText('ping', { requestId, token })), identityOf(about));
       await hold({ clientId, accountId, about, sealed });
     },
     /**
@@ -45,7 +46,10 @@ export function createPings({ sealer, hold }: PingDeps) {
      */
     async send(ping: SendPing, { clientId, about, sealed }: HeldPing): Promise<boolean> {
       if (!about || !sealed) return false;
-      const held = JSON.parse(sealer.unseal(sealed, identityOf(about)).toString('utf8'));
+      const text = sealer.unseal(sealed, identityOf(about)).toString('utf8');
+      const held = stateOf<{ requestId: string; token: string }>('ping', text);
+      // It is tried again later, when an instance may run that reads it.
+      if (!held) throw new Error('this notification was kept by another version of the server');
       return ping(clientId, held).catch((error: Failure) => {
         const { status = 0 } = error.response ?? {};
         throw status >= 300 && status < 500 ? new NotTaken(error.message, { cause: error }) : error;

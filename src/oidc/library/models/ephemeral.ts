@@ -4,6 +4,7 @@
 import type { Adapter, AdapterPayload } from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import { sha256 } from '../../../lib/crypto.ts';
+import { stateOf, stateText } from '../../../lib/formats.ts';
 import { currentScope } from '../request_scope.ts';
 import type { Stores } from '../stores.ts';
 
@@ -16,11 +17,11 @@ export function ephemeralAdapter(
     upsert(id, { jti: _, ...payload }, expiresIn = 0) {
       const scope = currentScope();
       const owner = scope && networkOf(scope.ctx.ip);
-      return ephemeral.put(key(id), JSON.stringify(payload), expiresIn, owner);
+      return ephemeral.put(key(id), stateText('request', payload), expiresIn, owner);
     },
     async find(id) {
-      const text = await ephemeral.get(key(id));
-      return text === undefined ? undefined : { ...(JSON.parse(text) as AdapterPayload), jti: id };
+      const payload = stateOf<AdapterPayload>('request', await ephemeral.get(key(id)));
+      return payload && { ...payload, jti: id };
     },
     // An interaction is destroyed when its browser goes on to the app. Only one of several concurrent requests may.
     async destroy(id) {
