@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
+import { settingsSchema } from '../../src/config/schema.ts';
 import { root } from '../../src/root.ts';
 import { apps } from '../support/apps.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
@@ -64,7 +65,7 @@ async function startServer(
 ): Promise<Container & { url: string }> {
   const port = await freePorts();
   const url = `http://localhost:${port}`;
-  const container = runIn(of, of.cmd, { ISSUER: url, ...settings, PORT: String(port) });
+  const container = runIn(of, of.cmd, { ISSUER: url, DRAIN_SECONDS: '0', ...settings, PORT: String(port) });
   onTestFinished(() => void container.child.kill('SIGKILL'));
   let over = false;
   void container.ended.then(() => {
@@ -242,10 +243,27 @@ test('what deploy/kubernetes sets is what the image takes', async () => {
   const [endpoint] = read('optional/servicemonitor.yaml').spec.endpoints;
   const metrics = await fetch(`http://localhost:${metricsPort}${endpoint.path}`);
   expect(await metrics.text()).toContain('cypher_build_info');
+  // Until every proxy has noticed that the instance is not ready, it still answers.
   const begun = performance.now();
-  expect(await stop(server)).toBe(0);
+  const stopped = stop(server);
+  await expect.poll(async () => (await fetch(`${server.url}/health/ready`)).status).toBe(503);
+  expect((await fetch(`${server.url}/.well-known/openid-configuration`)).status).toBe(200);
+  expect(await stopped).toBe(0);
   expect((performance.now() - begun) / 1000).toBeLessThan(pod.terminationGracePeriodSeconds);
+  expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(Number(settings.DRAIN_SECONDS) + 10);
   expect(complaints(server)).toEqual([]);
+});
+
+test('the Compose file sets what the image takes, and gives it a DATA_DIR to write to', () => {
+  const { services, volumes } = parse(readFileSync(join(root, 'docker-compose.yml'), 'utf8'));
+  const { provider } = services;
+  const isSetting = (name: string) =>
+    [name, name.replace(/_FILE$/, '')].some((each) => each in settingsSchema.shape);
+  expect(Object.keys(provider.environment).filter((name) => !isSetting(name))).toEqual([]);
+  expect(provider.read_only).toBe(true);
+  expect(provider.volumes).toContain(`data:${image.env.DATA_DIR}`);
+  expect(Object.keys(volumes)).toContain('data');
+  expect(provider.volumes).toContain('./config:/app/config:ro');
 });
 
 /** Writes files as the kubelet mounts them: of root, and readable by the group of the pod. */
