@@ -1,6 +1,7 @@
 /** Runs the migrations of the database, forward only. Each file of migrations/ is one transaction. */
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { DatabaseSource } from './connection.ts';
 import { connectedTo, inLongTransaction } from './maintenance.ts';
@@ -47,10 +48,31 @@ export async function migrate(source: DatabaseSource, dir: string): Promise<stri
 export const namesOf = async (dir: string): Promise<string[]> =>
   (await readdir(dir)).map((file) => basename(file, '.sql')).sort();
 
+/**
+ * How long a migration waits for the lock of a table. While it waits, all requests to that table wait behind it. So it gives
+ * up soon and tries again, as long as a backup may take.
+ */
+const lockMs = 500;
+const tryAgainAfterMs = 2000;
+const mostTries = 900;
+
 /** False if another instance has run it meanwhile. */
-const runOnce = (client: pg.Client, dir: string, name: string): Promise<boolean> =>
+async function runOnce(client: pg.Client, dir: string, name: string): Promise<boolean> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await runUnlessRun(client, dir, name);
+    } catch (error) {
+      const lockNotAvailable = '55P03';
+      if ((error as { code?: string }).code !== lockNotAvailable || tries >= mostTries) throw error;
+      await sleep(tryAgainAfterMs);
+    }
+  }
+}
+
+const runUnlessRun = (client: pg.Client, dir: string, name: string): Promise<boolean> =>
   inLongTransaction(client, '', async () => {
     await client.query(lock);
+    await client.query(`set local lock_timeout = ${lockMs}`);
     await createMigrationsTable(client);
     if ((await namesOfRun(client)).has(name)) return false;
     await runMigration(client, dir, name);

@@ -1,4 +1,7 @@
 /** DATABASE_URL with several hosts: a real primary and a real standby that is promoted. A standby alone is refused. */
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { openDatabase } from '../../src/storage/database.ts';
@@ -144,5 +147,35 @@ test('a migration that adds a column to what a prepared statement returns is not
   await owner.connect();
   await owner.query('alter table grown add column two int default 2').finally(() => owner.end());
   expect(await database.query(all)).toEqual([{ one: 1, two: 2 }]);
+  await database.close();
+});
+
+test('a migration that waits for a backup lets requests through, and is made afterwards', async () => {
+  const cluster = await startCluster();
+  await migrate(cluster.url, migrations);
+  const directory = await mkdtemp(join(tmpdir(), 'cypher-migrations-'));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  await cp(migrations, directory, { recursive: true });
+  await writeFile(join(directory, '9999_more.sql'), 'alter table accounts add column more text;');
+  const reader = new pg.Client({ connectionString: cluster.url });
+  await reader.connect();
+  await reader.query('begin; select from accounts');
+  let answered = 0;
+  const waiting = `select from pg_locks where not granted and relation = 'accounts'::regclass`;
+  const migrating = migrate(cluster.url, directory);
+  await expect.poll(() => cluster.admin(waiting)).toHaveLength(1);
+  const database = openDatabase(cluster.url, { onIdleError: () => {} });
+  await expect
+    .poll(async () => {
+      answered += await database.query('select from accounts').then(
+        () => 1,
+        () => 0,
+      );
+      return answered;
+    })
+    .toBeGreaterThan(5);
+  await reader.query('commit');
+  await reader.end();
+  expect(await migrating).toEqual(['9999_more']);
   await database.close();
 });
