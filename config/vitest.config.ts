@@ -2,7 +2,12 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 /** Tests of what happens in time when something is stopped or killed: nothing else may take the machine meanwhile. */
-const faults = ['test/faults/**/*.test.ts', 'test/topologies/**/*.test.ts', 'test/http/faults_*.test.ts'];
+const faults = [
+  'test/faults/**/*.test.ts',
+  'test/topologies/**/*.test.ts',
+  'test/http/faults_*.test.ts',
+  'test/upgrade/**/*.test.ts',
+];
 
 /** Tests of the group that a process installs once, for all that comes after: each has a process of its own. */
 const apart = ['test/unit/native_group.test.ts', 'test/unit/opaque_vectors.test.ts'];

@@ -1,47 +1,21 @@
 /**
- * Row "Faults", migration with old and new version running. The old one is taken from the history. Where the history has
- * none that the present migrations build on, this version is the old one, and a made-up migration comes after its own.
+ * Row "Faults", migration with old and new version running. The old one is the last release, from the history. Where the
+ * history does not have it, this version is the old one, and a made-up migration comes after its own.
  */
-import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { cp, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { migrate } from '../../src/storage/migrate.ts';
 import { apps } from '../support/apps.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
+import { buildLastRelease, cannotBuild } from '../support/last_release.ts';
 import { freePorts } from '../support/npm_run.ts';
 import { asApp, createPerson, isAlive } from '../support/person.ts';
 import { startProcess } from '../support/provider_process.ts';
 
 const { spa } = apps;
-const root = new URL('../..', import.meta.url).pathname;
-const migrations = join(root, 'migrations');
-
-/**
- * The latest commit that had the first of the present migrations, but not all of them. Undefined where there is no
- * history, as in an archive, or no such commit in it.
- */
-function earlierVersion(): string | undefined {
-  const git = (...words: string[]): string[] =>
-    execFileSync('git', ['-C', root, ...words], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
-      .split('\n')
-      .filter((line) => line !== '');
-  try {
-    const present = git('ls-tree', '--name-only', 'HEAD', 'migrations/');
-    return git('log', '--format=%H', '--', 'migrations').find((commit) => {
-      const then = git('ls-tree', '--name-only', commit, 'migrations/');
-      return (
-        then.length > 0 &&
-        then.length < present.length &&
-        then.every((name, index) => name === present[index])
-      );
-    });
-  } catch {
-    return undefined;
-  }
-}
+const migrations = new URL('../../migrations', import.meta.url).pathname;
 
 /** What a later version may add: expanded tables, which this version knows nothing of. */
 const expansion = `-- Up Migration
@@ -51,21 +25,10 @@ alter table refresh_tokens add column added_later jsonb;
 create table added_later (account_id text primary key references accounts on delete cascade);
 `;
 
-/** Builds what the commit had below `directory`. */
-async function buildVersion(commit: string, directory: string): Promise<void> {
-  const archive = execFileSync('git', ['-C', root, 'archive', commit], { maxBuffer: 2 ** 28 });
-  execFileSync('tar', ['-x', '-C', directory], { input: archive });
-  await symlink(join(root, 'node_modules'), join(directory, 'node_modules'));
-  await symlink(join(root, 'views/assets'), join(directory, 'views/assets'));
-  const build = join(directory, 'src/build_server.ts');
-  if (existsSync(build)) execFileSync(process.execPath, [build]);
-}
-
 /** Where the old version is (undefined: it is this one), and the migrations of the new one. */
 async function prepareVersions(directory: string): Promise<{ old: string | undefined; next: string }> {
-  const commit = earlierVersion();
-  if (commit !== undefined) {
-    await buildVersion(commit, directory);
+  if (!cannotBuild) {
+    await buildLastRelease(directory);
     return { old: directory, next: migrations };
   }
   await cp(migrations, directory, { recursive: true });
