@@ -9,16 +9,17 @@ export interface DatabaseState {
   overdueSeconds: Record<string, number>;
 }
 
-/** One statement, which reads the first entry of an index for each table. `now`: milliseconds since the epoch. */
+/** Reads the first entry of an index for each table. `now`: milliseconds since the epoch. */
 export async function readDatabaseState(query: Query, now: number): Promise<DatabaseState> {
+  const [server] = await query<{ standby: boolean }>('select pg_is_in_recovery() as standby');
+  // A standby has no unlogged tables to read.
+  if (server?.standby) return { role: 'standby', overdueSeconds: {} };
   const overdue = expiringTables.map(
     (table) =>
       `(select coalesce(greatest(extract(epoch from $1::timestamptz - min(expires_at)), 0), 0)::float8 from ${table}) as ${table}`,
   );
-  const [row] = await query<{ standby: boolean } & Record<string, number>>(
-    `select pg_is_in_recovery() as standby, ${overdue.join(', ')}`,
-    [new Date(now)],
-  );
-  const { standby, ...overdueSeconds } = { standby: false, ...row };
-  return { role: standby ? 'standby' : 'primary', overdueSeconds };
+  const [overdueSeconds = {}] = await query<Record<string, number>>(`select ${overdue.join(', ')}`, [
+    new Date(now),
+  ]);
+  return { role: 'primary', overdueSeconds };
 }

@@ -93,7 +93,7 @@ test('chart and image have the version of the server', () => {
 });
 
 test('the manifests are what the chart renders', (context) => {
-  if (!helm) return context.skip();
+  if (!helm) return context.skip('there is neither Helm nor a Go that can build it');
   const rendered = renderManifests(helm);
   expect([...rendered.keys()].map((path) => `deploy/kubernetes/${path}`).sort()).toEqual(
     [...manifests].sort(),
@@ -105,7 +105,7 @@ test('the manifests are what the chart renders', (context) => {
 test.for(Object.keys(valueSets))(
   'with %s set, the chart passes lint and makes valid objects',
   (name, context) => {
-    if (!helm) return context.skip();
+    if (!helm) return context.skip('there is neither Helm nor a Go that can build it');
     const values = join(directory, 'values.json');
     writeFileSync(values, JSON.stringify(valueSets[name]));
     execFileSync(helm, ['lint', '--strict', chart, '--values', values], { stdio: 'pipe' });
@@ -126,7 +126,7 @@ test.for(Object.keys(valueSets))(
 );
 
 test('the files of apps reach the server as they were given', (context) => {
-  if (!helm) return context.skip();
+  if (!helm) return context.skip('there is neither Helm nor a Go that can build it');
   const [config] = objectsIn(template(helm, valueSets.everything ?? {})).filter(
     ({ kind }) => kind === 'ConfigMap',
   );
@@ -150,7 +150,7 @@ test.for([
     /contain/,
   ],
 ] as const)('the chart refuses %s', ([, values, message], context) => {
-  if (!helm) return context.skip();
+  if (!helm) return context.skip('there is neither Helm nor a Go that can build it');
   expect(() => template(helm ?? '', values)).toThrow(message);
 });
 

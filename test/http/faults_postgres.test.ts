@@ -71,7 +71,7 @@ async function expectStandingAnswers(): Promise<void> {
 describe.each([
   ['killed', () => at.postgres.cut()],
   ['hung', async () => at.postgres.hang()],
-])('Faults: PostgreSQL %s', (_name, inject) => {
+])('Faults: PostgreSQL %s', (fault, inject) => {
   test('503 with Retry-After in under a second; discovery and JWKS answer; all goes on within 2 s of its return', async () => {
     const needing = await prepare();
     await inject();
@@ -83,12 +83,18 @@ describe.each([
     await expectStandingAnswers();
     const ready = await within(bounded, request(at.server.url).get('/health/ready'));
     expect([ready.status, ready.body.database]).toEqual([503, 'down']);
+    const metrics = () => within(bounded, at.server.metrics.registry.metrics());
+    const said = await metrics();
+    expect(said).toContain('cypher_database_breaker_open');
+    expect(said).not.toMatch(/^cypher_database_role\{/m);
+    if (fault === 'hung') expect(said).toContain('cypher_database_breaker_open 1');
 
     await at.postgres.restore();
     await within(
       2000,
       expect.poll(async () => (await request(at.server.url).get('/health/ready')).status).toBe(200),
     );
+    expect(await metrics()).toContain('cypher_database_role{role="primary"} 1');
     // What was refused is not used up, but for KE3, which was taken before the database could be asked.
     for (const [name, send] of Object.entries(needing)) {
       const answer = await within(bounded, send());

@@ -76,6 +76,34 @@ test('a login, a wrong code and a stolen token are counted and in the audit log'
   expect(text).toMatch(/cypher_storage_seconds_count\{store="postgresql",outcome="ok"\} [1-9]/);
 });
 
+test('metrics show how the pool is used, how old the keys are, and what waits for its deletion', async () => {
+  const read = async () => {
+    const samples = (await server.metrics.registry.metrics()).matchAll(
+      /^(cypher_\w+(?:\{[^}]*\})?) (\S+)$/gm,
+    );
+    return new Map([...samples].map(([, name, value]) => [name, Number(value)]));
+  };
+  await createPerson(server, 'observed').authorize(web, pkce);
+  const before = await read();
+  const pool = (state: string) => before.get(`cypher_database_connections{state="${state}"}`);
+  expect(pool('total')).toBeGreaterThan(0);
+  expect(pool('total')).toBe(Number(pool('in_use')) + Number(pool('idle')));
+  expect(pool('limit')).toBeGreaterThanOrEqual(Number(pool('total')));
+  expect(before.get('cypher_database_role{role="primary"}')).toBe(1);
+  expect(before.get('cypher_database_role{role="standby"}')).toBe(0);
+  expect(before.get('cypher_database_breaker_open')).toBe(0);
+  expect(before.get('cypher_sweep_overdue_seconds{table="sessions"}')).toBe(0);
+  // No sweeper runs here. What the sign-in has begun expires, and stays.
+  server.clock.advance(86_400);
+  const after = await read();
+  expect(after.get('cypher_sweep_overdue_seconds{table="ephemeral"}')).toBeGreaterThan(3600);
+  const aged = (kind: string) => `cypher_key_age_seconds{kind="${kind}"}`;
+  for (const kind of ['jwk RS256', 'token access', 'cookies'])
+    expect(Number(after.get(aged(kind))) - Number(before.get(aged(kind)))).toBeGreaterThanOrEqual(86_400);
+  // These never rotate.
+  expect([after.has(aged('secret')), after.has(aged('opaque'))]).toEqual([false, false]);
+});
+
 test('an event whose answer was lost is in the audit log once, one that was lost itself too', async () => {
   const { database, clock } = server;
   const fates = ['written later, answer lost', 'written, answer lost', 'not written', 'answered'] as const;

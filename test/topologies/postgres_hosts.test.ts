@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { openDatabase } from '../../src/storage/database.ts';
+import { readDatabaseState } from '../../src/storage/database_state.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { apps } from '../support/apps.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
@@ -65,6 +66,14 @@ test('an instance does not start on a standby, and says so', async () => {
   expect(instance.output().trim()).toMatch(
     /^Cypher cannot start: DATABASE_URL cannot be used: 127\.0\.0\.1:\d+: this server is a standby[^\n]*$/,
   );
+
+  // A primary that an instance is connected to may become a standby: then the metrics say so.
+  const client = new pg.Client(standby.url);
+  await client.connect();
+  onTestFinished(() => client.end());
+  const query = async <Row>(text: string, values?: readonly unknown[]) =>
+    (await client.query(text, [...(values ?? [])])).rows as Row[];
+  await expect.poll(() => readDatabaseState(query, Date.now())).toMatchObject({ role: 'standby' });
 });
 
 test('a primary that hangs is left for the one that was promoted', async () => {
