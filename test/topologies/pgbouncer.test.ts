@@ -3,10 +3,11 @@
  * So nothing may rest on the session, and nothing may stay in it for the next one to find.
  */
 import pg from 'pg';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { openDatabase } from '../../src/storage/database.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { apps } from '../support/apps.ts';
+import { startCluster } from '../support/cluster.ts';
 import { cypher } from '../support/cypher.ts';
 import { createDatabase, createRedisDatabase, type TestDatabase } from '../support/databases.ts';
 import { freePorts } from '../support/npm_run.ts';
@@ -153,3 +154,34 @@ describe.skipIf(!findPgBouncer())('behind PgBouncer in transaction mode', () => 
     });
   });
 });
+
+test.skipIf(!findPgBouncer())(
+  'PostgreSQL behind PgBouncer stops and comes back: 503 meanwhile, and nobody is signed out',
+  async () => {
+    const cluster = await startCluster();
+    const pooler = await startPgBouncer(cluster.url, { server_login_retry: '1' });
+    onTestFinished(pooler.stop);
+    const redisUrl = await createRedisDatabase();
+    const instance = await startProcess({ DATABASE_URL: pooler.url, REDIS_URL: redisUrl });
+    await instance.up();
+    const at = { url: instance.url, clock: { now: Date.now, advance: () => {} } };
+    let { refresh_token: token } = await createPerson(at, 'ada').tokensFor(spa);
+    const refresh = async () => {
+      const answer = await asApp(instance, spa, { grant_type: 'refresh_token', refresh_token: token });
+      if (answer.status === 200) token = answer.body.refresh_token;
+      return [answer.status, answer.body.error];
+    };
+    await cluster.stop();
+    expect(await refresh()).toEqual([503, 'temporarily_unavailable']);
+    await cluster.start();
+    // Nothing but an outage until then: an answer that says "reuse" would end the family.
+    let last = await refresh();
+    await expect
+      .poll(async () => {
+        if (last[0] === 503) last = await refresh();
+        return last;
+      })
+      .toEqual([200, undefined]);
+    expect(await refresh()).toEqual([200, undefined]);
+  },
+);
