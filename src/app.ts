@@ -4,6 +4,7 @@
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { hostname } from 'node:os';
 import Koa, { type Middleware } from 'koa';
 import type { Config } from './config/load.ts';
 import type { Resource } from './config/schema.ts';
@@ -20,6 +21,7 @@ import { createSeen } from './http/seen.ts';
 import { endUnread } from './http/unread.ts';
 import { createUntrustedProxies, type UntrustedProxies } from './http/untrusted_proxies.ts';
 import { watchKeys } from './keys/watch.ts';
+import { randomId } from './lib/crypto.ts';
 import { createHolder } from './lib/current.ts';
 import { assertLifetimes } from './lifetimes.ts';
 import { cookieSignaturesOf, derivedFor } from './server_keys.ts';
@@ -50,7 +52,9 @@ export interface App {
 /** Builds the server. Rejects with ConfigError if clients break the metadata rules. */
 export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   assertLifetimes(config);
-  const ground = { config, resources: createHolder<readonly Resource[]>(config.resources), ...deps };
+  const resources = createHolder<readonly Resource[]>(config.resources);
+  const instance = `${hostname()}:${config.PORT} ${randomId(6)}`;
+  const ground = { config, resources, instance, ...deps };
   const foundations = await layFoundations(ground);
   const parts = createPageParts(ground, foundations);
   const provider = await wireProvider(ground, foundations, parts);
@@ -98,7 +102,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     },
     async stop() {
       for (const end of endWatches) end();
-      instances.stop();
+      await instances.stop();
       authentication.passwords.stop();
       restoreGuard.stop();
       await provider.deliveries.stop();

@@ -116,6 +116,8 @@ async function reasonsOfRefresh(
     successorKey: keyring.derive(derivedFor.refreshSuccessors),
     leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
     now,
+    // The command rotates nothing.
+    instance: '',
   });
   const id = refreshTokenId(claims);
   const stored = id && (await refresh.read(id));

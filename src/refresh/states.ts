@@ -11,6 +11,8 @@ export interface RefreshFacts {
   usedAt: number | undefined;
   /** Whether the successor was used. A used token always has a successor, because one statement writes both. */
   successorUsed: boolean;
+  /** Until when the request may be repeated, if an outage may have lost its answer. */
+  repeatableUntil?: number | undefined;
 }
 
 /**
@@ -51,6 +53,13 @@ export const refreshStates: readonly Row[] = [
     when: (facts, now, leewayMs) =>
       !facts.successorUsed && leewayMs > 0 && now - (facts.usedAt ?? 0) < leewayMs,
     because: 'a lost answer or a second tab repeats at once; both get the one successor, so no branch arises',
+  },
+  {
+    state: 'retry',
+    when: (facts, now, leewayMs) =>
+      !facts.successorUsed && leewayMs > 0 && now < (facts.repeatableUntil ?? Number.NEGATIVE_INFINITY),
+    because:
+      'the service could not answer when the token was used: the leeway counts only time in which it could',
   },
   {
     state: 'reuse',

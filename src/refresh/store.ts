@@ -9,6 +9,7 @@
 import { keyedHash, sha256 } from '../lib/crypto.ts';
 import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
+import { repeatableUntil } from '../storage/outages.ts';
 import { type Statement, withQueries } from '../storage/statement.ts';
 import { type RefreshFacts, type RefreshState, refreshState } from './states.ts';
 
@@ -91,6 +92,8 @@ export interface RefreshSettings {
   /** How long a repeated request gets the same successor. 0 turns this off. */
   leewayMs: number;
   now: () => number;
+  /** Names this process, as its heartbeat does. */
+  instance: string;
 }
 
 interface Row {
@@ -100,6 +103,7 @@ interface Row {
   issued_at: Date;
   token_expires_at: Date;
   used_at: Date | null;
+  used_by: string | null;
   expires_at: Date;
   ended_at: Date | null;
 }
@@ -107,7 +111,7 @@ interface Row {
 /** Makes the store. `now`: milliseconds since the epoch. */
 export function createRefreshStore(
   { query }: Database,
-  { successorKey, leewayMs, now }: RefreshSettings,
+  { successorKey, leewayMs, now, instance }: RefreshSettings,
 ): RefreshStore {
   const successorOf = (tokenId: string) => keyedHash(successorKey, tokenId).toString('base64url');
   return {
@@ -119,31 +123,39 @@ export function createRefreshStore(
     },
     async read(token, { anyTime = false } = {}, on = query) {
       const [row] = await on<Row>(
-        `select payload, generation, token_hash, issued_at, token_expires_at, used_at, expires_at, ended_at,
+        `select payload, generation, token_hash, issued_at, token_expires_at, used_at, used_by, expires_at, ended_at,
            grant_id, account_id, null::text as session_uid
          from refresh_families where id = $1 and token_hash is not null`,
         [token.familyId],
       );
       if (!row) return undefined;
       const facts = factsOf(row, token, sha256(successorOf(token.tokenId)));
+      const stateBy = (known: RefreshFacts) =>
+        refreshState(known, now(), anyTime ? Number.POSITIVE_INFINITY : leewayMs);
+      let state = stateBy(facts);
+      if (state === 'reuse' && !facts.successorUsed && facts.usedAt !== undefined && row.used_by !== null) {
+        const deed = { instance: row.used_by, at: facts.usedAt };
+        const until = await repeatableUntil(query, deed, { leewayMs, nowMs: now() });
+        state = stateBy({ ...facts, repeatableUntil: until });
+      }
       return {
         payload: row.payload,
         generation: row.generation,
         issuedAt: row.issued_at.getTime(),
         expiresAt: row.token_expires_at.getTime(),
-        state: refreshState(facts, now(), anyTime ? Number.POSITIVE_INFINITY : leewayMs),
+        state,
       };
     },
     async rotate({ familyId, tokenId, generation }, { issuedAt, expiresAt }) {
       const rows = await query(
         `update refresh_families set generation = greatest(generation, $7) + 1, token_hash = $3, issued_at = $5,
-           token_expires_at = $6, used_at = $4
+           token_expires_at = $6, used_at = $4, used_by = $8
          where id = $1 and (token_hash = $2 and token_expires_at > $4 or generation < $7)
            and ended_at is null and expires_at > $4
          returning id`,
         [
           ...[familyId, sha256(tokenId), sha256(successorOf(tokenId)), new Date(now())],
-          ...[new Date(issuedAt), new Date(expiresAt), generation ?? 0],
+          ...[new Date(issuedAt), new Date(expiresAt), generation ?? 0, instance],
         ],
       );
       return rows.length === 1;

@@ -77,6 +77,12 @@ const greeting = `select pg_backend_pid() = $1 as direct,
 export class DatabaseConnection extends pg.Client {
   /** Whether a pooler is in between. Then the session belongs to us for one transaction only. */
   viaPooler = false;
+  /**
+   * Whether a commit was cut short while it waited for a synchronous standby. PostgreSQL then only warns that a failover may
+   * lose what it reports as done. Nobody may be told that it was done, so close the connection.
+   * https://www.postgresql.org/docs/18/warm-standby.html#SYNCHRONOUS-REPLICATION
+   */
+  isUnconfirmed = false;
   declare readonly processID: number | null;
   readonly #options: ConnectionOptions;
   readonly #given: string;
@@ -95,6 +101,9 @@ export class DatabaseConnection extends pg.Client {
     this.#given = given;
     // Without a listener, the loss of a connection would end the process.
     this.on('error', () => {});
+    this.on('notice', ({ routine }) => {
+      if (routine === 'SyncRepWaitForLSN') this.isUnconfirmed = true;
+    });
   }
 
   override connect(): Promise<DatabaseConnection>;

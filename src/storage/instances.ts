@@ -4,6 +4,7 @@
  * database can commit: a database that only answers reads fails it.
  */
 import { keyedHash } from '../lib/crypto.ts';
+import { outageAfterMs } from './outages.ts';
 import type { Query } from './run_statement.ts';
 
 /** Keyed hashes of the files that every instance must have alike, by the names of their settings. */
@@ -53,36 +54,59 @@ export interface InstancesDeps {
 }
 
 export interface Instances {
-  /** Writes the row of this instance. Throws AppError 503 if the database cannot commit it in time. */
+  /**
+   * Writes the row of this instance, and notes outages: its own that has ended, and those of instances that have gone
+   * without a word. Throws AppError 503 if the database cannot commit it in time.
+   */
   beat(): Promise<void>;
   /** The instances whose last beat is not older than ten seconds, by id. */
   list(): Promise<Instance[]>;
   /** Beats now, and then every second until `stop`. Failures are ignored. */
   start(): void;
-  stop(): void;
+  /** Ends the beat and removes the row, so that the end does not pass for an outage. */
+  stop(): Promise<void>;
 }
 
 const beatEveryMs = 1000;
 /** An instance without a beat for this long is not listed. It may have been stopped or killed. */
 const silentAfterMs = 10_000;
 
-const beatStatement = `insert into instances
-    (id, version, clients_file_hash, resources_file_hash, forward_auth_file_hash, started_at, beat_at)
-  values ($1, $2, $3, $4, $5, $6, $7)
+/**
+ * $8: the time of the last beat that PostgreSQL has confirmed to this instance. $9: outageAfterMs. Outages go by PostgreSQL's
+ * own clock, as it is at that moment: a clock that is set is no outage.
+ */
+const beatStatement = `with own_outage as (
+    insert into outages (instance, began_at, ended_at) select $1, $8, clock_timestamp()
+    where clock_timestamp() - $8::timestamptz > $9 * interval '1 ms'
+    on conflict (instance, began_at) do update set ended_at = excluded.ended_at),
+  outages_of_the_dead as (
+    insert into outages (instance, began_at, ended_at) select id, answered_at, clock_timestamp() from instances
+    where id <> $1 and answered_at < clock_timestamp() - 2 * $9 * interval '1 ms'
+    on conflict (instance, began_at) do nothing)
+  insert into instances
+    (id, version, clients_file_hash, resources_file_hash, forward_auth_file_hash, started_at, beat_at, answered_at)
+  values ($1, $2, $3, $4, $5, $6, $7, coalesce($8, clock_timestamp()))
   on conflict (id) do update set version = excluded.version, clients_file_hash = excluded.clients_file_hash,
     resources_file_hash = excluded.resources_file_hash, forward_auth_file_hash = excluded.forward_auth_file_hash,
-    beat_at = excluded.beat_at`;
+    beat_at = excluded.beat_at, answered_at = excluded.answered_at
+  returning clock_timestamp() as at`;
 
 export function createInstances({ query, now, id, facts, onBeat = () => {} }: InstancesDeps): Instances {
   const startedAt = new Date(now());
+  let answeredAt: Date | null = null;
   let timer: NodeJS.Timeout | undefined;
   let running = false;
+  let beating = Promise.resolve();
 
   async function beat(): Promise<void> {
     const { version, files } = facts();
     const hashes = [files.CLIENTS_FILE, files.RESOURCES_FILE, files.FORWARD_AUTH_FILE ?? null];
     try {
-      await query(beatStatement, [id, version, ...hashes, startedAt, new Date(now())]);
+      const [row] = await query<{ at: Date }>(beatStatement, [
+        ...[id, version, ...hashes, startedAt, new Date(now())],
+        ...[answeredAt, outageAfterMs],
+      ]);
+      answeredAt = row?.at ?? null;
     } catch (error) {
       onBeat(false);
       throw error;
@@ -93,7 +117,8 @@ export function createInstances({ query, now, id, facts, onBeat = () => {} }: In
   /** The next beat begins a second after this one has begun. A beat that takes longer is awaited first. */
   async function repeat(): Promise<void> {
     const due = performance.now() + beatEveryMs;
-    await beat().catch(() => {});
+    beating = beat().catch(() => {});
+    await beating;
     if (running) timer = setTimeout(repeat, Math.max(0, due - performance.now())).unref();
   }
 
@@ -104,9 +129,11 @@ export function createInstances({ query, now, id, facts, onBeat = () => {} }: In
       running = true;
       void repeat();
     },
-    stop() {
+    async stop() {
       running = false;
       clearTimeout(timer);
+      await beating;
+      await query('delete from instances where id = $1', [id]).catch(() => {});
     },
   };
 }

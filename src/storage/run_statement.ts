@@ -105,6 +105,7 @@ export function ask<Row extends object>(
     const query = new pg.Query<Row>(text, values, (error, result) => {
       cancel();
       if (error) reject(error);
+      else if (isUnconfirmed(client)) reject(unconfirmed());
       else resolve(result.rows);
     });
     // Behind a pooler the next statement may run in another session, where the name is not known.
@@ -113,8 +114,12 @@ export function ask<Row extends object>(
 }
 
 /** The pool makes connections of our own class, which pg's types do not know. */
-export const isViaPooler = (client: pg.PoolClient): boolean =>
-  (client as unknown as DatabaseConnection).viaPooler;
+const ours = (client: pg.PoolClient): DatabaseConnection => client as unknown as DatabaseConnection;
+export const isViaPooler = (client: pg.PoolClient): boolean => ours(client).viaPooler;
+const isUnconfirmed = (client: pg.PoolClient): boolean => ours(client).isUnconfirmed;
+
+const unconfirmed = () =>
+  unavailable(new Error('PostgreSQL has committed, but no standby has confirmed it within the time limit'));
 
 /** Like `ask`, with a time limit that PostgreSQL enforces on this statement alone. */
 function askPooler<Row extends object>(
@@ -128,6 +133,7 @@ function askPooler<Row extends object>(
       new PooledQuery<Row>(statement, limitOf(timeoutMs), (error, rows) => {
         cancel();
         if (error) reject(error);
+        else if (isUnconfirmed(client)) reject(unconfirmed());
         else resolve(rows);
       }),
     );

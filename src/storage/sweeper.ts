@@ -8,6 +8,7 @@ import { sweepBegun } from './begun.ts';
 import type { Database } from './database.ts';
 import { type Room, roomForBegun } from './ephemeral.ts';
 import { forgetInstances } from './instances.ts';
+import { forgetOutages } from './outages.ts';
 
 /** How often an instance sweeps. It is a fraction of the shortest lifetime, so that most rows of a table are live. */
 export const sweepEveryMs = 3_000;
@@ -122,7 +123,8 @@ export function createSweeper(
     for (const table of tables) total += await sweepTable(table, expiredOf(table, batchRows));
     const begun = await sweepBegun(query, room);
     await reuseSpace('ephemeral', begun);
-    return total + begun + (await forgetInstances(query, now())) + (await sweepFamilies());
+    const forgotten = (await forgetInstances(query, now())) + (await forgetOutages(query, now()));
+    return total + begun + forgotten + (await sweepFamilies());
   }
 
   return {

@@ -40,4 +40,6 @@ export interface Ground extends AppDeps {
   config: Config;
   /** The APIs of RESOURCES_FILE, as it was last read. */
   resources: Holder<readonly Resource[]>;
+  /** Names this process among the instances. After a restart it has another name. */
+  instance: string;
 }

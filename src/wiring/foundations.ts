@@ -156,7 +156,7 @@ async function buildClients({ database, now }: Ground, { sealer, keyring, restor
 }
 
 /** What is stored about people, and what limits guesses at their accounts. */
-function buildStores({ config, database, audit, now }: Ground, { accounts, keyring }: Vault) {
+function buildStores({ config, database, audit, now, instance }: Ground, { accounts, keyring }: Vault) {
   const knownBrowsers = createKnownBrowsers(() => deviceKeysOf(keyring));
   const networksOf = createNetworks(config.TRUSTED_NETWORKS);
   const revocations = createRevocations(database, now);
@@ -186,6 +186,7 @@ function buildStores({ config, database, audit, now }: Ground, { accounts, keyri
       successorKey: keyring.derive(derivedFor.refreshSuccessors),
       leewayMs: config.REFRESH_LEEWAY_SECONDS * 1000,
       now,
+      instance,
     }),
     deliveryStore: createDeliveryStore(database, now),
   };

@@ -8,7 +8,12 @@ import { atOnce, type Instance, onEveryBackend } from './backends.ts';
 onEveryBackend('refresh families', (backend) => {
   const { now, pass } = { now: () => backend().now(), pass: (seconds: number) => backend().pass(seconds) };
   const refreshOn = ({ database }: Instance) =>
-    createRefreshStore(database, { successorKey: Buffer.alloc(32, 1), leewayMs: 10_000, now });
+    createRefreshStore(database, {
+      successorKey: Buffer.alloc(32, 1),
+      leewayMs: 10_000,
+      now,
+      instance: 'here',
+    });
   const revocationsOn = ({ database }: Instance) => createRevocations(database, now);
   const inSeconds = (seconds: number) => now() + seconds * 1000;
   let count = 0;

@@ -52,6 +52,7 @@ onEveryBackend('records', (backend) => {
         successorKey: Buffer.alloc(32, 1),
         leewayMs: 10_000,
         now: backend().now,
+        instance: 'here',
       });
     const inAMinute = backend().now() + 60_000;
     const family = { grantId: 'g', clientId: 'web', accountId: 'ada', sessionUid: undefined, offline: true };

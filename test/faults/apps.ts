@@ -159,14 +159,14 @@ export function refreshHonestly(actor: Actor, family: Family, token: string): Pr
 }
 
 /** Keeps the tokens of an answered refresh. False where it was refused or never answered: the family is lost. */
-export function keepTokens(actor: Actor, family: Family, answer: Answer | undefined): boolean {
+export function keepTokens(family: Family, answer: Answer | undefined): boolean {
   if (typeof answer?.json.refresh_token !== 'string') {
     // The checker knows why; for the script the family is of no more use.
     if (family.state === 'alive') family.state = 'doubt';
     return false;
   }
   if (answer.json.refresh_token === family.refreshToken) return true;
-  family.rotated.push({ token: family.refreshToken, at: actor.now() });
+  family.rotated.push(family.refreshToken);
   family.refreshToken = answer.json.refresh_token;
   family.accessToken = String(answer.json.access_token);
   return true;

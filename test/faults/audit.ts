@@ -25,7 +25,7 @@ async function auditOf(actor: Actor): Promise<void> {
   for (const family of actor.families) {
     if (family.state === 'ended') await tryEverything(actor, family);
     if (family.state !== 'alive') continue;
-    keepTokens(actor, family, await refreshHonestly(actor, family, family.refreshToken));
+    keepTokens(family, await refreshHonestly(actor, family, family.refreshToken));
     await useAccessToken(actor, family);
   }
 }

@@ -6,9 +6,6 @@ import { callsOf, groupBy, type Violation } from './checker.ts';
 import type { DatabaseFacts } from './database_facts.ts';
 import type { Call, Event } from './history.ts';
 
-/** For how long a repetition is within the providers' leeway of ten seconds, by the one clock that they all go by. */
-export const surelyInLeewayMs = 9000;
-
 export function checkSingleUse(events: readonly Event[], facts: DatabaseFacts): Violation[] {
   const calls = callsOf(events);
   const violations: Violation[] = [];
@@ -35,21 +32,12 @@ export function checkSingleUse(events: readonly Event[], facts: DatabaseFacts): 
     if (call.mustFail)
       report('what must be refused was answered', call.presents ?? call.uses?.join() ?? call.op, [call]);
   }
-  const refused = unjustlyRefused(events);
-  const endedLate = new Set(refused.filter(isLate).flatMap(({ subjects = [] }) => subjects.filter(isFamily)));
-  for (const call of refused) {
-    // A repetition that came too late has ended the family, and what else is of it.
-    if (isLate(call) || call.subjects?.some((subject) => endedLate.has(subject))) continue;
+  for (const call of unjustlyRefused(events))
     report(`an honest ${call.op} was refused`, call.subjects?.join() ?? call.op, [call]);
-  }
   return violations;
 }
 
 const isFamily = (subject: string): boolean => subject.startsWith('family:');
-
-/** A refresh token presented for so long, through one outage, that the leeway may have been over. Nothing else has a leeway. */
-const isLate = ({ presents, at, ms, honestSince = at }: Call): boolean =>
-  presents !== undefined && at + ms - honestSince > surelyInLeewayMs;
 
 /** Refusals of those who are entitled to an answer, and whose session or family nobody has put in doubt. */
 function unjustlyRefused(events: readonly Event[]): Call[] {
@@ -71,6 +59,3 @@ function unjustlyRefused(events: readonly Event[]): Call[] {
       ),
   );
 }
-
-/** Honest clients that were refused after an outage longer than the leeway: no violation, but to be told. */
-export const lateRefusals = (events: readonly Event[]): Call[] => unjustlyRefused(events).filter(isLate);

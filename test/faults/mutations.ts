@@ -47,6 +47,14 @@ export const mutations: Record<string, Edit[]> = {
       await within(`,
     },
   ],
+  /** A repetition after an outage is a theft, as any that comes later than the leeway. */
+  outage: [
+    {
+      file: 'refresh/states.ts',
+      find: 'now < (facts.repeatableUntil ?? Number.NEGATIVE_INFINITY)',
+      replace: 'false',
+    },
+  ],
   leeway: [{ file: 'refresh/states.ts', find: 'now - (facts.usedAt ?? 0) < leewayMs', replace: 'false' }],
   /** Each instance goes by its own clock. */
   clock: [{ file: 'serve.ts', find: 'const { now } = clock;', replace: 'const now = Date.now;' }],

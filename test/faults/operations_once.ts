@@ -38,7 +38,7 @@ export async function replayCode(actor: Actor): Promise<void> {
 /** Whether parallel redemptions ended the family or not: a family that mints must mint tokens that are good. */
 async function consistent(actor: Actor, family: ReturnType<typeof familyOf>): Promise<void> {
   const answer = await refreshHonestly(actor, family, family.refreshToken);
-  if (!keepTokens(actor, family, answer)) return;
+  if (!keepTokens(family, answer)) return;
   const subjects = [tokenSubject(family.accessToken)];
   await persist(actor, { op: 'introspect', subjects }, (via, honestSince) =>
     introspect(actor, via, { by: family.app, accessToken: family.accessToken }, { subjects, honestSince }),

@@ -3,9 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { introspect, keepTokens, refresh, refreshHonestly, tokenSubject } from './apps.ts';
 import { type Actor, alive, doubt, eitherProvider, ended, type Family, persist } from './world.ts';
 
-/** The leeway that the providers run with, and some more for an answer that was on its way. */
-const surelyPastLeewayMs = 12_000;
-
 /** A family to go on with; what is still on its way is waited for, lest a late duplicate look like a thief. */
 async function chosen(actor: Actor): Promise<Family> {
   const family = actor.random.pick(alive(actor.families));
@@ -16,7 +13,7 @@ async function chosen(actor: Actor): Promise<Family> {
 export async function rotate(actor: Actor): Promise<void> {
   const family = await chosen(actor);
   for (let times = actor.random.int(1, 4); times > 0; times--) {
-    if (!keepTokens(actor, family, await refreshHonestly(actor, family, family.refreshToken))) return;
+    if (!keepTokens(family, await refreshHonestly(actor, family, family.refreshToken))) return;
   }
   await useAccessToken(actor, family);
 }
@@ -28,7 +25,7 @@ export async function rotateInTabs(actor: Actor): Promise<void> {
   const answers = await Promise.all(
     Array.from({ length: actor.random.int(2, 5) }, () => refreshHonestly(actor, family, token)),
   );
-  for (const answer of answers) keepTokens(actor, family, answer);
+  for (const answer of answers) keepTokens(family, answer);
   await useAccessToken(actor, family);
 }
 
@@ -39,7 +36,7 @@ export async function loseAnswer(actor: Actor): Promise<void> {
   const lost = refresh(actor, eitherProvider(actor), family, token, { honestSince: actor.now() });
   family.unread.push(lost);
   await sleep(actor.random.int(0, 40));
-  keepTokens(actor, family, await refreshHonestly(actor, family, token));
+  keepTokens(family, await refreshHonestly(actor, family, token));
 }
 
 /** An access token of a living family is good on every instance. */
@@ -51,13 +48,10 @@ export async function useAccessToken(actor: Actor, family: Family): Promise<void
   );
 }
 
-/** Somebody presents a token whose successor has been used, or one that was rotated long ago. */
+/** Somebody presents a token whose successor has been used. */
 export async function stealOldToken(actor: Actor): Promise<void> {
   const family = await chosen(actor);
-  const { rotated } = family;
-  const last = rotated.at(-1);
-  const old = rotated.slice(0, -1).map(({ token }) => token);
-  if (last && actor.now() - last.at > surelyPastLeewayMs) old.push(last.token);
+  const old = family.rotated.slice(0, -1);
   if (old.length === 0) return rotate(actor);
   await presentStolen(actor, family, actor.random.pick(old));
 }
@@ -68,7 +62,7 @@ export async function stealCurrentToken(actor: Actor): Promise<void> {
   const kept = family.refreshToken;
   doubt(actor, [family]);
   for (let times = 0; times < 2; times++) {
-    if (!keepTokens(actor, family, await refreshHonestly(actor, family, family.refreshToken))) return;
+    if (!keepTokens(family, await refreshHonestly(actor, family, family.refreshToken))) return;
   }
   await presentStolen(actor, family, kept);
 }

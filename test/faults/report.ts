@@ -1,7 +1,6 @@
 /** The figures of a run, for people and as JSON. */
 
 import { around, recoveryMs } from './check_served.ts';
-import { lateRefusals } from './check_single_use.ts';
 import { callsOf, faultsOf, type Point, type Violation } from './checker.ts';
 import type { Call, Event, Target } from './history.ts';
 import { slowByItself } from './probes.ts';
@@ -18,8 +17,6 @@ export interface Report {
   rotations: number;
   /** How often PostgreSQL was slow without a fault: a machine with too much to do, whose 503s are excused. */
   slowByItself: number;
-  /** Honest clients refused because an outage outlasted the leeway. */
-  lateRefusals: number;
   /** What a refresh run is about, counted from the violations. */
   lost: number;
   double: number;
@@ -50,7 +47,6 @@ export function reportOf(
     latency: latencies(events),
     rotations: new Set(calls.flatMap(({ presents, yields }) => (presents && yields ? [yields] : []))).size,
     slowByItself: slowWithoutFault(events),
-    lateRefusals: lateRefusals(events).length,
     lost: violated(3),
     double: violations.filter(({ rule }) => isDouble.test(rule)).length,
     loggedOut: violations.filter(({ rule }) => isLoggedOut.test(rule)).length,
@@ -122,7 +118,6 @@ export function asText(report: Report): string {
     'latency:',
     ...latency,
     `PostgreSQL slow without a fault: ${report.slowByItself}`,
-    `honest clients refused after an outage longer than the leeway: ${report.lateRefusals}`,
     `violations ${Object.values(report.violations).reduce((sum, count) => sum + count, 0)} (${points.join(', ')})`,
   ].join('\n');
 }

@@ -44,8 +44,8 @@ export interface Family {
   offline: boolean;
   refreshToken: string;
   accessToken: string;
-  /** Refresh tokens that were rotated, the latest last, with the time of their rotation. */
-  rotated: { token: string; at: number }[];
+  /** Refresh tokens that were rotated, the latest last. */
+  rotated: string[];
   state: State;
   /** Requests whose answers the app did not wait for. */
   unread: Promise<unknown>[];

@@ -24,15 +24,17 @@ function* everyCombination(): Generator<RefreshFacts> {
           now + 1,
         ])
           for (const successorUsed of [false, true])
-            yield { familyEndedAt, familyExpiresAt, expiresAt, usedAt, successorUsed };
+            for (const repeatableUntil of [undefined, past, instant, future])
+              yield { familyEndedAt, familyExpiresAt, expiresAt, usedAt, successorUsed, repeatableUntil };
 }
 
 /** The rules in the words of the promise, apart from the table and its order. */
 function promised(facts: RefreshFacts, leeway: number): RefreshState {
-  const { familyEndedAt, familyExpiresAt, expiresAt, usedAt, successorUsed } = facts;
+  const { familyEndedAt, familyExpiresAt, expiresAt, usedAt, successorUsed, repeatableUntil = 0 } = facts;
   if (familyEndedAt !== undefined || familyExpiresAt <= now) return 'ended';
   if (usedAt === undefined) return expiresAt > now ? 'live' : 'expired';
-  return !successorUsed && usedAt > now - leeway ? 'retry' : 'reuse';
+  const isInTime = usedAt > now - leeway || repeatableUntil > now;
+  return !successorUsed && isInTime ? 'retry' : 'reuse';
 }
 
 test.each([leewayMs, 60_000])(

@@ -12,7 +12,12 @@ let revocations: Revocations;
 beforeAll(async () => {
   stores = await openStores();
   const { database, now } = stores;
-  refresh = createRefreshStore(database, { successorKey: Buffer.alloc(32, 1), leewayMs: 10_000, now });
+  refresh = createRefreshStore(database, {
+    successorKey: Buffer.alloc(32, 1),
+    leewayMs: 10_000,
+    now,
+    instance: 'here',
+  });
   revocations = createRevocations(database, now);
 });
 afterAll(() => stores.close());

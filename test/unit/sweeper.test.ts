@@ -55,6 +55,7 @@ test('a used refresh token stays known while its family lives, and goes with it'
     successorKey: Buffer.alloc(32, 1),
     leewayMs: 10_000,
     now: stores.now,
+    instance: 'here',
   });
   const in60 = stores.now() + 60_000;
   const family = {
@@ -86,6 +87,7 @@ test('the thousands of rows that an earlier release keeps of a family go in batc
     successorKey: Buffer.alloc(32, 1),
     leewayMs: 10_000,
     now: stores.now,
+    instance: 'here',
   });
   const expiresAt = stores.now() + 60_000;
   const family = {
