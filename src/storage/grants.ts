@@ -11,7 +11,11 @@ import { migrationsTable } from './migrate.ts';
 export function grantUse(source: DatabaseSource, user: string): Promise<void> {
   return connectedTo(source, 'cypher migrate', (client) =>
     inLongTransaction(client, '', async () => {
-      const { rows } = await client.query<{ schema: string }>('select current_schema() as schema');
+      // Before PostgreSQL 17 only the owner may vacuum. Then autovacuum alone does.
+      const { rows } = await client.query<{ schema: string; may_grant_vacuum: boolean }>(
+        `select current_schema() as schema,
+           current_setting('server_version_num')::int >= 170000 as may_grant_vacuum`,
+      );
       const schema = pg.escapeIdentifier(String(rows[0]?.schema));
       const to = pg.escapeIdentifier(user);
       const rowRights = 'select, insert, update, delete';
@@ -24,6 +28,11 @@ export function grantUse(source: DatabaseSource, user: string): Promise<void> {
          revoke insert, update, delete on ${migrationsTable} from ${to};
          revoke update on audit_log from ${to}`,
       );
+      if (rows[0]?.may_grant_vacuum)
+        await client.query(
+          `grant maintain on all tables in schema ${schema} to ${to};
+           alter default privileges in schema ${schema} grant maintain on tables to ${to}`,
+        );
     }),
   );
 }

@@ -131,6 +131,31 @@ describe.skipIf(!findPgBouncer())('behind PgBouncer in transaction mode', () => 
     });
   });
 
+  describe('with one session that is taken', () => {
+    beforeEach(() => begin({ default_pool_size: '1' }));
+
+    test('a statement that waits for the session when the process gives up is never run', async () => {
+      await direct('create table noted (at int)');
+      const timeouts = {
+        goneMs: 30_000,
+        statementMs: 1000,
+        requestMs: { app: 30_000, person: 30_000 },
+      };
+      const database = openDatabase(bouncer.url, { onIdleError: () => {}, timeouts });
+      const note = 'insert into noted values ($1)';
+      await expect.poll(() => database.query(note, [1]).catch(() => undefined)).toEqual([]);
+      const holder = new pg.Client({ connectionString: bouncer.url });
+      await holder.connect();
+      await holder.query('begin');
+      await expect(database.query(note, [2])).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+      await holder.query('commit');
+      await holder.end();
+      await expect.poll(() => database.query(note, [3]).catch(() => undefined)).toEqual([]);
+      expect(await direct('select distinct at from noted order by at')).toEqual([{ at: 1 }, { at: 3 }]);
+      await database.close();
+    });
+  });
+
   describe('with statements that wait for a lock', () => {
     beforeEach(() => begin());
 
