@@ -9,7 +9,10 @@ import { connectedTo, inLongTransaction } from './maintenance.ts';
 /** The table with the names of the migrations that have run. It is in the schema of the other tables. */
 export const migrationsTable = 'migrations';
 
-/** Any number, the same for all. It belongs to the transaction, so a pooler cannot hand it on. */
+/**
+ * The number is the one that the release before takes, so that the two do not migrate at once. This lock belongs to the
+ * transaction, so a pooler cannot hand it on.
+ */
 const lock = 'select pg_advisory_xact_lock(7241865325823964)';
 
 /** The user of DATABASE_URL may not make tables. */
