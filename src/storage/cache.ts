@@ -2,6 +2,7 @@
  * The cache: Redis, if it is configured. It holds the counts of rate limits and a copy of the restore mark. All of it
  * may be lost. While Redis cannot be written to, every call answers at once, as if nothing were cached.
  */
+import type { Result } from 'ioredis';
 import type { RedisTarget } from '../lib/redis_target.ts';
 import type { Count } from './counts.ts';
 import { createRedisBreaker, type RedisEvents, type RedisState } from './redis_breaker.ts';
@@ -65,6 +66,12 @@ export async function openRedisCache(target: RedisTarget, events: RedisEvents = 
   };
 }
 
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    cypherCount(key: string, ms: number): Result<[count: number, leftMs: number], Context>;
+  }
+}
+
 /** Repairs a count without an end too: a restored dump, or somebody else, may have left one. */
 const countScript = `
 local count = redis.call('INCR', KEYS[1])
@@ -78,14 +85,11 @@ return {count, left}`;
 /** All commands that are ever sent. Each is about a single key, so a cluster can run it. */
 function commandsOf(client: RedisClient) {
   client.defineCommand('cypherCount', { numberOfKeys: 1, lua: countScript });
-  const { cypherCount } = client as unknown as {
-    cypherCount(key: string, ms: number): Promise<[count: number, leftMs: number]>;
-  };
   const get = (key: string) => inTime(client.get(redisPrefix + key));
   const set = (key: string, value: string, ttlSeconds: number) =>
     inTime(client.set(redisPrefix + key, value, 'EX', Math.max(1, Math.ceil(ttlSeconds))));
   const count = async (bucket: string, seconds: number): Promise<Count> => {
-    const [counted, leftMs] = await inTime(cypherCount.call(client, redisPrefix + bucket, seconds * 1000));
+    const [counted, leftMs] = await inTime(client.cypherCount(redisPrefix + bucket, seconds * 1000));
     return { count: counted, secondsLeft: Math.ceil(leftMs / 1000) };
   };
   return {

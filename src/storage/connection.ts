@@ -73,6 +73,9 @@ const greeting = `select pg_backend_pid() = $1 as direct,
     case when pg_backend_pid() = $1 and $3::text is not null
       then set_config('idle_in_transaction_session_timeout', $3, false) end`;
 
+/** Declared as a method, whose parameters TypeScript compares more loosely: pg has two types for the two outcomes. */
+type Connected = { call(error: Error | null, client: DatabaseConnection): void }['call'];
+
 /** `connect` rejects with ConnectError. */
 export class DatabaseConnection extends pg.Client {
   /** Whether a pooler is in between. Then the session belongs to us for one transaction only. */
@@ -106,20 +109,13 @@ export class DatabaseConnection extends pg.Client {
     });
   }
 
-  override connect(): Promise<DatabaseConnection>;
-  override connect(
-    callback: ((error: Error) => void) | ((error: null, client: DatabaseConnection) => void),
-  ): void;
-  override connect(
-    callback?: (error: never, client: DatabaseConnection) => void,
-  ): Promise<DatabaseConnection> | undefined {
+  override connect(callback: Connected = () => {}): Promise<DatabaseConnection> {
     const opened = this.#open();
-    if (!callback) return opened;
     opened.then(
-      () => callback(null as never, this),
-      (error) => callback(error as never, this),
+      () => callback(null, this),
+      (error: Error) => callback(error, this),
     );
-    return undefined;
+    return opened;
   }
 
   async #open(): Promise<DatabaseConnection> {

@@ -11,8 +11,9 @@ interface Sender {
   execute(message: object): void;
 }
 
-type Prepare = (this: pg.Query, connection: Sender) => void;
-const { prepare } = pg.Query.prototype as unknown as { prepare: Prepare };
+/** pg's own method, which its types do not declare. */
+const prepare: (this: pg.Query, connection: Sender) => void = Reflect.get(pg.Query.prototype, 'prepare');
+if (typeof prepare !== 'function') throw new Error('this release of pg sends statements in another way');
 
 /**
  * PostgreSQL begins a transaction with the first message, ends it with the `sync` after the last one, and starts the time

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { unavailable } from '../lib/errors.ts';
 import type { Breaker } from './breaker.ts';
-import type { DatabaseConnection } from './connection.ts';
+import { DatabaseConnection } from './connection.ts';
 import { deadline } from './late.ts';
 import { PooledQuery } from './pooled_query.ts';
 import { asUnavailable, isUndone } from './unavailable.ts';
@@ -114,9 +114,10 @@ export function ask<Row extends object>(
 }
 
 /** The pool makes connections of our own class, which pg's types do not know. */
-const ours = (client: pg.PoolClient): DatabaseConnection => client as unknown as DatabaseConnection;
-export const isViaPooler = (client: pg.PoolClient): boolean => ours(client).viaPooler;
-const isUnconfirmed = (client: pg.PoolClient): boolean => ours(client).isUnconfirmed;
+export const isViaPooler = (client: pg.PoolClient): boolean =>
+  client instanceof DatabaseConnection && client.viaPooler;
+const isUnconfirmed = (client: pg.PoolClient): boolean =>
+  client instanceof DatabaseConnection && client.isUnconfirmed;
 
 const unconfirmed = () =>
   unavailable(new Error('PostgreSQL has committed, but no standby has confirmed it within the time limit'));

@@ -3,7 +3,7 @@
  * description and from the CRDs of the Prometheus operator. They are strict: an unknown field is a fault, because the API
  * server would drop it without a word.
  *
- * node test/deploy/make_schemas.ts api/openapi-spec/swagger.json jsonnet/prometheus-operator/{servicemonitors,prometheusrules}-crd.json
+ * node test/deploy/make_schemas.ts OPENAPI_SPEC SERVICEMONITORS_CRD PROMETHEUSRULES_CRD
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

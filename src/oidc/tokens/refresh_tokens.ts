@@ -85,7 +85,7 @@ export function refreshTokenId(claims: Record<string, unknown>): RefreshTokenId 
 
 /** The payload of the family's current token. */
 export function payloadOf({ payload, generation, issuedAt, expiresAt }: StoredRefreshToken): RefreshPayload {
-  const { gty, ...same } = payload as unknown as FamilyPayload;
+  const { gty, ...same } = payload as FamilyPayload & Record<string, unknown>;
   return {
     ...same,
     iat: issuedAt / 1000,
