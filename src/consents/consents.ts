@@ -28,8 +28,13 @@ export interface Consents {
   list(accountId: string): Promise<GivenConsent[]>;
 }
 
-const union = (column: string) =>
-  `(select coalesce(array_agg(distinct each), '{}') from unnest(c.${column} || excluded.${column}) each)`;
+/** A consent for an earlier client with the same id, whose removal was interrupted. It counts for nothing. */
+const isStale =
+  "c.given_at < coalesce((select created_at from clients where id = excluded.client_id), '-infinity')";
+
+const added = (column: string) =>
+  `case when ${isStale} then excluded.${column}
+     else (select coalesce(array_agg(distinct each), '{}') from unnest(c.${column} || excluded.${column}) each) end`;
 
 /** `now`: milliseconds since the epoch. */
 export function createConsents({ query }: Pick<Database, 'query'>, now: () => number): Consents {
@@ -47,7 +52,8 @@ export function createConsents({ query }: Pick<Database, 'query'>, now: () => nu
           `insert into consents as c (account_id, client_id, audience, scopes, claims, given_at)
            values ($1, $2, $3, $4, $5, $6)
            on conflict (account_id, client_id, audience) do update set
-             scopes = ${union('scopes')}, claims = ${union('claims')}`,
+             scopes = ${added('scopes')}, claims = ${added('claims')},
+             given_at = case when ${isStale} then excluded.given_at else c.given_at end`,
           [accountId, clientId, audience, scopes, claims, new Date(now())],
         );
     },
