@@ -31,7 +31,8 @@ export const wireSite = (
       })),
     pasetoKeys: tokens.publicKeys,
     pasetoKeysSeconds: Math.min(lifeSeconds.publishedKeys, config.KEY_PUBLISHED_AHEAD_SECONDS),
-    pingDatabase: () => database.query('select 1'),
+    // A write of nothing, which waits for the disk and for a synchronous standby. A standby refuses it.
+    pingDatabase: () => database.query("select pg_logical_emit_message(true, 'cypher', '')"),
     cacheState: cache.state,
     behindMs: restoreGuard.behindMs,
     stopping,

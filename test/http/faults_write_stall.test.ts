@@ -53,6 +53,7 @@ test('Faults: writes that stall for longer than the leeway sign nobody out, and 
   await confirmedBy(server.cluster, 'nobody');
   const during = await Promise.all(people.map(({ refresh_token }) => refresh(server, refresh_token)));
   for (const answer of during) expect(outcome(answer)).toEqual([503, 'temporarily_unavailable']);
+  expect((await fetch(`${server.url}/health/ready`)).status).toBe(503);
   // What was answered with 503 is committed all the same. Its leeway passes, and a repetition is no theft meanwhile.
   await seconds(2 * leewaySeconds);
   expect([200, 503]).toContain((await refresh(server, String(ada?.refresh_token))).status);
@@ -63,6 +64,7 @@ test('Faults: writes that stall for longer than the leeway sign nobody out, and 
     after.push(await refresh(server, refresh_token));
   }
   for (const answer of after) expect(outcome(answer)).toEqual([200, undefined]);
+  expect((await fetch(`${server.url}/health/ready`)).status).toBe(200);
   expect(await outages(server)).toBeGreaterThan(0);
 
   // Once it is over for as long as it lasted, the same repetition is a theft, and ends its family alone.

@@ -290,8 +290,9 @@ test('Restore: of every table it is decided what `restored` makes of it', async 
   const decided = {
     ended:
       'authenticator_resets clients consents deliveries ephemeral invitations keys records refresh_families sessions restore_guard',
-    // Tokens end with their family, secrets with their client, and what is counted or used up makes nothing valid.
-    withOthers: 'audit_retention client_secrets guesses instances login_failures revocations spent',
+    // Tokens end with their family, secrets with their client. An outage is of use to families alone, and what is counted or
+    // used up makes nothing valid.
+    withOthers: 'audit_retention client_secrets guesses instances login_failures outages revocations spent',
     // Named in docs/operate/backup-restore.md, for the operator to look through.
     kept: 'accounts audit_log migrations recovery_codes',
   };
