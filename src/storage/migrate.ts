@@ -57,7 +57,7 @@ export const namesOf = async (dir: string): Promise<string[]> =>
  */
 const lockMs = 500;
 const tryAgainAfterMs = 2000;
-const mostTries = 900;
+const mostTries = 1000;
 
 /** False if another instance has run it meanwhile. */
 async function runOnce(client: pg.Client, dir: string, name: string): Promise<boolean> {
