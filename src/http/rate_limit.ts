@@ -156,10 +156,11 @@ function createCounter({ cache, counts }: CountDeps, what: string, seconds: numb
   const inThisProcess = new RateLimiterMemory({ points: 1, duration: seconds });
   return async (key: string): Promise<Count> => {
     const bucket = `limit:${what}:${key}`;
-    // Counted here in any case: where an overloaded PostgreSQL fails to count one of many, that one is not the first.
+    const inRedis = await cache.count(bucket, seconds);
+    if (inRedis) return inRedis;
+    // Counted here too: where an overloaded PostgreSQL fails to count one of many, that one is not the first.
     const { consumedPoints, msBeforeNext } = await inThisProcess.penalty(key);
-    const shared =
-      (await cache.count(bucket, seconds)) ?? (await counts.count(bucket, seconds).catch(nothing));
+    const shared = await counts.count(bucket, seconds).catch(nothing);
     return shared ?? { count: consumedPoints, secondsLeft: Math.ceil(msBeforeNext / 1000) };
   };
 }
