@@ -1,6 +1,6 @@
 /**
- * One attempt at a code of the second factor. It is charged before the code is checked, in the transaction of its
- * result. Only a few attempts at one account run concurrently.
+ * One attempt at a code of the second factor. It holds the counts of failures while the code is checked, in the
+ * transaction of its result. Only a few attempts at one account run concurrently.
  */
 import type { Account } from '../accounts/accounts.ts';
 import { AppError, TooManyFailures } from '../lib/errors.ts';
@@ -12,14 +12,14 @@ import type { Failures } from './failures.ts';
 import { otherTimesCode, wrongCode } from './refusals.ts';
 
 export interface CodeAttemptDeps {
-  failures: Pick<Failures, 'charge' | 'settle' | 'refuseBlocked'>;
+  failures: Pick<Failures, 'charge' | 'forget' | 'hold' | 'refuseBlocked'>;
   buckets: Pick<Buckets, 'ofCode'>;
   database: Database;
 }
 
 /**
- * Charges an attempt, runs it, and clears the failures of this browser or network at the account, in one transaction.
- * `attempt` returns undefined for a wrong code, and `otherTime` for a code of another time. It must not have written
+ * Runs an attempt in a transaction. A wrong one is charged, and a right one clears the failures of this browser or
+ * network at the account. `attempt` returns undefined for a wrong code, and `otherTime` for a code of another time. It must not have written
  * anything then, because the transaction is committed to keep the charge. Throws AppError 401 `invalid_code`, 429.
  */
 export type CodeAttempt = <T extends object | string>(
@@ -31,27 +31,38 @@ export type CodeAttempt = <T extends object | string>(
 export function createCodeAttempt({ failures, buckets, database }: CodeAttemptDeps): CodeAttempt {
   const fewAtOnce = createFewAtOnce();
 
+  /**
+   * Wrong passwords may block the browser's or network's own bucket while a code is checked. The day's bucket counts
+   * the code all the same.
+   */
+  async function chargeWrong({ own, day }: CodeBuckets, query?: Query): Promise<void> {
+    await failures.charge([day], query);
+    await failures.charge(own, query).catch(alreadyBlocked);
+  }
+
   async function attemptAlone<T extends object | string>(
-    { own, day, networks }: CodeBuckets,
+    charged: CodeBuckets,
     make: (query: Query) => Promise<T | typeof otherTime | undefined>,
   ): Promise<T> {
-    let charged = false;
+    const { own, day, networks } = charged;
+    const isRight = (result: T | typeof otherTime | undefined): result is T =>
+      result !== undefined && result !== otherTime;
+    let begun = false;
     const made = await database
       .transaction(async (query) => {
-        // The charge locks its rows, so parallel guesses wait until this attempt ends.
-        await failures.charge([...own, day], query);
-        charged = true;
+        // Parallel guesses wait until this attempt ends.
+        await failures.hold([...own, day], query);
+        begun = true;
         const result = await make(query);
-        if (result !== undefined && result !== otherTime)
-          await failures.settle({ forget: own, refund: [day] }, query);
+        if (isRight(result)) await failures.forget(own, query);
+        else await chargeWrong(charged, query);
         return result;
       })
       .catch(async (error) => {
-        // The rollback has undone the charge too. Such an attempt must still count, so it is charged again.
-        if (charged && error instanceof AppError && stillCounts(error)) await failures.charge([...own, day]);
+        if (begun && error instanceof AppError && stillCounts(error)) await chargeWrong(charged);
         throw error;
       });
-    if (made !== undefined && made !== otherTime) return made;
+    if (isRight(made)) return made;
     if (networks.length > 0) await failures.charge(networks).catch(alreadyBlocked);
     throw made === undefined ? wrongCode() : otherTimesCode();
   }

@@ -1,7 +1,8 @@
 /**
  * Counts wrong passwords and codes in PostgreSQL, so that the counts survive restarts and the loss of Redis. An
- * attempt is charged to all of its buckets before it is checked, in one atomic statement. So of a thousand parallel
- * guesses only as many as the limits allow are ever checked. This file does not choose the buckets of an attempt.
+ * attempt is charged to all of its buckets before it is checked, or holds them until it is charged. So of a thousand
+ * parallel guesses only as many as the limits allow are ever checked. This file does not choose the buckets of an
+ * attempt.
  */
 import { TooManyFailures } from '../lib/errors.ts';
 import type { Database, Query } from '../storage/database.ts';
@@ -36,8 +37,14 @@ export interface Failures {
   refuseBlocked(buckets: Bucket[]): Promise<void>;
   /** Takes one charge back from each bucket: the attempt was right, but the login is not complete yet. */
   refund(ids: Buffer[]): Promise<void>;
-  /** The login is complete: clears the failures of some buckets, and takes one charge back from others. */
-  settle(buckets: { forget: Bucket[]; refund: Bucket[] }, query: Query): Promise<void>;
+  /**
+   * Locks the buckets until the transaction ends, and charges nothing. Whoever holds the same buckets meanwhile waits.
+   * So a right attempt writes no count, and a wrong one is charged before the next one is checked. Throws
+   * TooManyFailures if one of the buckets is blocked.
+   */
+  hold(buckets: Bucket[], query: Query): Promise<void>;
+  /** Clears the failures of these buckets. */
+  forget(buckets: Bucket[], query: Query): Promise<void>;
 }
 
 interface Blocked {
@@ -55,14 +62,15 @@ const waitingForNoDisk = "set_config('synchronous_commit', 'off', true) is not n
 const locked = (buckets: string) =>
   `locked as (select bucket from login_failures where bucket = any(${buckets}) order by bucket for update)`;
 
-const refundLocked = `update login_failures f set failures = greatest(failures - 1, 0), blocked_until = ${notBlocked}
-  from locked where f.bucket = locked.bucket`;
+const refundAll = `with ${locked('$1::bytea[]')}
+  update login_failures f set failures = greatest(failures - 1, 0), blocked_until = ${notBlocked}
+  from locked where f.bucket = locked.bucket and ${waitingForNoDisk}`;
 
-const refundAll = `with ${locked('$1::bytea[]')} ${refundLocked} and ${waitingForNoDisk}`;
+const forgetAll = `with ${locked('$1::bytea[]')}
+  delete from login_failures f using locked where f.bucket = locked.bucket`;
 
-const settleAll = `with ${locked('$1::bytea[] || $2::bytea[]')},
-  forgotten as (delete from login_failures f using locked where f.bucket = locked.bucket and f.bucket = any($1))
-  ${refundLocked} and f.bucket = any($2)`;
+/** An advisory lock is not written to the log, and there need not be a row for it. */
+const holdAll = 'select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as key';
 
 /** The buckets that count this attempt. */
 const asked = `asked as (
@@ -98,6 +106,11 @@ const longestBlocked = `with ${asked}
 export function createFailures({ query }: Database, now: () => number): Failures {
   const refund = (ids: Buffer[]) => query(refundAll, [ids]);
 
+  async function refuseBlocked(buckets: Bucket[], on: Query): Promise<void> {
+    const [blocked] = await on<Blocked>(longestBlocked, [...columnsOf(buckets), new Date(now())]);
+    if (blocked && blocked.blocked_until.getTime() > now()) throw tooMany(blocked);
+  }
+
   const tooMany = (blocked: Blocked | undefined) => {
     const waitMs = (blocked?.blocked_until.getTime() ?? 0) - now();
     const seconds = Math.max(1, Math.ceil(waitMs / 1000));
@@ -114,19 +127,27 @@ export function createFailures({ query }: Database, now: () => number): Failures
       if (charged.length > 0 && on === query) await refund(ids);
       throw tooMany((await on<Blocked>(longestBlocked, given))[0]);
     },
-    async refuseBlocked(buckets) {
-      const [blocked] = await query<Blocked>(longestBlocked, [...columnsOf(buckets), new Date(now())]);
-      if (blocked && blocked.blocked_until.getTime() > now()) throw tooMany(blocked);
-    },
+    refuseBlocked: (buckets) => refuseBlocked(buckets, query),
     async refund(ids) {
       await refund(ids);
     },
-    async settle(buckets, on) {
-      const [forget, taken] = [buckets.forget, buckets.refund].map((each) => each.map(({ id }) => id));
-      await on(settleAll, [forget, taken]);
+    async hold(buckets, on) {
+      await on(holdAll, [lockKeysOf(buckets)]);
+      // A statement of its own: one that has waited for a lock does not see what was committed meanwhile.
+      await refuseBlocked(buckets, on);
+    },
+    async forget(buckets, on) {
+      await on(forgetAll, [buckets.map(({ id }) => id)]);
     },
   };
 }
+
+/** In one order for all, so that no two attempts wait for each other. Two buckets with one key only wait needlessly. */
+const lockKeysOf = (buckets: Bucket[]): string[] =>
+  buckets
+    .map(({ id }) => id)
+    .sort(Buffer.compare)
+    .map((id) => id.readBigInt64BE().toString());
 
 const columnsOf = (buckets: Bucket[]): unknown[] => [
   buckets.map(({ id }) => id),

@@ -1,7 +1,7 @@
 /**
  * The second factor's part of a login: the authenticator's set-up, its codes and the recovery codes. Each function
- * needs a step token, which says that the account's password was just proved in this browser. An attempt is charged
- * before it is checked. The account may have changed since it was read, so the statements that write check it again.
+ * needs a step token, which says that the account's password was just proved in this browser. Attempts are counted by
+ * code_attempt.ts. The account may have changed since it was read, so the statements that write check it again.
  */
 
 import type { Account, Accounts } from '../accounts/accounts.ts';

@@ -1,6 +1,9 @@
 /** Records that are used up, and failures that are counted: each by one atomic statement. */
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
+import type { Account } from '../../src/accounts/accounts.ts';
+import type { Browser } from '../../src/authentication/buckets.ts';
+import { createCodeAttempt } from '../../src/authentication/code_attempt.ts';
 import { type Bucket, createFailures } from '../../src/authentication/failures.ts';
 import { createRecordStore } from '../../src/oidc/library/record_store.ts';
 import { createRefreshStore } from '../../src/refresh/store.ts';
@@ -14,7 +17,7 @@ onEveryBackend('records', (backend) => {
   const code = (id: string, ttlSeconds: number, grantId = 'g') => ({
     model: 'AuthorizationCode',
     id,
-    payload: { grantId },
+    payload: { grantId, exp: Math.floor(backend().now() / 1000) + ttlSeconds },
     ttlSeconds,
   });
 
@@ -115,15 +118,15 @@ onEveryBackend('records', (backend) => {
 
   test('a record goes with its grant, by its removal, and with time', async () => {
     const [here, there] = backend().instances;
-    for (const id of ['c', 'd', 'e']) {
-      await open(here).save(code(id, id === 'e' ? 60 : 600, id));
-    }
+    for (const id of ['c', 'd', 'e']) await open(here).save(code(id, id === 'e' ? 60 : 600, id));
+    const device = { model: 'DeviceCode', id: 'f', payload: {}, ttlSeconds: 60 };
+    await open(here).save(device);
     await open(there).removeOfGrant('AuthorizationCode', 'c');
     await open(there).remove('AuthorizationCode', 'd');
+    expect(await open(there).byId('DeviceCode', 'f')).toBeDefined();
     backend().pass(61);
-    for (const id of ['c', 'd', 'e']) {
-      expect(await open(here).byId('AuthorizationCode', id)).toBeUndefined();
-    }
+    for (const id of ['c', 'd', 'e']) expect(await open(here).byId('AuthorizationCode', id)).toBeUndefined();
+    expect(await open(here).byId('DeviceCode', 'f')).toBeUndefined();
   });
 });
 
@@ -207,16 +210,68 @@ onEveryBackend('failures', (backend) => {
     }
   });
 
-  test('a completed login forgets its own on both instances, and of others takes its charge back', async () => {
+  test('attempts that hold a bucket run one after the other, and one that was blocked meanwhile is refused', async () => {
+    const [here] = backend().instances;
+    const held = bucket('held', limit);
+    let running = 0;
+    const attempts = await atOnce(backend().instances, (on) =>
+      on.database
+        .transaction(async (query) => {
+          await open(on).hold([held], query);
+          running += 1;
+          expect(running).toBe(1);
+          await query('select');
+          running -= 1;
+          await open(on).charge([held], query);
+        })
+        .then(
+          () => 'checked',
+          (error) => error.code,
+        ),
+    );
+    expect(attempts.filter((attempt) => attempt === 'checked')).toHaveLength(limit);
+    expect(attempts.filter((attempt) => attempt === 'too_many_requests')).toHaveLength(40 - limit);
+    const [counted] = await here.database.query('select failures from login_failures where bucket = $1', [
+      held.id,
+    ]);
+    expect(counted).toEqual({ failures: limit });
+  });
+
+  test('holding a bucket writes nothing', async () => {
+    const [here] = backend().instances;
+    await here.database.transaction((query) => open(here).hold([bucket('held and right')], query));
+    const rows = await here.database.query('select from login_failures where bucket = $1', [
+      bucket('held and right').id,
+    ]);
+    expect(rows).toEqual([]);
+  });
+
+  test('a wrong code counts for the day, also if wrong passwords block the browser while it is checked', async () => {
     const [here, there] = backend().instances;
-    const [own, day] = [bucket('another name'), bucket('its day', 100)];
-    for (let count = 0; count < limit; count++) await open(here).charge([own, day]);
-    await expect(open(there).charge([own, day])).rejects.toMatchObject({ status: 429 });
-    await open(here).settle({ forget: [own], refund: [day] }, here.database.query);
-    await open(there).charge([own, day]);
+    const [own, day] = [bucket('a browser', 1), bucket('the codes of a day', 100)];
+    const attempt = createCodeAttempt({
+      failures: open(here),
+      buckets: { ofCode: () => ({ isKnown: true, own: [own], day, networks: [] }) },
+      database: here.database,
+    });
+    const person = { id: 'ada', usernameKey: 'ada' } as Account;
+    const tried = attempt(person, {} as Browser, async () => {
+      await open(there).charge([own]);
+      return undefined;
+    });
+    await expect(tried).rejects.toMatchObject({ code: 'invalid_code' });
     const [counted] = await here.database.query('select failures from login_failures where bucket = $1', [
       day.id,
     ]);
-    expect(counted).toEqual({ failures: limit });
+    expect(counted).toEqual({ failures: 1 });
+  });
+
+  test('a completed login forgets its own on both instances', async () => {
+    const [here, there] = backend().instances;
+    const own = bucket('another name');
+    for (let count = 0; count < limit; count++) await open(here).charge([own]);
+    await expect(open(there).charge([own])).rejects.toMatchObject({ status: 429 });
+    await here.database.transaction((query) => open(here).forget([own], query));
+    await open(there).charge([own]);
   });
 });

@@ -136,6 +136,16 @@ export const referenceTo = (idHash: string): string => referenceMark + idHash;
 
 const hashOf = (id: string): string => (isReference(id) ? id.slice(referenceMark.length) : sha256(id));
 
+/**
+ * How many seconds longer than it is valid a record of this model is stored from the start. A use keeps its record for
+ * the life of an access token. If the expiry changed only then, each use of a code would write four entries of indexes.
+ */
+const keptAfterUse = (model: string): number => (model === 'AuthorizationCode' ? lifeSeconds.accessToken : 0);
+
+/** Of a record that is stored for longer than it is valid. Once it is used it may be read until it expires. */
+const isValid = (at: string): string =>
+  `(valid_until is null or valid_until > ${at} or consumed_at is not null)`;
+
 /** How long after the first use the same client may repeat its request, in milliseconds. */
 const repetitionMs = (model: string): number => (polledModels.has(model) ? lostAnswerMs : sameInstantMs);
 
@@ -154,7 +164,8 @@ const payloadOf = (model: string, { payload, consumed_at }: Row, nowMs: number):
 function savingOf({ model, id, payload, ttlSeconds, unless = [] }: Saving, nowMs: number): Statement {
   const { jti: _, kind: __, ...stored } = payload;
   const { grantId = null, accountId = null, uid = null, userCode = null } = stored;
-  const expiresAt = new Date(nowMs + ttlSeconds * 1000);
+  const kept = keptAfterUse(model);
+  const expiresAt = new Date(nowMs + (ttlSeconds + kept) * 1000);
   const changed = [model, hashOf(id), jsonb(stored), grantId, accountId, expiresAt];
   // An answer only changes an existing row. An upsert would try to insert when another answer changes the row
   // concurrently, and could fail with a unique violation of the user code's index.
@@ -166,24 +177,26 @@ function savingOf({ model, id, payload, ttlSeconds, unless = [] }: Saving, nowMs
       values: [...changed, unless],
     };
   return {
-    text: `insert into records (model, id_hash, payload, grant_id, account_id, expires_at, uid, user_code)
-           values ($1, $2, $3, $4, $5, $6, $7, $8)
+    text: `insert into records (model, id_hash, payload, grant_id, account_id, expires_at, uid, user_code, valid_until)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
            on conflict (model, id_hash) do update set payload = excluded.payload, grant_id = excluded.grant_id,
-             account_id = excluded.account_id, expires_at = excluded.expires_at
+             account_id = excluded.account_id, expires_at = excluded.expires_at, valid_until = excluded.valid_until
            returning model`,
-    values: [...changed, uid, userCode],
+    values: [...changed, uid, userCode, kept > 0 ? new Date(nowMs + ttlSeconds * 1000) : null],
   };
 }
 
 function useOf(query: Query, at: number, { model, id, hand }: Presentation): Use {
   const statement = {
-    text: `update records set consumed_at = $3, expires_at = greatest(expires_at, $4),
-             payload = payload || jsonb_build_object('usedBy', $5::text)
+    // The previous release looks for the hand in the payload. It is written there only for the models that are
+    // polled: a new payload makes the write of a code seven times as large.
+    text: `update records set consumed_at = $3, expires_at = greatest(expires_at, $4), used_by = $5,
+             payload = case when $6 then payload || jsonb_build_object('usedBy', $5::text) else payload end
            where model = $1 and id_hash = $2 and consumed_at is null
            returning model`,
     values: [
       ...[model, hashOf(id), new Date(at), new Date(at + lifeSeconds.accessToken * 1000)],
-      hand ?? null,
+      ...[hand ?? null, polledModels.has(model)],
     ],
   };
   return {
@@ -191,7 +204,8 @@ function useOf(query: Query, at: number, { model, id, hand }: Presentation): Use
     run: async () => (await query(statement.text, statement.values)).length === 1,
     async whyNot() {
       const [row] = await query<UsedRow>(
-        `select consumed_at, payload->>'usedBy' as used_by from records where model = $1 and id_hash = $2`,
+        `select consumed_at, coalesce(used_by, payload->>'usedBy') as used_by from records
+         where model = $1 and id_hash = $2`,
         [model, hashOf(id)],
       );
       if (!row?.consumed_at) return 'gone';
@@ -215,7 +229,7 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     async byId(model, id, on = query) {
       const [row] = await on<Row>(
         `select payload, consumed_at, grant_id, account_id, payload->>'sessionUid' as session_uid
-         from records where model = $1 and id_hash = $2 and expires_at > $3 and ${readable}`,
+         from records where model = $1 and id_hash = $2 and expires_at > $3 and ${isValid('$3')} and ${readable}`,
         [model, hashOf(id), new Date(now())],
       );
       return row && { ...payloadOf(model, row, now()), jti: id };
