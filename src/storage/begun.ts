@@ -41,10 +41,10 @@ const surpluses = `with shares as (
  * Deletes the oldest rows of each owner in $1. $2 holds the number of rows for each owner. Rows of one kind all have
  * the same lifetime, so the row that expires first is the oldest.
  */
-const oldestOfOwners = `with gone as (delete from ephemeral where ctid = any(array(
-     select row from unnest($1::text[], $2::int[]) as surplus(owner, rows)
+const oldestOfOwners = `with gone as (delete from ephemeral where key = any(array(
+     select key from unnest($1::text[], $2::int[]) as surplus(owner, rows)
      cross join lateral (
-       select ctid as row from ephemeral where owner = surplus.owner and ${isBegun}
+       select key from ephemeral where owner = surplus.owner and ${isBegun}
        order by expires_at limit surplus.rows for update skip locked) oldest)) returning 1)
    select count(*)::int as rows from gone`;
 

@@ -29,6 +29,11 @@ export type { Query } from './run_statement.ts';
 export interface Database {
   query: Query;
   /**
+   * Like `query`, but PostgreSQL plans the statement anew each time. Use it for tables that are often empty: a plan that was
+   * kept from then reads the whole table once it is full.
+   */
+  queryPlannedAnew: Query;
+  /**
    * Runs `work` in one transaction: committed when it returns, rolled back when it throws. If PostgreSQL undoes the transaction
    * because of a conflict, `work` is run once more.
    */
@@ -114,6 +119,7 @@ export function openDatabase(
   const own = { address, name: 'cypher', connectMs: statementMs, onIdleError };
   return {
     query: queryOn(pool, runner),
+    queryPlannedAnew: queryOn(pool, { ...runner, plansAnew: true }),
     bounded: (callers, work) => waitBudget.bounded(requestMs[callers], work),
     transaction: (work) => inTransaction(pool, runner, work),
     maintain: (text, values) =>

@@ -20,6 +20,8 @@ export interface StatementRunner {
   waitBudget: WaitBudget;
   /** How long one statement may take. */
   statementMs: number;
+  /** True if PostgreSQL plans each statement anew, and keeps none prepared. */
+  plansAnew?: boolean;
   observe(seconds: number, ok: boolean): void;
 }
 
@@ -54,7 +56,7 @@ export async function runStatement<Row extends object>(
   values: readonly unknown[] = [],
 ): Promise<Row[]> {
   runner.breaker.check();
-  const statement = { text, values: [...values] };
+  const statement = { text, values: [...values], name: runner.plansAnew ? undefined : statementName(text) };
   const answer =
     on instanceof pg.Pool
       ? askPool<Row>(on, statement, runner)
@@ -81,6 +83,13 @@ function statementName(text: string): string {
   return name;
 }
 
+interface StatementToAsk {
+  text: string;
+  values?: unknown[];
+  /** Without a name, PostgreSQL plans the statement anew each time. */
+  name?: string | undefined;
+}
+
 /** PostgreSQL ends a statement this much earlier than we give up. Otherwise it could still run after we have given up. */
 const earlierMs = 50;
 /** How long PostgreSQL lets a statement run if we wait for `statementMs`. */
@@ -97,7 +106,7 @@ export const limitOf = (statementMs: number): number => Math.max(1, statementMs 
  */
 export function ask<Row extends object>(
   client: pg.PoolClient,
-  { text, values = [] }: pg.QueryConfig,
+  { text, values = [], name }: StatementToAsk,
   timeoutMs: number,
 ): Promise<Row[]> {
   return new Promise((resolve, reject) => {
@@ -109,7 +118,7 @@ export function ask<Row extends object>(
       else resolve(result.rows);
     });
     // Behind a pooler the next statement may run in another session, where the name is not known.
-    client.query(isViaPooler(client) ? query : Object.assign(query, { name: statementName(text) }));
+    client.query(name === undefined || isViaPooler(client) ? query : Object.assign(query, { name }));
   });
 }
 
@@ -125,13 +134,13 @@ const unconfirmed = () =>
 /** Like `ask`, with a time limit that PostgreSQL enforces on this statement alone. */
 function askPooler<Row extends object>(
   client: pg.PoolClient,
-  statement: pg.QueryConfig,
+  { text, values = [] }: StatementToAsk,
   timeoutMs: number,
 ): Promise<Row[]> {
   return new Promise((resolve, reject) => {
     const cancel = deadline(timeoutMs, () => reject(new Error('Query read timeout')));
     client.query(
-      new PooledQuery<Row>(statement, limitOf(timeoutMs), (error, rows) => {
+      new PooledQuery<Row>({ text, values }, limitOf(timeoutMs), (error, rows) => {
         cancel();
         if (error) reject(error);
         else if (isUnconfirmed(client)) reject(unconfirmed());
@@ -169,7 +178,7 @@ export function releaseLater(connecting: Promise<pg.PoolClient>): void {
  */
 async function askPool<Row extends object>(
   pool: pg.Pool,
-  statement: pg.QueryConfig,
+  statement: StatementToAsk,
   runner: StatementRunner,
 ): Promise<Row[]> {
   try {
@@ -182,7 +191,7 @@ async function askPool<Row extends object>(
 
 async function askOnce<Row extends object>(
   pool: pg.Pool,
-  statement: pg.QueryConfig,
+  statement: StatementToAsk,
   runner: StatementRunner,
 ): Promise<Row[]> {
   const client = await connectionOf(pool, runner);

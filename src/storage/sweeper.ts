@@ -13,31 +13,43 @@ import { forgetOutages } from './outages.ts';
 /** How often an instance sweeps. It is a fraction of the shortest lifetime, so that most rows of a table are live. */
 export const sweepEveryMs = 3_000;
 
-/** Tables with a column `expires_at`, except refresh families, which have statements of their own below. */
-const tables = [
-  'ephemeral',
-  'spent',
-  'guesses',
-  'revocations',
-  'login_failures',
-  'records',
-  'sessions',
-  'deliveries',
-  'invitations',
-  'authenticator_resets',
-] as const;
+/** The primary keys of the tables with a column `expires_at`. */
+const primaryKeys = {
+  ephemeral: ['key'],
+  spent: ['id'],
+  guesses: ['bucket'],
+  revocations: ['subject'],
+  login_failures: ['bucket'],
+  records: ['model', 'id_hash'],
+  sessions: ['id_hash'],
+  deliveries: ['id'],
+  invitations: ['username_key'],
+  authenticator_resets: ['account_id'],
+  refresh_families: ['id'],
+};
+
+type Table = keyof typeof primaryKeys;
+
+/** All tables whose expired rows are deleted. */
+export const expiringTables = Object.keys(primaryKeys) as Table[];
 
 const batchRows = 1000;
 const batchFamilies = 200;
 const batchTokensOfFamily = 100;
 
-/** The deletion, with the number of rows as its result. */
-const counted = (deletion: string) =>
-  `with gone as (${deletion} returning 1) select count(*)::int as rows from gone`;
-
-const expiredOf = (table: string, limit: number) =>
-  counted(`delete from ${table} where ctid = any(array(
-     select ctid from ${table} where expires_at < $1 order by expires_at limit ${limit} for update skip locked))`);
+/**
+ * Deletes a batch of expired rows by their primary key: a row's `ctid` changes with every update, and is not unique in
+ * a partitioned table. The arrays make PostgreSQL read the index in its order, which is faster than a join.
+ */
+function expiredOf(table: Table, limit: number): string {
+  const keys = primaryKeys[table];
+  const isOld = keys.map((key) => `${key} = any(array(select ${key} from old))`).join(' and ');
+  return `with old as materialized (
+       select ${keys.join(', ')} from ${table} where expires_at < $1 order by expires_at limit ${limit}
+       for update skip locked),
+     gone as (delete from ${table} where ${isOld} and expires_at < $1 returning 1)
+     select count(*)::int as rows from gone`;
+}
 
 /** The table that the release before this one has, with a row for each token. New installations do not have it. */
 const hasTokenRows = "select 1 where to_regclass('refresh_tokens') is not null";
@@ -47,15 +59,13 @@ const hasTokenRows = "select 1 where to_regclass('refresh_tokens') is not null";
  * which would be too many for the cascade of one statement. They are looked up family by family, so that the planner
  * uses the index even without statistics.
  */
-const tokensOfExpiredFamilies = counted(`delete from refresh_tokens where ctid = any(array(
-     select t.ctid from (
+const tokensOfExpiredFamilies = `with gone as (delete from refresh_tokens where token_hash = any(array(
+     select t.token_hash from (
        select id from refresh_families where expires_at < $1 order by expires_at limit ${batchFamilies}) f
      cross join lateral (
-       select ctid from refresh_tokens where family_id = f.id limit ${batchTokensOfFamily} for update skip locked) t
-     limit ${batchRows}))`);
-
-/** All tables whose expired rows are deleted. */
-export const expiringTables: readonly string[] = [...tables, 'refresh_families'];
+       select token_hash from refresh_tokens where family_id = f.id limit ${batchTokensOfFamily} for update skip locked) t
+     limit ${batchRows})) returning 1)
+   select count(*)::int as rows from gone`;
 
 export interface Sweeper {
   /** Deletes all expired rows, and the rows of begun requests beyond the room. Returns how many. */
@@ -66,19 +76,19 @@ export interface Sweeper {
 
 /** A sweeper of one database. `start` repeats the sweep until `stop`. `room` bounds what anybody can create. */
 export function createSweeper(
-  { query, maintain }: Database,
+  { query, queryPlannedAnew, maintain }: Database,
   log: Log,
   now: () => number,
   room: Room = roomForBegun,
 ): Sweeper {
   let timer: NodeJS.Timeout | undefined;
 
-  const deleteBatch = async (text: string, values: unknown[] = [new Date(now())]): Promise<number> =>
-    (await query<{ rows: number }>(text, values))[0]?.rows ?? 0;
+  const deleteBatch = async (text: string): Promise<number> =>
+    (await queryPlannedAnew<{ rows: number }>(text, [new Date(now())]))[0]?.rows ?? 0;
 
-  async function sweepTable(table: string, deletion: string): Promise<number> {
+  async function sweepTable(table: Table): Promise<number> {
     for (let total = 0; ; ) {
-      const gone = await deleteBatch(deletion);
+      const gone = await deleteBatch(expiredOf(table, batchRows));
       total += gone;
       if (gone === batchRows) continue;
       await reuseSpace(table, total);
@@ -87,8 +97,7 @@ export function createSweeper(
   }
 
   async function sweepFamilies(): Promise<number> {
-    if ((await query(hasTokenRows)).length === 0)
-      return sweepTable('refresh_families', expiredOf('refresh_families', batchRows));
+    if ((await query(hasTokenRows)).length === 0) return sweepTable('refresh_families');
     let [tokens, families] = [0, 0];
     for (;;) {
       const goneTokens = await deleteBatch(tokensOfExpiredFamilies);
@@ -120,11 +129,12 @@ export function createSweeper(
 
   async function sweep(): Promise<number> {
     let total = 0;
-    for (const table of tables) total += await sweepTable(table, expiredOf(table, batchRows));
-    const begun = await sweepBegun(query, room);
+    for (const table of expiringTables)
+      total += table === 'refresh_families' ? await sweepFamilies() : await sweepTable(table);
+    const begun = await sweepBegun(queryPlannedAnew, room);
     await reuseSpace('ephemeral', begun);
     const forgotten = (await forgetInstances(query, now())) + (await forgetOutages(query, now()));
-    return total + begun + forgotten + (await sweepFamilies());
+    return total + begun + forgotten;
   }
 
   return {

@@ -3,9 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createLog } from '../../src/lib/log.ts';
 import { createRefreshStore } from '../../src/refresh/store.ts';
+import { openDatabase } from '../../src/storage/database.ts';
 import { roomForBegun } from '../../src/storage/ephemeral.ts';
 import { spend } from '../../src/storage/spent.ts';
 import { createSweeper } from '../../src/storage/sweeper.ts';
+import { createMigratedDatabase, generousTimeouts } from '../support/databases.ts';
 import { openStores } from '../support/stores.ts';
 
 let stores: Awaited<ReturnType<typeof openStores>>;
@@ -38,6 +40,74 @@ test('expired rows of every table go, in batches; live ones stay', async () => {
   ]);
   expect(await sweeper().sweep()).toBe(2401);
   for (const table of ['spent', 'revocations', 'ephemeral']) expect(await count(table)).toBe(1);
+});
+
+test('of tables in partitions the expired rows go, and no others', async () => {
+  const { query } = stores.database;
+  await query('alter table spent rename to whole');
+  onTestFinished(async () => {
+    await query('drop table spent');
+    await query('alter table whole rename to spent');
+  });
+  await query(
+    'create table spent (id text primary key, expires_at timestamptz not null) partition by hash (id)',
+  );
+  for (const part of [0, 1, 2])
+    await query(
+      `create table spent_${part} partition of spent for values with (modulus 3, remainder ${part})`,
+    );
+  await query(
+    `insert into spent select 'row' || n, $1::timestamptz + case when n % 2 = 0 then interval '1 hour' else '-1 hour' end
+     from generate_series(1, 3000) n`,
+    [new Date(stores.now())],
+  );
+  expect(await sweeper().sweep()).toBe(1500);
+  expect(await count('spent')).toBe(1500);
+});
+
+test('a row that is renewed while it is swept stays', async () => {
+  const { database } = stores;
+  const at = (seconds: number) => new Date(stores.now() + seconds * 1000);
+  await database.query(
+    "insert into spent (id, expires_at) select 'old' || n, $1 from generate_series(1, 20) n",
+    [at(-1)],
+  );
+  await database.transaction(async (query) => {
+    await query("update spent set expires_at = $1 where id = 'old7'", [at(60)]);
+    expect(await sweeper().sweep()).toBe(19);
+  });
+  await sweeper().sweep();
+  expect(await database.query("delete from spent where id like 'old%' returning id")).toEqual([
+    { id: 'old7' },
+  ]);
+});
+
+test('thousands of rows that expire at once are found by the index, although the table was empty before', async () => {
+  const { url, drop } = await createMigratedDatabase();
+  // One connection: whatever it has kept of a statement is there the next time, and its counts are told together.
+  const database = openDatabase(url, { onIdleError: () => {}, timeouts: generousTimeouts, poolSize: 1 });
+  onTestFinished(async () => {
+    await database.close();
+    await drop();
+  });
+  const { sweep } = createSweeper(database, createLog('silent'), stores.now);
+  await database.maintain('vacuum analyze spent');
+  // PostgreSQL may keep a plan from the sixth time on.
+  for (let time = 0; time < 7; time++) await sweep();
+  const rows = 10_000;
+  await database.query(
+    "insert into spent (id, expires_at) select 'old' || n, $1 from generate_series(1, $2::int) n",
+    [new Date(stores.now() - 1000), rows],
+  );
+  expect(await sweep()).toBe(rows);
+  const read = async () => {
+    const [counts] = await database.query<{ deleted: number; one_by_one: number }>(
+      `select n_tup_del::int as deleted, seq_tup_read::int as one_by_one from pg_stat_user_tables where relname = 'spent'`,
+    );
+    return counts;
+  };
+  await expect.poll(read, { timeout: 60_000 }).toMatchObject({ deleted: rows });
+  expect((await read())?.one_by_one).toBeLessThan(rows);
 });
 
 test('Clock: what was used once is not good again after the clock was set back', async () => {
