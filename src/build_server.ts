@@ -6,7 +6,7 @@
  * If two things in one file have the same name, esbuild adds a number to one of them. oidc-provider uses the names of
  * its classes, so these must not change. test/unit/build_server.test.ts guards that.
  */
-import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { build } from 'esbuild';
 import { root } from './root.ts';
@@ -35,11 +35,15 @@ const { outputFiles } = await build({
 });
 await mkdir(outdir, { recursive: true });
 // A server may be starting meanwhile. So the entries are written after the files that they import, and old files are
-// deleted last.
+// deleted last. A file that stays the same is not written: for a moment it would be empty.
+const write = async (path: string, contents: Uint8Array) => {
+  const present = await readFile(path).catch(() => undefined);
+  if (!present?.equals(contents)) await writeFile(path, contents);
+};
 const isEntry = (path: string) => ['main.js', 'cli.js'].includes(basename(path));
 for (const entries of [false, true]) {
   const files = outputFiles.filter(({ path }) => isEntry(path) === entries);
-  await Promise.all(files.map(({ path, contents }) => writeFile(path, contents)));
+  await Promise.all(files.map(({ path, contents }) => write(path, contents)));
 }
 await chmod(join(outdir, 'cli.js'), 0o755);
 // `modules` belongs to another build.

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { demoClients } from '../../src/demo/clients.ts';
 import { launchBrowser } from '../support/browser.ts';
 import { createLook } from '../support/look.ts';
@@ -11,9 +11,6 @@ import { type Nginx, startNginx } from '../support/nginx.ts';
 import { freePorts } from '../support/npm_run.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { newVisitor } from '../support/visitor.ts';
-
-// A sign-up stretches the password for about a second, and the machine may be busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const root = new URL('../..', import.meta.url).pathname;
 const look = createLook('forward-auth-');

@@ -10,8 +10,6 @@ import { type Demo, startDemo } from '../support/demo.ts';
 import { createLook } from '../support/look.ts';
 import { newVisitor } from '../support/visitor.ts';
 
-// A sign-in stretches the password for about a second, and the machine may be busy.
-
 const look = createLook('invitation');
 let demo: Demo;
 let browser: Browser;

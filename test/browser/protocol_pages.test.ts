@@ -136,7 +136,6 @@ test.each(['query', 'form_post'])(
     await ben.page.waitForURL(`${app.origin.replace('localhost', '127.0.0.1')}/bye`);
     expect(ben.complaints.filter((each) => !each.startsWith('stranger'))).toEqual([]);
   },
-  60_000,
 );
 
 test('form_post: without scripts there is a button', async () => {

@@ -1,12 +1,9 @@
 /** The main job in a real browser: Chromium, the real server, and a relying party on openid-client. */
 import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { launchBrowser } from '../support/browser.ts';
 import { type Demo, startDemo } from '../support/demo.ts';
 import { newVisitor, type Visitor } from '../support/visitor.ts';
-
-// A sign-in stretches the password for about a second, and the machine may be busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let demo: Demo;
 let browser: Browser;

@@ -1,13 +1,11 @@
 /** oidc-client-ts in Chromium: a page without a server of its own. */
 import type { User, UserManager } from 'oidc-client-ts';
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startPageApp } from '../browser/page_app.ts';
 import { launchBrowser } from '../support/browser.ts';
 import type { Demo } from '../support/demo.ts';
 import { newVisitor } from '../support/visitor.ts';
-
-vi.setConfig({ testTimeout: 60_000 });
 
 declare global {
   var manager: UserManager;

@@ -1,6 +1,6 @@
 /**
  * The chart, and the manifests that are rendered from it: valid for Kubernetes, at one with each other, and safe. What
- * needs Helm or kubeconform is skipped where neither they nor Go are to be had.
+ * needs Helm or kubeconform is skipped where they are not to be had.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { renderManifests, template } from '../../deploy/render.ts';
 import { root } from '../../src/root.ts';
 import { goTool } from '../support/go_tools.ts';
+import { findHelm } from '../support/helm.ts';
 import { filesIn } from '../support/repository.ts';
 import { faultsIn, type KubernetesObject, writeSchemasFor } from './schemas.ts';
 
@@ -68,9 +69,9 @@ const directory = mkdtempSync(join(tmpdir(), 'cypher-chart-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 let helm: string | undefined;
 let kubeconform: string | undefined;
-// To build both for the first time takes minutes.
+// To get both for the first time may take minutes.
 beforeAll(async () => {
-  helm = await goTool('helm');
+  helm = await findHelm();
   kubeconform = await goTool('kubeconform');
 }, 3_600_000);
 
@@ -93,7 +94,7 @@ test('chart and image have the version of the server', () => {
 });
 
 test('the manifests are what the chart renders', (context) => {
-  if (!helm) return context.skip('there is neither Helm nor a Go that can build it');
+  if (!helm) return context.skip('there is no Helm, and neither npm nor Go has one');
   const rendered = renderManifests(helm);
   expect([...rendered.keys()].map((path) => `deploy/kubernetes/${path}`).sort()).toEqual(
     [...manifests].sort(),
@@ -105,7 +106,7 @@ test('the manifests are what the chart renders', (context) => {
 test.for(Object.keys(valueSets))(
   'with %s set, the chart passes lint and makes valid objects',
   (name, context) => {
-    if (!helm) return context.skip('there is neither Helm nor a Go that can build it');
+    if (!helm) return context.skip('there is no Helm, and neither npm nor Go has one');
     const values = join(directory, 'values.json');
     writeFileSync(values, JSON.stringify(valueSets[name]));
     execFileSync(helm, ['lint', '--strict', chart, '--values', values], { stdio: 'pipe' });
@@ -126,7 +127,7 @@ test.for(Object.keys(valueSets))(
 );
 
 test('the files of apps reach the server as they were given', (context) => {
-  if (!helm) return context.skip('there is neither Helm nor a Go that can build it');
+  if (!helm) return context.skip('there is no Helm, and neither npm nor Go has one');
   const [config] = objectsIn(template(helm, valueSets.everything ?? {})).filter(
     ({ kind }) => kind === 'ConfigMap',
   );
@@ -150,7 +151,7 @@ test.for([
     /contain/,
   ],
 ] as const)('the chart refuses %s', ([, values, message], context) => {
-  if (!helm) return context.skip('there is neither Helm nor a Go that can build it');
+  if (!helm) return context.skip('there is no Helm, and neither npm nor Go has one');
   expect(() => template(helm ?? '', values)).toThrow(message);
 });
 

@@ -1,15 +1,12 @@
 /** A lost authenticator: an administrator issues a link, and the password without it leads to no set-up. */
 import request from 'supertest';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { secretOn } from '../support/account_page.ts';
 import { apps } from '../support/apps.ts';
 import { cookieHeader, cookiesOf } from '../support/cookies.ts';
 import { type Administered, startAdministered } from '../support/cypher.ts';
 import { asApp, createPerson, interactionOf, isAlive, type Person } from '../support/person.ts';
 import { afterPassword, codeAt } from '../support/visits.ts';
-
-// Commands are processes of their own, which start slowly on a busy machine.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const { web } = apps;
 let server: Administered;

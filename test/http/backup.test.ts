@@ -13,8 +13,6 @@ import { isActive, refresh } from '../support/key_pair.ts';
 import { createPerson } from '../support/person.ts';
 import { startServer } from '../support/server.ts';
 
-// Every command is a process of its own, which starts slowly on a busy machine.
-
 const { web, api } = apps;
 const options = { clients: [web, api] };
 let server: Administered;

@@ -1,14 +1,11 @@
 /** Apps as data: added, changed and removed by command while the server runs, and known at once to every instance. */
 import { SignJWT } from 'jose';
-import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { type Administered, startAdministered } from '../support/cypher.ts';
 import { asApp, createPerson, isAlive } from '../support/person.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { startServer, type TestServer } from '../support/server.ts';
-
-// Every command is a process of its own, which starts slowly on a busy machine.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const { web, api } = apps;
 let server: Administered;

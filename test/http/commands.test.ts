@@ -1,14 +1,11 @@
 /** An administrator's commands, run as processes beside the running server: sessions, tokens, the doctor. */
 
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { judge } from '../../src/cli/doctor/issuer.ts';
 import { altered } from '../support/altered.ts';
 import { apps } from '../support/apps.ts';
 import { type Administered, startAdministered } from '../support/cypher.ts';
 import { asApp, createPerson, isAlive } from '../support/person.ts';
-
-// Every command is a process of its own, which starts slowly on a busy machine.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const { web, api } = apps;
 let server: Administered;

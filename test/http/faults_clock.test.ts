@@ -1,12 +1,11 @@
 /** Machines whose clocks are off by far more than the leeway: all instances go by PostgreSQL's clock. */
 import { decodeJwt, exportJWK, generateKeyPair, SignJWT } from 'jose';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import type { BehindProxies } from '../support/behind_proxies.ts';
 import { asApp, challengeOf, createPerson, verifier } from '../support/person.ts';
 import { startBehind, startProcess } from '../support/provider_process.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 const { spa, web } = apps;
 
 let at: BehindProxies;

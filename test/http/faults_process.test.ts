@@ -2,13 +2,12 @@
 import { once } from 'node:events';
 import { request as send } from 'node:http';
 import pg from 'pg';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import type { BehindProxies } from '../support/behind_proxies.ts';
 import { asApp, isAlive, type TokenAnswer } from '../support/person.ts';
 import { type Provider, startBehind } from '../support/provider_process.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 const { spa } = apps;
 
 let at: BehindProxies;

@@ -2,14 +2,13 @@
 import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import type { BehindProxies } from '../support/behind_proxies.ts';
 import { machineMs } from '../support/machine_time.ts';
 import { asApp, type TokenAnswer } from '../support/person.ts';
 import { type Provider, startBehind, startProcess } from '../support/provider_process.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 const { spa } = apps;
 
 let at: BehindProxies;

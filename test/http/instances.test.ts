@@ -1,6 +1,6 @@
 /** Instances that run with different files: seen by the doctor and by the metrics, and mended by watching the file. */
 import { writeFile } from 'node:fs/promises';
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { runCypher } from '../support/cypher.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
@@ -8,8 +8,6 @@ import { freePorts } from '../support/npm_run.ts';
 import { asApp } from '../support/person.ts';
 import { startProcess } from '../support/provider_process.ts';
 import { kek } from '../support/server.ts';
-
-vi.setConfig({ testTimeout: 120_000 });
 
 const machine = {
   client_id: 'added-later',

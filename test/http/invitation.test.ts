@@ -1,7 +1,7 @@
 /** Invitations: an administrator names somebody, who makes the account by a link that is good once. */
 import { userInfo } from 'node:os';
 import request from 'supertest';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createAccounts } from '../../src/accounts/accounts.ts';
 import { createInvitations, type Invitations } from '../../src/accounts/invitations.ts';
 import { apps } from '../support/apps.ts';
@@ -10,9 +10,6 @@ import { type Administered, startAdministered } from '../support/cypher.ts';
 import { createPerson, interactionOf, type Person } from '../support/person.ts';
 import type { TestServer } from '../support/server.ts';
 import { begin } from '../support/visits.ts';
-
-// Commands are processes of their own, which start slowly on a busy machine.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const { web, intranet } = apps;
 let server: Administered;

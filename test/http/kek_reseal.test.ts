@@ -1,5 +1,5 @@
 /** Row "Keys, leaks, logs": the key-encryption key is replaced while logins run; nothing is read with the old one after. */
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createSealer } from '../../src/lib/crypto.ts';
 import { apps } from '../support/apps.ts';
 import { cypher } from '../support/cypher.ts';
@@ -7,8 +7,6 @@ import { createDatabase, createRedisDatabase } from '../support/databases.ts';
 import { createPerson, type Person } from '../support/person.ts';
 import { kek, startServer, type TestServer } from '../support/server.ts';
 import { begin, signUp, visit } from '../support/visits.ts';
-
-vi.setConfig({ testTimeout: 60_000 });
 
 const newKek = Buffer.alloc(32, 9);
 const both = { kek: newKek, previousKek: kek };

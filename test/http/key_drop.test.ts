@@ -1,5 +1,5 @@
 /** Row "Keys, leaks, logs", emergency drop: what a key has made dies at once, on every instance. Which keys there are. */
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import {
   forFiles,
@@ -14,8 +14,6 @@ import {
 } from '../support/key_pair.ts';
 import { createPerson } from '../support/person.ts';
 import type { TestServer } from '../support/server.ts';
-
-vi.setConfig({ testTimeout: 60_000 });
 
 const { web, spa } = apps;
 const edwards = { ...web, client_id: 'edwards', id_token_signed_response_alg: 'EdDSA' };

@@ -1,12 +1,10 @@
 /** A key of the wrong type or length at boot, or the wrong key for the keys: the server does not start, and says why. */
 import { createECDH, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createSealer } from '../../src/lib/crypto.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
 import { startProcess } from '../support/provider_process.ts';
 import { kek, startServer, type TestServer } from '../support/server.ts';
-
-vi.setConfig({ testTimeout: 60_000 });
 
 let server: TestServer;
 let storage: { databaseUrl: string; redisUrl: string };

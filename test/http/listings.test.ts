@@ -1,14 +1,12 @@
 /** Listings of the command line: complete, in order, each row once, and in a memory that does not grow with the rows. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Database, openDatabase } from '../../src/storage/database.ts';
 import { built } from '../support/built.ts';
 import { cypher, runCypher } from '../support/cypher.ts';
 import { createMigratedDatabase, generousTimeouts } from '../support/databases.ts';
 import { kek } from '../support/server.ts';
-
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 /** More than two pages, and no multiple of a page. */
 const some = 1203;

@@ -1,14 +1,12 @@
 /** Row "OPAQUE": seed or server key rotation with overlap: old accounts log in, and nothing tells unknown names apart. */
 import { IdentityMemHardFn } from '@cloudflare/opaque-ts';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startLogin } from '../../src/browser/opaque_client.ts';
 import { apps } from '../support/apps.ts';
 import { soon, startPair } from '../support/key_pair.ts';
 import { createPerson, type Person } from '../support/person.ts';
 import type { TestServer } from '../support/server.ts';
 import { begin, visit } from '../support/visits.ts';
-
-vi.setConfig({ testTimeout: 60_000 });
 
 const { web } = apps;
 const offline = { scope: 'openid offline_access', prompt: 'consent' };

@@ -11,8 +11,6 @@ import { asApp } from '../support/person.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
-
 const keys = await generateKeyPair('ES256', { extractable: true });
 const signing = {
   token_endpoint_auth_method: 'private_key_jwt',

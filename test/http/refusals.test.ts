@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import request from 'supertest';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openAccount, postForm } from '../support/account_page.ts';
 import { apps } from '../support/apps.ts';
 import { type Certificate, type Certificates, createCertificates } from '../support/certificates.ts';
@@ -14,7 +14,6 @@ import { hastyTimeouts } from '../support/databases.ts';
 import { type App, asApp, challengeOf, createPerson, type Person, verifier } from '../support/person.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
-vi.setConfig({ testTimeout: 60_000 });
 const device = 'urn:ietf:params:oauth:grant-type:device_code';
 const ciba = 'urn:openid:params:grant-type:ciba';
 const bank = {

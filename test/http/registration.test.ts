@@ -1,11 +1,8 @@
 /** Apps that register themselves, and manage what they registered: RFC 7591, RFC 7592, by configuration. */
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { type Administered, startAdministered } from '../support/cypher.ts';
 import { asApp, createPerson } from '../support/person.ts';
-
-// Every command is a process of its own, which starts slowly on a busy machine.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let open: Administered;
 let closed: Administered;

@@ -10,8 +10,6 @@ import { asApp, challengeOf, createPerson, verifier } from '../support/person.ts
 import { startServer, type TestServer } from '../support/server.ts';
 import { serveFor, takeSnapshot } from '../support/snapshot.ts';
 
-// Every command is a process of its own, which starts slowly on a busy machine.
-
 const { web, api, machine } = apps;
 const pkce = { code_challenge: 'a'.repeat(43), code_challenge_method: 'S256' };
 const device = {

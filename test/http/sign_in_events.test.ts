@@ -7,9 +7,6 @@ import { type Administered, startAdministered } from '../support/cypher.ts';
 import { createPerson } from '../support/person.ts';
 import { afterPassword, begin, signUp, visit } from '../support/visits.ts';
 
-// Commands are processes of their own, which start slowly on a busy machine.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
-
 let server: Administered;
 beforeAll(async () => {
   server = await startAdministered({ clients: Object.values(apps) });

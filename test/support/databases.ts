@@ -61,7 +61,7 @@ async function administer(statement: string): Promise<object[]> {
   return (await client.query(statement).finally(() => client.end())).rows;
 }
 
-/** The URL of an emptied database on the run's Redis, which has at least as many as files that run side by side. */
+/** The URL of an empty database on the run's Redis. It has more than a whole run takes, so that none is taken twice. */
 export async function createRedisDatabase(): Promise<string> {
   const client = new Redis(inject('redisUrl'));
   const [, databases] = (await client.config('GET', 'databases')) as [string, string];

@@ -75,7 +75,7 @@ async function startPostgres(dataDir: string): Promise<Server> {
     fsync: 'off',
     synchronous_commit: 'off',
     full_page_writes: 'off',
-    max_connections: '200',
+    max_connections: '400',
   };
   return startEmbeddedPostgres({ dataDir, settings });
 }
@@ -87,7 +87,7 @@ async function startRedis(directory: string): Promise<Server> {
   if (!program) throw new Error('The tests need redis-server on PATH, or REDIS_URL: `npm test` sees to it.');
   const port = await freePort();
   const flags = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-  const redis = spawn(program, [...flags, '--databases', '64', '--dir', directory], { stdio: 'ignore' });
+  const redis = spawn(program, [...flags, '--databases', '4096', '--dir', directory], { stdio: 'ignore' });
   await answers(port);
   return {
     url: `redis://127.0.0.1:${port}`,
