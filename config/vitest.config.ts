@@ -1,12 +1,21 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { LongFirst } from '../test/support/long_first.ts';
 
-/** Tests of what happens in time when something is stopped or killed: nothing else may take the machine meanwhile. */
+/** Tests of processes that are stopped, killed, or cut off, with the time limits that operators have. */
 const faults = [
   'test/faults/**/*.test.ts',
   'test/topologies/**/*.test.ts',
-  'test/http/faults_*.test.ts',
   'test/upgrade/**/*.test.ts',
+  'test/http/faults_*.test.ts',
+];
+
+/** Tests that measure memory, or that an answer comes within about a second: nothing else may take the machine meanwhile. */
+const alone = [
+  'test/http/faults_disk_full.test.ts',
+  'test/http/faults_load.test.ts',
+  'test/http/faults_postgres.test.ts',
+  'test/http/faults_redis.test.ts',
 ];
 
 /** Tests of the group that a process installs once, for all that comes after: each has a process of its own. */
@@ -19,12 +28,15 @@ const ofEach = {
   hookTimeout: 600_000,
   expect: { poll: { timeout: 60_000 } },
 };
+// Most tests wait for much of their time: four of them are what two processors can do.
+const maxWorkers = 4;
 
 export default defineConfig({
   root,
   test: {
     // Of the whole run: a project that extended this would start servers of its own.
     globalSetup: 'test/support/global_setup.ts',
+    sequence: { sequencer: LongFirst },
     projects: [
       {
         root,
@@ -33,20 +45,29 @@ export default defineConfig({
           name: 'all',
           include: ['test/**/*.test.ts'],
           // The bench installs its peers below test/, with their tests.
-          exclude: [...faults, ...apart, '**/node_modules/**'],
-          maxWorkers: 2,
+          exclude: [...faults, ...alone, ...apart, '**/node_modules/**'],
+          maxWorkers,
           // The files that a worker runs share its modules: loading them anew for each took a fifth of the time.
           isolate: false,
           sequence: { groupOrder: 0 },
         },
       },
+      { root, test: { ...ofEach, name: 'apart', include: apart, maxWorkers, sequence: { groupOrder: 0 } } },
       {
         root,
-        test: { ...ofEach, name: 'apart', include: apart, maxWorkers: 2, sequence: { groupOrder: 0 } },
+        test: {
+          ...ofEach,
+          name: 'faults',
+          include: faults,
+          exclude: alone,
+          maxWorkers,
+          isolate: false,
+          sequence: { groupOrder: 1 },
+        },
       },
       {
         root,
-        test: { ...ofEach, name: 'faults', include: faults, maxWorkers: 1, sequence: { groupOrder: 1 } },
+        test: { ...ofEach, name: 'alone', include: alone, maxWorkers: 1, sequence: { groupOrder: 2 } },
       },
     ],
   },

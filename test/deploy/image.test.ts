@@ -24,7 +24,7 @@ import { root } from '../../src/root.ts';
 import { apps } from '../support/apps.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
 import { freePorts } from '../support/npm_run.ts';
-import { createPerson } from '../support/person.ts';
+import { tokensOfSomebody } from '../support/person.ts';
 import { kek } from '../support/server.ts';
 import { contextOf, readDockerfile } from './dockerfile.ts';
 import { baseImage, buildStage, type Container, copyOf, type Image, isRoot, runIn } from './image.ts';
@@ -128,7 +128,7 @@ test('the server runs as that user, writes to DATA_DIR alone, and people can sig
   if (isRoot && process.platform === 'linux')
     expect(readFileSync(`/proc/${server.child.pid}/status`, 'utf8')).toMatch(/^Uid:\s+1000\s+1000/m);
   await openPages(server.url);
-  expect((await tokensAt(server.url)).refresh_token).toBeTruthy();
+  expect((await tokensOfSomebody(server.url, apps.web)).refresh_token).toBeTruthy();
 
   const { PORT = '' } = { PORT: new URL(server.url).port };
   expect(await runIn(image, image.healthcheck, { PORT }).ended).toBe(0);
@@ -145,18 +145,6 @@ test('the server runs as that user, writes to DATA_DIR alone, and people can sig
   // Of another user's files it could have changed none: they stand for the read-only file system.
   if (isRoot) expect(ownedBy(1000, image.root)).toEqual(['/app/node_modules/.cache/compile', '/data']);
 });
-
-/** The tokens of somebody who signs up. On a busy machine a server that answers within a second may refuse a step with 503. */
-async function tokensAt(url: string): Promise<{ refresh_token: string }> {
-  const clock = { now: Date.now, advance: () => {} };
-  for (let tries = 0; ; tries += 1) {
-    try {
-      return await createPerson({ url, clock }, `ada${tries}`).tokensFor(apps.web);
-    } catch (error) {
-      if (tries > 20 || !String(error).includes('503')) throw error;
-    }
-  }
-}
 
 /** Folders and files of a user, without what is in them. */
 function ownedBy(uid: number, top: string, path = '/'): string[] {

@@ -11,7 +11,7 @@ import { apps } from '../support/apps.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
 import { buildLastRelease, cannotBuild } from '../support/last_release.ts';
 import { freePorts } from '../support/npm_run.ts';
-import { asApp, createPerson, isAlive } from '../support/person.ts';
+import { asApp, isAlive, tokensOfSomebody } from '../support/person.ts';
 import { startProcess } from '../support/provider_process.ts';
 
 const { spa } = apps;
@@ -57,9 +57,7 @@ test('Faults: migration while the old version runs: it goes on, the new one besi
   };
   const before = await startProcess({ ...shared, PORT: String(port) }, old);
   await before.up();
-  const at = { url: shared.ISSUER, clock: { now: Date.now, advance: () => {} } };
-  const ada = createPerson(at, 'ada');
-  let tokens = await ada.tokensFor(spa);
+  let tokens = await tokensOfSomebody(shared.ISSUER, spa);
 
   expect(await migrate(database.url, next)).not.toEqual([]);
   const after = await startProcess(shared);
@@ -75,7 +73,7 @@ test('Faults: migration while the old version runs: it goes on, the new one besi
     }
   }
   // People arrive at the old one as before, and one of its processes may start anew.
-  await createPerson(at, 'bob').tokensFor(spa);
+  await tokensOfSomebody(shared.ISSUER, spa);
   const again = await startProcess(shared, old);
   await again.up();
   const form = { grant_type: 'refresh_token', refresh_token: tokens.refresh_token };

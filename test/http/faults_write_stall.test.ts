@@ -7,7 +7,7 @@ import { apps } from '../support/apps.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { createRedisDatabase } from '../support/databases.ts';
 import { freePorts } from '../support/npm_run.ts';
-import { asApp, createPerson } from '../support/person.ts';
+import { asApp, tokensOfSomebody } from '../support/person.ts';
 import { startProcess } from '../support/provider_process.ts';
 
 const { spa } = apps;
@@ -31,8 +31,7 @@ async function start() {
 }
 type Server = Awaited<ReturnType<typeof start>>;
 
-const tokensOf = ({ url }: Server, name: string) =>
-  createPerson({ url, clock: { now: Date.now, advance: () => {} } }, name).tokensFor(spa);
+const tokens = ({ url }: Server) => tokensOfSomebody(url, spa);
 const refresh = ({ url }: Pick<Server, 'url'>, token: string) =>
   asApp({ url }, spa, { grant_type: 'refresh_token', refresh_token: token });
 const outcome = ({ status, body }: Awaited<ReturnType<typeof refresh>>) => [status, body.error];
@@ -47,8 +46,7 @@ const confirmedBy = async (cluster: Cluster, standbys: string) => {
 
 test('Faults: writes that stall for longer than the leeway sign nobody out, and a thief is found afterwards', async () => {
   const server = await start();
-  const people = [];
-  for (const name of ['ada', 'bob', 'cleo']) people.push(await tokensOf(server, name));
+  const people = [await tokens(server), await tokens(server), await tokens(server)];
   const [ada] = people;
   await confirmedBy(server.cluster, 'nobody');
   const during = await Promise.all(people.map(({ refresh_token }) => refresh(server, refresh_token)));
@@ -79,7 +77,7 @@ test('Faults: writes that stall for longer than the leeway sign nobody out, and 
 
 test('Faults: an instance is killed after it has rotated: the app repeats at the next one, however late that starts', async () => {
   const server = await start();
-  const dora = await tokensOf(server, 'dora');
+  const dora = await tokens(server);
   const lost = await refresh(server, dora.refresh_token);
   expect(lost.status).toBe(200);
   await server.process.signal('SIGKILL');
@@ -93,7 +91,7 @@ test('Faults: an instance is killed after it has rotated: the app repeats at the
 
 test('in normal operation the leeway is the leeway: a later repetition is a theft', async () => {
   const server = await start();
-  const eve = await tokensOf(server, 'eve');
+  const eve = await tokens(server);
   const next = await refresh(server, eve.refresh_token);
   await seconds(leewaySeconds + 1);
   expect(outcome(await refresh(server, eve.refresh_token))).toEqual([400, 'invalid_grant']);

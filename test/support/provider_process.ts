@@ -9,7 +9,7 @@ import { onTestFinished } from 'vitest';
 import { apps } from './apps.ts';
 import { startBehindProxies } from './behind_proxies.ts';
 import { freePorts, npmRun } from './npm_run.ts';
-import { type App, createPerson } from './person.ts';
+import { type App, tokensOfSomebody } from './person.ts';
 import { kek } from './server.ts';
 
 /** Begins to start it, with a DATA_DIR of its own; `up` resolves when it answers. `source`: where another version is. */
@@ -45,8 +45,7 @@ export type Provider = Awaited<ReturnType<typeof startProcess>>;
  */
 export async function startBehind(app: App) {
   const at = await startBehindProxies({ clients: Object.values(apps) });
-  const clock = { now: Date.now, advance: () => {} };
-  const first = await createPerson({ url: at.server.url, clock }, 'ada').tokensFor(app);
+  const first = await tokensOfSomebody(at.server.url, app);
   const provider = await startProcess({
     ISSUER: at.server.url,
     DATABASE_URL: at.postgres.url,

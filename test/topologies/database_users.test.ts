@@ -8,13 +8,12 @@ import { apps } from '../support/apps.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { runCypher } from '../support/cypher.ts';
 import { createRedisDatabase } from '../support/databases.ts';
-import { asApp, createPerson } from '../support/person.ts';
+import { asApp, tokensOfSomebody } from '../support/person.ts';
 import { startProcess } from '../support/provider_process.ts';
 import { kek } from '../support/server.ts';
 
 const { spa } = apps;
 const key = { KEY_ENCRYPTION_KEY: kek.toString('base64url') };
-const clock = { now: Date.now, advance: () => {} };
 
 async function asUser(url: string, text: string): Promise<unknown> {
   const client = new pg.Client({ connectionString: url });
@@ -61,7 +60,7 @@ test('servers run as a user who owns nothing, in a schema of its own, once `npx 
 
   const instance = await startProcess(shared);
   await instance.up();
-  const { refresh_token } = await createPerson({ url: instance.url, clock }, 'ada').tokensFor(spa);
+  const { refresh_token } = await tokensOfSomebody(instance.url, spa);
   expect((await asApp(instance, spa, { grant_type: 'refresh_token', refresh_token })).status).toBe(200);
 
   const insufficientPrivilege = '42501';
@@ -105,7 +104,7 @@ test('a password that was changed in DATABASE_URL_FILE is used for new connectio
   await writeFile(file, cluster.url);
   const instance = await startProcess({ DATABASE_URL_FILE: file, REDIS_URL: await createRedisDatabase() });
   await instance.up();
-  let { refresh_token: token } = await createPerson({ url: instance.url, clock }, 'ada').tokensFor(spa);
+  let { refresh_token: token } = await tokensOfSomebody(instance.url, spa);
   const refresh = async () => {
     const answer = await asApp(instance, spa, { grant_type: 'refresh_token', refresh_token: token });
     if (answer.status === 200) token = answer.body.refresh_token;

@@ -11,7 +11,7 @@ import { startCluster } from '../support/cluster.ts';
 import { cypher } from '../support/cypher.ts';
 import { createDatabase, createRedisDatabase, type TestDatabase } from '../support/databases.ts';
 import { freePorts } from '../support/npm_run.ts';
-import { asApp, createPerson, isAlive } from '../support/person.ts';
+import { asApp, createPerson, isAlive, tokensOfSomebody } from '../support/person.ts';
 import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
 import { findPgBouncer } from '../support/programs.ts';
 import { startProcess } from '../support/provider_process.ts';
@@ -189,8 +189,7 @@ test.skipIf(!findPgBouncer())(
     const redisUrl = await createRedisDatabase();
     const instance = await startProcess({ DATABASE_URL: pooler.url, REDIS_URL: redisUrl });
     await instance.up();
-    const at = { url: instance.url, clock: { now: Date.now, advance: () => {} } };
-    let { refresh_token: token } = await createPerson(at, 'ada').tokensFor(spa);
+    let { refresh_token: token } = await tokensOfSomebody(instance.url, spa);
     const refresh = async () => {
       const answer = await asApp(instance, spa, { grant_type: 'refresh_token', refresh_token: token });
       if (answer.status === 200) token = answer.body.refresh_token;

@@ -11,7 +11,7 @@ import { apps } from '../support/apps.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { runCypher } from '../support/cypher.ts';
 import { createRedisDatabase, generousTimeouts } from '../support/databases.ts';
-import { asApp, createPerson } from '../support/person.ts';
+import { asApp, tokensOfSomebody } from '../support/person.ts';
 import { startProcess } from '../support/provider_process.ts';
 import { kek } from '../support/server.ts';
 
@@ -32,8 +32,7 @@ test('of several hosts the one that takes writes is used, also after a failover;
   };
   const instance = await startProcess(shared);
   await instance.up();
-  const at = { url: instance.url, clock: { now: Date.now, advance: () => {} } };
-  const { refresh_token } = await createPerson(at, 'ada').tokensFor(spa);
+  const { refresh_token } = await tokensOfSomebody(instance.url, spa);
   let token = refresh_token;
   const refresh = async (on: { url: string } = instance) => {
     const answer = await asApp(on, spa, { grant_type: 'refresh_token', refresh_token: token });

@@ -13,7 +13,7 @@ import { apps } from '../support/apps.ts';
 import { runCypher } from '../support/cypher.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
 import { buildLastRelease, cannotBuild, fileOfLastRelease, lastRelease } from '../support/last_release.ts';
-import { createPerson } from '../support/person.ts';
+import { tokensOfSomebody } from '../support/person.ts';
 import { startProcess } from '../support/provider_process.ts';
 import { kek } from '../support/server.ts';
 import { forwardAuth, journeys, type Place, till, tv } from './steps.ts';
@@ -59,8 +59,7 @@ test.skipIf(cannotBuild)(
     await old.up();
     // As in an upgrade: it has served somebody before this version comes and migrates.
     front.between([old.port]);
-    const clock = { now: Date.now, advance: () => {} };
-    await createPerson({ url: front.url, clock }, 'somebody-of-before').tokensFor(apps.web);
+    await tokensOfSomebody(front.url, apps.web);
     const next = await startProcess(shared);
     onTestFinished(async () => void (await next.signal('SIGKILL')));
     await next.up();
