@@ -1,10 +1,10 @@
 /** `npx cypher client …`: manages the apps and APIs in the database. It also shows those of CLIENTS_FILE. */
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { type ClientControl, createClientControl, type ListedClient } from '../clients/control.ts';
 import { createClientSecrets } from '../clients/secrets.ts';
 import { createClientStore } from '../clients/store.ts';
 import { derivedFor, privateJwks } from '../server_keys.ts';
+import { type AddOptions, metadataOf } from './client_metadata.ts';
 import { secondsOf } from './duration.ts';
 import { openKeys } from './keyring.ts';
 import { printListing } from './listing.ts';
@@ -29,22 +29,6 @@ const withClients = (work: (control: ClientControl) => Promise<void>): Promise<v
       }),
     );
   });
-
-interface AddOptions {
-  name?: string;
-  redirectUri?: string[];
-  postLogoutRedirectUri?: string[];
-  backchannelLogoutUri?: string;
-  loginUri?: string;
-  public?: true;
-  authMethod?: string;
-  grantType?: string[];
-  api?: true;
-  firstParty?: true;
-  pkce: boolean;
-  metadata?: string;
-  json?: true;
-}
 
 /** Adds the commands of the group `client`. */
 export function addClientCommands(client: Command): void {
@@ -75,6 +59,8 @@ function addAdd(client: Command): void {
     .option('--api', 'an API that only introspects tokens')
     .option('--first-party', 'asks nobody for consent')
     .option('--no-pkce', 'excuse a confidential app from PKCE')
+    .option('--id-token-alg <alg>', 'how its ID tokens are signed, if not RS256; ES256 costs a tenth')
+    .option('--no-id-token-at-refresh', 'leave the ID token out of the answer to a refresh')
     .option('--metadata <file>', 'a JSON object of OpenID registration metadata; options above win over it')
     .option('--json', 'print JSON')
     .action((id: string, options: AddOptions) =>
@@ -199,39 +185,6 @@ function addRemove(client: Command): void {
         print(`${id}: removed`);
       }),
     );
-}
-
-function metadataOf(id: string, options: AddOptions): object {
-  const given = options.metadata === undefined ? {} : readMetadata(options.metadata);
-  const grants = options.api ? [] : options.grantType;
-  const metadata = {
-    grant_types: ['authorization_code', 'refresh_token'],
-    ...given,
-    client_id: id,
-    ...(options.name === undefined ? {} : { client_name: options.name }),
-    ...(options.redirectUri && { redirect_uris: options.redirectUri }),
-    ...(options.postLogoutRedirectUri && { post_logout_redirect_uris: options.postLogoutRedirectUri }),
-    ...(options.backchannelLogoutUri === undefined
-      ? {}
-      : { backchannel_logout_uri: options.backchannelLogoutUri }),
-    ...(options.loginUri === undefined ? {} : { initiate_login_uri: options.loginUri }),
-    ...(options.authMethod === undefined ? {} : { token_endpoint_auth_method: options.authMethod }),
-    ...(options.public && { token_endpoint_auth_method: 'none' }),
-    ...(grants && { grant_types: grants }),
-    ...(options.firstParty && { first_party: true }),
-    ...(options.pkce ? {} : { require_pkce: false }),
-  };
-  // By default oidc-provider expects redirect_uris. A client without the code flow must say that it has none.
-  const redirects = metadata.grant_types.includes('authorization_code');
-  return redirects ? metadata : { response_types: [], redirect_uris: [], ...metadata };
-}
-
-function readMetadata(path: string): object {
-  const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new Error(`${path} must hold a JSON object`);
-  }
-  return value;
 }
 
 const shown = ({ source, metadata, hidden, suspended, secrets }: ListedClient) => ({

@@ -48,6 +48,8 @@ const clientMetadata = {
   post_logout_redirect_uris: z.array(redirectUri, 'must be an array').optional(),
   first_party: z.boolean('must be true or false').default(false),
   require_pkce: z.boolean('must be true or false').default(true),
+  /** Whether the answer to a refresh has a new ID token. */
+  id_token_at_refresh: z.boolean('must be true or false').default(true),
   /** The profile that the app must follow: FAPI 2.0 security, FAPI 2.0 with message signing, or FAPI-CIBA. */
   fapi: z
     .enum(['security', 'message_signing', 'ciba'], { error: 'must be security, message_signing or ciba' })
@@ -72,7 +74,7 @@ const codesGoSomewhere = (client: Redirecting, context: z.RefinementCtx) => {
 };
 
 /**
- * An app without its secrets. The names come from OpenID registration, plus four of ours. oidc-provider checks more.
+ * An app without its secrets. The names come from OpenID registration, plus five of ours. oidc-provider checks more.
  */
 export const clientSchema = z.looseObject(clientMetadata).superRefine(codesGoSomewhere);
 

@@ -69,7 +69,8 @@ export async function inTurns(
       const half = new Map<string, Measured>();
       for (const subject of order) {
         told(`${subject.name}: round ${round} of ${rounds}`);
-        const others = subjects.filter((other) => other !== subject);
+        // Two subjects may be two apps of one server.
+        const others = subjects.filter((other) => other.pid !== subject.pid);
         const measured = await paused(others, () => measure(subject, block, told));
         half.set(subject.name, measured);
       }

@@ -1,5 +1,5 @@
 /** Apps as data: added, changed and removed by command while the server runs, and known at once to every instance. */
-import { SignJWT } from 'jose';
+import { decodeProtectedHeader, SignJWT } from 'jose';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { apps } from '../support/apps.ts';
 import { type Administered, startAdministered } from '../support/cypher.ts';
@@ -51,6 +51,7 @@ test('a client added by command signs people in at once, on every instance', asy
     'add',
     'notes',
     ...['--name', 'Notes', '--redirect-uri', 'https://notes.example/callback', '--json'],
+    ...['--id-token-alg', 'ES256', '--no-id-token-at-refresh'],
   ]);
   expect(code).toBe(0);
   const { client_secret, ...metadata } = JSON.parse(stdout);
@@ -58,11 +59,13 @@ test('a client added by command signs people in at once, on every instance', asy
   expect(metadata).toMatchObject({ client_id: 'notes', client_name: 'Notes', first_party: false });
   const notes = { client_id: 'notes', client_secret, redirect_uri: 'https://notes.example/callback' };
   const tokens = await createPerson(server, 'ada').tokensFor(notes);
+  expect(decodeProtectedHeader(tokens.id_token).alg).toBe('ES256');
   const refreshed = await asApp(other, notes, {
     grant_type: 'refresh_token',
     refresh_token: tokens.refresh_token,
   });
   expect(refreshed.status).toBe(200);
+  expect(refreshed.body).not.toHaveProperty('id_token');
 });
 
 test('an app added by command is told of a sign-out at the address it was given; what is no address is refused', async () => {

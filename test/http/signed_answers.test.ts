@@ -1,5 +1,5 @@
 /** What is signed for an app or an API to read: ID tokens, userinfo, introspection (RFC 9701), access tokens (RFC 9068). */
-import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { apps } from '../support/apps.ts';
@@ -8,6 +8,8 @@ import { startServer, type TestServer } from '../support/server.ts';
 
 const { web, machine, api, intranet } = apps;
 const signedInfo = { ...intranet, client_id: 'signed-info', userinfo_signed_response_alg: 'ES256' };
+const es256 = { ...intranet, client_id: 'es256', id_token_signed_response_alg: 'ES256' };
+const without = { ...es256, client_id: 'without', id_token_at_refresh: false };
 const signedApi = { ...api, client_id: 'signed-api', introspection_signed_response_alg: 'ES256' };
 const reports = {
   audience: 'https://reports.example/api',
@@ -25,7 +27,7 @@ let server: TestServer;
 let other: TestServer;
 let ada: Person;
 beforeAll(async () => {
-  const clients = [...Object.values(apps), signedInfo, signedApi];
+  const clients = [...Object.values(apps), signedInfo, signedApi, es256, without];
   server = await startServer({ clients, resources });
   other = await startServer({ clients, resources, beside: server });
   ada = createPerson(server, 'ada');
@@ -37,11 +39,11 @@ afterAll(async () => {
 
 const forReports = { resource: reports.audience, scope: 'openid read' };
 /** What a library of others does that has nothing but our address. */
-const verified = async (jwt: string, typ: string, audience: string) =>
+const verified = async (jwt: string, typ: string | undefined, audience: string) =>
   (
     await jwtVerify(jwt, createRemoteJWKSet(new URL(`${server.url}/jwks`)), {
       issuer: server.url,
-      typ,
+      ...(typ === undefined ? {} : { typ }),
       audience,
     })
   ).payload;
@@ -66,6 +68,44 @@ test('ID tokens by every algorithm that discovery names, for an app that registe
     expect((await jwtVerify(id_token, keys, { issuer: alone.url })).payload.aud).toBe(app.client_id);
   }
   await alone.close();
+});
+
+const refresh = async (at: TestServer, app: App, refresh_token: string, more: object = {}) => {
+  const answer = await asApp(at, app, { grant_type: 'refresh_token', refresh_token, ...more });
+  expect(answer.status, answer.text).toBe(200);
+  return answer.body;
+};
+
+test('a refresh, and its repetition, has an ID token by ES256 for an app that registered it', async () => {
+  const first = await ada.tokensFor(es256, { scope: 'openid profile' });
+  for (const at of [server, other]) {
+    const { id_token, scope } = await refresh(at, es256, first.refresh_token);
+    expect(decodeProtectedHeader(id_token).alg).toBe('ES256');
+    const { sub, sid } = await verified(id_token, undefined, es256.client_id);
+    expect({ sub, sid }).toEqual({ sub: decodeJwt(first.id_token).sub, sid: decodeJwt(first.id_token).sid });
+    expect(scope).toBe('openid profile');
+  }
+});
+
+test('id_token_at_refresh: false leaves the ID token out of a refresh and its repetition, and nothing else', async () => {
+  const first = await ada.tokensFor(without, { scope: 'openid profile' });
+  expect(decodeJwt(first.id_token).aud).toBe(without.client_id);
+  const second = await refresh(server, without, first.refresh_token);
+  const again = await refresh(other, without, first.refresh_token);
+  for (const answer of [second, again]) {
+    expect(answer).toEqual({
+      access_token: expect.stringMatching(/^v4\.local\./),
+      refresh_token: second.refresh_token,
+      scope: 'openid profile',
+      token_type: 'Bearer',
+      expires_in: 900,
+    });
+    expect((await me(answer.access_token)).body.preferred_username).toBe('ada');
+  }
+  // A narrower request is still answered with what it received.
+  const narrower = await refresh(other, without, second.refresh_token, { scope: 'openid' });
+  expect(narrower).toMatchObject({ scope: 'openid' });
+  expect(narrower).not.toHaveProperty('id_token');
 });
 
 test('userinfo as a signed JWT, for an app that registered so', async () => {

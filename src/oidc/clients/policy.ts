@@ -27,6 +27,12 @@ export const pkceRequired = (_ctx: KoaContextWithOIDC, client: Client): boolean 
   isPublic(client) || client.require_pkce !== false;
 
 /**
+ * Whether the answer to a refresh has a new ID token. It may be left out (OpenID Connect Core, section 12.2), which
+ * saves its signature.
+ */
+export const idTokenAtRefresh = (client: Client): boolean => client.id_token_at_refresh !== false;
+
+/**
  * Allows cross-origin requests from the origins of a client's redirect URIs: to userinfo for every client, and to the
  * other endpoints for public clients.
  */

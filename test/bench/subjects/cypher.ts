@@ -16,6 +16,8 @@ export interface Cypher extends Subject {
   databaseUrl: string;
   people: People;
   opaque: OpaqueClients;
+  /** This instance, with an app whose refreshes are answered with ID tokens by ES256, or without any. */
+  withApp(app: 'es256' | 'no-id-token'): Subject;
   /** Starts another instance on the same storage, with the same settings and a port of its own. */
   startAnother(): Promise<Running>;
 }
@@ -25,14 +27,17 @@ const redirectUri = 'https://app.example/callback';
 const secretOf = (id: string) => `a-secret-of-the-${id}-0123456789abcdef0123456789`;
 const client = (id: string, rest: object) => ({ client_id: id, client_secret: secretOf(id), ...rest });
 const none = { redirect_uris: [], response_types: [] };
+const signsIn = {
+  redirect_uris: [redirectUri],
+  response_types: ['code'],
+  grant_types: ['authorization_code', 'refresh_token'],
+  // No consent page: the bench measures the sign-in.
+  first_party: true,
+};
 const clients = [
-  client('app', {
-    redirect_uris: [redirectUri],
-    response_types: ['code'],
-    grant_types: ['authorization_code', 'refresh_token'],
-    // No consent page: the bench measures the sign-in.
-    first_party: true,
-  }),
+  client('app', signsIn),
+  client('es256', { ...signsIn, id_token_signed_response_alg: 'ES256' }),
+  client('no-id-token', { ...signsIn, id_token_at_refresh: false }),
   client('machine', { ...none, grant_types: ['client_credentials'] }),
 ];
 
@@ -93,6 +98,7 @@ export async function startCypher(
     stop: running.stop,
     databaseUrl,
     opaque,
+    withApp: (id) => ({ ...cypher, name: `Cypher, ${id}`, app: { ...cypher.app, id, secret: secretOf(id) } }),
     startAnother: start,
     people: createPeople(databaseUrl, kek),
   };

@@ -36,7 +36,7 @@ export function clientConfiguration(
     },
     clientAuthMethods: authMethods(config),
     extraClientMetadata: {
-      properties: ['first_party', 'require_pkce', 'fapi', 'claims', 'request_uris'],
+      properties: ['first_party', 'require_pkce', 'id_token_at_refresh', 'fapi', 'claims', 'request_uris'],
       validator(ctx, name, value, metadata) {
         // `ctx` is set when a client registers itself, and undefined when the operator's clients are checked.
         if (ctx && name === 'first_party')

@@ -9,6 +9,7 @@ import type Provider from 'oidc-provider';
 import { type Account, errors, type Grant, type TokenEndpointGrantContext } from 'oidc-provider';
 // The library offers these helpers to custom grants, but may change them in any release.
 import * as helpers from 'oidc-provider/lib/helpers/grants.js';
+import { idTokenAtRefresh } from '../../clients/policy.ts';
 import {
   endReused,
   findRefreshToken,
@@ -79,7 +80,9 @@ async function answer(provider: Provider, deps: RefreshGrantDeps, ctx: Context):
     accessToken: await accessToken.save(),
     authorizationDetails: accessToken.rar,
     expiresIn: accessToken.expiration,
-    idToken: await issueIdToken(provider, ctx, token, accessToken, grant, scopes),
+    idToken: idTokenAtRefresh(oidc.client)
+      ? await issueIdToken(provider, ctx, token, accessToken, grant, scopes)
+      : undefined,
     scope: accessToken.scope,
     tokenType: accessToken.tokenType,
     // This must be the last step: after it, nothing may refuse the request.
