@@ -8,7 +8,7 @@ import { type Config, loadConfig } from '../config/load.ts';
 import { createLog } from '../lib/log.ts';
 import { root } from '../root.ts';
 import { followDatabaseClock } from '../storage/clock.ts';
-import { type Database, openDatabase } from '../storage/database.ts';
+import { type Database, openDatabase, timeoutsOfCommand } from '../storage/database.ts';
 import { runningPostgresUrl } from '../storage/embedded_postgres.ts';
 
 export interface Stage {
@@ -33,7 +33,7 @@ export async function stageAt<T>(
   url: string,
   work: (stage: Stage) => Promise<T>,
 ): Promise<T> {
-  const database = openDatabase(url, { onIdleError: () => {} });
+  const database = openDatabase(url, { onIdleError: () => {}, timeouts: timeoutsOfCommand });
   try {
     const { now, stop } = await followDatabaseClock(database);
     stop();

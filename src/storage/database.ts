@@ -82,6 +82,13 @@ export const timeoutsOfServer: StorageTimeouts = {
   requestMs: { app: 3000, person: 5000 },
 };
 
+/** Nobody else waits for a command. Whoever runs it would only run it again. */
+export const timeoutsOfCommand: StorageTimeouts = {
+  goneMs: 10_000,
+  statementMs: 30_000,
+  requestMs: { app: 30_000, person: 30_000 },
+};
+
 export interface DatabaseOptions {
   /** The default suits a server. Tests that are not about outages wait longer, because their machine may be busy. */
   timeouts?: StorageTimeouts | undefined;

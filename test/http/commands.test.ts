@@ -1,11 +1,11 @@
 /** An administrator's commands, run as processes beside the running server: sessions, tokens, the doctor. */
-
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { judge } from '../../src/cli/doctor/issuer.ts';
 import { altered } from '../support/altered.ts';
 import { apps } from '../support/apps.ts';
 import { type Administered, startAdministered } from '../support/cypher.ts';
 import { asApp, createPerson, isAlive } from '../support/person.ts';
+import { startProxy } from '../support/proxy.ts';
 
 const { web, api } = apps;
 let server: Administered;
@@ -201,4 +201,12 @@ test('how requests arrive is told to nobody else', async () => {
     const answer = await fetch(`${server.url}/health/seen`, { headers: { authorization } });
     expect(answer.status).toBe(404);
   }
+});
+
+test('a command waits for a database that is slow', async () => {
+  const slow = await startProxy(server.databaseUrl);
+  onTestFinished(slow.close);
+  slow.delay(200);
+  const { code, stderr } = await server.cypher(['client', 'list'], { settings: { DATABASE_URL: slow.url } });
+  expect([code, stderr]).toEqual([0, '']);
 });

@@ -9,7 +9,7 @@ import type { Keyring } from '../../keys/keyring.ts';
 import { root } from '../../root.ts';
 import { derivedFor } from '../../server_keys.ts';
 import { followDatabaseClock } from '../../storage/clock.ts';
-import { openDatabase } from '../../storage/database.ts';
+import { openDatabase, timeoutsOfCommand } from '../../storage/database.ts';
 import { runningPostgresUrl } from '../../storage/embedded_postgres.ts';
 import { hashFiles } from '../../storage/instances.ts';
 import { openKeys } from '../keyring.ts';
@@ -60,7 +60,7 @@ async function examineStorage(config: Config): Promise<Finding[]> {
   } catch (error) {
     return [{ about: 'database', level: 'fault', found: (error as Error).message, change }];
   }
-  const database = openDatabase(url, { onIdleError: () => {} });
+  const database = openDatabase(url, { onIdleError: () => {}, timeouts: timeoutsOfCommand });
   try {
     const found = await examine('database', change, () => checkDatabase(database));
     // A single finding means that the database does not answer, so the other checks are skipped.
