@@ -4,6 +4,7 @@ import { idsOn, openAccount, postForm } from '../support/account_page.ts';
 import { apps } from '../support/apps.ts';
 import {
   type App,
+  asApp,
   challengeOf,
   createPerson,
   interactionOf,
@@ -23,6 +24,14 @@ const native = {
   redirect_uris: ['com.example.app:/callback', 'https://claimed.example/callback'],
   post_logout_redirect_uris: [],
 };
+/** As the operator registers an app by default: without refresh tokens. */
+const plain = {
+  ...intranet,
+  client_id: 'plain',
+  redirect_uri: 'https://plain.example/callback',
+  redirect_uris: ['https://plain.example/callback'],
+  grant_types: ['authorization_code'],
+};
 const claimed = { ...native, redirect_uri: 'https://claimed.example/callback' };
 const loopback = {
   ...spa,
@@ -34,7 +43,7 @@ const loopback = {
 let server: TestServer;
 beforeAll(async () => {
   const options = {
-    clients: [...Object.values(apps), native, loopback],
+    clients: [...Object.values(apps), native, loopback, plain],
     resources: [reports],
     settings: { REGISTRATION: 'open' },
   };
@@ -155,3 +164,45 @@ test('an app that is given the id of one that was removed inherits nothing', asy
   );
   expect(await asked(eve, { ...spa, client_id: 'later' })).toEqual(['openid']);
 });
+
+/** The unexpired grants of somebody's apps, with the seconds that they are kept. */
+async function grantsOf({ username }: Person) {
+  return server.database.query<{ client: string; seconds: number; exp: number }>(
+    `select payload->>'clientId' as client, extract(epoch from r.expires_at)::int - $2::int as seconds,
+       (payload->>'exp')::int - $2::int as exp
+     from records r join accounts a on a.id = r.account_id where model = 'Grant' and username = $1 order by 1`,
+    [username, Math.floor(server.clock.now() / 1000)],
+  );
+}
+
+test('the grant of an app without refresh tokens is kept for the session, and half an hour for what comes of it', async () => {
+  const person = await somebody();
+  await person.codeFor(plain);
+  const [refreshing, not] = await grantsOf(person);
+  expect([refreshing?.client, not?.client]).toEqual([intranet.client_id, plain.client_id]);
+  expect(refreshing?.seconds).toBeGreaterThan(30 * 86_400);
+  const session = 43_200;
+  expect(not?.seconds).toBeGreaterThan(session + 1200);
+  expect(not?.seconds).toBeLessThan(session + 3600);
+});
+
+test('a grant that would end before the tokens of a sign-in lasts as long as a new one', async () => {
+  const person = await somebody();
+  // A first-party app, and one that was allowed on the consent page and is not asked about again.
+  for (const app of [intranet, spa]) await person.tokensFor(app);
+  await server.database.query(
+    `update records set expires_at = $1, payload = payload || jsonb_build_object('exp', $2::int)
+     where model = 'Grant' and account_id = (select id from accounts where username = $3)`,
+    [new Date(server.clock.now() + 60_000), Math.floor(server.clock.now() / 1000) + 60, person.username],
+  );
+  for (const app of [intranet, spa]) {
+    const tokens = await person.tokensFor(app);
+    const form = { grant_type: 'refresh_token', refresh_token: tokens.refresh_token };
+    expect((await asApp(server, app, form)).status).toBe(200);
+  }
+  const kept = await grantsOf(person);
+  expect(kept.map(({ client }) => client)).toEqual([intranet.client_id, spa.client_id]);
+  for (const { seconds, exp } of kept)
+    expect([seconds, exp]).toEqual([expect.toSatisfy(isAMonth), expect.toSatisfy(isAMonth)]);
+});
+const isAMonth = (seconds: number) => seconds > 30 * 86_400;

@@ -10,7 +10,7 @@ import type { Consents } from '../../consents/consents.ts';
 import { AppError } from '../../lib/errors.ts';
 import { mfaAcr, scopeOfClaim } from '../claims/claims.ts';
 import type { AppNames } from '../clients/client_names.ts';
-import { rememberSession } from '../library/models/grant.ts';
+import { newGrant, rememberSession } from '../library/models/grant.ts';
 import { type Detail, requestedDetails } from '../requests/authorization_details.ts';
 import type { BrowserBinding } from '../session/browser_binding.ts';
 import { identityIsProven } from './consent.ts';
@@ -241,9 +241,10 @@ async function grantAsked(
   if (prompt.name !== 'consent' || !session)
     throw new AppError('wrong_step', 'There is nothing to allow now.');
   const { accountId, uid: sessionUid } = session;
+  const client = await provider.Client.find(String(params.client_id));
+  if (!client) throw new AppError('wrong_step', 'This app is not registered any more.');
   const grant =
-    (grantId ? await provider.Grant.find(grantId) : undefined) ??
-    new provider.Grant({ accountId, clientId: String(params.client_id) });
+    (grantId ? await provider.Grant.find(grantId) : undefined) ?? newGrant(provider, accountId, client);
   rememberSession(grant, sessionUid);
   const missing = prompt.details as ConsentDetails;
   if (missing.missingOIDCScope) grant.addOIDCScope(missing.missingOIDCScope.join(' '));
@@ -253,8 +254,7 @@ async function grantAsked(
   // Authorization details belong to this request only. They replace those of an earlier request.
   const asked = requestedDetails(params);
   if (asked) Object.assign(grant, { rar: asked });
-  const client = await provider.Client.find(String(params.client_id));
-  if (client && identityIsProven(client, params.redirect_uri as string | undefined))
+  if (identityIsProven(client, params.redirect_uri as string | undefined))
     await consents.remember(accountId, client.clientId, consentsIn(missing));
   const saved = await grant.save();
   return grantId ? {} : { grantId: saved };

@@ -56,7 +56,7 @@ export function providerConfiguration(deps: ConfigurationDeps): Configuration {
     discovery: { prompt_values_supported: promptValues(config), ui_locales_supported: ['en'] },
     pkce: { required: pkceRequired },
     clientBasedCORS: corsAllowed,
-    loadExistingGrant: existingGrant(deps.consents),
+    loadExistingGrant: existingGrant(deps.consents, now),
     issueRefreshToken: issuesRefreshToken,
     rotateRefreshToken: true,
     revokeGrantPolicy: revokesGrant,

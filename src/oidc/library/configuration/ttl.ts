@@ -1,6 +1,6 @@
 /** The lifetimes of what oidc-provider issues and stores, in seconds. */
 
-import type { Configuration } from 'oidc-provider';
+import type { Client, Configuration } from 'oidc-provider';
 import type { Config } from '../../../config/load.ts';
 import type { Resource } from '../../../config/schema.ts';
 import type { Current } from '../../../lib/current.ts';
@@ -22,8 +22,8 @@ export function ttl(config: Settings, resources: Current<readonly Resource[]>, n
     DeviceCode: lifeSeconds.deviceCode,
     BackchannelAuthenticationRequest: (_ctx, request) => requestSeconds(request.params),
     RegistrationAccessToken: lifeSeconds.registrationAccessToken,
-    // A grant may be made at the start of a session, and a family that uses it may begin at the session's very end.
-    Grant: config.SESSION_LIFETIME_SECONDS + lifeSeconds.authorizationCode + lifeSeconds.refreshFamily,
+    // A grant may be made at the start of a session, and an app may be authorized at the session's very end.
+    Grant: (_ctx, grant) => config.SESSION_LIFETIME_SECONDS + grantNeededSeconds(grant.client),
     IdToken: lifeSeconds.idToken,
     Interaction: lifeSeconds.interaction,
     RefreshToken: (_ctx, token) => refreshTokenSeconds(token.iiat ?? seconds(), now),
@@ -37,6 +37,14 @@ export function ttl(config: Settings, resources: Current<readonly Resource[]>, n
           ),
   };
 }
+
+/**
+ * How long the grant of an authorization is needed after it, in seconds: until its code and the tokens that follow from
+ * it have expired.
+ */
+export const grantNeededSeconds = (client: Client | undefined): number =>
+  Math.max(lifeSeconds.authorizationCode, lifeSeconds.deviceCode + lifeSeconds.polledKept) +
+  (client?.grantTypeAllowed('refresh_token') === false ? lifeSeconds.accessToken : lifeSeconds.refreshFamily);
 
 /**
  * The lifetime of the next refresh token of a family, in seconds. `begun`: when the family's first token was made, in

@@ -10,7 +10,7 @@
  */
 
 import type Provider from 'oidc-provider';
-import type { Adapter, AdapterPayload, Grant } from 'oidc-provider';
+import type { Adapter, AdapterPayload, Client, Grant } from 'oidc-provider';
 import { randomId } from '../../../lib/crypto.ts';
 import type { OpenedClaims } from '../../tokens/token_claims.ts';
 import { takeKept } from '../read_ahead.ts';
@@ -51,6 +51,21 @@ export function rememberGrantOf(
 /** Records the session in a grant that has none yet. */
 export function rememberSession(grant: GrantInSession, sessionUid: string): void {
   grant.sessionUid ??= sessionUid;
+}
+
+/** A grant with nothing in it. Its lifetime depends on the client. */
+export const newGrant = (provider: Provider, accountId: string, client: Client): GrantInSession =>
+  // The library has a setter for the client, and no argument of the constructor.
+  Object.assign(new provider.Grant({ accountId }), { client });
+
+/**
+ * Lets the next save of a grant make it last as long as a new one, if it ends before `neededUntil` (unix seconds). A grant may
+ * be older than its session's last sign-in, and its app may use refresh tokens only since then. False if it lasts long enough.
+ */
+export function prolong(grant: GrantInSession, client: Client, neededUntil: number): boolean {
+  if (grant.exp === undefined || grant.exp >= neededUntil) return false;
+  Object.assign(grant, { client, exp: undefined });
+  return true;
 }
 
 /** Gives a new grant an id. Resolves with what to store in the caller's own transaction. `exp`: unix seconds. */
