@@ -3,7 +3,7 @@
 -- A refresh family is one row. A rotation changes the last five of these columns and no index: PostgreSQL keeps the new
 -- version of the row on the same page, and logs what lies between the first and the last changed byte.
 alter table refresh_families
-  add column payload jsonb, -- of its tokens, without what a rotation changes; null while the family has not begun
+  add column payload jsonb, -- of its tokens, without what a column says or a rotation changes; null while the family has not begun
   add column generation integer, -- 0 for the first token
   add column token_hash text, -- of the id of the one token that can be used
   add column issued_at timestamptz, -- of that token
@@ -13,7 +13,7 @@ alter table refresh_families set (fillfactor = 70);
 
 -- The release before keeps a row for each token. Its families are taken over.
 update refresh_families f set
-  payload = (t.payload - 'iat' - 'exp' - 'rotations')
+  payload = (t.payload - '{iat,exp,rotations,grantId,clientId,accountId,sessionUid,expiresWithSession}'::text[])
     || jsonb_build_object('gty', regexp_replace(t.payload->>'gty', ' refresh_token$', '')),
   generation = coalesce((t.payload->>'rotations')::int, 0),
   token_hash = t.token_hash,
@@ -35,7 +35,7 @@ begin
   create function take_over_refresh_token() returns trigger language plpgsql as $body$
   begin
     update refresh_families set
-      payload = (new.payload - 'iat' - 'exp' - 'rotations')
+      payload = (new.payload - '{iat,exp,rotations,grantId,clientId,accountId,sessionUid,expiresWithSession}'::text[])
         || jsonb_build_object('gty', regexp_replace(new.payload->>'gty', ' refresh_token$', '')),
       generation = coalesce((new.payload->>'rotations')::int, 0),
       token_hash = new.token_hash,
@@ -54,13 +54,16 @@ begin
     gty text := new.payload->>'gty' || case when new.generation > 0 then ' refresh_token' else '' end;
     varying jsonb := jsonb_build_object('gty', gty,
       'iat', extract(epoch from new.issued_at)::bigint, 'exp', extract(epoch from new.token_expires_at)::bigint);
+    of_family jsonb := jsonb_strip_nulls(jsonb_build_object('grantId', new.grant_id, 'clientId', new.client_id,
+      'accountId', new.account_id, 'sessionUid', new.session_uid,
+      'expiresWithSession', case when not new.offline then true end));
   begin
     if new.generation > 0 then
       varying := varying || jsonb_build_object('rotations', new.generation);
     end if;
     update refresh_tokens set used_at = new.used_at where token_hash = previous and used_at is null;
     insert into refresh_tokens (token_hash, family_id, refreshed_from, payload, created_at, expires_at)
-    values (new.token_hash, new.id, previous, new.payload || varying, coalesce(new.used_at, new.created_at), new.token_expires_at)
+    values (new.token_hash, new.id, previous, of_family || new.payload || varying, coalesce(new.used_at, new.created_at), new.token_expires_at)
     on conflict do nothing;
     return null;
   end $body$;

@@ -11,6 +11,7 @@ import type { Database, Query } from '../storage/database.ts';
 import { jsonb } from '../storage/jsonb.ts';
 import { repeatableUntil } from '../storage/outages.ts';
 import { type Statement, withQueries } from '../storage/statement.ts';
+import { type FamilyColumns, withColumns, withoutColumns } from './family_payload.ts';
 import { type RefreshFacts, type RefreshState, refreshState } from './states.ts';
 
 /** What an authentic token says of itself. */
@@ -96,7 +97,7 @@ export interface RefreshSettings {
   instance: string;
 }
 
-interface Row {
+interface Row extends Omit<FamilyColumns, 'session_uid'> {
   payload: Record<string, unknown>;
   generation: number;
   token_hash: string;
@@ -106,6 +107,7 @@ interface Row {
   used_by: string | null;
   expires_at: Date;
   ended_at: Date | null;
+  began_in: string | null;
 }
 
 /** Makes the store. `now`: milliseconds since the epoch. */
@@ -124,7 +126,7 @@ export function createRefreshStore(
     async read(token, { anyTime = false } = {}, on = query) {
       const [row] = await on<Row>(
         `select payload, generation, token_hash, issued_at, token_expires_at, used_at, used_by, expires_at, ended_at,
-           grant_id, account_id, null::text as session_uid
+           grant_id, client_id, account_id, offline, session_uid as began_in, null::text as session_uid
          from refresh_families where id = $1 and token_hash is not null`,
         [token.familyId],
       );
@@ -139,7 +141,7 @@ export function createRefreshStore(
         state = stateBy({ ...facts, repeatableUntil: until });
       }
       return {
-        payload: row.payload,
+        payload: withColumns(row.payload, { ...row, session_uid: row.began_in }),
         generation: row.generation,
         issuedAt: row.issued_at.getTime(),
         expiresAt: row.token_expires_at.getTime(),
@@ -200,7 +202,7 @@ function beginning(
       values: [
         ...[family.id, family.grantId, family.clientId, family.accountId, sessionUid, family.offline],
         ...[new Date(nowMs), new Date(family.expiresAt)],
-        ...[jsonb(payload), sha256(tokenId), new Date(issuedAt), new Date(expiresAt)],
+        ...[jsonb(withoutColumns(payload)), sha256(tokenId), new Date(issuedAt), new Date(expiresAt)],
       ],
     },
   );

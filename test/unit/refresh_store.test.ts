@@ -157,3 +157,25 @@ test('a family granted for a session waits for a sign-out under way, and does no
   expect(await beginning).toBe(false);
   expect(await begin(true)).toBe(true);
 });
+
+test('the payload of a token is what it was when its family began, and its row holds each part of it once', async () => {
+  const same = { sid: 'a sid', gty: 'authorization_code', iiat: 1, scope: 'openid' };
+  const whose = { grantId: 'a grant of payload', clientId: 'web', accountId: 'ada' };
+  for (const [id, session, ended] of [
+    ['of a session', { sessionUid: 'a session' }, { expiresWithSession: true }],
+    ['of nobody’s session', {}, {}],
+  ] as const) {
+    const payload = { ...whose, ...session, ...ended, ...same };
+    await refresh.begin(
+      {
+        ...{ id, ...whose, sessionUid: undefined, ...session },
+        ...{ offline: !('expiresWithSession' in ended), expiresAt: inSeconds(3000) },
+      },
+      { tokenId: id, payload, issuedAt: stores.now(), expiresAt: inSeconds(600) },
+    );
+    const token = { tokenId: id, familyId: id, generation: 0, expiresAt: inSeconds(600) };
+    expect((await refresh.read(token))?.payload).toEqual(payload);
+    const [row] = await stores.database.query('select payload from refresh_families where id = $1', [id]);
+    expect(row).toEqual({ payload: same });
+  }
+});
