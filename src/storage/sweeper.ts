@@ -9,6 +9,7 @@ import type { Database } from './database.ts';
 import { type Room, roomForBegun } from './ephemeral.ts';
 import { forgetInstances } from './instances.ts';
 import { forgetOutages } from './outages.ts';
+import { createUnusedFamilies } from './unused_families.ts';
 
 /** How often an instance sweeps. It is a fraction of the shortest lifetime, so that most rows of a table are live. */
 export const sweepEveryMs = 3_000;
@@ -82,6 +83,7 @@ export function createSweeper(
   room: Room = roomForBegun,
 ): Sweeper {
   let timer: NodeJS.Timeout | undefined;
+  const deleteUnusedFamilies = createUnusedFamilies(queryPlannedAnew, now);
 
   const deleteBatch = async (text: string): Promise<number> =>
     (await queryPlannedAnew<{ rows: number }>(text, [new Date(now())]))[0]?.rows ?? 0;
@@ -97,7 +99,8 @@ export function createSweeper(
   }
 
   async function sweepFamilies(): Promise<number> {
-    if ((await query(hasTokenRows)).length === 0) return sweepTable('refresh_families');
+    if ((await query(hasTokenRows)).length === 0)
+      return (await sweepTable('refresh_families')) + (await deleteUnusedFamilies());
     let [tokens, families] = [0, 0];
     for (;;) {
       const goneTokens = await deleteBatch(tokensOfExpiredFamilies);

@@ -2,7 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createLog } from '../../src/lib/log.ts';
+import { createRecordStore } from '../../src/oidc/library/record_store.ts';
 import { createRefreshStore } from '../../src/refresh/store.ts';
+import { createSessionStore } from '../../src/sessions/store.ts';
 import { openDatabase } from '../../src/storage/database.ts';
 import { roomForBegun } from '../../src/storage/ephemeral.ts';
 import { spend } from '../../src/storage/spent.ts';
@@ -149,6 +151,48 @@ test('a used refresh token stays known while its family lives, and goes with it'
   await sweeper().sweep();
   expect(await refresh.read(first)).toBeUndefined();
   expect(await count('refresh_families')).toBe(0);
+});
+
+test('a family goes a week after its end, or after it could last be refreshed, with the grant that nothing else needs', async () => {
+  const { database, now } = stores;
+  const day = 86_400_000;
+  const settings = { successorKey: Buffer.alloc(32, 1), leewayMs: 10_000, now, instance: 'here' };
+  const refresh = createRefreshStore(database, settings);
+  const records = createRecordStore(database, now);
+  const sessions = createSessionStore(stores);
+  await sessions.save({ jti: 'an id', uid: 'long session', accountId: 'a' }, 30 * 86_400, {});
+  const begin = async (id: string, idleDays: number, sessionUid?: string, grantId = `grant of ${id}`) => {
+    await refresh.begin(
+      { id, grantId, clientId: 'c', accountId: 'a', sessionUid, offline: true, expiresAt: now() + 30 * day },
+      { tokenId: `of ${id}`, payload: {}, issuedAt: now(), expiresAt: now() + idleDays * day },
+    );
+    await records.save({ model: 'Grant', id: grantId, payload: { grantId }, ttlSeconds: 31 * 86_400 });
+  };
+  await begin('idle', 7);
+  await begin('idle in a session', 7, 'long session');
+  await begin('idle beside one in use', 7, undefined, 'grant of in use');
+  await begin('in use', 29);
+  await begin('ended', 29);
+  await database.query("update refresh_families set ended_at = $1 where id = 'ended'", [new Date(now())]);
+  const left = async () => {
+    await sweeper().sweep();
+    const families = await database.query<{ id: string }>('select id from refresh_families order by id');
+    const grants = await database.query<{ id: string }>(
+      `select payload->>'grantId' as id from records where model = 'Grant' order by 1`,
+    );
+    return [families, grants].map((rows) => rows.map(({ id }) => id));
+  };
+  const all = ['ended', 'idle', 'idle beside one in use', 'idle in a session', 'in use'];
+  stores.pass(6.9 * 86_400);
+  expect((await left())[0]).toEqual(all);
+  stores.pass(0.2 * 86_400);
+  expect((await left())[0]).toEqual(all.slice(1));
+  stores.pass(6.8 * 86_400);
+  expect((await left())[0]).toEqual(all.slice(1));
+  stores.pass(0.2 * 86_400);
+  expect(await left()).toEqual([['in use'], ['grant of idle in a session', 'grant of in use']]);
+  stores.pass(20 * 86_400);
+  expect(await left()).toEqual([[], []]);
 });
 
 test('the thousands of rows that an earlier release keeps of a family go in batches, and their space is used again', async () => {
