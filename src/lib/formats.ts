@@ -34,8 +34,11 @@ export const formats = {
   accessToken: first,
   /** Rows of `sessions`. */
   session: first,
-  /** Rows of `records`: grants, codes, device codes, CIBA requests, registration access tokens. */
-  record: first,
+  /**
+   * Rows of `records`: grants, codes, device codes, CIBA requests, registration access tokens. In format 2, which the next
+   * release writes, authorization codes and grants repeat neither the grant's nor the account's id in their payload.
+   */
+  record: { writes: 1, reads: [1, 2] },
 } satisfies Record<string, Format>;
 
 export type StateKind = keyof typeof formats;

@@ -246,6 +246,30 @@ test('a code of an app, a grant and an access token: the app begins again', asyn
   await expect(person.tokensFor(web)).resolves.toBeDefined();
 });
 
+test('a code and a grant in the format of the next release are as good as those of this one', async () => {
+  const person = createPerson(server, 'format-two');
+  const code_verifier = verifier();
+  const pkce = { code_challenge: challengeOf(code_verifier), code_challenge_method: 'S256' };
+  const code = await person.codeFor(web, pkce);
+  const changed = await server.database.query(
+    `update records set format = 2, payload = payload - 'grantId' - 'accountId'
+     where model in ('AuthorizationCode', 'Grant') and account_id = (select id from accounts where username = $1)
+     returning model`,
+    [person.username],
+  );
+  expect(changed).toHaveLength(2);
+  const form = { grant_type: 'authorization_code', code, redirect_uri: web.redirect_uri, code_verifier };
+  const { status, body } = await asApp(server, web, form);
+  expect(status).toBe(200);
+  const me = await request(server.url).get('/me').auth(body.access_token, { type: 'bearer' });
+  expect(me.status).toBe(200);
+  const refreshed = await asApp(server, web, {
+    grant_type: 'refresh_token',
+    refresh_token: body.refresh_token,
+  });
+  expect(refreshed.status).toBe(200);
+});
+
 test('a notification that waits is left for an instance that reads it', async () => {
   const kept: Buffer[] = [];
   const pings = createPings({ sealer, hold: async ({ sealed }) => void kept.push(sealed) });

@@ -10,7 +10,7 @@ import type { Account } from '../../accounts/accounts.ts';
 import { readableRow } from '../../lib/formats.ts';
 import type { Query } from '../../storage/database.ts';
 import { withQueries } from '../../storage/statement.ts';
-import type { RecordPayload } from './record_store.ts';
+import { type RecordPayload, wholePayload } from './record_store.ts';
 import { currentScope } from './request_scope.ts';
 
 /** An account as far as tokens need it. */
@@ -56,7 +56,7 @@ export function createReadAhead(query: Query, now: () => number): Query {
         // sessions.
         text: `select found.*, g.payload as kept_grant, s.payload as kept_session, a.username, a.email, a.signed_out_at
           from found
-          left join lateral (select payload from records where model = 'Grant' and expires_at > $1 and ${readableRow('record')} and id_hash =
+          left join lateral (select ${wholePayload} from records where model = 'Grant' and expires_at > $1 and ${readableRow('record')} and id_hash =
             translate(encode(sha256(convert_to(found.grant_id, 'UTF8')), 'base64'), '+/=', '-_') limit 1) g on true
           left join lateral (select payload from sessions
             where uid = found.session_uid and ended_at is null and expires_at > $1 and ${readableRow('session')} limit 1) s on true

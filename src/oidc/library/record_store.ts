@@ -123,6 +123,9 @@ const mostAsked = 50;
 
 const readable = readableRow('record');
 
+/** The payload of a record, with what format 2 has in columns alone. */
+export const wholePayload = `jsonb_strip_nulls(jsonb_build_object('grantId', grant_id, 'accountId', account_id)) || payload as payload`;
+
 const referenceMark = '#';
 
 /**
@@ -228,7 +231,7 @@ export function createRecordStore({ query }: Database, now: () => number): Recor
     },
     async byId(model, id, on = query) {
       const [row] = await on<Row>(
-        `select payload, consumed_at, grant_id, account_id, payload->>'sessionUid' as session_uid
+        `select ${wholePayload}, consumed_at, grant_id, account_id, payload->>'sessionUid' as session_uid
          from records where model = $1 and id_hash = $2 and expires_at > $3 and ${isValid('$3')} and ${readable}`,
         [model, hashOf(id), new Date(now())],
       );
