@@ -2,7 +2,7 @@
  * A server whose storage can be slowed down or cut off, and a second one that reaches the same storage undisturbed.
  */
 import { timeoutsOfServer } from '../../src/storage/database.ts';
-import { createDatabase, createRedisDatabase } from './databases.ts';
+import { createMigratedDatabase, createRedisDatabase } from './databases.ts';
 import { machineMs } from './machine_time.ts';
 import { startProxy, type TcpProxy } from './proxy.ts';
 import { type ServerOptions, startServer, type TestServer } from './server.ts';
@@ -18,7 +18,7 @@ export interface BehindProxies {
 }
 
 export async function startBehindProxies(options: ServerOptions = {}): Promise<BehindProxies> {
-  const { url, drop } = await createDatabase();
+  const { url, drop } = await createMigratedDatabase();
   const direct = { databaseUrl: url, redisUrl: await createRedisDatabase() };
   const [postgres, redis] = [await startProxy(direct.databaseUrl), await startProxy(direct.redisUrl)];
   const storage = { databaseUrl: postgres.url, redisUrl: redis.url };

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadFiles } from '../../src/config/load.ts';
 import { built } from './built.ts';
-import { createDatabase, createRedisDatabase } from './databases.ts';
+import { createMigratedDatabase, createRedisDatabase } from './databases.ts';
 import { kek, type ServerOptions, startServer, type TestServer } from './server.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
@@ -32,7 +32,7 @@ export interface Administered extends TestServer {
 
 /** A server whose database commands can reach. `settings` are theirs too. */
 export async function startAdministered(options: ServerOptions = {}): Promise<Administered> {
-  const database = await createDatabase();
+  const database = await createMigratedDatabase();
   const redisUrl = await createRedisDatabase();
   const directory = await mkdtemp(join(tmpdir(), 'cypher-administered-'));
   const clientsFile = join(directory, 'clients.json');

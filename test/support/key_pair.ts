@@ -4,7 +4,7 @@ import { vi } from 'vitest';
 import { resourceSchema } from '../../src/config/schema.ts';
 import { apps } from './apps.ts';
 import { cypher } from './cypher.ts';
-import { createDatabase, createRedisDatabase } from './databases.ts';
+import { createMigratedDatabase, createRedisDatabase } from './databases.ts';
 import { type App, asApp } from './person.ts';
 import { startServer, type TestServer } from './server.ts';
 
@@ -22,7 +22,7 @@ export const forFiles = { resource: files.audience, scope: 'openid files.read' }
 export const aheadSeconds = 60;
 
 export async function startPair(clients: object[] = []) {
-  const created = await createDatabase();
+  const created = await createMigratedDatabase();
   const storage = { databaseUrl: created.url, redisUrl: await createRedisDatabase() };
   const options = {
     clients: [...Object.values(apps), ...clients],

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import request from 'supertest';
 import { apps } from '../support/apps.ts';
 import { startBalancer } from '../support/balancer.ts';
-import { createDatabase } from '../support/databases.ts';
+import { createMigratedDatabase } from '../support/databases.ts';
 import { createPerson } from '../support/person.ts';
 import { type ServerOptions, startServer, type TestServer } from '../support/server.ts';
 
@@ -29,7 +29,7 @@ export async function startInstances(
   redisUrl: string | undefined,
   settings: Record<string, string> = {},
 ): Promise<Instances> {
-  const database = await createDatabase();
+  const database = await createMigratedDatabase();
   const balancer = await startBalancer();
   const options: ServerOptions = {
     clients: Object.values(apps),
