@@ -22,6 +22,7 @@ import { browser } from './works/browser.ts';
 import { clientCredentials } from './works/client_credentials.ts';
 import { codeExchange } from './works/code_exchange.ts';
 import { introspection } from './works/introspection.ts';
+import { kept } from './works/kept.ts';
 import { login } from './works/login.ts';
 import { loginInit } from './works/login_init.ts';
 import { mixed } from './works/mixed.ts';
@@ -34,7 +35,7 @@ import { userTiming } from './works/user_timing.ts';
 
 const works: Work[] = [
   ...[startUp, introspection, clientCredentials, refresh, opaque, loginInit, login],
-  ...[codeExchange, mixed, scale, overload, userTiming, browser],
+  ...[codeExchange, mixed, kept, scale, overload, userTiming, browser],
 ];
 
 const options = readOptions(works.map(({ name }) => name));
