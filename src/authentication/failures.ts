@@ -72,6 +72,10 @@ const forgetAll = `with ${locked('$1::bytea[]')}
 /** An advisory lock is not written to the log, and there need not be a row for it. */
 const holdAll = 'select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as key';
 
+/** The previous release locks the rows first. So does this one, or the two could deadlock. */
+const holdRows = `select bucket, blocked_until from login_failures
+  where bucket = any($1::bytea[]) order by bucket for update`;
+
 /** The buckets that count this attempt. */
 const asked = `asked as (
     select * from unnest($1::bytea[], $2::int[], $3::int[], $4::int[], $5::timestamptz[], $6::bytea[], $7::boolean[])
@@ -106,8 +110,8 @@ const longestBlocked = `with ${asked}
 export function createFailures({ query }: Database, now: () => number): Failures {
   const refund = (ids: Buffer[]) => query(refundAll, [ids]);
 
-  async function refuseBlocked(buckets: Bucket[], on: Query): Promise<void> {
-    const [blocked] = await on<Blocked>(longestBlocked, [...columnsOf(buckets), new Date(now())]);
+  /** Throws if this bucket, the one that is blocked for the longest time, is still blocked. */
+  function refuse(blocked: Blocked | undefined): void {
     if (blocked && blocked.blocked_until.getTime() > now()) throw tooMany(blocked);
   }
 
@@ -127,14 +131,18 @@ export function createFailures({ query }: Database, now: () => number): Failures
       if (charged.length > 0 && on === query) await refund(ids);
       throw tooMany((await on<Blocked>(longestBlocked, given))[0]);
     },
-    refuseBlocked: (buckets) => refuseBlocked(buckets, query),
+    async refuseBlocked(buckets) {
+      refuse((await query<Blocked>(longestBlocked, [...columnsOf(buckets), new Date(now())]))[0]);
+    },
     async refund(ids) {
       await refund(ids);
     },
     async hold(buckets, on) {
       await on(holdAll, [lockKeysOf(buckets)]);
       // A statement of its own: one that has waited for a lock does not see what was committed meanwhile.
-      await refuseBlocked(buckets, on);
+      const rows = await on<Blocked>(holdRows, [buckets.map(({ id }) => id)]);
+      const [blocked] = rows.sort((a, b) => b.blocked_until.getTime() - a.blocked_until.getTime());
+      refuse(blocked);
     },
     async forget(buckets, on) {
       await on(forgetAll, [buckets.map(({ id }) => id)]);
