@@ -16,6 +16,7 @@ const alone = [
   'test/http/faults_load.test.ts',
   'test/http/faults_postgres.test.ts',
   'test/http/faults_redis.test.ts',
+  'test/topologies/failovers.test.ts',
 ];
 
 /** Tests of the group that a process installs once, for all that comes after: each has a process of its own. */

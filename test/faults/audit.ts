@@ -49,5 +49,9 @@ async function provePasswordOnce(actor: Actor, person: Person): Promise<void> {
   const jar: Jar = new Map();
   const { uid } = await beginLogin(actor, jar, intranet);
   const ke3 = await ke3Of(actor, jar, uid, person);
-  await step(actor, jar, uid, 'login/finish', { ke3 }, { uses: ke2Use(uid, ke3), honestSince: actor.now() });
+  await step(...([actor, jar, uid, 'login/finish', { ke3 }] as const), {
+    uses: ke2Use(uid, ke3),
+    honestSince: actor.now(),
+    subjects: [`account:${person.name}`],
+  });
 }

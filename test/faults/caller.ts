@@ -21,7 +21,9 @@ export interface Answer {
 
 /** What is written about a call beside the request's own facts. */
 export type About = Pick<Call, 'op'> &
-  Partial<Pick<Call, 'uses' | 'presents' | 'subjects' | 'honestSince' | 'mustFail' | 'creates'>> & {
+  Partial<
+    Pick<Call, 'uses' | 'presents' | 'subjects' | 'honestSince' | 'mustFail' | 'repeats' | 'creates'>
+  > & {
     /** Whether it got what it asked for; a 2xx or 3xx unless told. */
     success?(answer: Answer): boolean;
     /** The refresh token in the answer. */

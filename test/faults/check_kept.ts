@@ -1,10 +1,14 @@
 /** Point 3 of the guarantee: what was acknowledged is in the database at the end, whatever was killed in between. */
 import { callsOf, groupBy, type Violation } from './checker.ts';
 import type { DatabaseFacts } from './database_facts.ts';
-import type { Call, Event } from './history.ts';
+import type { Call, Ended, Event } from './history.ts';
+import { answeredAt, lossesIn } from './losses.ts';
 
 export function checkKept(events: readonly Event[], facts: DatabaseFacts): Violation[] {
-  const acknowledged = callsOf(events).filter((call) => call.succeeded);
+  const { mayBeLost } = lossesIn(events);
+  const all = callsOf(events).filter((call) => call.succeeded);
+  const tokens = namesOfTokens(all);
+  const acknowledged = all.filter((call) => !mayBeLost(answeredAt(call)));
   const violations: Violation[] = [];
   const report = (rule: string, subject: string, evidence: Event[]) =>
     violations.push({ point: 3, rule, subject, evidence });
@@ -14,11 +18,11 @@ export function checkKept(events: readonly Event[], facts: DatabaseFacts): Viola
       report('an acknowledged write is lost', call.creates, [call]);
   }
   for (const [family, group] of groupBy(acknowledged, familyOf)) {
-    const tokens = new Set(namesOfTokens(group));
-    if ((facts.families.get(idOf(family))?.tokens ?? 0) < tokens.size)
+    const names = new Set(group.map(({ yields = '' }) => tokens.get(yields)));
+    if ((facts.families.get(idOf(family))?.tokens ?? 0) < names.size)
       report('an acknowledged refresh token is lost', family, group.slice(-5));
   }
-  const ends = events.filter((event) => event.type === 'ended');
+  const ends = events.filter((event): event is Ended => event.type === 'ended' && !mayBeLost(event.at));
   for (const [what, group] of groupBy(ends, ({ told }) => (told ? [told] : []))) {
     if ((facts.told.get(what) ?? 0) < group.length)
       report('an acknowledged end is not in the audit log', what, group);
@@ -41,15 +45,13 @@ export function checkKept(events: readonly Event[], facts: DatabaseFacts): Viola
   return violations;
 }
 
-/** A token by what it was refreshed from: after a rotation of keys the same one reads otherwise. */
-function namesOfTokens(calls: readonly Call[]): string[] {
+/** Each token by what it was refreshed from: after a rotation of keys the same one reads otherwise. */
+function namesOfTokens(calls: readonly Call[]): Map<string, string> {
   const names = new Map<string, string>();
-  return calls.flatMap(({ presents, yields }) => {
-    if (!yields) return [];
-    const name = presents ? `after ${names.get(presents) ?? presents}` : yields;
-    names.set(yields, name);
-    return name;
-  });
+  for (const { presents, yields } of calls) {
+    if (yields) names.set(yields, presents ? `after ${names.get(presents) ?? presents}` : yields);
+  }
+  return names;
 }
 
 function isKept(subject: string, { accounts, families }: DatabaseFacts): boolean {

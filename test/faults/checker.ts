@@ -9,6 +9,7 @@
  */
 import { checkEnded } from './check_ended.ts';
 import { checkKept } from './check_kept.ts';
+import { checkLockstep } from './check_lockstep.ts';
 import { checkServed } from './check_served.ts';
 import { checkSingleUse } from './check_single_use.ts';
 import type { DatabaseFacts } from './database_facts.ts';
@@ -27,6 +28,7 @@ export interface Violation {
 export function check(events: readonly Event[], facts: DatabaseFacts): Violation[] {
   return [
     ...checkSingleUse(events, facts),
+    ...checkLockstep(events),
     ...checkEnded(events),
     ...checkKept(events, facts),
     ...checkServed(events),

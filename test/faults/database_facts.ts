@@ -1,5 +1,5 @@
 /** What the database holds at the end of a run, under the history's names. */
-import type { Postgres } from './postgres.ts';
+import type { Storage } from './storage.ts';
 
 export interface AccountFact {
   confirmed: boolean;
@@ -23,21 +23,21 @@ export interface DatabaseFacts {
   told: Map<string, number>;
 }
 
-export async function readFacts(postgres: Postgres): Promise<DatabaseFacts> {
-  const accounts = await postgres.query<{ name: string } & AccountFact>(
+export async function readFacts({ query }: Pick<Storage, 'query'>): Promise<DatabaseFacts> {
+  const accounts = await query<{ name: string } & AccountFact>(
     `select username as name, totp_secret is not null as confirmed, coalesce(totp_last_step, 0) as "lastStep",
        (select count(*)::int from recovery_codes where account_id = accounts.id and used_at is not null)
          as "recoveryCodesUsed"
      from accounts`,
   );
-  const families = await postgres.query<{ id: string } & FamilyFact>(
+  const families = await query<{ id: string } & FamilyFact>(
     'select id, generation + 1 as tokens from refresh_families where generation is not null',
   );
-  const auditedTwice = await postgres.query<{ name: string }>(
+  const auditedTwice = await query<{ name: string }>(
     `select username as name from audit_log join accounts on accounts.id = account_id
      where event = 'account.created' group by username having count(*) > 1`,
   );
-  const told = await postgres.query<{ what: string; times: number }>(
+  const told = await query<{ what: string; times: number }>(
     `select event || ' ' || coalesce('family:' || (detail->>'family'), 'account:' || username) as what, count(*)::int as times
      from audit_log join accounts on accounts.id = account_id group by what`,
   );

@@ -1,24 +1,21 @@
 /**
- * The deployment that a run tests: a PostgreSQL, a Redis with its standby, and two provider processes that share them
- * and have the same settings, as in production. Everything is on free ports of loopback and in one temporary
- * directory.
+ * The deployment that a run tests: two provider processes that share a storage and have the same settings, as in
+ * production. Everything is on free ports of loopback and in one temporary directory.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { apps } from '../support/apps.ts';
 import { built, sources } from '../support/built.ts';
 import { reports, reportsApi, tv } from './apps.ts';
 import { createHistory, type History } from './history.ts';
-import { type Postgres, startPostgres } from './postgres.ts';
 import { freePort, start } from './processes.ts';
 import { type ProviderProcess, preload, startProvider } from './provider.ts';
-import { type RedisPair, startRedisPair } from './redis.ts';
+import type { StartStorage, Storage } from './storage.ts';
 
 export interface Deployment {
-  postgres: Postgres;
-  redis: RedisPair;
+  storage: Storage;
   providers: ProviderProcess[];
   history: History;
   issuer: string;
@@ -33,12 +30,10 @@ const root = join(import.meta.dirname, '../..');
 const { web, intranet, api } = apps;
 
 /** Starts all of it. `broken` names a broken build, see mutations.ts. */
-export async function deploy(broken: string | undefined): Promise<Deployment> {
+export async function deploy(startStorage: StartStorage, broken?: string): Promise<Deployment> {
   const directory = await mkdtemp(join(tmpdir(), 'cypher-faults-'));
-  const postgresDirectory = join(directory, 'data');
-  await mkdir(postgresDirectory);
   const history = createHistory(join(directory, 'history.jsonl'));
-  const [postgres, redis] = await Promise.all([startPostgres(postgresDirectory), startRedisPair(directory)]);
+  const storage = await startStorage(directory, history.now);
 
   const clientsFile = join(directory, 'clients.json');
   const entries = [web, intranet, api, tv, reports].map(({ redirect_uri: _, ...client }) => client);
@@ -49,8 +44,9 @@ export async function deploy(broken: string | undefined): Promise<Deployment> {
   const issuer = `http://localhost:${ports[0]}`;
   const env = {
     ISSUER: issuer,
-    DATABASE_URL: postgres.url,
-    REDIS_URL: redis.url,
+    DATABASE_URL: storage.databaseUrl,
+    ...(storage.redisUrl !== undefined && { REDIS_URL: storage.redisUrl }),
+    ...storage.settings,
     CLIENTS_FILE: clientsFile,
     RESOURCES_FILE: resourcesFile,
     KEY_ENCRYPTION_KEY: randomBytes(32).toString('base64url'),
@@ -74,8 +70,7 @@ export async function deploy(broken: string | undefined): Promise<Deployment> {
     ),
   );
   return {
-    postgres,
-    redis,
+    storage,
     providers,
     history,
     issuer,
@@ -90,8 +85,7 @@ export async function deploy(broken: string | undefined): Promise<Deployment> {
     },
     async stop(keep) {
       await Promise.all(providers.map((provider) => provider.stop()));
-      await postgres.stop();
-      redis.kill();
+      await storage.stop();
       await history.close();
       if (!keep) await rm(directory, { recursive: true, force: true });
     },

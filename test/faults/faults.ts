@@ -1,19 +1,13 @@
-/** The faults that a run injects while the workload runs: one table, and a schedule that follows from the seed. */
+/**
+ * The faults that a run injects while the workload runs: those of the instances, which every run has, those of the
+ * storage, and a schedule that follows from the seed.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deployment } from './deployment.ts';
 import type { Target } from './history.ts';
 import { type Random, weighted } from './random.ts';
+import { aWhile, type FaultKind } from './storage.ts';
 
-type Kind = 'postgres' | 'redis' | 'provider' | 'clock' | 'keys';
-
-interface FaultKind {
-  weight: number;
-  target: Kind;
-  /** Does it and brings the target back; resolves when the target answers again. */
-  inject(deployment: Deployment, random: Random, provider: number): Promise<void>;
-}
-
-const aWhile = (random: Random, least: number, most: number) => sleep(random.int(least, most));
 const rotated = [
   'token access',
   'token refresh',
@@ -26,74 +20,11 @@ const rotated = [
 /** Far beyond the leeway: machines without a time server. */
 const shiftMs: [least: number, most: number] = [30_000, 300_000];
 
-export const faultKinds = {
-  'kill postgres': {
-    weight: 4,
-    target: 'postgres',
-    async inject({ postgres }, random) {
-      postgres.kill();
-      await aWhile(random, 0, 1500);
-      await postgres.restart();
-    },
-  },
-  'pause postgres': {
-    weight: 3,
-    target: 'postgres',
-    async inject({ postgres }, random) {
-      postgres.pause();
-      await aWhile(random, 1000, 3000);
-      await postgres.resume();
-    },
-  },
-  'cut postgres connections': {
-    weight: 3,
-    target: 'postgres',
-    inject: ({ postgres }) => postgres.cutConnections(),
-  },
-  'kill redis': {
-    weight: 3,
-    target: 'redis',
-    async inject({ redis }, random) {
-      redis.kill();
-      await aWhile(random, 0, 2500);
-      await redis.restart({ fromDump: false });
-    },
-  },
-  'pause redis': {
-    weight: 3,
-    target: 'redis',
-    async inject({ redis }, random) {
-      redis.pause();
-      await aWhile(random, 1000, 3000);
-      await redis.resume();
-    },
-  },
-  'flush redis': { weight: 3, target: 'redis', inject: ({ redis }) => redis.flush() },
-  'cut redis connections': { weight: 2, target: 'redis', inject: ({ redis }) => redis.cutConnections() },
-  'restore redis from an older dump': {
-    weight: 3,
-    target: 'redis',
-    async inject({ redis }, random) {
-      await redis.save();
-      await aWhile(random, 500, 3000);
-      redis.kill();
-      await aWhile(random, 0, 500);
-      await redis.restart({ fromDump: true });
-    },
-  },
-  'fail redis over to a replica that is behind': {
-    weight: 2,
-    target: 'redis',
-    async inject({ redis }, random) {
-      await redis.leaveStandbyBehind();
-      await aWhile(random, 500, 3000);
-      await redis.failOver();
-    },
-  },
+const faultsOfProviders = ({ providers, cypher }: Deployment): Record<string, FaultKind> => ({
   'kill provider': {
     weight: 5,
     target: 'provider',
-    async inject({ providers }, _random, number) {
+    async inject(_random, number) {
       providers[number]?.kill();
       await providers[number]?.restarted();
     },
@@ -101,7 +32,7 @@ export const faultKinds = {
   'pause provider': {
     weight: 3,
     target: 'provider',
-    async inject({ providers }, random, number) {
+    async inject(random, number) {
       providers[number]?.pause();
       await aWhile(random, 500, 3000);
       await providers[number]?.resume();
@@ -110,18 +41,16 @@ export const faultKinds = {
   'shift a clock': {
     weight: 3,
     target: 'clock',
-    async inject({ providers }, random, number) {
+    async inject(random, number) {
       providers[number]?.shiftClock(random.int(...shiftMs) * (random.chance(0.5) ? 1 : -1));
     },
   },
   'rotate keys': {
     weight: 2,
     target: 'keys',
-    inject: async ({ cypher }, random) => void (await cypher('key', 'rotate', random.pick(rotated))),
+    inject: async (random) => void (await cypher('key', 'rotate', random.pick(rotated))),
   },
-} satisfies Record<string, FaultKind>;
-
-export type FaultName = keyof typeof faultKinds;
+});
 
 export interface Injector {
   counts: Map<string, number>;
@@ -130,8 +59,10 @@ export interface Injector {
 }
 
 export interface Schedule {
-  /** The faults to choose from; all of them unless told. */
-  only?: FaultName[];
+  /** The faults to choose from, by name; all of them unless told. */
+  only?: readonly string[];
+  /** These instead, one after another. Then the injector is through, whether or not the run is over. */
+  script?: readonly string[];
   /** Between the end of one fault and the next. */
   pauseMs: [least: number, most: number];
   over: () => boolean;
@@ -139,34 +70,43 @@ export interface Schedule {
 
 /** One fault after another, a quarter of them with one of another kind at the same time. */
 export function createInjector(deployment: Deployment, random: Random, schedule: Schedule): Injector {
-  const { history, providers } = deployment;
+  const { history, providers, storage } = deployment;
   const counts = new Map<string, number>();
-  const names = schedule.only ?? (Object.keys(faultKinds) as FaultName[]);
-  const weights = Object.fromEntries(names.map((name) => [name, faultKinds[name].weight]));
+  const kinds = { ...storage.faults, ...faultsOfProviders(deployment) };
+  const names = schedule.only ?? Object.keys(kinds);
+  const weights = Object.fromEntries(names.map((name) => [name, kindOf(name).weight]));
 
-  async function inject(name: FaultName): Promise<void> {
-    const kind: FaultKind = faultKinds[name];
+  function kindOf(name: string): FaultKind {
+    const kind = kinds[name];
+    if (!kind) throw new Error(`no fault is called ${name}: ${Object.keys(kinds).join(', ')}`);
+    return kind;
+  }
+  async function inject(name: string): Promise<void> {
+    const kind = kindOf(name);
     const number = random.int(0, providers.length - 1);
     counts.set(name, (counts.get(name) ?? 0) + 1);
     const at = history.now();
-    await kind.inject(deployment, random, number);
+    const injected = (await kind.inject(random, number)) ?? {};
     // A clock that is off, or a key that another one follows, may not be noticed from outside: it excuses no answer.
     if (kind.target === 'clock' || kind.target === 'keys') return;
     const target = kind.target === 'provider' ? (`provider ${number}` as Target) : kind.target;
-    history.add({ type: 'fault', name, target, at, until: history.now() });
+    history.add({ type: 'fault', name, target, at, until: history.now(), ...injected });
   }
   return {
     counts,
     async run() {
       // No two machines' clocks are the same, here less than ever; but first let somebody arrive who can notice.
       await sleep(3000);
-      for (const number of providers.keys())
-        await faultKinds['shift a clock'].inject(deployment, random, number);
-      while (!schedule.over()) {
+      for (const number of providers.keys()) await kindOf('shift a clock').inject(random, number);
+      for (const name of schedule.script ?? []) {
         await sleep(random.int(...schedule.pauseMs));
-        const first = weighted(random, weights) as FaultName;
-        const second = weighted(random, weights) as FaultName;
-        const both = random.chance(0.25) && faultKinds[first].target !== faultKinds[second].target;
+        await inject(name);
+      }
+      while (!schedule.script && !schedule.over()) {
+        await sleep(random.int(...schedule.pauseMs));
+        const first = weighted(random, weights);
+        const second = weighted(random, weights);
+        const both = random.chance(0.25) && kindOf(first).target !== kindOf(second).target;
         await Promise.all([inject(first), ...(both ? [inject(second)] : [])]);
       }
       for (const provider of providers) provider.shiftClock(0);

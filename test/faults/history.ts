@@ -5,6 +5,11 @@
  */
 import { createWriteStream } from 'node:fs';
 
+export interface Period {
+  from: number;
+  until: number;
+}
+
 /** One request and its answer. `subjects` and `uses` name things: `family:…`, `session:…`, `token:…`, `code:…`. */
 export interface Call {
   type: 'call';
@@ -33,6 +38,8 @@ export interface Call {
   honestSince?: number;
   /** Evidently theft or repetition: it must be refused. */
   mustFail?: true;
+  /** Repeats a token that another one has used in this time, and comes more than a leeway later. */
+  repeats?: Period;
   /** What must be found in the database from the answer on. */
   creates?: string;
 }
@@ -40,6 +47,13 @@ export interface Call {
 /** From here on the subjects may or may not be alive: an attack or a revocation is on its way. */
 export interface Doubt {
   type: 'doubt';
+  at: number;
+  subjects: string[];
+}
+
+/** From here on the subjects exist, or are again what they were: a session, a device's code, an account that is enabled. */
+export interface Began {
+  type: 'began';
   at: number;
   subjects: string[];
 }
@@ -71,6 +85,10 @@ export interface Fault {
   at: number;
   /** When it was over: the target answered again. */
   until: number;
+  /** When the database answered, but confirmed no writes: what writes may wait for as long as for a slow database. */
+  stalls?: Period;
+  /** What was acknowledged in these periods may be lost: a standby took over that had not received it. */
+  loses?: Period[];
 }
 
 /** A provider process that ended without being told to. */
@@ -97,7 +115,7 @@ export interface Lag {
   ms: number;
 }
 
-export type Event = Call | Doubt | Ended | Fault | Died | GaveUp | Lag;
+export type Event = Call | Doubt | Began | Ended | Fault | Died | GaveUp | Lag;
 
 export interface History {
   now(): number;

@@ -56,6 +56,8 @@ export const mutations: Record<string, Edit[]> = {
     },
   ],
   leeway: [{ file: 'refresh/states.ts', find: 'now - (facts.usedAt ?? 0) < leewayMs', replace: 'false' }],
+  /** A repetition is answered at any time, as long as the successor is unused. */
+  lockstep: [{ file: 'refresh/states.ts', find: 'now - (facts.usedAt ?? 0) < leewayMs', replace: 'true' }],
   /** Each instance goes by its own clock. */
   clock: [{ file: 'serve.ts', find: 'const { now } = clock;', replace: 'const now = Date.now;' }],
   /** A code is redeemed whether or not it was, and a family that has begun can begin once more. */

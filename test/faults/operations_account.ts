@@ -13,6 +13,7 @@ import { beginLogin, ke2Use, ke3Of, nextCode } from './sign_in.ts';
 import {
   type Actor,
   alive,
+  began,
   doubt,
   ended,
   Interrupted,
@@ -119,7 +120,8 @@ export async function disable(actor: Actor): Promise<void> {
   // Refused at the first step already, or cut short by a fault: it must be enabled in any case.
   const loggedIn = tryLogin(actor, person).catch(unlessInterrupted);
   await Promise.all([tryAll(actor, mine), loggedIn]);
-  for (let attempt = 0; attempt < 3; attempt++) if (await actor.cypher('user', 'enable', person.name)) return;
+  for (let attempt = 0; attempt < 3; attempt++)
+    if (await actor.cypher('user', 'enable', person.name)) return began(actor, `account:${person.name}`);
   forget();
 }
 
@@ -132,7 +134,14 @@ async function tryLogin(actor: Actor, person: Person): Promise<void> {
   const jar: Jar = new Map();
   const { uid } = await beginLogin(actor, jar, intranet);
   const ke3 = await ke3Of(actor, jar, uid, person);
-  await step(actor, jar, uid, 'login/finish', { ke3 }, { op: 'login of disabled', mustFail: true });
+  await step(
+    actor,
+    jar,
+    uid,
+    'login/finish',
+    { ke3 },
+    { op: 'login of disabled', mustFail: true, subjects: [`account:${person.name}`] },
+  );
 }
 
 async function tryAll(actor: Actor, { families, tokens, copies }: Omit<AllOf, 'all'>): Promise<void> {

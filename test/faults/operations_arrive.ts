@@ -21,6 +21,7 @@ import {
   type Actor,
   type App,
   alive,
+  began,
   eitherProvider,
   Interrupted,
   type Jar,
@@ -64,6 +65,7 @@ export async function arrive(actor: Actor, person: Person, jar: Jar, from: URL, 
   const subject = `session:${actor.number}-${actor.sessions.length}`;
   const session: Session = { subject, person, jar, state: 'alive' };
   actor.sessions.push(session);
+  began(actor, subject);
   await take(actor, session, intranet, code, codeVerifier);
 }
 
@@ -127,8 +129,10 @@ async function tokenForReports(
   if (!asked.location || !code) return undefined;
   const { json } = await redeem(actor, via, reports, { code, codeVerifier: asked.codeVerifier });
   if (typeof json.access_token !== 'string') return undefined;
+  const subject = tokenSubject(json.access_token);
+  began(actor, subject);
   return {
-    subject: tokenSubject(json.access_token),
+    subject,
     session,
     accessToken: json.access_token,
     state: 'alive',
@@ -157,8 +161,10 @@ export async function connectDevice(actor: Actor): Promise<void> {
       { path: '/device/auth', headers: basic(tv), body: new URLSearchParams({ scope: 'openid' }) },
     ),
   );
-  await confirmDevice(actor, session, String(asked.user_code));
   const deviceCode = String(asked.device_code);
+  began(actor, familySubject(deviceCode));
+  await confirmDevice(actor, session, String(asked.user_code));
+  began(actor, familySubject(deviceCode));
   const unread: Promise<unknown>[] = [];
   if (actor.random.chance(0.5)) {
     unread.push(poll(actor, eitherProvider(actor), deviceCode));

@@ -13,6 +13,11 @@ const watchEveryMs = 250;
 /** So slow that the providers' own limit of 900 ms may be reached. */
 const slowMs = 400;
 export const slowByItself = 'PostgreSQL was slow by itself';
+export const awayByItself = 'PostgreSQL was away by itself';
+/** Whether nobody has injected it. */
+export const isByItself = ({ name }: { name: string }): boolean =>
+  name === slowByItself || name === awayByItself;
+export const durableWrite = "select pg_logical_emit_message(true, 'faults', '')";
 const paths = {
   discovery: '/.well-known/openid-configuration',
   jwks: '/jwks',
@@ -20,7 +25,7 @@ const paths = {
 };
 
 /** Starts probing; the returned function stops it. */
-export function startProbes({ providers, history, postgres }: Deployment): () => void {
+export function startProbes({ providers, history, storage }: Deployment): () => void {
   const caller = createCaller(
     providers.map(({ port }) => port),
     history,
@@ -38,14 +43,29 @@ export function startProbes({ providers, history, postgres }: Deployment): () =>
     }
   }, everyMs);
   let stopped = false;
+  // A handshake and a durable commit, as the providers need them.
+  const write = storage.write ?? (async () => void (await storage.query(durableWrite)));
   async function watchPostgres(): Promise<void> {
     while (!stopped) {
       const at = history.now();
-      // A handshake and a durable commit, as the providers need them.
-      await postgres.query("select pg_logical_emit_message(true, 'faults', '')").catch(() => {});
+      // Until it succeeds: on a busy machine a cluster may change its primary by itself.
+      let attempts = 1;
+      const isWritten = () =>
+        write().then(
+          () => true,
+          () => false,
+        );
+      while (!stopped && !(await isWritten())) {
+        attempts += 1;
+        await sleep(50);
+      }
       const until = history.now();
-      if (until - at > slowMs)
-        history.add({ type: 'fault', name: slowByItself, target: 'postgres', at, until });
+      const period = { from: at, until };
+      const about =
+        attempts === 1
+          ? { name: slowByItself, stalls: period }
+          : { name: awayByItself, ...(storage.losesInFailover && { loses: [period] }) };
+      if (until - at > slowMs) history.add({ type: 'fault', target: 'postgres', at, until, ...about });
       await sleep(watchEveryMs);
     }
   }

@@ -64,7 +64,7 @@ export async function startProvider(options: ProviderOptions): Promise<ProviderP
     });
   }
   async function answers(): Promise<void> {
-    await until(`provider ${options.number}`, 60_000, () => alive(port));
+    await until(`provider ${options.number}`, 300_000, () => alive(port));
     ready = true;
   }
   launch();

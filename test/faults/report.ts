@@ -3,7 +3,7 @@
 import { around, recoveryMs } from './check_served.ts';
 import { callsOf, faultsOf, type Point, type Violation } from './checker.ts';
 import type { Call, Event, Target } from './history.ts';
-import { slowByItself } from './probes.ts';
+import { isByItself } from './probes.ts';
 
 export interface Report {
   seed: number;
@@ -83,10 +83,10 @@ function whatWasAway(call: Call, targets: ReadonlySet<Target>): string | undefin
 
 function slowWithoutFault(events: readonly Event[]): number {
   const faults = faultsOf(events).filter(({ target }) => target === 'postgres');
-  const injected = faults.filter(({ name }) => name !== slowByItself);
+  const injected = faults.filter((fault) => !isByItself(fault));
   return faults.filter(
     (slow) =>
-      slow.name === slowByItself &&
+      isByItself(slow) &&
       !injected.some(({ at, until }) => slow.at <= until + recoveryMs && slow.until >= at),
   ).length;
 }

@@ -2,19 +2,15 @@
  * The run that counts: a given number of acknowledged rotations, while PostgreSQL and the providers are killed with
  * -9.
  */
+
+import type { Run } from './carry_out.ts';
 import type { Deployment } from './deployment.ts';
-import { createInjector, type Injector } from './faults.ts';
+import { createInjector } from './faults.ts';
 import { anotherApp, signUp } from './operations_arrive.ts';
 import { loseAnswer, rotate, rotateInTabs } from './operations_refresh.ts';
 import type { Random } from './random.ts';
-import { createWorkload, type Workload } from './workload.ts';
+import { createWorkload } from './workload.ts';
 import { alive } from './world.ts';
-
-export interface Run {
-  workload: Workload;
-  injector: Injector;
-  progress(): string;
-}
 
 /** Ends when `wanted` different successors were handed out. */
 export function rotationsRun(deployment: Deployment, random: Random, clients: number, wanted: number): Run {

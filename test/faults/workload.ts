@@ -8,6 +8,7 @@ import type { Deployment } from './deployment.ts';
 import { changePassword, disable, signOutEverywhere } from './operations_account.ts';
 import { anotherApp, connectDevice, openTwoTabs, signIn, signUp } from './operations_arrive.ts';
 import { revokeFamily, signOut, tryEnded } from './operations_end.ts';
+import { followInLockstep } from './operations_lockstep.ts';
 import { replayCode, replayFactor, replayLogin } from './operations_once.ts';
 import { loseAnswer, rotate, rotateInTabs, stealCurrentToken, stealOldToken } from './operations_refresh.ts';
 import { type Random, weighted } from './random.ts';
@@ -32,6 +33,7 @@ const operations: Record<string, Operation> = {
   rotateInTabs: { weight: 15, needs: 'family', run: rotateInTabs },
   loseAnswer: { weight: 10, needs: 'family', run: loseAnswer },
   stealOldToken: { weight: 4, needs: 'family', run: stealOldToken },
+  followInLockstep: { weight: 2, needs: 'family', run: followInLockstep },
   stealCurrentToken: { weight: 3, needs: 'family', run: stealCurrentToken },
   replayCode: { weight: 5, needs: 'session', run: replayCode },
   replayLogin: { weight: 4, needs: 'person', run: replayLogin },
@@ -82,6 +84,8 @@ export function createWorkload(
       sessions: [],
       families: [],
       accessTokens: [],
+      meanwhile: [],
+      isOver: over,
     };
   });
 
@@ -101,6 +105,7 @@ export function createWorkload(
       await perform(actor, plan.next(actor));
       await sleep(actor.random.int(...plan.pauseMs));
     }
+    await Promise.all(actor.meanwhile);
     await Promise.all(actor.families.flatMap(({ unread }) => unread.splice(0)));
   }
   return { actors, counts, run: async () => void (await Promise.all(actors.map(live))) };

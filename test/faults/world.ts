@@ -71,6 +71,10 @@ export interface Actor extends Caller {
   sessions: Session[];
   families: Family[];
   accessTokens: AccessToken[];
+  /** What goes on beside the operations. */
+  meanwhile: Promise<void>[];
+  /** Whether the run is over. */
+  isOver(): boolean;
 }
 
 /** An operation cannot go on: a step was refused or not answered. What that means is for the checker. */
@@ -83,6 +87,10 @@ export function doubt(actor: Actor, things: { subject: string; state: State }[])
   for (const thing of things) if (thing.state === 'alive') thing.state = 'doubt';
   actor.history.add({ type: 'doubt', at: actor.now(), subjects: things.map(({ subject }) => subject) });
 }
+
+/** To be said when it was answered that there is something, or that it is again as before. */
+export const began = (actor: Actor, ...subjects: string[]): void =>
+  actor.history.add({ type: 'began', at: actor.now(), subjects });
 
 /** To be said when the end has been answered. `told`: what the audit log must tell of it, as `event subject`. */
 export function ended(

@@ -1,17 +1,21 @@
 /** A real PgBouncer in transaction mode, in front of one PostgreSQL. */
-import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { start } from '../faults/processes.ts';
 import { freePorts } from './npm_run.ts';
 import { findPgBouncer } from './programs.ts';
 
 export interface PgBouncer {
   /** The same URL, through PgBouncer. */
   url: string;
+  signal(name: NodeJS.Signals): void;
+  /** Starts it again after a SIGKILL. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -49,8 +53,6 @@ export async function startPgBouncer(
   // It refuses to run as root, and takes another user itself.
   const isRoot = process.getuid?.() === 0;
   if (isRoot) await chmod(directory, 0o777);
-  const child = spawn(program, ['-q', ...(isRoot ? ['-u', 'nobody'] : []), config], { stdio: 'ignore' });
-  const ended = once(child, 'exit');
   const url = new URL(databaseUrl);
   url.host = `127.0.0.1:${port}`;
   const answers = async () => {
@@ -59,20 +61,33 @@ export async function startPgBouncer(
     await client.connect();
     await client.end();
   };
-  for (let tries = 0; ; tries++) {
-    if (child.exitCode !== null)
-      throw new Error(`pgbouncer ended: ${await readFile(given.logfile, 'utf8').catch(() => '')}`);
-    const failure = await answers().then(
-      () => undefined,
-      (error: Error) => error,
-    );
-    if (!failure) break;
-    if (tries > 600) throw failure;
-    await sleep(50);
+  let child: ChildProcess;
+  async function launch(): Promise<void> {
+    child = start(program as string, ['-q', ...(isRoot ? ['-u', 'nobody'] : []), config], {
+      stdio: 'ignore',
+    });
+    for (let tries = 0; ; tries++) {
+      if (child.exitCode !== null)
+        throw new Error(`pgbouncer ended: ${await readFile(given.logfile, 'utf8').catch(() => '')}`);
+      const failure = await answers().then(
+        () => undefined,
+        (error: Error) => error,
+      );
+      if (!failure) break;
+      if (tries > 600) throw failure;
+      await sleep(50);
+    }
   }
+  await launch();
   return {
     url: url.href,
+    signal: (name) => void child.kill(name),
+    async restart() {
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+      await launch();
+    },
     async stop() {
+      const ended = once(child, 'exit');
       child.kill('SIGTERM');
       await ended;
       await rm(directory, { recursive: true, force: true });

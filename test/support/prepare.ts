@@ -2,6 +2,7 @@
 // nginx. This script finds each of them, or installs it if it may do so without asking, or names it in one line.
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { missingForPatroni } from './patroni_programs.ts';
 import { findChromium, findNginx, findOnPath, findPgBouncer } from './programs.ts';
 
 const mayInstall = process.getuid?.() === 0 && existsSync('/etc/debian_version') && findOnPath('apt-get');
@@ -44,6 +45,13 @@ if (!findPgBouncer()) {
     console.log(
       'PgBouncer is not installed: the tests with it are skipped (Debian: apt-get install pgbouncer).',
     );
+}
+
+if (missingForPatroni()) {
+  for (const aptPackage of ['patroni', 'etcd-server', 'haproxy', 'postgresql'])
+    if (mayInstall) missing.push({ name: 'Patroni', aptPackage, otherwise: 'go without' });
+  if (!mayInstall)
+    console.log(`The tests with Patroni are skipped: this machine lacks ${missingForPatroni()}.`);
 }
 
 if (missing.length > 0) {

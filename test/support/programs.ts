@@ -20,6 +20,10 @@ export const findNginx = (): string | undefined =>
 export const findPgBouncer = (): string | undefined =>
   findOnPath('pgbouncer') ?? ['/usr/sbin/pgbouncer', '/usr/local/sbin/pgbouncer'].find(isExecutable);
 
+/** The HAProxy for the tests, where there is one. Debian puts it where only root looks. */
+export const findHaproxy = (): string | undefined =>
+  findOnPath('haproxy') ?? ['/usr/sbin/haproxy', '/usr/local/sbin/haproxy'].find(isExecutable);
+
 function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);

@@ -2,7 +2,7 @@
  * Redis as operators run it, on loopback: a single server, a primary with a replica behind three sentinels, a cluster
  * of three. All with TLS, passwords and an ACL user that may do no more than Cypher needs.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionOptions } from 'node:tls';
 import { Redis } from 'ioredis';
+import { start as startProcess } from '../faults/processes.ts';
 import { type Certificates, createCertificates } from '../support/certificates.ts';
 import { freePorts } from '../support/npm_run.ts';
 import { findOnPath } from '../support/programs.ts';
@@ -63,8 +64,8 @@ export interface RedisServers {
   startPlain(...lines: string[]): Promise<RedisServer>;
   /** Three sentinels that watch `primary` under the name `main`. */
   startSentinels(primary: RedisServer): Promise<RedisServer[]>;
-  /** Three servers that share all slots. */
-  startCluster(): Promise<RedisServer[]>;
+  /** Three servers that share all slots, each with a replica if that is asked for: the last three. */
+  startCluster(options?: { replicas: boolean }): Promise<RedisServer[]>;
   close(): Promise<void>;
 }
 
@@ -121,7 +122,7 @@ export async function createRedisServers(): Promise<RedisServers> {
       }
     };
     const restart = async () => {
-      child = spawn(redisProgram as string, [config, ...flags], { stdio: 'ignore' });
+      child = startProcess(redisProgram as string, [config, ...flags], { stdio: 'ignore' });
       children.add(child);
       await ask((client) => client.ping());
     };
@@ -174,9 +175,9 @@ export async function createRedisServers(): Promise<RedisServers> {
       }
       return sentinels;
     },
-    async startCluster() {
+    async startCluster({ replicas } = { replicas: false }) {
       const nodes: RedisServer[] = [];
-      for (let n = 0; n < 3; n++) {
+      for (let n = 0; n < (replicas ? 6 : 3); n++) {
         const cluster = ['cluster-enabled yes', `cluster-config-file nodes-${n}.conf`, 'tls-cluster yes'];
         const bus = `cluster-port ${await freePort()}`;
         nodes.push(await start(...cluster, bus, 'cluster-node-timeout 2000'));
@@ -193,17 +194,26 @@ export async function createRedisServers(): Promise<RedisServers> {
 }
 
 async function joinNodes(nodes: RedisServer[]): Promise<void> {
+  const primaries = nodes.slice(0, 3);
   const [first, ...others] = nodes as [RedisServer, ...RedisServer[]];
   const slots = 16_384;
-  for (const [n, node] of nodes.entries()) {
-    const [from, to] = [n, n + 1].map((part) => Math.floor((part * slots) / nodes.length));
+  for (const [n, node] of primaries.entries()) {
+    const [from, to] = [n, n + 1].map((part) => Math.floor((part * slots) / primaries.length));
     await node.ask((client) => client.call('CLUSTER', 'ADDSLOTSRANGE', String(from), String(Number(to) - 1)));
   }
   const bus = Number(((await first.ask((client) => client.config('GET', 'cluster-port'))) as string[])[1]);
   for (const node of others)
     await node.ask((client) => client.call('CLUSTER', 'MEET', '127.0.0.1', String(first.port), String(bus)));
+  const known = `cluster_known_nodes:${nodes.length}`;
   for (const node of nodes) await until(async () => (await stateOf(node)).includes('cluster_state:ok'));
-  for (const node of nodes) await until(async () => (await stateOf(node)).includes('cluster_known_nodes:3'));
+  for (const node of nodes) await until(async () => (await stateOf(node)).includes(known));
+  for (const [n, node] of nodes.slice(3).entries()) {
+    const id = (await primaries[n]?.ask((client) => client.call('CLUSTER', 'MYID'))) as string;
+    await node.ask((client) => client.call('CLUSTER', 'REPLICATE', id));
+    await until(async () =>
+      (await node.ask((client) => client.info('replication'))).includes('link_status:up'),
+    );
+  }
 }
 
 const stateOf = (node: RedisServer): Promise<string> =>

@@ -51,6 +51,13 @@ const fault = (target: 'postgres' | 'redis'): Event => ({
   until: 9500,
 });
 
+/** The token t3 was used at 20,000 ms, and somebody else presents it later. */
+const repeated = (at: number, about: Partial<Call> = {}): Call =>
+  call({
+    ...{ at, op: 'lockstep', presents: 't3', subjects: ['family:h'] },
+    ...{ repeats: { from: 19_900, until: 20_000 }, ...about },
+  });
+
 const broken: [point: number, rule: RegExp, events: Event[]][] = [
   [1, /used twice/, [call({ uses: ['totp:ada:7'] }), call({ uses: ['totp:ada:7', 'step:other'] })]],
   [1, /two successors/, [call({ presents: 't1', yields: 't9' })]],
@@ -70,6 +77,7 @@ const broken: [point: number, rule: RegExp, events: Event[]][] = [
     /honest introspect was refused/,
     [call({ op: 'introspect', status: 200, succeeded: false, subjects: ['token:x'], honestSince: 1000 })],
   ],
+  [1, /thief in lockstep was answered 11000 ms later/, [repeated(31_000)]],
   [1, /introspect succeeded 1500 ms after/, [call({ at: 7510, op: 'introspect', subjects: ['family:f'] })]],
   [
     2,
@@ -137,6 +145,37 @@ test('point 1: a refresh token that is presented again through an outage is hone
   expect(check([...sound, late], facts)).toEqual([
     expect.objectContaining({ point: 1, subject: 'family:g' }),
   ]);
+});
+
+test('a thief in lockstep is refused after the leeway, and after an outage once the allowance for it is over', () => {
+  const outage: Event = { type: 'fault', name: 'x', target: 'postgres', at: 25_000, until: 45_000 };
+  expect(check([...sound, repeated(31_000, refused)], facts)).toEqual([]);
+  // Through 24 seconds with the heartbeats around them, and then for as long again.
+  expect(check([...sound, outage, repeated(70_000)], facts)).toEqual([]);
+  const short: Event = { ...outage, until: 25_900 };
+  expect(check([...sound, short, repeated(31_000)], facts)).toHaveLength(1);
+  expect(check([...sound, outage, repeated(72_000)], facts)).toEqual([
+    expect.objectContaining({ point: 1, subject: 'family:h' }),
+  ]);
+});
+
+test('what a failover to an asynchronous standby has lost is no fault, and anything else is', () => {
+  const created = call({ at: 20_000, op: 'register/finish', creates: 'account:bob' });
+  const login = call({
+    ...{ at: 40_000, op: 'login/finish', subjects: ['account:bob'], honestSince: 40_000 },
+    ...refused,
+  });
+  const failover = (from: number): Event => ({
+    ...{ type: 'fault', name: 'x', target: 'postgres', at: from, until: from + 9000 },
+    loses: [{ from, until: from + 9000 }],
+  });
+  expect(check([...sound, failover(19_000), created, login], facts)).toEqual([]);
+  expect(check([...sound, failover(22_000), created, login], facts)).toHaveLength(2);
+  const twice = [20_000, 40_000].map((at) => call({ at, uses: ['code:b'] }));
+  expect(check([...sound, failover(19_000), ...twice], facts)).toEqual([]);
+  expect(check([...sound, failover(22_000), ...twice], facts)).toHaveLength(1);
+  const thrice = [...twice, call({ at: 41_000, uses: ['code:b'] })];
+  expect(check([...sound, failover(19_000), ...thrice], facts)).toHaveLength(1);
 });
 
 test('what met a provider that was itself away is excused', () => {

@@ -1,0 +1,30 @@
+/**
+ * Failovers on each topology, under the workload of the fault runs. Their checker looks for what was lost, what was done twice
+ * and who was signed out. `npm run test:topologies` does it for longer.
+ */
+import { describe, expect, test } from 'vitest';
+import { topologies } from '../faults/topologies.ts';
+import { runTopology } from './run_topology.ts';
+
+const shortRuns: Record<string, string[]> = {
+  'patroni-synchronous': ['kill the primary'],
+  'patroni-asynchronous': ['kill the primary while its replicas are behind'],
+  'patroni-hosts': ['switch over'],
+  pgbouncer: ['restart pgbouncer', 'kill postgres', 'pause pgbouncer'],
+  'redis-sentinel': ['kill a Redis primary', 'switch a Redis primary over'],
+  'redis-cluster': ['kill a Redis primary', 'switch a Redis primary over'],
+  'without-redis': ['kill postgres', 'pause postgres', 'kill provider'],
+};
+
+describe.each(Object.entries(topologies))('%s', (name, { missing }) => {
+  const lacking = missing();
+  if (lacking) console.warn(`The test of failovers on ${name} is skipped: this machine lacks ${lacking}.`);
+
+  test.skipIf(lacking)('nothing is lost or done twice in a failover, and nobody is signed out', async () => {
+    const faults = shortRuns[name] ?? [];
+    const { report, said } = await runTopology(name, faults);
+    expect(report.violations, said).toEqual({ 1: 0, 2: 0, 3: 0, 4: 0 });
+    expect(Object.keys(report.faults).sort()).toEqual([...faults].sort());
+    expect(report.rotations).toBeGreaterThan(0);
+  });
+});
