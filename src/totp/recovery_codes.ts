@@ -19,11 +19,9 @@ export interface RecoveryCodesDeps {
   codesKey: Uint8Array;
   /** The key of their hashes. */
   hashKey: Uint8Array;
-  now: () => number;
 }
 
-/** `now`: milliseconds since the epoch. */
-export function createRecoveryCodes({ codesKey, hashKey, now }: RecoveryCodesDeps) {
+export function createRecoveryCodes({ codesKey, hashKey }: RecoveryCodesDeps) {
   const hashOf = (accountId: string, code: string) => keyedHash(hashKey, accountId, code);
 
   function derive(accountId: string, madeBy: string): { codes: string[]; hashes: Buffer[] } {
@@ -45,9 +43,9 @@ export function createRecoveryCodes({ codesKey, hashKey, now }: RecoveryCodesDep
       const { codes, hashes } = derive(accountId, madeBy);
       return (await store.hasUnusedRecoveryCodes(query, accountId, hashes)) ? codes : undefined;
     },
-    /** Marks the code as used. False if it is wrong or was used before. */
+    /** Uses the code up. False if it is wrong or was used before. */
     use: (query: Query, accountId: string, { text }: TypedCode): Promise<boolean> =>
-      store.useRecoveryCode(query, accountId, hashOf(accountId, text), now()),
+      store.useRecoveryCode(query, accountId, hashOf(accountId, text)),
   };
 }
 

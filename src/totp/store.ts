@@ -83,17 +83,17 @@ export async function useStep(
   return rows.length === 1;
 }
 
-/** Deletes the account's recovery codes and stores these hashes, in the transaction of `query`. */
+/** Replaces the account's recovery codes by these hashes. */
 export async function replaceRecoveryCodes(
   query: Query,
   accountId: string,
   hashes: Uint8Array[],
 ): Promise<void> {
-  await query('delete from recovery_codes where account_id = $1', [accountId]);
-  await query('insert into recovery_codes (account_id, code_hash) select $1, unnest($2::bytea[])', [
-    accountId,
-    hashes,
-  ]);
+  await query(
+    `insert into unused_recovery_codes (account_id, code_hashes) values ($1, $2::bytea[])
+     on conflict (account_id) do update set code_hashes = excluded.code_hashes`,
+    [accountId, hashes],
+  );
 }
 
 /** Whether these are the account's recovery codes, and none of them was used. */
@@ -102,34 +102,29 @@ export async function hasUnusedRecoveryCodes(
   accountId: string,
   hashes: Uint8Array[],
 ): Promise<boolean> {
-  const [row] = await query<{ same: boolean }>(
-    `select count(*) = cardinality($2::bytea[]) and bool_and(used_at is null and code_hash = any($2)) as same
-     from recovery_codes where account_id = $1`,
+  const rows = await query(
+    `select account_id from unused_recovery_codes
+     where account_id = $1 and code_hashes @> $2::bytea[] and code_hashes <@ $2::bytea[]`,
     [accountId, hashes],
   );
-  return row?.same === true;
+  return rows.length === 1;
 }
 
 /** How many recovery codes have not been used. */
 export async function countRecoveryCodes(query: Query, accountId: string): Promise<number> {
   const [row] = await query<{ count: number }>(
-    'select count(*)::int as count from recovery_codes where account_id = $1 and used_at is null',
+    'select cardinality(code_hashes) as count from unused_recovery_codes where account_id = $1',
     [accountId],
   );
   return row?.count ?? 0;
 }
 
-/** Marks a recovery code as used. Returns false if it is unknown or was used before. */
-export async function useRecoveryCode(
-  query: Query,
-  accountId: string,
-  hash: Uint8Array,
-  nowMs: number,
-): Promise<boolean> {
+/** Uses a recovery code up. Returns false if it is unknown or was used before. */
+export async function useRecoveryCode(query: Query, accountId: string, hash: Uint8Array): Promise<boolean> {
   const rows = await query(
-    `update recovery_codes set used_at = $3
-     where account_id = $1 and code_hash = $2 and used_at is null returning account_id`,
-    [accountId, hash, new Date(nowMs)],
+    `update unused_recovery_codes set code_hashes = array_remove(code_hashes, $2::bytea)
+     where account_id = $1 and $2::bytea = any(code_hashes) returning account_id`,
+    [accountId, hash],
   );
   return rows.length === 1;
 }

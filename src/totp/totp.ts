@@ -104,7 +104,7 @@ export function createTotp(deps: TotpDeps): Totp {
   const label = new URL(issuer).host;
 
   const unsealed = (accountId: string, stored: store.StoredSecret) => unsealSecret(deps, accountId, stored);
-  const recoveryCodes = createRecoveryCodes({ codesKey: recoveryCodesKey, hashKey: recoveryKey, now });
+  const recoveryCodes = createRecoveryCodes({ codesKey: recoveryCodesKey, hashKey: recoveryKey });
 
   async function useTotpCode(
     query: Query,

@@ -26,7 +26,7 @@ export interface DatabaseFacts {
 export async function readFacts({ query }: Pick<Storage, 'query'>): Promise<DatabaseFacts> {
   const accounts = await query<{ name: string } & AccountFact>(
     `select username as name, totp_secret is not null as confirmed, coalesce(totp_last_step, 0) as "lastStep",
-       (select count(*)::int from recovery_codes where account_id = accounts.id and used_at is not null)
+       coalesce((select 10 - cardinality(code_hashes) from unused_recovery_codes where account_id = accounts.id), 0)
          as "recoveryCodesUsed"
      from accounts`,
   );

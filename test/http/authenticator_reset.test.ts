@@ -36,8 +36,8 @@ async function open(person: Person, path: string): Promise<string> {
 
 const factorOf = (name: string) =>
   server.database.query(
-    `select totp_secret, array(select code_hash from recovery_codes where account_id = id order by 1) as codes
-     from accounts where username_key = $1`,
+    `select totp_secret, code_hashes from accounts join unused_recovery_codes on account_id = id
+     where username_key = $1`,
     [name],
   );
 

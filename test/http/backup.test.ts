@@ -67,7 +67,7 @@ test('Restore: a backup that is made while the server runs is restored into an e
   const restored = await other.restore(file('first'));
   expect([restored.code, restored.stderr]).toEqual([0, '']);
   expect(restored.stdout).toMatch(/keys .* were replaced/);
-  for (const table of ['accounts', 'recovery_codes', 'sessions', 'refresh_families']) {
+  for (const table of ['accounts', 'unused_recovery_codes', 'sessions', 'refresh_families']) {
     const count = `select count(*)::int as rows from ${table}`;
     expect(await other.database.query(count), table).toEqual(await server.database.query(count));
   }

@@ -83,7 +83,7 @@ test('Canary: nor is it where the server itself fails', async () => {
     ['code', codeAt(server, bob, 1)],
     ['step token', String(cookiesOf(person, `/interaction/${uid}`).cypher_step)],
   ]);
-  await server.database.query('alter table recovery_codes rename to elsewhere');
+  await server.database.query('alter table unused_recovery_codes rename to elsewhere');
   await server.database.query('alter table accounts rename totp_last_step to elsewhere');
   for (const name of ['recovery code', 'code']) {
     const answer = await person.step(uid, 'totp/verify', { code: secrets.get(name) });

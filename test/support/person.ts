@@ -190,16 +190,24 @@ export function createPerson(
  * The tokens of somebody who signs up at a server that has the machine's clock. On a busy machine a server may refuse a step
  * with 503: then somebody else does.
  */
-export async function tokensOfSomebody(url: string, app: App): Promise<TokenAnswer> {
+export async function signUpSomebody(
+  url: string,
+  app: App,
+): Promise<{ person: Person; tokens: TokenAnswer }> {
   const clock = { now: Date.now, advance: () => {} };
   for (let tries = 0; ; tries += 1) {
+    const person = createPerson({ url, clock }, `somebody-${randomBytes(6).toString('hex')}`);
     try {
-      return await createPerson({ url, clock }, `somebody-${randomBytes(6).toString('hex')}`).tokensFor(app);
+      return { person, tokens: await person.tokensFor(app) };
     } catch (error) {
       if (tries > 20 || !String(error).includes('503')) throw error;
     }
   }
 }
+
+/** The tokens alone. */
+export const tokensOfSomebody = async (url: string, app: App): Promise<TokenAnswer> =>
+  (await signUpSomebody(url, app)).tokens;
 
 /** The uid of an interaction's page; undefined for any other address. */
 export const interactionOf = (url: URL): string | undefined =>

@@ -48,6 +48,8 @@ export interface Place {
   /** Makes a name that nobody has yet. */
   newName(): string;
   cypher(args: string[]): Promise<Ran>;
+  /** Who has had an account since before this version came. */
+  before: Person;
 }
 
 const stepMs = 30_000;
@@ -133,6 +135,38 @@ async function recoveryCode(place: Place): Promise<void> {
   };
   expect(await statusOf(attempt())).toBe(200);
   expect((await attempt()).body.error).toBe('invalid_code');
+}
+
+/** One code at both releases at the same moment lets one in; another code does after it. */
+async function recoveryCodeAtOnce(place: Place): Promise<void> {
+  const owner = await withAccount(place);
+  const waiting = async () => {
+    const elsewhere = somebody(place, owner.username, owner);
+    const uid = await begin(elsewhere);
+    expect(await statusOf(elsewhere.provePassword(uid))).toBe(200);
+    return (code: string | undefined) => elsewhere.step(uid, 'totp/verify', { code });
+  };
+  const [one, other] = [await waiting(), await waiting()];
+  const [first, second] = owner.recoveryCodes;
+  const answers = await Promise.all([one(first), other(first)]);
+  expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+  expect((await (await waiting())(first)).body.error).toBe('invalid_code');
+  expect((await (await waiting())(second)).status).toBe(200);
+}
+
+/** Codes that were made before this version came: each is used once, at whichever instance, and the others stay good. */
+async function recoveryCodesOfBefore(place: Place): Promise<void> {
+  const owner = place.before;
+  for (const code of owner.recoveryCodes.splice(0, 2)) {
+    const attempt = async () => {
+      const elsewhere = somebody(place, owner.username, owner);
+      const uid = await begin(elsewhere);
+      expect(await statusOf(elsewhere.provePassword(uid))).toBe(200);
+      return elsewhere.step(uid, 'totp/verify', { code });
+    };
+    expect(await statusOf(attempt())).toBe(200);
+    for (let time = 0; time < 2; time++) expect((await attempt()).body.error).toBe('invalid_code');
+  }
 }
 
 /** Wrong passwords at both instances count together, and a right one at neither. */
@@ -312,6 +346,8 @@ export const journeys: Record<string, (place: Place) => Promise<void>> = {
   'sign-up, consent, code, refresh, repeated and reused refresh': signUpAndRefresh,
   'sign-in with both factors': signIn,
   'sign-in with a recovery code': recoveryCode,
+  'one recovery code at both at once': recoveryCodeAtOnce,
+  'recovery codes of before the upgrade': recoveryCodesOfBefore,
   'wrong passwords': guesses,
   'pushed request': pushedRequest,
   'device flow': device,

@@ -13,7 +13,7 @@ import { apps } from '../support/apps.ts';
 import { runCypher } from '../support/cypher.ts';
 import { createDatabase, createRedisDatabase } from '../support/databases.ts';
 import { buildLastRelease, cannotBuild, fileOfLastRelease, lastRelease } from '../support/last_release.ts';
-import { tokensOfSomebody } from '../support/person.ts';
+import { signUpSomebody } from '../support/person.ts';
 import { startProcess } from '../support/provider_process.ts';
 import { kek } from '../support/server.ts';
 import { forwardAuth, journeys, type Place, till, tv } from './steps.ts';
@@ -59,7 +59,7 @@ test.skipIf(cannotBuild)(
     await old.up();
     // As in an upgrade: it has served somebody before this version comes and migrates.
     front.between([old.port]);
-    await tokensOfSomebody(front.url, apps.web);
+    const { person: before } = await signUpSomebody(front.url, apps.web);
     const next = await startProcess(shared);
     onTestFinished(async () => void (await next.signal('SIGKILL')));
     await next.up();
@@ -67,6 +67,7 @@ test.skipIf(cannotBuild)(
     let people = 0;
     const place: Place = {
       url: front.url,
+      before,
       newName: () => `person-${people++}`,
       cypher: (args) => runCypher(args, { ...shared, KEY_ENCRYPTION_KEY: kek.toString('base64url') }),
     };
