@@ -12,6 +12,7 @@ const faults = [
 
 /** Tests that measure memory, or that an answer comes within about a second: nothing else may take the machine meanwhile. */
 const alone = [
+  'test/faults/short.test.ts',
   'test/http/faults_disk_full.test.ts',
   'test/http/faults_load.test.ts',
   'test/http/faults_postgres.test.ts',

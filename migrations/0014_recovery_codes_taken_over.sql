@@ -1,6 +1,6 @@
 -- Up Migration
 
--- Apart from the migration before: this may take long, and here no table is locked. Where the release before has served somebody, its
+-- Apart from the migration before: this may take long, and it locks only the rows that it writes, until its end. Where the release before has served somebody, its
 -- instances may still run beside this one's: what either of them writes, the other one finds. The next release drops the old table
 -- with its triggers. A new installation begins without them.
 do $$

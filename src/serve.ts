@@ -74,7 +74,11 @@ async function start(
   /** The instance is to leave the load balancer. While it drains, it still serves. */
   let stopping = false;
   let closing = false;
-  const stores = await openStores(config, source, log, () => closing || leaving());
+  let starting = true;
+  const stores = await openStores(config, source, log, {
+    isEnding: () => closing || leaving(),
+    isStarting: () => starting,
+  });
   const { database, audit, metrics, now } = stores;
   const app = await buildApp(config, {
     ...stores,
@@ -85,6 +89,7 @@ async function start(
     log,
     stopping: () => stopping,
   });
+  starting = false;
   const server = await listen(config, (req, res) => {
     // A load balancer keeps connections. Each of them ends with its next answer, so that none is cut off later.
     if (stopping) res.shouldKeepAlive = false;
@@ -145,13 +150,19 @@ async function loadApp() {
   return { buildApp, native: await installNativeGroup() };
 }
 
-/** Opens the database, the cache, the clock and the audit log. `ending`: whether lost connections are expected. */
-async function openStores(config: Config, source: DatabaseSource, log: Log, ending: () => boolean) {
+/** Opens the database, the cache, the clock and the audit log. `isEnding`: whether lost connections are expected. */
+async function openStores(
+  config: Config,
+  source: DatabaseSource,
+  log: Log,
+  { isEnding, isStarting }: { isEnding(): boolean; isStarting(): boolean },
+) {
   const metrics = createMetrics(version);
   const database = openDatabase(source, {
     poolSize: config.DATABASE_POOL_SIZE,
+    isStarting,
     onIdleError(cause) {
-      if (!ending()) log.warn({ cause }, 'a database connection was lost');
+      if (!isEnding()) log.warn({ cause }, 'a database connection was lost');
     },
     observe: (seconds, ok) => metrics.observeStorage('postgresql', seconds, ok),
   });

@@ -45,7 +45,7 @@ export interface CodeBuckets {
    * network.
    */
   own: Bucket[];
-  /** A completed login takes back its own charge. The rest is cleared only when the day ends. */
+  /** Wrong codes alone. Cleared when the day ends, and not by a right code. */
   day: Bucket;
   /**
    * Charged after a code has turned out wrong. If they were charged earlier, people in one office would wait for each

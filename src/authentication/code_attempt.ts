@@ -19,8 +19,8 @@ export interface CodeAttemptDeps {
 
 /**
  * Runs an attempt in a transaction. A wrong one is charged, and a right one clears the failures of this browser or
- * network at the account. `attempt` returns undefined for a wrong code, and `otherTime` for a code of another time. It must not have written
- * anything then, because the transaction is committed to keep the charge. Throws AppError 401 `invalid_code`, 429.
+ * network at the account. `attempt` returns undefined for a wrong code, and `otherTime` for a code of another time. What
+ * it has written then is committed with the charge. Throws AppError 401 `invalid_code`, 429.
  */
 export type CodeAttempt = <T extends object | string>(
   account: Account,

@@ -72,7 +72,10 @@ const forgetAll = `with ${locked('$1::bytea[]')}
 /** An advisory lock is not written to the log, and there need not be a row for it. */
 const holdAll = 'select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as key';
 
-/** The previous release locks the rows first. So does this one, or the two could deadlock. */
+/**
+ * The previous release locks the rows first. So does this one, or the two would deadlock. A row that does not exist yet
+ * cannot be locked: then PostgreSQL undoes one of two attempts now and then, and it is run once more.
+ */
 const holdRows = `select bucket, blocked_until from login_failures
   where bucket = any($1::bytea[]) order by bucket for update`;
 
@@ -127,7 +130,7 @@ export function createFailures({ query }: Database, now: () => number): Failures
       const charged = await on<{ bucket: Buffer; asked: number }>(chargeAll, [...given, on !== query]);
       const ids = charged.map(({ bucket }) => bucket);
       if (charged.length > 0 && charged.length === charged[0]?.asked) return ids;
-      // Inside a transaction, the rollback undoes these charges.
+      // Inside a transaction, the caller decides whether these charges are committed.
       if (charged.length > 0 && on === query) await refund(ids);
       throw tooMany((await on<Blocked>(longestBlocked, given))[0]);
     },

@@ -65,6 +65,9 @@ async function renewAlone(
   share(parts, { ...before, ...answer, idToken: answer.idToken ?? before.idToken, name: randomText() });
 }
 
+/** The other tab has just renewed its tokens, so it is there. Without its answer this tab is signed out. */
+const answerMs = 10_000;
+
 /** Takes over the newest tokens from the tab that has them. Throws if nobody is signed in any more. */
 async function takeNewest({ tabs, held }: RenewalParts): Promise<void> {
   const newest = tabs.newest();
@@ -77,7 +80,7 @@ async function takeNewest({ tabs, held }: RenewalParts): Promise<void> {
   }
   if (newest === tokens.name) return;
   // Another tab was faster, so this tab's tokens are used up. Sending them again would look like theft.
-  const theirs = await tabs.ask(newest);
+  const theirs = await tabs.ask(newest, answerMs);
   if (theirs) held.adopt(theirs);
   else if (held.current()) held.drop('lost');
 }

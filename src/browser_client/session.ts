@@ -14,6 +14,12 @@ import type { Session, SessionOptions, SessionState } from './types.ts';
 
 const behindMs = 200;
 
+/**
+ * A page that has just loaded asks the other tabs. They answer within a few milliseconds, or a few more in the
+ * background. If there is none, the provider is asked.
+ */
+const answerMs = 500;
+
 export function createSession(options: SessionOptions): Session {
   const { issuer, clientId, redirectUri, postLogoutRedirectUri } = options;
   const protocol = createProtocol(options);
@@ -50,7 +56,7 @@ export function createSession(options: SessionOptions): Session {
     if (redirects.isAnswer()) return takeAnswer();
     const newest = tabs.newest();
     if (newest === undefined) return held.become({ status: 'signed_out', reason: 'none' });
-    const theirs = await tabs.ask(newest);
+    const theirs = await tabs.ask(newest, answerMs);
     if (theirs) held.adopt(theirs);
     else await redirects.leave(true, {});
     return held.state();

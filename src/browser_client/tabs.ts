@@ -13,7 +13,7 @@ export interface Tabs<T extends { name: string }> {
   /** Notifies the other tabs of new tokens, or of the end of the session. */
   announce(news: { tokens: T } | { over: 'signed_out' | 'ended' }): void;
   /** Asks the other tabs for the tokens of this name. Undefined if none answers in time. */
-  ask(name: string): Promise<T | undefined>;
+  ask(name: string, withinMs: number): Promise<T | undefined>;
 }
 
 interface TabsOptions<T> {
@@ -25,9 +25,6 @@ interface TabsOptions<T> {
 }
 
 type Message<T> = { tokens: T } | { over: 'signed_out' | 'ended' } | { wanted: string };
-
-/** Tabs of one machine answer within a few milliseconds, or a few more in the background. */
-const answerMs = 500;
 
 export function createTabs<T extends { name: string }>({
   name,
@@ -58,7 +55,7 @@ export function createTabs<T extends { name: string }>({
     },
     exclusively: (work) => navigator.locks.request(name, work) as Promise<Awaited<ReturnType<typeof work>>>,
     announce: send,
-    ask(wanted) {
+    ask(wanted, withinMs) {
       return new Promise((resolve) => {
         const finish = (tokens: T | undefined) => {
           waiting.delete(answer);
@@ -68,7 +65,7 @@ export function createTabs<T extends { name: string }>({
         const answer = (tokens: T) => {
           if (tokens.name === wanted) finish(tokens);
         };
-        const timer = setTimeout(() => finish(undefined), answerMs);
+        const timer = setTimeout(() => finish(undefined), withinMs);
         waiting.add(answer);
         send({ wanted });
       });

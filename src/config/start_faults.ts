@@ -13,7 +13,8 @@ interface SystemFault extends Error {
 }
 
 /**
- * The text for standard error, and the exit code. It is 78 if a setting is wrong. Otherwise it is 1, with the stack.
+ * The text for standard error, and the exit code. It is 78 if a setting is wrong, and 1 otherwise. The text has the stack
+ * unless the cause has a sentence of its own.
  */
 export function explainStartFault(
   fault: SystemFault,
@@ -22,10 +23,19 @@ export function explainStartFault(
   if (fault instanceof ConfigError || fault.name === 'WrongKeyEncryptionKey') {
     return { message: fault.message, code: EX_CONFIG };
   }
+  if (isLate(causeOf(fault)))
+    return {
+      message: 'Cypher cannot start: PostgreSQL answers too late. Look at its log and load.',
+      code: 1,
+    };
   const sentence = config && explain(causeOf(fault), config);
   if (sentence !== undefined) return { message: `Cypher cannot start: ${sentence}`, code: EX_CONFIG };
   return { message: `Cypher cannot start: ${fault.stack}`, code: 1 };
 }
+
+/** 57014: PostgreSQL has ended a statement that took too long. */
+const isLate = ({ code, message }: SystemFault): boolean =>
+  code === '57014' || message === 'Query read timeout';
 
 function explain(fault: SystemFault, config: Config): string | undefined {
   if (fault.syscall === 'listen') {

@@ -30,9 +30,8 @@ const lookEveryMs = 50;
 const probeAgainAfterMs = 100;
 
 /** `goneMs`: how long everybody waits for a database that hangs. A third of it passes before it is suspected. */
-export function createBreaker(probe: Probe, goneMs: number): Breaker {
-  const suspectAfterMs = goneMs / 3;
-  const probeMs = goneMs - suspectAfterMs - lookEveryMs;
+export function createBreaker(probe: Probe, goneMs: () => number): Breaker {
+  const suspectAfterMs = () => goneMs() / 3;
   /** In the order in which they began to wait. */
   const waiting = new Set<Waiting>();
   let cause: Error | undefined;
@@ -49,14 +48,14 @@ export function createBreaker(probe: Probe, goneMs: number): Breaker {
       return;
     }
     const since = Math.max(oldest.since, answeredAt);
-    if (performance.now() - since > suspectAfterMs) void ask();
+    if (performance.now() - since > suspectAfterMs()) void ask();
   }
 
   async function ask(): Promise<void> {
     if (probing || stopped) return;
     probing = true;
     try {
-      await probe(probeMs);
+      await probe(goneMs() - suspectAfterMs() - lookEveryMs);
       answeredAt = performance.now();
       cause = undefined;
     } catch (error) {

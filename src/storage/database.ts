@@ -94,6 +94,8 @@ export interface DatabaseOptions {
   timeouts?: StorageTimeouts | undefined;
   /** The most connections that statements of requests use. */
   poolSize?: number | undefined;
+  /** Whether the server is still starting. Until it serves, a statement has its whole time, and nothing counts as gone. */
+  isStarting?(): boolean;
   /** Called when a connection is lost while nothing runs on it. */
   onIdleError(error: Error): void;
   /** Called with the duration of each statement in seconds, and whether it succeeded. */
@@ -101,13 +103,12 @@ export interface DatabaseOptions {
 }
 
 /** Opens a pool on the database at `source`. Nothing connects until the first query. */
-export function openDatabase(
-  source: DatabaseSource,
-  { onIdleError, observe = () => {}, timeouts = timeoutsOfServer, poolSize }: DatabaseOptions,
-): Database {
-  const { goneMs, statementMs, requestMs } = timeouts;
+export function openDatabase(source: DatabaseSource, options: DatabaseOptions): Database {
+  const { onIdleError, observe = () => {}, timeouts = timeoutsOfServer, isStarting = () => false } = options;
+  const { statementMs, requestMs } = timeouts;
+  const goneMs = () => (isStarting() ? Number.POSITIVE_INFINITY : timeouts.goneMs);
   const address = createAddress(source);
-  const pool = openPool(address, statementMs, poolSize);
+  const pool = openPool(address, statementMs, options.poolSize);
   // The pool replaces an idle connection that is lost. Without a listener, the event would end the process.
   pool.on('error', onIdleError);
   const lossListeners: (() => void)[] = [];
@@ -117,7 +118,7 @@ export function openDatabase(
     }),
   );
   const probe = createProbe(
-    () => new DatabaseConnection({ address, name: 'cypher probe', connectMs: goneMs }),
+    () => new DatabaseConnection({ address, name: 'cypher probe', connectMs: goneMs() }),
   );
   const breaker = createBreaker(probe.ask, goneMs);
   const waitBudget = createWaitBudget();

@@ -103,7 +103,7 @@ export const mutations: Record<string, Edit[]> = {
     },
   ],
   recovery_code: [
-    { file: 'totp/store.ts', find: 'and code_hash = $2 and used_at is null', replace: 'and code_hash = $2' },
+    { file: 'totp/store.ts', find: 'array_remove(code_hashes, $2::bytea)', replace: 'code_hashes' },
   ],
   step_token: [
     {

@@ -7,15 +7,19 @@ const refused = { code: 'temporarily_unavailable' };
 let answers: boolean;
 let probes: number;
 let breaker: Breaker;
+let isStarting: boolean;
 beforeEach(() => {
   vi.useFakeTimers();
-  [answers, probes] = [true, 0];
-  breaker = createBreaker((withinMs) => {
-    probes += 1;
-    return answers
-      ? new Promise<void>((resolve) => setTimeout(resolve, 10))
-      : new Promise<void>((_, reject) => setTimeout(() => reject(new Error('no answer')), withinMs));
-  }, goneMs);
+  [answers, probes, isStarting] = [true, 0, false];
+  breaker = createBreaker(
+    (withinMs) => {
+      probes += 1;
+      return answers
+        ? new Promise<void>((resolve) => setTimeout(resolve, 10))
+        : new Promise<void>((_, reject) => setTimeout(() => reject(new Error('no answer')), withinMs));
+    },
+    () => (isStarting ? Number.POSITIVE_INFINITY : goneMs),
+  );
 });
 afterEach(() => {
   breaker.stop();
@@ -70,4 +74,10 @@ test('it is asked again until it answers, and then serves', async () => {
 test('an answer that fails is that failure', async () => {
   const failing = after(100).then(() => Promise.reject(new Error('a conflict')));
   expect((await outcome(breaker.watch(failing)))[0]).toMatchObject({ message: 'a conflict' });
+});
+
+test('while the server starts, nothing counts as gone', async () => {
+  [answers, isStarting] = [false, true];
+  expect(await outcome(breaker.watch(after(5000)))).toEqual(['an answer', 5000]);
+  expect(probes).toBe(0);
 });

@@ -32,6 +32,15 @@ test.each([
   expect(code).toBe(78);
 });
 
+test.each([fault({ code: '57014' }), fault({}, 'Query read timeout')])(
+  'a database that is too slow is no setting to change, and the process manager may try again',
+  (cause) => {
+    const { message, code } = explainStartFault(unavailable(cause), config);
+    expect(message).toBe('Cypher cannot start: PostgreSQL answers too late. Look at its log and load.');
+    expect(code).toBe(1);
+  },
+);
+
 test('what storage said is named, not that the service is busy', () => {
   const cause = fault({ name: 'ConnectError', code: '3D000' }, 'db:5432: database "x" does not exist');
   for (const error of [unavailable(cause), unavailable(new Error('no answer in time', { cause }))]) {
