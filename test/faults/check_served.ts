@@ -112,7 +112,8 @@ export const around = (call: Call, faults: readonly Fault[]): Fault[] =>
  */
 function isBusy(call: Call, faults: readonly Fault[], events: readonly Event[]): boolean {
   const isNear = (at: number) => Math.abs(at - call.at) < busyMs;
-  if (faults.some(({ name, at }) => name === slowByItself && isNear(at))) return true;
+  if (faults.some((each) => each.name === slowByItself && isNear(each.at) && !isEcho(each, faults)))
+    return true;
   return callsOf(events).some(
     (other) =>
       published.has(other.op) &&
@@ -121,6 +122,13 @@ function isBusy(call: Call, faults: readonly Fault[], events: readonly Event[]):
       !around(other, faults).some(({ target }) => target === `provider ${other.via}`),
   );
 }
+
+/** Whether PostgreSQL was slow because of an injected fault: that says nothing about the machine. */
+const isEcho = (slow: Fault, faults: readonly Fault[]): boolean =>
+  faults.some(
+    (other) =>
+      other.target === 'postgres' && !isByItself(other) && slow.at <= other.until && slow.until >= other.at,
+  );
 
 /** How late the harness itself was meanwhile, or how slow the asked process was to answer what needs no storage. */
 function slowness(call: Call, events: readonly Event[]): number {

@@ -19,7 +19,7 @@ const lateMs = 1000;
 export const answeredAt = ({ at, ms }: Call): number => at + ms;
 
 export function lossesIn(events: readonly Event[]): Losses {
-  const periods = faultsOf(events).flatMap(({ loses = [] }) => loses);
+  const periods = merged(faultsOf(events).flatMap(({ loses = [] }) => loses));
   const isIn = ({ from, until }: Period, at: number) => from - lateMs <= at && at <= until + lateMs;
   const mayBeLost = (at: number) => periods.some((period) => isIn(period, at));
   const uncertain = new Set<string>();
@@ -37,10 +37,25 @@ export function lossesIn(events: readonly Event[]): Losses {
   }
   return {
     mayBeLost,
-    undone: (calls) =>
-      periods.filter((period) => calls.some((call) => isIn(period, answeredAt(call)))).length,
+    undone(calls) {
+      const answers = calls.map(answeredAt);
+      // What was answered last was not done again, so nothing has undone it.
+      const last = Math.max(...answers);
+      return periods.filter((period) => answers.some((at) => at < last && isIn(period, at))).length;
+    },
     isUncertain: (subject) => uncertain.has(subject),
   };
+}
+
+/** One failover may be noted twice: by the fault, and by the probe that could not write meanwhile. */
+function merged(periods: readonly Period[]): Period[] {
+  const all: Period[] = [];
+  for (const period of periods.toSorted((a, b) => a.from - b.from)) {
+    const last = all.at(-1);
+    if (last && period.from <= last.until) last.until = Math.max(last.until, period.until);
+    else all.push({ ...period });
+  }
+  return all;
 }
 
 /** Accounts and families that a call has begun. */

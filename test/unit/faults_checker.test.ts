@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { check } from '../faults/checker.ts';
 import type { DatabaseFacts } from '../faults/database_facts.ts';
 import type { Call, Event } from '../faults/history.ts';
+import { slowByItself } from '../faults/probes.ts';
 
 const facts: DatabaseFacts = {
   accounts: new Map([['ada', { confirmed: true, lastStep: 100, recoveryCodesUsed: 1 }]]),
@@ -176,6 +177,26 @@ test('what a failover to an asynchronous standby has lost is no fault, and anyth
   expect(check([...sound, failover(22_000), ...twice], facts)).toHaveLength(1);
   const thrice = [...twice, call({ at: 41_000, uses: ['code:b'] })];
   expect(check([...sound, failover(19_000), ...thrice], facts)).toHaveLength(1);
+  // The probe has noted the same failover.
+  expect(check([...sound, failover(19_000), failover(19_500), ...thrice], facts)).toHaveLength(1);
+  // The second use was acknowledged in the failover. The first one was durable before.
+  expect(check([...sound, failover(39_000), ...twice], facts)).toHaveLength(1);
+});
+
+test('a machine that is too busy is allowed the wait for a slow database, and a fault is not', () => {
+  const paused: Event = { type: 'fault', name: 'pause postgres', target: 'postgres', at: 9000, until: 9900 };
+  const stalls = { from: 9100, until: 9950 };
+  const slow: Event = {
+    ...{ type: 'fault', name: slowByItself, target: 'postgres', at: stalls.from, until: stalls.until },
+    stalls,
+  };
+  const late = call({ at: 9200, ms: 1900, ...unavailable });
+  expect(check([...sound, slow, late], facts)).toEqual([]);
+  expect(check([...sound, slow, { ...late, ms: 5300 }], facts)).toHaveLength(1);
+  expect(check([...sound, paused, slow, late], facts)).toHaveLength(1);
+  const refusedLater = call({ at: 12_500, ...unavailable });
+  expect(check([...sound, slow, refusedLater], facts)).toEqual([]);
+  expect(check([...sound, paused, slow, refusedLater], facts)).toHaveLength(1);
 });
 
 test('what met a provider that was itself away is excused', () => {
