@@ -113,8 +113,11 @@ function startWith(startServers: (redis: RedisServers) => Promise<Primaries>): S
 }
 
 function failoversOf({ primaries, switchOver }: Primaries): Record<string, FaultKind> {
-  const isReplica = async (server: RedisServer) =>
-    (await server.ask((client) => client.info('replication'))).includes('role:slave');
+  /** One that is not in step with its primary cannot take its place in the next fault. */
+  const isReplica = async (server: RedisServer) => {
+    const facts = await server.ask((client) => client.info('replication'));
+    return facts.includes('role:slave') && facts.includes('master_link_status:up');
+  };
   /** Takes one of them away until another one has its place, and waits until it is back as a replica. */
   async function replaced(
     random: Random,

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { chown, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { adopt, freePort, killTree, signalTree, start } from '../faults/processes.ts';
+import { freePort, killTree, signalTree, start } from '../faults/processes.ts';
 import type { PatroniPrograms } from './patroni_programs.ts';
 import { startProxy, type TcpProxy } from './proxy.ts';
 
@@ -81,7 +81,8 @@ export async function createNode({ programs, user, directory, name, etcd, synchr
   if (user) await chown(config, user.uid, user.gid);
 
   let child: ChildProcess | undefined;
-  const pids = () => [child?.pid, postmasterIn(join(home, 'data'))].filter((pid) => pid !== undefined);
+  const patroni = () => (child?.exitCode === null && child.signalCode === null ? child.pid : undefined);
+  const pids = () => [patroni(), postmasterIn(join(home, 'data'))].filter((pid) => pid !== undefined);
   const node: PatroniNode = {
     ...{ name, port, restPort },
     kill() {
@@ -103,20 +104,24 @@ export async function createNode({ programs, user, directory, name, etcd, synchr
     loseReplicas: proxy.hang,
     regainReplicas: proxy.restore,
   };
+  // Patroni detaches PostgreSQL from itself, so it would outlive the harness.
+  process.on('exit', node.kill);
   const close = async () => {
+    process.off('exit', node.kill);
     node.kill();
     await proxy.close();
   };
   return { node, close };
 }
 
-/** The pid of the server on this data directory, if it runs. It does not outlive the harness. */
+/**
+ * The pid of the server on this data directory, if it runs. A server that was killed leaves its file behind, and another
+ * process may have got its pid since: a server names its directory on its command line.
+ */
 function postmasterIn(dataDirectory: string): number | undefined {
   try {
     const pid = Number.parseInt(readFileSync(join(dataDirectory, 'postmaster.pid'), 'utf8'), 10);
-    if (!Number.isInteger(pid)) return undefined;
-    adopt(pid);
-    return pid;
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(dataDirectory) ? pid : undefined;
   } catch {
     return undefined;
   }

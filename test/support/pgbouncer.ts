@@ -87,9 +87,12 @@ export async function startPgBouncer(
       await launch();
     },
     async stop() {
-      const ended = once(child, 'exit');
-      child.kill('SIGTERM');
-      await ended;
+      if (child.exitCode === null && child.signalCode === null) {
+        const ended = once(child, 'exit');
+        // On SIGTERM, PgBouncer 1.23 and later wait for their clients to disconnect.
+        child.kill('SIGKILL');
+        await ended;
+      }
       await rm(directory, { recursive: true, force: true });
     },
   };
