@@ -6,6 +6,8 @@ import { check, type Violation } from './checker.ts';
 import { readFacts } from './database_facts.ts';
 import type { Deployment } from './deployment.ts';
 import { createInjector, type Injector } from './faults.ts';
+import type { Event } from './history.ts';
+import { until } from './processes.ts';
 import { startProbes } from './probes.ts';
 import type { Random } from './random.ts';
 import { type Report, reportOf } from './report.ts';
@@ -46,6 +48,9 @@ export async function carryOut(
   return { report, violations };
 }
 
+const isRotation = (event: Event): boolean =>
+  event.type === 'call' && event.op === 'refresh' && event.succeeded && event.yields !== undefined;
+
 interface RunOptions {
   clients: number;
   seconds: number;
@@ -74,9 +79,18 @@ export function timedRun(
   };
   const injector = createInjector(deployment, random.fork(2), schedule);
   const sum = (numbers: number[]) => numbers.reduce((total, each) => total + each, 0);
+  /** Resolves when a token has been rotated that an app asked for after this time. */
+  const rotatedSince = (at: number) =>
+    until('a rotation', 300_000, async () => {
+      if (!history.events().some((event) => isRotation(event) && event.at >= at))
+        throw new Error('no app has refreshed');
+    });
   const injectAll = async () => {
+    // On a busy machine nobody may have signed in yet, and a fault that nobody meets shows nothing.
+    if (script) await rotatedSince(begun);
     await injector.run();
     await sleep(recoveryMs);
+    if (script) await rotatedSince(history.now());
     isThrough = true;
   };
   return {

@@ -7,6 +7,8 @@ import { findChromium, findNginx, findOnPath, findPgBouncer } from './programs.t
 
 const mayInstall = process.getuid?.() === 0 && existsSync('/etc/debian_version') && findOnPath('apt-get');
 const missing: { name: string; aptPackage: string; otherwise: string }[] = [];
+/** Packages of Debian for tests that are skipped without them. */
+const optional: string[][] = [];
 if (!process.env.REDIS_URL && !findOnPath('redis-server')) {
   missing.push({
     name: 'redis-server',
@@ -32,15 +34,11 @@ if (!findNginx()) {
 if (!findOnPath('openssl')) {
   missing.push({ name: 'openssl', aptPackage: 'openssl', otherwise: 'put openssl on the PATH' });
 }
-// Tests that need these are skipped where they are not to be had.
-if (mayInstall && !(findOnPath('prometheus') && findOnPath('promtool')))
-  missing.push({ name: 'Prometheus', aptPackage: 'prometheus', otherwise: 'go without' });
-if (mayInstall && !existsSync('/usr/lib/apache2/modules/mod_auth_openidc.so')) {
-  for (const aptPackage of ['apache2', 'libapache2-mod-auth-openidc'])
-    missing.push({ name: 'Apache with mod_auth_openidc', aptPackage, otherwise: 'go without' });
-}
+if (mayInstall && !(findOnPath('prometheus') && findOnPath('promtool'))) optional.push(['prometheus']);
+if (mayInstall && !existsSync('/usr/lib/apache2/modules/mod_auth_openidc.so'))
+  optional.push(['apache2', 'libapache2-mod-auth-openidc']);
 if (!findPgBouncer()) {
-  if (mayInstall) missing.push({ name: 'PgBouncer', aptPackage: 'pgbouncer', otherwise: 'go without' });
+  if (mayInstall) optional.push(['pgbouncer']);
   else
     console.log(
       'PgBouncer is not installed: the tests with it are skipped (Debian: apt-get install pgbouncer).',
@@ -48,10 +46,8 @@ if (!findPgBouncer()) {
 }
 
 if (missingForPatroni()) {
-  for (const aptPackage of ['patroni', 'etcd-server', 'haproxy', 'postgresql'])
-    if (mayInstall) missing.push({ name: 'Patroni', aptPackage, otherwise: 'go without' });
-  if (!mayInstall)
-    console.log(`The tests with Patroni are skipped: this machine lacks ${missingForPatroni()}.`);
+  if (mayInstall) optional.push(['patroni', 'etcd-server', 'haproxy', 'postgresql']);
+  else console.log(`The tests with Patroni are skipped: this machine lacks ${missingForPatroni()}.`);
 }
 
 if (missing.length > 0) {
@@ -63,14 +59,34 @@ if (missing.length > 0) {
     }
     process.exit(1);
   }
-  const packages = missing.map(({ aptPackage }) => aptPackage);
-  console.log(`The tests need ${packages.join(', ')}: installing with apt-get.`);
+}
+const required = missing.map(({ aptPackage }) => aptPackage);
+if (required.length + optional.length > 0) {
+  console.log(`The tests use ${[...required, ...optional.flat()].join(', ')}: installing with apt-get.`);
   withoutStartingServices(() => {
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    execFileSync('apt-get', ['update', '-q'], { stdio: 'inherit', env });
-    const flags = ['install', '-y', '-q', '--no-install-recommends'];
-    execFileSync('apt-get', [...flags, ...packages], { stdio: 'inherit', env });
+    attempt(() => aptGet('update', '-q'), 'The lists of packages may be old.');
+    if (required.length > 0) install(required);
+    for (const packages of optional)
+      attempt(() => install(packages), `The tests that need ${packages.join(', ')} are skipped.`);
   });
+}
+
+function install(packages: string[]): void {
+  aptGet('install', '-y', '-q', '--no-install-recommends', ...packages);
+}
+
+function aptGet(...words: string[]): void {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  execFileSync('apt-get', words, { stdio: 'inherit', env });
+}
+
+/** Not every release of Debian or Ubuntu has each package, and not every machine reaches a mirror. */
+function attempt(work: () => void, otherwise: string): void {
+  try {
+    work();
+  } catch {
+    console.log(`apt-get failed, see above. ${otherwise}`);
+  }
 }
 
 /** Debian's packages start the services they bring, unless this file says no; the tests start a Redis of their own. */
