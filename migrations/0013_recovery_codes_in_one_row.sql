@@ -32,3 +32,16 @@ create trigger take_over_used after update on recovery_codes referencing new tab
   for each statement when (pg_trigger_depth() = 0) execute function take_over_used_recovery_codes();
 create trigger take_over_deleted after delete on recovery_codes referencing old table as changed
   for each statement when (pg_trigger_depth() = 0) execute function take_over_used_recovery_codes();
+
+-- Takes over the codes of so many accounts. Returns the last of them, or null if there are no more.
+create function take_over_recovery_codes(after text) returns text language plpgsql as $$
+declare
+  furthest text;
+begin
+  select max(id) into furthest from (select id from accounts where id > after order by id limit 1000) as following;
+  insert into unused_recovery_codes (account_id, code_hashes)
+  select account_id, array_agg(code_hash) from recovery_codes
+  where account_id > after and account_id <= furthest and used_at is null group by account_id
+  on conflict do nothing;
+  return furthest;
+end $$;

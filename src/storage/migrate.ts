@@ -1,4 +1,7 @@
-/** Runs the migrations of the database, forward only. Each file of migrations/ is one transaction. */
+/**
+ * Runs the migrations of the database, forward only. Each file of migrations/ is one transaction. One that would hold
+ * locks for too long is written in steps, which are transactions of their own.
+ */
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -72,21 +75,56 @@ async function runOnce(client: pg.Client, dir: string, name: string): Promise<bo
   }
 }
 
-const runUnlessRun = (client: pg.Client, dir: string, name: string): Promise<boolean> =>
-  inLongTransaction(client, '', async () => {
-    await client.query(lock);
-    await client.query(`set local lock_timeout = ${lockMs}`);
-    await createMigrationsTable(client);
-    if ((await namesOfRun(client)).has(name)) return false;
-    await runMigration(client, dir, name);
-    return true;
-  });
+async function runUnlessRun(client: pg.Client, dir: string, name: string): Promise<boolean> {
+  const text = await textOf(dir, name);
+  for (let at = firstStep; ; ) {
+    const next = await inLongTransaction(client, '', async () => {
+      await client.query(lock);
+      await client.query(`set local lock_timeout = ${lockMs}`);
+      await createMigrationsTable(client);
+      if ((await namesOfRun(client)).has(name)) return 'run before';
+      const following = await runStep(client, text, at);
+      if (following === undefined) await note(client, name);
+      return following ?? 'run';
+    });
+    if (next === 'run' || next === 'run before') return next === 'run';
+    at = next;
+  }
+}
 
 /** Runs a migration and notes that it has run, in the transaction of `client`. */
 export async function runMigration(client: pg.Client, dir: string, name: string): Promise<void> {
-  await client.query(await readFile(join(dir, `${name}.sql`), 'utf8'));
-  await client.query(`insert into ${migrationsTable} (name, run_on) values ($1, now())`, [name]);
+  const text = await textOf(dir, name);
+  for (let at: Step | undefined = firstStep; at; ) at = await runStep(client, text, at);
+  await note(client, name);
 }
+
+/** What the step before has returned as `next`: where this one goes on. */
+interface Step {
+  after: string;
+}
+
+const firstStep: Step = { after: '' };
+const inSteps = '-- Up Migration in steps';
+
+/**
+ * Runs a migration, or one step of a migration in steps, and returns the next step. A migration in steps is one
+ * statement. It is repeated, with what it returned as $1, until it returns null. It may be interrupted and begun again.
+ */
+async function runStep(client: pg.Client, text: string, { after }: Step): Promise<Step | undefined> {
+  if (!text.startsWith(inSteps)) {
+    await client.query(text);
+    return undefined;
+  }
+  const { rows } = await client.query<{ next: string | null }>(text, [after]);
+  const next = rows[0]?.next ?? undefined;
+  return next === undefined ? undefined : { after: next };
+}
+
+const textOf = (dir: string, name: string): Promise<string> => readFile(join(dir, `${name}.sql`), 'utf8');
+
+const note = (client: pg.Client, name: string) =>
+  client.query(`insert into ${migrationsTable} (name, run_on) values ($1, now())`, [name]);
 
 /** Null if there is no such table. Others of the same name may be in other schemas. */
 const inOurSchema = (table: string): string => `to_regclass(quote_ident(current_schema()) || '.${table}')`;

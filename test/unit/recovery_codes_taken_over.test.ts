@@ -100,7 +100,7 @@ test('a code that the release before uses or replaces while the migration runs d
     expect(await before.use(query, 'cleo', code('cleo', 0))).toBe(true);
     await before.replace(query, 'dan', other);
     // It waits for this transaction, and does not see what it has written.
-    migrated = migrateTo(14);
+    migrated = migrateTo(16);
     await oneWaits();
   });
   await migrated;
