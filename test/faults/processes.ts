@@ -83,15 +83,20 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** Repeats `attempt` every 20 ms until it does not reject; rejects after `withinMs`. */
-export async function until<T>(what: string, withinMs: number, attempt: () => Promise<T>): Promise<T> {
+/** Repeats `attempt` every 20 ms, or `everyMs`, until it does not reject; rejects after `withinMs`. */
+export async function until<T>(
+  what: string,
+  withinMs: number,
+  attempt: () => Promise<T>,
+  everyMs = 20,
+): Promise<T> {
   const deadline = performance.now() + withinMs;
   for (;;) {
     try {
       return await attempt();
     } catch (error) {
       if (performance.now() > deadline) throw new Error(`${what} took too long`, { cause: error });
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, everyMs));
     }
   }
 }

@@ -20,7 +20,6 @@ const longest = [
   'http/instances',
   'http/backup',
   'http/backchannel_logout',
-  'faults/short',
   'http/faults_write_stall',
   'faults/broken',
   'topologies/redis_sentinel',

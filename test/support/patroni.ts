@@ -4,9 +4,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { chmod } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { killTree } from '../faults/processes.ts';
+import { killTree, until } from '../faults/processes.ts';
 import { startEtcd } from './etcd.ts';
 import { createNode, type PatroniNode, superuser, userOfPostgres } from './patroni_node.ts';
 import { findPatroni } from './patroni_programs.ts';
@@ -154,15 +153,6 @@ async function onNode<Row extends object>(
   }
 }
 
-/** Repeats `attempt` until it does not reject. Each one costs a Patroni something, so not as fast as it can. */
-async function patiently<T>(what: string, attempt: () => Promise<T>): Promise<T> {
-  const deadline = performance.now() + longMs;
-  for (;;) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (performance.now() > deadline) throw new Error(`${what} took too long`, { cause: error });
-      await sleep(100);
-    }
-  }
-}
+/** Each attempt costs a Patroni something, so they are not as fast as they can be. */
+const patiently = <T>(what: string, attempt: () => Promise<T>): Promise<T> =>
+  until(what, longMs, attempt, 100);

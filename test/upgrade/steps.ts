@@ -124,15 +124,17 @@ async function signIn(place: Place): Promise<void> {
   expect((await attempt()).answer.body.error).toBe('invalid_code');
 }
 
+/** Proves the owner's password in another browser. Returns how a code is entered there. */
+async function elsewhereAfterPassword(place: Place, owner: Person) {
+  const elsewhere = somebody(place, owner.username, owner);
+  const uid = await begin(elsewhere);
+  expect(await statusOf(elsewhere.provePassword(uid))).toBe(200);
+  return (code: string | undefined) => elsewhere.step(uid, 'totp/verify', { code });
+}
+
 async function recoveryCode(place: Place): Promise<void> {
   const owner = await withAccount(place);
-  const code = owner.recoveryCodes[0];
-  const attempt = async () => {
-    const elsewhere = somebody(place, owner.username, owner);
-    const uid = await begin(elsewhere);
-    expect(await statusOf(elsewhere.provePassword(uid))).toBe(200);
-    return elsewhere.step(uid, 'totp/verify', { code });
-  };
+  const attempt = async () => (await elsewhereAfterPassword(place, owner))(owner.recoveryCodes[0]);
   expect(await statusOf(attempt())).toBe(200);
   expect((await attempt()).body.error).toBe('invalid_code');
 }
@@ -140,12 +142,7 @@ async function recoveryCode(place: Place): Promise<void> {
 /** One code at both releases at the same moment lets one in; another code does after it. */
 async function recoveryCodeAtOnce(place: Place): Promise<void> {
   const owner = await withAccount(place);
-  const waiting = async () => {
-    const elsewhere = somebody(place, owner.username, owner);
-    const uid = await begin(elsewhere);
-    expect(await statusOf(elsewhere.provePassword(uid))).toBe(200);
-    return (code: string | undefined) => elsewhere.step(uid, 'totp/verify', { code });
-  };
+  const waiting = () => elsewhereAfterPassword(place, owner);
   const [one, other] = [await waiting(), await waiting()];
   const [first, second] = owner.recoveryCodes;
   const answers = await Promise.all([one(first), other(first)]);
@@ -158,12 +155,7 @@ async function recoveryCodeAtOnce(place: Place): Promise<void> {
 async function recoveryCodesOfBefore(place: Place): Promise<void> {
   const owner = place.before;
   for (const code of owner.recoveryCodes.splice(0, 2)) {
-    const attempt = async () => {
-      const elsewhere = somebody(place, owner.username, owner);
-      const uid = await begin(elsewhere);
-      expect(await statusOf(elsewhere.provePassword(uid))).toBe(200);
-      return elsewhere.step(uid, 'totp/verify', { code });
-    };
+    const attempt = async () => (await elsewhereAfterPassword(place, owner))(code);
     expect(await statusOf(attempt())).toBe(200);
     for (let time = 0; time < 2; time++) expect((await attempt()).body.error).toBe('invalid_code');
   }
