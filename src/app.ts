@@ -111,12 +111,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   };
 }
 
-/** The first parts of the addresses at which people are. */
-const people = new Set(['auth', 'interaction', 'account', 'session', 'device']);
+/** The addresses at which people are. */
+const ofPeople = /^\/(auth|interaction|account|session|device)([/?]|$)/;
 
 /** A person waits longer for a page than an app for a token. */
 const callersOf = ({ url = '' }: IncomingMessage): 'person' | 'app' =>
-  people.has(url.split(/[/?]/, 2)[1] ?? '') ? 'person' : 'app';
+  ofPeople.test(url) ? 'person' : 'app';
 
 /** The middlewares that a request passes, in their order. */
 function wayOfRequests(built: Built, untrustedProxies: UntrustedProxies): Middleware[] {

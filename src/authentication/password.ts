@@ -104,12 +104,12 @@ export function createPasswords(deps: PasswordDeps): Passwords {
       unanswered.finished(key);
       if (!state) throw exchange.for === 'interaction' ? stepRequired() : proofRequired();
       const { expected, known, proved, opaqueKeyId, bucket, endsAt } = state;
-      const wrong = new WrongPassword(known === 1 ? proved.accountId : undefined);
+      const wrong = () => new WrongPassword(known === 1 ? proved.accountId : undefined);
       const fits = opaque.loginFinish(ke3, expected);
-      if (!fits || known !== 1 || endsAt <= now() || !opaque.hasVersion(opaqueKeyId)) throw wrong;
+      if (!fits || known !== 1 || endsAt <= now() || !opaque.hasVersion(opaqueKeyId)) throw wrong();
       const [account] = await Promise.all([accounts.byId(proved.accountId), failures.refund(idsIn(bucket))]);
       // The password was changed, or the account disabled, between the two messages.
-      if (account?.credentialId !== proved.credentialId) throw wrong;
+      if (account?.credentialId !== proved.credentialId) throw wrong();
       return { ...proved, totpConfirmed: account.totpConfirmed };
     },
   };

@@ -99,7 +99,10 @@ export function byFirstPart(rooms: Record<string, Middleware | undefined>): Midd
 }
 
 /** The path as routers compare it: they treat `/Auth/` like `/auth`. */
-export const pathOf = ({ path }: Context): string => path.toLowerCase().replace(/\/$/, '');
+export function pathOf({ path }: Context): string {
+  const lower = path.toLowerCase();
+  return lower.endsWith('/') ? lower.slice(0, -1) : lower;
+}
 
 /** How many wrong guesses are allowed in a time. */
 export interface GuessBudget {

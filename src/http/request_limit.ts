@@ -57,19 +57,20 @@ function isMachine(ctx: Context): boolean {
 
 function createCounter(networksOf: NetworksOf, points: number) {
   const limiter = new RateLimiterMemory({ points, duration: 60 });
-  const charge = (address: string, cost: number) =>
-    Promise.all(
-      networksOf(address).map(async ({ key, times }) => {
-        const { consumedPoints, msBeforeNext } = await limiter.penalty(key, cost);
-        return consumedPoints > points * times ? Math.ceil(msBeforeNext / 1000) : 0;
-      }),
-    );
+  /** Resolves with the seconds to wait. */
+  async function charge(address: string, cost: number): Promise<number> {
+    let seconds = 0;
+    for (const { key, times } of networksOf(address)) {
+      const { consumedPoints, msBeforeNext } = await limiter.penalty(key, cost);
+      if (consumedPoints > points * times) seconds = Math.max(seconds, Math.ceil(msBeforeNext / 1000));
+    }
+    return seconds;
+  }
   return {
     charge,
     /** Throws AppError 429 if the limit is exceeded. */
     async count(address: string, cost: number): Promise<void> {
-      const waits = await charge(address, cost);
-      const seconds = Math.max(...waits);
+      const seconds = await charge(address, cost);
       if (seconds > 0) throw tooManyRequests(seconds);
     },
   };

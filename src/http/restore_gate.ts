@@ -17,9 +17,10 @@ const stateless =
 export const refuseWhileBehind =
   ({ behindMs, settled }: Pick<RestoreGuard, 'behindMs' | 'settled'>): Middleware =>
   async (ctx, next) => {
-    if (stateless.test(pathOf(ctx))) return next();
     const settling = settled();
-    if (settling) await settling;
+    if (!settling && behindMs() === undefined) return next();
+    if (stateless.test(pathOf(ctx))) return next();
+    await settling;
     if (behindMs() !== undefined) throw behind();
     return next();
   };

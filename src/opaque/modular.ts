@@ -2,7 +2,7 @@
  * Arithmetic of BigInts modulo a prime. It is not constant time, so use it for public or blinded numbers only. Only
  * `toBigInt` and `toHex` may see secrets.
  */
-import { randomBytes } from 'node:crypto';
+import { randomBytes } from '../lib/crypto.ts';
 
 /** The remainder in [0, modulus), also for a negative number. */
 export function modulo(number: bigint, modulus: bigint): bigint {

@@ -29,8 +29,9 @@
  * conversions and two products see it. hashToScalar adds a random multiple of n before the division, so only the
  * conversions at both ends see the scalar.
  */
-import { createECDH, hash, randomBytes } from 'node:crypto';
+import { createECDH, hash } from 'node:crypto';
 import { createRequire } from 'node:module';
+import { randomBytes } from '../lib/crypto.ts';
 import { invert, modulo, randomBelow, toBigInt, toHex } from './modular.ts';
 import { uncompressedPoint } from './points.ts';
 

@@ -124,7 +124,8 @@ export function createTokens(deps: TokensDeps) {
     const state = stateKinds[kind];
     if (state && !isReadable(state, claims)) return undefined;
     const { mark, v: _, ...others } = claims;
-    await claimMark(history, mark);
+    const claimed = history && markOf(mark);
+    if (claimed) await history.claim(claimed);
     return { ...others, iss: issuer, type: kind, iat, exp };
   }
 
@@ -153,10 +154,8 @@ const publishedKeysOf = (keyset: Keyset): PublishedKey[] =>
       ...(notAfter !== undefined && { not_after: rfc3339(Math.ceil(notAfter / 1000)) }),
     }));
 
-async function claimMark(history: TokensDeps['history'], claim: unknown): Promise<void> {
-  const mark = history && Array.isArray(claim) && parseMark(claim[0], claim[1]);
-  if (mark) await history.claim(mark);
-}
+const markOf = (claim: unknown): Mark | undefined =>
+  Array.isArray(claim) ? parseMark(claim[0], claim[1]) : undefined;
 
 /**
  * The tokens that carry the number of their format, and a mark. Refresh tokens do not, because a repeated request must

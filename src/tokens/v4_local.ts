@@ -8,8 +8,9 @@
  * LocalEncrypt and LocalDecrypt the ciphers, as `test/unit/v4_local_oracle.ts` does.
  */
 
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { xchacha20 } from '@noble/ciphers/chacha.js';
+import { randomBytes } from '../lib/crypto.ts';
 import { blake2b } from './blake2b.ts';
 
 const HEADER = 'v4.local.';

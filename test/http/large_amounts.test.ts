@@ -117,7 +117,7 @@ test('Unbounded work: a hundred thousand sessions, grants and requests of one pe
   const last = await page('/account?page=2000');
   expect([uids(last).at(-1), last.includes('Older sessions')]).toEqual(['uid-1', false]);
   for (const odd of ['0', '-1', 'x', '1e9', '99999999'])
-    expect((await page(`/account?page=${odd}`)).length).toBe(first.length);
+    expect(uids(await page(`/account?page=${odd}`))).toEqual(uids(first));
 
   const requests = await page('/account/requests');
   expect([...requests.matchAll(/name="request"/g)]).toHaveLength(50);
