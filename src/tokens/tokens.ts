@@ -123,10 +123,10 @@ export function createTokens(deps: TokensDeps) {
     if (seconds >= exp && !ignoreExpiration) return undefined;
     const state = stateKinds[kind];
     if (state && !isReadable(state, claims)) return undefined;
-    const { mark, v: _, ...others } = claims;
-    const claimed = history && markOf(mark);
+    const claimed = history && markOf(claims.mark);
     if (claimed) await history.claim(claimed);
-    return { ...others, iss: issuer, type: kind, iat, exp };
+    // Changed in place and not copied: the codec has parsed them for this call alone.
+    return Object.assign(claims, { iss: issuer, type: kind, iat, exp, mark: undefined, v: undefined });
   }
 
   async function codecFoundFor(kind: TokenKind, footer: string): Promise<Codec | undefined> {
