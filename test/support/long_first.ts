@@ -21,10 +21,11 @@ const longest = [
   'http/backup',
   'http/backchannel_logout',
   'http/faults_write_stall',
+  'topologies/failovers',
   'faults/broken',
+  'upgrade/upgrade',
   'topologies/redis_sentinel',
   'topologies/postgres_hosts',
-  'upgrade/upgrade',
   'topologies/pgbouncer',
   'topologies/database_users',
 ].map((name) => `/test/${name}.test.ts`);

@@ -2,7 +2,7 @@
  * Failovers on each topology, under the workload of the fault runs. Their checker looks for what was lost, what was done twice
  * and who was signed out. `npm run test:topologies` does it for longer.
  */
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { topologies } from '../faults/topologies.ts';
 import { runTopology } from './run_topology.ts';
 
@@ -16,15 +16,16 @@ const shortRuns: Record<string, string[]> = {
   'without-redis': ['kill provider'],
 };
 
-describe.each(Object.entries(topologies))('%s', (name, { missing }) => {
-  const lacking = missing();
-  if (lacking) console.warn(`The test of failovers on ${name} is skipped: this machine lacks ${lacking}.`);
-
-  test.skipIf(lacking)('nothing is lost or done twice in a failover, and nobody is signed out', async () => {
+// Most of a failover is waiting: two of them fit beside each other (`maxConcurrency` in config/vitest.config.ts).
+test.concurrent.for(Object.entries(topologies))(
+  '%s: nothing is lost or done twice in a failover, and nobody is signed out',
+  async ([name, { missing }], context) => {
+    const lacking = missing();
+    context.skip(lacking !== undefined, `this machine lacks ${lacking}`);
     const faults = shortRuns[name] ?? [];
-    const { report, said } = await runTopology(name, faults);
+    const { report, said } = await runTopology(name, faults, context);
     expect(report.violations, said).toEqual({ 1: 0, 2: 0, 3: 0, 4: 0 });
     expect(Object.keys(report.faults).sort()).toEqual([...faults].sort());
     expect(report.rotations).toBeGreaterThan(0);
-  });
-});
+  },
+);
