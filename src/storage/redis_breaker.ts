@@ -2,7 +2,7 @@
  * A circuit breaker for Redis. The first command that fails opens it. From then on no request waits for Redis, until a
  * write in the background has succeeded.
  */
-import type { RedisClient } from './redis_client.ts';
+import { endUnopened, type RedisClient } from './redis_client.ts';
 import { refusalOf } from './redis_refusals.ts';
 
 /** `degraded`: Redis cannot be written to. */
@@ -44,6 +44,7 @@ export function createRedisBreaker(client: RedisClient, write: () => Promise<voi
     endStart(true);
   }
   async function probe(reconnect: boolean): Promise<void> {
+    endUnopened(client);
     if (state === 'ok' || state === 'stopped' || probing || client.status !== 'ready') return;
     probing = true;
     try {

@@ -49,6 +49,15 @@ export function createRedisClient(target: RedisTarget, commandTimeoutMs: number)
   return new Redis({ ...options, ...hosts[0], db: database });
 }
 
+/**
+ * Ends the connections that nobody has opened, of a cluster's client that disconnects. It connects again once all its
+ * connections have ended. An answer that came meanwhile (`MOVED`) may have added one, which never ends by itself.
+ */
+export function endUnopened(client: RedisClient): void {
+  if (!(client instanceof Cluster) || client.status !== 'disconnecting') return;
+  for (const node of client.nodes()) if (node.status === 'wait') node.disconnect();
+}
+
 /** One connection to one host of `target`, which does not reconnect. Commands wait until it is open. */
 export function connectOnce(target: RedisTarget, host: RedisHost, timeoutMs: number): Redis {
   const isSentinel = target.kind === 'sentinel' && target.hosts.includes(host);

@@ -1,5 +1,12 @@
 /** A Redis cluster: limits are counted once, wherever their keys lie, also while one of its servers is away. */
+
+import { type Cluster, Command } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { redisTarget } from '../../src/config/redis.ts';
+import { settingsSchema } from '../../src/config/schema.ts';
+import type { RedisTarget } from '../../src/lib/redis_target.ts';
+import { createRedisBreaker } from '../../src/storage/redis_breaker.ts';
+import { createRedisClient } from '../../src/storage/redis_client.ts';
 import { type Instances, passedOf, startInstances } from './instances.ts';
 import {
   createRedisServers,
@@ -15,11 +22,15 @@ describe.skipIf(!redisProgram)('Cluster', () => {
   let redis: RedisServers;
   let nodes: RedisServer[];
   let instances: Instances;
+  let url: string;
+  /** Where Cypher is told that the cluster is. */
+  const target = () =>
+    redisTarget(settingsSchema.parse({ REDIS_URL: url, ...redis.settings })) as RedisTarget;
   beforeAll(async () => {
     redis = await createRedisServers();
     nodes = await redis.startCluster();
     const hosts = nodes.slice(0, 2).map(({ port }) => `127.0.0.1:${port}`);
-    const url = `rediss+cluster://${userInUrl}@${hosts.join(',')}`;
+    url = `rediss+cluster://${userInUrl}@${hosts.join(',')}`;
     instances = await startInstances(limit, url, redis.settings);
   });
   afterAll(async () => {
@@ -59,5 +70,34 @@ describe.skipIf(!redisProgram)('Cluster', () => {
     await third.restart();
     await until(cachesAre('ok'));
     expect(await counts('203.2')).toEqual(exactly);
+  });
+
+  test('a client that is told of another server while it disconnects connects again', async () => {
+    const client = createRedisClient(target(), 1000) as Cluster;
+    const breaker = createRedisBreaker(client, async () => void (await client.set('cypher:probe', '0')), {});
+    try {
+      expect(await breaker.firstWrite()).toBe(true);
+      const slotOf = (key: string) => new Command('get', [key]).getSlot() as number;
+      const primaryOf = (key: string) => client.slots[slotOf(key)]?.[0];
+      const key = 'cypher:any';
+      const right = primaryOf(key);
+      const others = Array.from({ length: 100 }, (_, n) => `cypher:${n}`);
+      const keyOfAnother = others.find((other) => primaryOf(other) !== right) as string;
+      const wrong = String(primaryOf(keyOfAnother));
+      // Until the answer comes after the client has begun to disconnect, and before its connections have ended.
+      await until(async () => {
+        await until(() => client.status === 'ready');
+        await client.get(keyOfAnother);
+        client.slots[slotOf(key)] = [wrong];
+        const asked = client.get(key).catch(() => {});
+        client.disconnect(true);
+        await asked;
+        return client.status === 'disconnecting' && client.nodes().length > 0;
+      });
+      await until(() => breaker.state() === 'ok' && client.status === 'ready');
+    } finally {
+      breaker.stop();
+      client.disconnect();
+    }
   });
 });
