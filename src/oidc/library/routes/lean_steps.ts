@@ -2,6 +2,10 @@
  * Override of oidc-provider's routes, for speed. At the token, introspection and revocation endpoints, several steps
  * do nothing for a plain request. Here the library's step runs only if it has something to do. What is the same for
  * every request (the parameters of an endpoint, its CORS headers) is learned from the first request.
+ *
+ * Without it, an introspection and a client credentials request take 1.2 times as much CPU of the server (in turns,
+ * twelve blocks of two seconds each). `test/http/lean_routes.test.ts` compares it with the library's steps. To delete it,
+ * remove the call of `leaner`.
  */
 import { parse } from 'node:querystring';
 import { errors } from 'oidc-provider';
