@@ -10,7 +10,7 @@ const isOpen = (ctx: Context): boolean => /^\/(\.well-known\/|reg(\/|$))/.test(p
  * Answers preflight requests to these paths, and lets pages read their answers, errors included. Browsers may not
  * send credentials: whoever registers or manages an app has a token.
  */
-export const openCors: Middleware = async (ctx, next) => {
+export const openCors: Middleware = (ctx, next) => {
   if (!isOpen(ctx)) return next();
   ctx.vary('Origin');
   ctx.set('Access-Control-Allow-Origin', '*');
@@ -21,4 +21,5 @@ export const openCors: Middleware = async (ctx, next) => {
   ctx.set('Access-Control-Allow-Headers', 'Authorization, Content-Type, Accept, MCP-Protocol-Version');
   ctx.set('Access-Control-Max-Age', '3600');
   ctx.status = 204;
+  return undefined;
 };

@@ -16,11 +16,12 @@ const stateless =
 /** Throws AppError 503 until the operator has decided what to do about the older state. */
 export const refuseWhileBehind =
   ({ behindMs, settled }: Pick<RestoreGuard, 'behindMs' | 'settled'>): Middleware =>
-  async (ctx, next) => {
+  (ctx, next) => {
     const settling = settled();
     if (!settling && behindMs() === undefined) return next();
     if (stateless.test(pathOf(ctx))) return next();
-    await settling;
-    if (behindMs() !== undefined) throw behind();
-    return next();
+    return Promise.resolve(settling).then(() => {
+      if (behindMs() !== undefined) throw behind();
+      return next();
+    });
   };

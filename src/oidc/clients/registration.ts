@@ -3,13 +3,14 @@
  * self-registered client may be and what the answers contain. oidc-provider owns the endpoints, and our registry
  * stores the clients.
  */
-import type { Middleware } from 'koa';
+import type { Context, Middleware } from 'koa';
 import type { Configuration, KoaContextWithOIDC } from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import { nameFault } from '../../clients/names.ts';
 import { clientSchema } from '../../config/client_schema.ts';
 import type { Config } from '../../config/load.ts';
 import type { Resource } from '../../config/schema.ts';
+import { pathOf } from '../../http/rate_limit.ts';
 import { randomId } from '../../lib/crypto.ts';
 import { isIdentityScope } from '../claims/scopes.ts';
 import { mayBeStrangers } from './policy.ts';
@@ -115,10 +116,12 @@ export function checkStranger(
 }
 
 /** Shows a client's secret only in the answer that creates it. Later answers leave it out, because we keep a hash. */
-export const tellSecretOnce: Middleware = async (ctx, next) => {
-  await next();
+export const tellSecretOnce: Middleware = (ctx, next) =>
+  pathOf(ctx).startsWith('/reg') ? next().then(() => keepUnknownSecret(ctx)) : next();
+
+function keepUnknownSecret(ctx: Context): void {
   const body = ctx.body as { client_secret?: unknown } | undefined;
   if (typeof body !== 'object' || body === null || !isUnknownSecret(body.client_secret)) return;
   const { client_secret: _, client_secret_expires_at: __, ...rest } = body as Record<string, unknown>;
   ctx.body = rest;
-};
+}

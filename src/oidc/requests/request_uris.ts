@@ -57,23 +57,22 @@ export function takeRequestUris(provider: Provider, fetch: ClientFetch): Middlew
     return object.length <= mostBytes ? object : undefined;
   }
 
-  return async (ctx, next) => {
-    if (ctx.method === 'GET' && pathOf(ctx) === '/auth') {
-      const query = new URLSearchParams(ctx.querystring);
-      const [uris, clientIds] = [query.getAll('request_uri'), query.getAll('client_id')];
-      const [[uri], [clientId]] = [uris, clientIds];
-      if (uris.length === 1 && clientIds.length === 1 && uri && clientId && isRequestUri(uri)) {
-        const object = await fetchObject(ctx, clientId, uri).catch(unlessOurs);
-        if (object !== undefined) {
-          query.delete('request_uri');
-          query.append('request', object);
-        } else {
-          // Names a pushed request that does not exist, so that the library gives its own refusal.
-          query.set('request_uri', 'urn:ietf:params:oauth:request_uri:unusable');
-        }
-        ctx.querystring = query.toString();
-      }
+  async function replaceUri(ctx: Context): Promise<void> {
+    const query = new URLSearchParams(ctx.querystring);
+    const [uris, clientIds] = [query.getAll('request_uri'), query.getAll('client_id')];
+    const [[uri], [clientId]] = [uris, clientIds];
+    if (uris.length !== 1 || clientIds.length !== 1 || !uri || !clientId || !isRequestUri(uri)) return;
+    const object = await fetchObject(ctx, clientId, uri).catch(unlessOurs);
+    if (object !== undefined) {
+      query.delete('request_uri');
+      query.append('request', object);
+    } else {
+      // Names a pushed request that does not exist, so that the library gives its own refusal.
+      query.set('request_uri', 'urn:ietf:params:oauth:request_uri:unusable');
     }
-    await next();
-  };
+    ctx.querystring = query.toString();
+  }
+
+  return (ctx, next) =>
+    ctx.method === 'GET' && pathOf(ctx) === '/auth' ? replaceUri(ctx).then(next) : next();
 }

@@ -43,18 +43,17 @@ export function dropOldHints(provider: Provider, keys: () => readonly JWK[]): Mi
     return !keys().some(({ kid }) => kid === header.kid);
   }
 
-  return async (ctx, next) => {
-    if (ctx.method === 'GET' && pathOf(ctx) === '/session/end') {
-      const query = new URLSearchParams(ctx.querystring);
-      const [hint, ...others] = query.getAll('id_token_hint');
-      // If it is not an ID token, or is given twice, the library refuses the request.
-      if (hint !== undefined && others.length === 0 && (await isOld(hint).catch(() => false))) {
-        query.delete('id_token_hint');
-        ctx.querystring = query.toString();
-      }
-    }
-    await next();
-  };
+  async function dropOld(ctx: Context): Promise<void> {
+    const query = new URLSearchParams(ctx.querystring);
+    const [hint, ...others] = query.getAll('id_token_hint');
+    // If it is not an ID token, or is given twice, the library refuses the request.
+    if (hint === undefined || others.length > 0 || !(await isOld(hint).catch(() => false))) return;
+    query.delete('id_token_hint');
+    ctx.querystring = query.toString();
+  }
+
+  return (ctx, next) =>
+    ctx.method === 'GET' && pathOf(ctx) === '/session/end' ? dropOld(ctx).then(next) : next();
 }
 
 /**
@@ -63,17 +62,18 @@ export function dropOldHints(provider: Provider, keys: () => readonly JWK[]): Mi
  */
 export const moveOnAfterSignOut =
   (moveOn: (ctx: Context, to: { location: string; target: string }) => void): Middleware =>
-  async (ctx, next) => {
+  (ctx, next) => {
+    if (pathOf(ctx) !== '/session/end/confirm') return next();
+    if (ctx.method === 'POST')
+      return next().then(() => {
+        const location = ctx.response.get('Location');
+        if (ctx.status === 303) moveOn(ctx, { location, target: location });
+      });
+    if (ctx.method !== 'GET') return next();
     // A browser that returns to this address by GET gets the question again.
-    if (ctx.method === 'GET' && ctx.path === '/session/end/confirm') {
-      ctx.redirect('/session/end');
-      ctx.status = 303;
-      return;
-    }
-    await next();
-    if (ctx.method !== 'POST' || pathOf(ctx) !== '/session/end/confirm' || ctx.status !== 303) return;
-    const location = ctx.response.get('Location');
-    moveOn(ctx, { location, target: location });
+    ctx.redirect('/session/end');
+    ctx.status = 303;
+    return undefined;
   };
 
 /**
