@@ -1,7 +1,7 @@
 /**
- * Deletes old events of the audit log, a week after their retention has ended. They are deleted in batches. In the
- * same commit, each batch records an event that says how many there were and until when. The database itself enforces
- * the retention: it refuses to delete younger events, and a shorter retention takes effect only later.
+ * Begins a partition of the audit log for each month, and drops the months whose retention has ended a week ago. The
+ * same commit records an event that says how many events there were. The database itself enforces the retention: its
+ * function drops no younger event, and a shorter retention takes effect only later.
  */
 import type { Log } from '../lib/log.ts';
 import type { Database } from '../storage/database.ts';
@@ -17,9 +17,11 @@ export interface AuditRetentionDeps {
 }
 
 export interface AuditRetention {
-  /** Sets the retention in the database. The database decides when a shorter one takes effect. */
+  /**
+   * Sets the retention in the database, which decides when a shorter one takes effect. Begins this month's partition.
+   */
   hold(): Promise<void>;
-  /** Deletes the events that are too old. Returns their number. */
+  /** Drops the months of which every event is too old. Returns the number of their events. */
   expire(): Promise<number>;
   start(): void;
   stop(): void;
@@ -28,15 +30,6 @@ export interface AuditRetention {
 const everyMs = 60 * 60_000;
 /** The time that an operator has to archive events after their retention has ended, before they are deleted. */
 const daysForArchiving = 7;
-const batchRows = 1000;
-
-/**
- * Deletes the oldest events, if they are too old. The order of ids is the order of times to within seconds, so it
- * reads only the smallest ids. An index on the times would cost every sign-in a write.
- */
-const deleteOldest = `delete from audit_log where id in (
-    select id from (select id, at from audit_log order by id limit ${batchRows}) oldest where at < $1)
-  returning at`;
 
 /** Sets the retention. Writes nothing if nothing changes. */
 const holdDays = `insert into audit_retention as r (days) values ($1)
@@ -60,21 +53,26 @@ export function createAuditRetention({
 }: AuditRetentionDeps): AuditRetention {
   let timer: NodeJS.Timeout | undefined;
 
-  const expireBatch = (): Promise<number> =>
+  const expireMonths = (): Promise<number> =>
     database.transaction(async (query) => {
       const [held] = await query<{ days: number }>('select audit_retention_days() as days');
-      if (!held || held.days === 0) return 0;
-      const before = new Date(now() - (Math.max(days, held.days) + daysForArchiving) * 24 * 60 * 60_000);
-      const gone = await query<{ at: Date }>(deleteOldest, [before]);
-      if (gone.length > 0) {
-        const detail = { events: gone.length, before: before.toISOString() };
+      const before = new Date(
+        now() - (Math.max(days, held?.days ?? 0) + daysForArchiving) * 24 * 60 * 60_000,
+      );
+      const gone = await query<{ month: string; events: string }>(
+        'select month, events from drop_audit_months($1)',
+        [before],
+      );
+      for (const { month, events } of gone) {
+        const detail = { events: Number(events), partition: month, before: before.toISOString() };
         await audit.recordWithin(query, { event: 'audit.expired', detail });
       }
-      return gone.length;
+      return gone.reduce((sum, { events }) => sum + Number(events), 0);
     });
 
   const hold = (): Promise<void> =>
     database.transaction(async (query) => {
+      await query('select begin_audit_month()');
       const [held] = await query<Held>(holdDays, [days]);
       if (!held) return;
       const next = held.next_at && { nextDays: held.next_days, from: held.next_at.toISOString() };
@@ -84,12 +82,7 @@ export function createAuditRetention({
 
   async function expire(): Promise<number> {
     await hold();
-    if (days === 0) return 0;
-    for (let total = 0; ; ) {
-      const gone = await expireBatch();
-      total += gone;
-      if (gone < batchRows) return total;
-    }
+    return days === 0 ? 0 : expireMonths();
   }
 
   return {

@@ -124,7 +124,7 @@ test('an event whose answer was lost is in the audit log once, one that was lost
     await audit.flush();
   }
   // The attempt that PostgreSQL was still at fails as a whole: what it would write has been written.
-  for (const write of later) await expect(write()).rejects.toThrow('audit_log_pkey');
+  for (const write of later) await expect(write()).rejects.toThrow(/audit_log_\d{4}_\d\d_pkey/);
   const rows = await database.query<{ address: string }>(
     'select address from audit_log where address = any($1) order by id',
     [fates],

@@ -74,6 +74,24 @@ test('servers run as a user who owns nothing, in a schema of its own, once `npx 
   ]) {
     expect([refused, await asUser(servers, refused)]).toEqual([refused, insufficientPrivilege]);
   }
+  // By a trigger, on each of the log's partitions too, and whatever temporary tables are called.
+  const refusedByTrigger = 'P0001';
+  const [month] = (await asUser(
+    servers,
+    `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'audit_log'::regclass order by name limit 1`,
+  )) as { name: string }[];
+  for (const refused of [
+    'delete from audit_log',
+    `delete from ${month?.name}`,
+    `update ${month?.name} set event = 'other'`,
+    'create temp table audit_retention as select -1 as days, null::int as next_days, null::timestamptz as next_at; delete from audit_log',
+  ])
+    expect([refused, await asUser(servers, refused)]).toEqual([refused, refusedByTrigger]);
+  // Months are begun by the server's user, with the rights of the owner.
+  const next = `audit_log_${new Date(Date.UTC(new Date().getUTCFullYear(), new Date().getUTCMonth() + 1, 1)).toISOString().slice(0, 7).replace('-', '_')}`;
+  await cluster.admin(`drop table identity.${next}`, 'cypher');
+  expect(await asUser(servers, 'select begin_audit_month()')).toHaveLength(1);
+  expect(await asUser(servers, `select from ${next}`)).toEqual([]);
   expect(await asUser(servers, 'vacuum sessions')).toEqual([]);
   const vacuumed = `select from pg_stat_user_tables where relname = 'sessions' and vacuum_count > 0`;
   await expect.poll(() => cluster.admin(vacuumed, 'cypher')).toHaveLength(1);

@@ -20,11 +20,23 @@ async function openAudit() {
     audit,
     now,
     close,
-    add: (days: number, count: number) =>
-      database.query(
-        `insert into audit_log (at, event) select $1, 'login.completed' from generate_series(1, $2)`,
-        [new Date(now() - days * 86_400_000), count],
-      ),
+    /** Events of so many days ago, with ids of their month. */
+    add: async (days: number, count: number) => {
+      const at = new Date(now() - days * 86_400_000);
+      await database.query('select open_audit_month($1)', [at]);
+      await database.query(
+        `insert into audit_log (id, at, event) overriding system value
+         select audit_ids_from($1) + $3 + n, $1, 'login.completed' from generate_series(1, $2) n`,
+        // Far from those that the sequence gives.
+        [at, count, 5_000_000_000 + days * 10_000],
+      );
+    },
+    partitions: async () =>
+      (
+        await database.query<{ name: string }>(
+          `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'audit_log'::regclass order by 1`,
+        )
+      ).map(({ name }) => name),
     retention: (days: number) => createAuditRetention({ database, audit, days, log, now }),
     left: async () => (await database.query("select from audit_log where event = 'login.completed'")).length,
     details: async (event: string) =>
@@ -37,24 +49,90 @@ async function openAudit() {
   };
 }
 
-test('events that have outlived their retention go, with a record of it; younger ones cannot be deleted by anybody', async () => {
-  const { database, add, retention, left, details, close } = await openAudit();
+test('the months whose events have outlived their retention go, with a record of it; younger ones cannot be deleted by anybody', async () => {
+  const { database, add, retention, left, partitions, details, close } = await openAudit();
   try {
-    await add(500, 2300);
-    await add(408, 1);
+    await add(505, 2300);
+    await add(440, 1);
     await add(399, 2);
     await add(31, 1);
     await add(29, 1);
+    const before = await partitions();
     // Any number of instances at once.
     const gone = await Promise.all([retention(400).expire(), retention(400).expire()]);
     expect(gone[0] + gone[1]).toBe(2301);
     const events = (await details('audit.expired')).map((detail) => Number(detail.events));
     expect(events.reduce((sum, count) => sum + count)).toBe(2301);
     expect(await left()).toBe(4);
+    // Those of two months, and the one of the time before there were months.
+    expect((await partitions()).length).toBe(before.length - 3);
     expect(await retention(400).expire()).toBe(0);
-    for (const change of ['delete from audit_log', "update audit_log set event = 'x'", 'truncate audit_log'])
-      await expect(database.query(change)).rejects.toThrow('append-only');
+    const names = await partitions();
+    for (const name of ['audit_log', ...names])
+      for (const change of [`delete from ${name}`, `update ${name} set event = 'x'`, `truncate ${name}`]) {
+        const refused = database.query(change).then(
+          (rows) => rows.length,
+          ({ message }: Error) => message,
+        );
+        // A partition without events has none to delete.
+        expect([change, await refused]).toEqual([
+          change,
+          expect.toSatisfy((said) => said === 0 || /append-only/.test(said)),
+        ]);
+      }
     expect(await left()).toBe(4);
+  } finally {
+    await close();
+  }
+});
+
+test('only months that were over at the asked time go, and none while every event is kept', async () => {
+  const { database, add, retention, left, close } = await openAudit();
+  const drop = async () => {
+    const asked = new Date(Date.now() - 470 * 86_400_000);
+    const gone = await database.query<{ events: string }>('select events from drop_audit_months($1)', [
+      asked,
+    ]);
+    return gone.map(({ events }) => Number(events));
+  };
+  try {
+    await add(505, 3);
+    await add(440, 2);
+    await retention(400).hold();
+    // The first is that of the time before there were months.
+    expect([await drop(), await left()]).toEqual([[0, 3], 2]);
+    await add(505, 3);
+    await retention(0).hold();
+    expect([await drop(), await left()]).toEqual([[], 5]);
+  } finally {
+    await close();
+  }
+});
+
+test('a month with one event that is too young stays whole, and events get the ids of the month in which they are written', async () => {
+  const { database, audit, add, retention, left, partitions, close } = await openAudit();
+  try {
+    await add(500, 3);
+    const [oldest] = await database.query<{ id: string }>(
+      "select min(id) as id from audit_log where at < now() - interval '1 day'",
+    );
+    await database.query(
+      "insert into audit_log (id, at, event) overriding system value values ($1, now(), 'login.completed')",
+      [BigInt(oldest?.id ?? 0) + 1000n],
+    );
+    await retention(400).hold();
+    expect([await retention(400).expire(), await left()]).toEqual([0, 4]);
+
+    audit.record({ event: 'login.completed' });
+    await audit.flush();
+    const [row] = await database.query<{ id: string }>('select max(id) as id from audit_log');
+    const month = new Date().toISOString().slice(0, 7);
+    expect(row?.id).toMatch(new RegExp(`^${month.replace('-', '')}\\d{10}$`));
+    const next = new Date(Date.UTC(new Date().getUTCFullYear(), new Date().getUTCMonth() + 1, 15))
+      .toISOString()
+      .slice(0, 7);
+    for (const each of [month, next])
+      expect(await partitions()).toContain(`audit_log_${each.replace('-', '_')}`);
   } finally {
     await close();
   }
@@ -134,9 +212,11 @@ test('an archive has the events that it removes, and its hash is in the log; it 
       .split('\n')
       .map((line) => JSON.parse(line));
     expect(rows).toHaveLength(1200);
-    expect(rows[0]).toMatchObject({ id: '1', event: 'login.completed', account_id: null });
+    const firstId = String(rows[0].id);
+    const lastId = String(BigInt(firstId) + 1199n);
+    expect(rows[0]).toMatchObject({ event: 'login.completed', account_id: null });
     const sha256 = createHash('sha256').update(bytes).digest('hex');
-    expect(archived).toEqual({ events: 1200, firstId: '1', lastId: '1200', sha256 });
+    expect(archived).toEqual({ events: 1200, firstId, lastId, sha256 });
     expect(await details('audit.archived')).toEqual([{ ...archived, before: expect.any(String) }]);
     expect(await left()).toBe(7);
 

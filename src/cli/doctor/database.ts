@@ -63,7 +63,7 @@ async function checkMigrations(query: Database['query']): Promise<Found> {
 
 async function checkPrivileges(query: Database['query']): Promise<Found> {
   const lacking = await query<{ name: string }>(
-    `select tablename as name from pg_tables where schemaname = current_schema() and tablename not in ('audit_log', 'migrations')
+    `select tablename as name from pg_tables where schemaname = current_schema() and tablename <> 'migrations' and tablename not like 'audit\\_log%'
        and not has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'select, insert, update, delete')
      order by 1`,
   );
