@@ -1,6 +1,6 @@
 -- Up Migration
 
--- The audit log will be partitioned by month (0023). The ids of a month are a range: 2026120000000001 is the first of December
+-- The audit log will be partitioned by month (0019). The ids of a month are a range: 2026120000000001 is the first of December
 -- 2026. So the time that an event was written follows from its id, and the id alone stays the key.
 create function audit_ids_from(month timestamptz) returns bigint language sql immutable as
 $$ select to_char(month at time zone 'UTC', 'YYYYMM')::bigint * 10000000000 $$;

@@ -1,6 +1,6 @@
 -- Up Migration
 
--- What there is becomes the first partition. The constraint of 0021 spares it a scan.
+-- What there is becomes the first partition. The constraint of 0017 spares it a scan.
 drop trigger audit_log_is_append_only on audit_log;
 drop trigger audit_log_keeps_the_young on audit_log;
 alter table audit_log alter column id drop identity;
