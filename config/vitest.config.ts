@@ -20,7 +20,11 @@ const alone = [
 ];
 
 /** Tests of the group that a process installs once, for all that comes after: each has a process of its own. */
-const apart = ['test/unit/native_group.test.ts', 'test/unit/opaque_vectors.test.ts'];
+const apart = [
+  'test/unit/native_group.test.ts',
+  'test/unit/opaque_vectors.test.ts',
+  'test/unit/p256_group.test.ts',
+];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const ofEach = {

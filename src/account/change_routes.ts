@@ -74,7 +74,8 @@ function mountNewCodes({ page, show }: Pipeline, { stepUp, changes, cookies }: C
     for (const change of kinds) {
       const proof = await stepUp.open(who, exchangeOf(who, change), cookies.spentProof(ctx));
       const codes = proof && (await changes.recoveryCodesOf(who, proof));
-      if (codes) return show(ctx, 'recovery_codes', { codes, location: '/account', replacing: true });
+      const form = { action: '/account', method: 'get' } as const;
+      if (codes) return show(ctx, 'recovery_codes', { codes, form, replacing: true });
     }
     seeOther(ctx, '/account');
   });

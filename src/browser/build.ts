@@ -7,23 +7,11 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
-import { build, type Plugin } from 'esbuild';
+import { build } from 'esbuild';
+import { fastOpaque, smallDictionaries } from './build_plugins.ts';
 
 const here = import.meta.dirname;
 const outdir = join(here, '../../views/assets');
-
-/**
- * Leaves out zxcvbn's surnames and Wikipedia words. They are half of the download, and people build their passwords
- * from what the other lists contain: leaked passwords, common words, first names.
- */
-const smallDictionaries: Plugin = {
-  name: 'small-dictionaries',
-  setup({ onLoad }) {
-    onLoad({ filter: /language-en\/dist\/(lastnames|wikipedia)\.json\.mjs$/ }, () => ({
-      contents: 'export default [];',
-    }));
-  },
-};
 
 /** Both compressed forms of a file. */
 async function compressed(path: string, contents: Uint8Array): Promise<[string, Uint8Array][]> {
@@ -63,9 +51,7 @@ const { outputFiles, metafile } = await build({
   format: 'esm',
   target: ['es2022', 'chrome100', 'firefox114', 'safari16'],
   loader: { '.svg': 'copy' },
-  // sjcl loads Node's crypto if `module` exists, which it does not in a browser.
-  define: { module: 'undefined' },
-  plugins: [smallDictionaries],
+  plugins: [fastOpaque, smallDictionaries],
   legalComments: 'none',
   metafile: true,
   write: false,

@@ -66,6 +66,7 @@ export function renderErrors(views: PageViews, log: Log, issuer: string): Middle
           title: titles[error.code] ?? (error.status >= 500 ? 'Something went wrong' : 'That did not work'),
           message: error.publicMessage,
           id,
+          retryAfterSeconds: error.status === 429 ? error.retryAfterSeconds : undefined,
           again: mayWorkAgain(ctx),
           app: goOn,
         };

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ejs, { type TemplateFunction } from 'ejs';
 import type { Assets } from './assets.ts';
+import type { ErrorView, RecoveryCodesView } from './view_models.ts';
 
 export interface Views {
   /** `notice`: why the page is shown again, for example what was wrong. */
@@ -28,9 +29,16 @@ export interface Views {
   authenticator_reset: { username: string; expires: string };
   /**
    * `label`: the name of this site in the authenticator app. `recovery`: asks for a recovery code. `error`: what was
-   * wrong with the last code, shown beside the field.
+   * wrong with the last code, shown beside the field. `retryAfterSeconds`: when the next code makes sense.
    */
-  totp: { uid: string; label: string; recovery: boolean; error?: string | undefined };
+  totp: {
+    uid: string;
+    username: string;
+    label: string;
+    recovery: boolean;
+    error?: string | undefined;
+    retryAfterSeconds?: number | undefined;
+  };
   /**
    * `action`: where the code is posted. `replacing`: another authenticator stays in use until then. `cancel`: the way
    * back. `secret`: base32 without spaces. `qrSvg`: SVG markup of `otpauthUri`, made by the server.
@@ -45,8 +53,7 @@ export interface Views {
     qrSvg: string;
     error?: string | undefined;
   };
-  /** `location`: where the interaction continues, as a path or an http(s) URL. */
-  recovery_codes: { codes: string[]; location: string; replacing: boolean };
+  recovery_codes: RecoveryCodesView;
   /**
    * `host`: where the browser is sent afterwards, in words; empty for a device. The URIs are the client's own
    * metadata and not trusted.
@@ -143,21 +150,7 @@ export interface Views {
    * account.
    */
   site_denied: { host: string; username: string | undefined; switchUrl: string; id: string };
-  /**
-   * `id` is in the log. `hint`: what the person can do. `again`: the same page may work in a moment. `app`: where to
-   * continue, if that is known to be the app's own address.
-   */
-  error: {
-    status: number;
-    title: string;
-    message: string;
-    id: string;
-    hint?: string | undefined;
-    /** The part of the request that is wrong. Shown as text, never as a link. */
-    sent?: string | undefined;
-    again: boolean;
-    app?: { name: string; uri: string } | undefined;
-  };
+  error: ErrorView;
 }
 
 /** `silent`: was notified and has not answered. `unaware`: has no address at which it could be notified. */
@@ -233,6 +226,7 @@ const pages: { [K in keyof Views]: Page<Views[K]> } = {
   site_denied: { title: () => 'This site is not open to you' },
   error: {
     title: ({ title }) => title,
+    script: 'page.js',
     derive: ({ app }) => ({ app: webUri(app?.uri) && app }),
   },
 };
@@ -251,12 +245,16 @@ export function createViews({ viewsDir, assets }: { viewsDir: string; assets: Pi
   return {
     /**
      * Returns the whole page as HTML. Every value is escaped, and no page holds inline script or style. `base`: our
-     * origin, for a page that is shown at another origin and loads its style and links from here.
+     * origin, for a page that is shown at another origin: it loads its style from here, and runs no script.
      */
     render<K extends keyof Views>(name: K, view: Views[K], base = ''): string {
       const page: Page<Views[K]> = pages[name];
       const body = fill(name, { ...view, ...page.derive?.(view) }, base);
-      return fill('layout', { title: page.title(view), script: page.script, name, body }, base);
+      return fill(
+        'layout',
+        { title: page.title(view), script: base ? undefined : page.script, name, body },
+        base,
+      );
     },
   };
 }

@@ -23,6 +23,8 @@ export interface PageRouteDeps {
   interactions: Pick<Interactions, 'restart'>;
   signedIn(ctx: Context): Promise<SignedIn | undefined>;
   trail: Pick<Trail, 'read'>;
+  /** Sends the browser on after a form. `target`: where it arrives in the end. */
+  moveOn(ctx: Context, to: { location: string; target: string }): void;
 }
 
 /**
@@ -74,8 +76,15 @@ export function mountPages(flow: Flow<Action, Standing, StepTold>, deps: PageRou
   flow.page('/recovery-codes', async (ctx, standing) => {
     const { step: proof, waiting } = standing;
     const codes = proof && (await secondFactor.recoveryCodesOf(proof));
-    if (codes) pages.showRecoveryCodes(ctx, standing, codes, waiting.returnTo);
+    if (codes) pages.showRecoveryCodes(ctx, standing, codes);
     else seeOther(ctx, `/interaction/${waiting.uid}`);
+  });
+  flow.action('/recovery-codes', {
+    name: 'recovery-codes',
+    async work(ctx, { waiting }) {
+      deps.moveOn(ctx, { location: waiting.returnTo, target: waiting.redirectUri });
+      return {};
+    },
   });
   page('/', async (ctx, standing) => {
     const signsUp = standing.waiting.promptName === 'create' || (await invited.invitation(ctx)) !== undefined;

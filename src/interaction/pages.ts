@@ -27,13 +27,19 @@ export interface PageDeps {
 }
 
 export interface Pages {
-  /** Shows the page of the browser's step, with `error` beside its field. */
-  show(ctx: Context, standing: Standing, options?: { error?: string; recovery?: boolean }): Promise<void>;
+  /** Shows the page of the browser's step, with `error` beside its field. `retryAfterSeconds`: when to try again. */
+  show(ctx: Context, standing: Standing, options?: ShowOptions): Promise<void>;
   /** Throws AppError 403 `invitation_required` where nobody may sign up in this browser. */
   showRegister(ctx: Context, standing: Standing): Promise<void>;
   /** Tells a person who is signed in that this sign-in is over. */
   showFinished(ctx: Context, account: { username: string }, clientId: string): Promise<void>;
-  showRecoveryCodes(ctx: Context, standing: Standing, codes: string[], location: string): void;
+  showRecoveryCodes(ctx: Context, standing: Standing, codes: string[]): void;
+}
+
+interface ShowOptions {
+  error?: string;
+  retryAfterSeconds?: number | undefined;
+  recovery?: boolean;
 }
 
 export function createPages(deps: PageDeps): Pages {
@@ -56,7 +62,7 @@ export function createPages(deps: PageDeps): Pages {
   }
 
   return {
-    async show(ctx, standing, { error, recovery = false } = {}) {
+    async show(ctx, standing, { error, retryAfterSeconds, recovery = false } = {}) {
       const { uid, client } = standing.waiting;
       switch (stepOf(standing.proven)) {
         case 'login':
@@ -73,7 +79,14 @@ export function createPages(deps: PageDeps): Pages {
           // Somebody who confirmed the set-up but did not receive the recovery codes can confirm it again.
           if (standing.step && (await secondFactor.hasConfirmed(standing.step)))
             return showSetup(ctx, standing, error);
-          return send(ctx, standing, 'totp', { uid, label: totp.label, recovery, error });
+          return send(ctx, standing, 'totp', {
+            uid,
+            username: standing.account?.username ?? '',
+            label: totp.label,
+            recovery,
+            error,
+            retryAfterSeconds,
+          });
         case 'consent':
           return send(ctx, standing, 'consent', consentView(standing, deps));
       }
@@ -94,8 +107,9 @@ export function createPages(deps: PageDeps): Pages {
       const app = client && uri !== undefined ? { name: client.name, uri } : undefined;
       ctx.body = render('finished', { username, app });
     },
-    showRecoveryCodes(ctx, standing, codes, location) {
-      send(ctx, standing, 'recovery_codes', { codes, location, replacing: standing.reset !== undefined });
+    showRecoveryCodes(ctx, standing, codes) {
+      const form = { action: `/interaction/${standing.waiting.uid}/recovery-codes`, method: 'post' } as const;
+      send(ctx, standing, 'recovery_codes', { codes, form, replacing: standing.reset !== undefined });
     },
   };
 }

@@ -45,6 +45,8 @@ export interface Standings {
    * it, so that the recovery codes can be shown again.
    */
   end(ctx: Context, uid: string, left: { known: string; keepStep?: boolean }): void;
+  /** Takes the step token from this browser: the password has to be proved again. */
+  forget(ctx: Context, uid: string): void;
   /** The browser, as the counts of failures need it. */
   browser(ctx: Context): Omit<Browser, 'sessionUid'>;
 }
@@ -93,10 +95,11 @@ export function createStandings(deps: StandingDeps): Standings {
       ctx.cookies.set(stepCookie, token, { ...at(uid), maxAge: seconds * 1000 });
     },
     end(ctx, uid, { known, keepStep = false }) {
-      if (!keepStep) ctx.cookies.set(stepCookie, null, at(uid));
+      if (!keepStep) this.forget(ctx, uid);
       if (resetLinks.cookie.read(ctx) !== undefined) resetLinks.cookie.forget(ctx);
       ctx.cookies.set(knownCookie, known, { ...base, path: '/', maxAge: lifeSeconds.knownDevice * 1000 });
     },
+    forget: (ctx, uid) => void ctx.cookies.set(stepCookie, null, at(uid)),
     browser: (ctx) => ({
       address: ctx.ip,
       agent: userAgentOf(ctx),

@@ -27,7 +27,7 @@ export interface StepRouteDeps {
   signUp: SignUp;
   secondFactor: Pick<SecondFactor, 'setup' | 'confirm' | 'verify'>;
   invited: Pick<Invited, 'admit' | 'cookie'>;
-  interactions: Pick<Interactions, 'finishLogin' | 'finishConsent'>;
+  interactions: Pick<Interactions, 'finishLogin' | 'finishConsent' | 'chooseAccount'>;
   knownBrowsers: Pick<KnownBrowsers, 'remember'>;
   /** Sends the browser on after a form. `target`: where it arrives in the end. */
   moveOn(ctx: Context, to: { location: string; target: string }): void;
@@ -51,7 +51,12 @@ export function mountSteps(flow: StepFlow, deps: StepRouteDeps): void {
   async function again(ctx: Context, { waiting }: Standing, error: AppError): Promise<boolean> {
     if (!isForm(ctx) || error.code === 'temporarily_unavailable') return false;
     const standing = await standings.of(ctx, waiting.uid);
-    await pages.show(ctx, standing, { error: error.publicMessage, recovery: 'recovery' in ctx.query });
+    const { publicMessage, retryAfterSeconds } = error;
+    await pages.show(ctx, standing, {
+      error: publicMessage,
+      retryAfterSeconds,
+      recovery: 'recovery' in ctx.query,
+    });
     return true;
   }
 
@@ -73,6 +78,16 @@ export function mountSteps(flow: StepFlow, deps: StepRouteDeps): void {
     const location = await deps.interactions.finishConsent(ctx.req, ctx.res, decision === 'allow');
     goOn(deps, ctx, waiting.redirectUri, location);
     return { decision };
+  });
+  step('switch-account', async (ctx, { waiting }) => {
+    if (waiting.prompt === 'consent') {
+      const location = await deps.interactions.chooseAccount(ctx.req, ctx.res);
+      goOn(deps, ctx, waiting.redirectUri, location);
+    } else {
+      standings.forget(ctx, waiting.uid);
+      goOn(deps, ctx, waiting.redirectUri, `/interaction/${waiting.uid}/login`);
+    }
+    return {};
   });
 }
 

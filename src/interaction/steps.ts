@@ -14,7 +14,11 @@ export type Action =
   | 'totp/setup'
   | 'totp/verify-setup'
   | 'totp/verify'
-  | 'consent';
+  | 'consent'
+  /** Somebody else wants to sign in. */
+  | 'switch-account'
+  /** The recovery codes were kept. */
+  | 'recovery-codes';
 
 export interface Proven {
   prompt: 'login' | 'consent';
@@ -30,14 +34,20 @@ interface Row {
   takes: readonly Action[];
 }
 
-const password: readonly Action[] = ['login/init', 'login/finish', 'register/init', 'register/finish'];
+const password: readonly Action[] = [
+  'login/init',
+  'login/finish',
+  'register/init',
+  'register/finish',
+  'switch-account',
+];
 
 /**
  * The first row that fits is the browser's step. Until the login is complete, a password may be proved again at any
  * time.
  */
 export const steps: readonly Row[] = [
-  { step: 'consent', when: ({ prompt }) => prompt === 'consent', takes: ['consent'] },
+  { step: 'consent', when: ({ prompt }) => prompt === 'consent', takes: ['consent', 'switch-account'] },
   { step: 'login', when: ({ passwordOf }) => passwordOf === undefined, takes: password },
   {
     step: 'totp_setup',

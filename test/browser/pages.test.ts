@@ -120,8 +120,8 @@ test('nothing serious bars the way on any page, in either scheme, on a phone or 
   await visitor.heading('You are signed out');
   expect(await page.locator('.told li').allTextContents()).toEqual([
     'NotebookSigned out',
-    'The televisionCannot be told',
-    'The intranetDid not answer',
+    'The televisionSign out there too',
+    'The intranetNot answering',
   ]);
   await see('signed-out-apps');
 

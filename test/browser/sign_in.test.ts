@@ -67,6 +67,7 @@ test('a person signs up, allows the app, and uses it until they sign out', async
   const { page, ...ada } = await visit('ada');
   await ada.begin();
   await ada.signUp();
+  await ada.heading('Allow this app');
   expect(await page.getByText('Notebook').first().isVisible()).toBe(true);
   expect(await page.getByText(`returns to ${new URL(demo.app).host}`).isVisible()).toBe(true);
   await ada.press('Allow');
@@ -208,7 +209,6 @@ test('the keyboard is enough', async () => {
   await keyboard.press('Enter');
   await hal.heading('Enter your code');
   await keyboard.type(hal.code());
-  await keyboard.press('Enter');
   await hal.heading('Allow this app');
   await tabTo('Allow');
   expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');

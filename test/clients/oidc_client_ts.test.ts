@@ -77,10 +77,11 @@ test('a sign-in in a popup, whose page comes back to the one that opened it', as
   await popup.getByLabel('Username').fill('bea');
   await popup.getByLabel('Password', { exact: true }).fill(bea.password);
   await popup.getByRole('button', { name: 'Sign in', exact: true }).click();
-  await popup.getByLabel('Code').fill(bea.code());
+  const code = popup.getByLabel('Code');
+  await code.waitFor();
   // The opener is still there, which a Cross-Origin-Opener-Policy would have taken.
   expect(await popup.evaluate('window.opener !== null')).toBe(true);
-  await popup.getByRole('button', { name: 'Verify', exact: true }).click();
+  await code.fill(bea.code());
   expect(await signedIn).toBe('bea');
   expect(bea.complaints).toEqual([]);
 });

@@ -29,11 +29,13 @@ test('sign-up: a quarter of an hour for the authenticator; its recovery codes ar
   const shown = await get(ada, `${at}/recovery-codes`);
   const codes = codesOn(shown.text);
   expect([shown.status, codes.length, shown.headers['cache-control']]).toEqual([200, 10, 'no-store']);
-  expect(shown.text).toContain(`href="${server.url}/auth/${uid}"`);
+  expect(shown.text).toContain(`method="post" action="${at}/recovery-codes"`);
   expect(codesOn((await get(ada, `${at}/recovery-codes`)).text)).toEqual(codes);
   // The Back button leads to them as well.
   expect((await get(ada, at)).headers.location).toBe(`${at}/recovery-codes`);
   expect((await get(createPerson(server, 'eve'), `${at}/recovery-codes`)).status).toBe(400);
+  const kept = await form(ada, `${at}/recovery-codes`, {});
+  expect([kept.status, kept.headers.refresh]).toEqual([200, `0;url=${server.url}/auth/${uid}`]);
   const back = await ada.agent.get(`/auth/${uid}`);
   expect(back.headers.location).toContain('code=');
   const over = await get(ada, `${at}/recovery-codes`);

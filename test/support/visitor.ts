@@ -61,7 +61,10 @@ export async function newVisitor(
     recoveryCodes: [] as string[],
 
     /** From the recovery codes. */
-    goOn: () => page.getByRole('link', { name: 'Continue', exact: true }).click(),
+    async goOn(): Promise<void> {
+      await page.getByLabel('I have saved these codes').check();
+      await visitor.press('Continue');
+    },
     press: (name: string) => page.getByRole('button', { name, exact: true }).click(),
     heading: (name: string) => page.getByRole('heading', { level: 1, name }).waitFor(),
 
@@ -131,8 +134,8 @@ export async function newVisitor(
     },
 
     async enterCode(code?: string): Promise<void> {
+      // The page sends it by itself.
       await page.getByLabel('Code').fill(code ?? visitor.code());
-      await visitor.press('Verify');
     },
 
     /** Signs in as somebody who has an account, and allows the app where that is asked: once. */

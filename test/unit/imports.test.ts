@@ -15,6 +15,8 @@ const OWNERS: Record<string, string[]> = {
   '@cloudflare/voprf-ts': ['opaque/'],
   '@koa/router': ['http/', 'demo/'],
   '@noble/ciphers': ['tokens/'],
+  '@noble/curves': ['browser/p256_group.ts'],
+  '@noble/hashes': ['browser/p256_group.ts'],
   '@zxcvbn-ts/core': ['browser/'],
   '@zxcvbn-ts/language-common': ['browser/'],
   '@zxcvbn-ts/language-en': ['browser/'],

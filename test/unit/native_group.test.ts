@@ -27,12 +27,9 @@ import {
   stock,
   strict,
 } from '../differential/native_group.ts';
+import { bytes, encoding, n, p, wrongPoints } from '../differential/points.ts';
 
-const p = 2n ** 256n - 2n ** 224n + 2n ** 192n + 2n ** 96n - 1n;
-const n = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
-const bytes = (number: bigint) => Buffer.from(number.toString(16).padStart(64, '0'), 'hex');
 const scalar = (k: bigint) => group.deserializeScalar(bytes(k));
-const encoding = (prefix: string, x: bigint) => Buffer.concat([Buffer.from(prefix, 'hex'), bytes(x)]);
 const next = createScalars('unit');
 
 function using<T>(functions: GroupFunctions, run: () => T): T {
@@ -134,22 +131,6 @@ describe('native P-256 gives what stock gives', () => {
   });
 });
 
-const wrong: [string, Buffer][] = [
-  ['off the curve', encoding('02', 1n)],
-  ['off the curve, odd', encoding('03', 7n)],
-  ['x = p', encoding('02', p)],
-  ['x = p + 5, a second encoding of x = 5', encoding('02', p + 5n)],
-  ['x = 2^256 - 1', encoding('03', 2n ** 256n - 1n)],
-  ['33 zero bytes', encoding('00', 0n)],
-  ['prefix 04', encoding('04', 5n)],
-  ['prefix 05', encoding('05', 5n)],
-  ['prefix 06', encoding('06', 5n)],
-  ['one byte short', encoding('02', 5n).subarray(0, 32)],
-  ['one byte long', Buffer.concat([encoding('02', 5n), Buffer.alloc(1)])],
-  ['empty', Buffer.alloc(0)],
-  ['uncompressed, off the curve', Buffer.concat([encoding('04', 5n), bytes(5n)])],
-];
-
 describe('wrong points are refused alike', () => {
   const refusal = (functions: GroupFunctions, point: Buffer) =>
     using(functions, () => {
@@ -160,7 +141,7 @@ describe('wrong points are refused alike', () => {
       }
     });
 
-  test.each(wrong)('%s', (_, point) => {
+  test.each(wrongPoints)('%s', (_, point) => {
     expect(refusal(native, point)).not.toMatch(/^accepted/);
     expect(refusal(native, point)).toBe(refusal(strict, point));
   });
@@ -173,7 +154,7 @@ describe('wrong points are refused alike', () => {
     const { server, login } = await setUp();
     const { record, ke1 } = await login('alice');
     const good = ke1.serialize();
-    for (const [name, point] of wrong.filter(([, point]) => point.length === 33))
+    for (const [name, point] of wrongPoints.filter(([, point]) => point.length === 33))
       for (const offset of [0, 33 + 32]) {
         const bad = [...good.slice(0, offset), ...point, ...good.slice(offset + 33)];
         const answer = () => server.authInit(KE1.deserialize(config, bad), record, 'alice');

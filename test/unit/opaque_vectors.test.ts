@@ -2,7 +2,7 @@
 // by the server and the pages' client as they are in production: byte for byte.
 
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startLogin, startRegistration } from '../../src/browser/opaque_client.ts';
+import * as sourceClient from '../../src/browser/opaque_client.ts';
 import { groupFunctions, installNativeGroup, replaceGroupFunctions } from '../../src/opaque/native_group.ts';
 import { Group, native, stock } from '../differential/native_group.ts';
 import {
@@ -16,6 +16,7 @@ import {
   stretchings,
   type Vector,
 } from '../differential/opaque_exchange.ts';
+import { loadPagesClient, type PagesClient } from '../support/pages_client.ts';
 import { assertFields, loadVectors } from '../support/vectors.ts';
 
 const words = (text: string) => text.trim().split(/\s+/);
@@ -97,7 +98,10 @@ describe.each(Object.entries({ stock, native }))('the library on %s arithmetic',
   });
 });
 
-function createPagesClient(inputs: Inputs): Client {
+function createPagesClient(
+  inputs: Inputs,
+  { startLogin, startRegistration }: PagesClient = sourceClient,
+): Client {
   const stretch = stretchings[inputs.stretching];
   return {
     async register(password) {
@@ -127,6 +131,24 @@ describe('the server and the client as in production', () => {
       inputs,
       () => makeProductionServer(inputs),
       createPagesClient(inputs),
+      'typed',
+    );
+    const unseen = { registration_export_key: null, export_key: null, session_key: null, error: null };
+    expect(seen).toEqual({ ...outputs, ...unseen });
+  });
+});
+
+describe("the client as the pages' worker has it, with its own arithmetic, and the server as in production", () => {
+  let client: PagesClient;
+  beforeAll(async () => {
+    client = await loadPagesClient();
+  });
+
+  test.each(vectors)('$name', async ({ inputs, outputs }) => {
+    const seen = await exchange(
+      inputs,
+      () => makeProductionServer(inputs),
+      createPagesClient(inputs, client),
       'typed',
     );
     const unseen = { registration_export_key: null, export_key: null, session_key: null, error: null };

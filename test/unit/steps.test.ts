@@ -11,8 +11,16 @@ const actions: Action[] = [
   'totp/verify-setup',
   'totp/verify',
   'consent',
+  'switch-account',
 ];
-const password: Action[] = ['login/init', 'login/finish', 'register/init', 'register/finish'];
+const password: Action[] = [
+  'login/init',
+  'login/finish',
+  'register/init',
+  'register/finish',
+  'switch-account',
+];
+const consent: Action[] = ['consent', 'switch-account'];
 const setUp: Action[] = ['totp/setup', 'totp/verify-setup'];
 
 const unproved = undefined;
@@ -34,14 +42,9 @@ const table: [string, Proven, Step, Action[]][] = [
     'totp',
     [...password, 'totp/verify', 'totp/verify-setup'],
   ],
-  ['a session', { prompt: 'consent', passwordOf: unproved }, 'consent', ['consent']],
-  ['a session and a password anew', { prompt: 'consent', passwordOf: confirmed }, 'consent', ['consent']],
-  [
-    'a session and an unfinished account',
-    { prompt: 'consent', passwordOf: unconfirmed },
-    'consent',
-    ['consent'],
-  ],
+  ['a session', { prompt: 'consent', passwordOf: unproved }, 'consent', consent],
+  ['a session and a password anew', { prompt: 'consent', passwordOf: confirmed }, 'consent', consent],
+  ['a session and an unfinished account', { prompt: 'consent', passwordOf: unconfirmed }, 'consent', consent],
 ];
 
 describe.each(table)('having proved %s', (_name, proven, step, taken) => {

@@ -20,7 +20,7 @@ const hostile: { [K in keyof Views]: Views[K] } = {
   site_denied: { host: HOSTILE, username: HOSTILE, switchUrl: HOSTILE, id: HOSTILE },
   finished: { username: HOSTILE, app: { name: HOSTILE, uri: `https://a.example/${HOSTILE}` } },
   onward: { location: `/${HOSTILE}` },
-  totp: { uid: HOSTILE, label: HOSTILE, recovery: false, error: HOSTILE },
+  totp: { uid: HOSTILE, username: HOSTILE, label: HOSTILE, recovery: false, error: HOSTILE },
   totp_setup: {
     action: HOSTILE,
     replacing: true,
@@ -30,7 +30,7 @@ const hostile: { [K in keyof Views]: Views[K] } = {
     qrSvg: HOSTILE,
     error: HOSTILE,
   },
-  recovery_codes: { codes: [HOSTILE], location: `/resume?${HOSTILE}=${HOSTILE}`, replacing: true },
+  recovery_codes: { codes: [HOSTILE], form: { action: `/${HOSTILE}`, method: 'post' }, replacing: true },
   consent: {
     uid: HOSTILE,
     username: HOSTILE,
@@ -174,9 +174,10 @@ test('the secret of the set-up is one text without spaces', () => {
   expect(html).toContain(`data:image/svg+xml;base64,${btoa('<svg></svg>')}`);
 });
 
-test('Continue is a link, which no form-action holds up on its way to the app', () => {
-  const location = '/auth/u?a=b%20c&d=%22';
-  const html = render('recovery_codes', { codes: ['a'], location, replacing: false });
-  expect(html).toContain('href="/auth/u?a=b%20c&amp;d=%22"');
-  expect(html).not.toContain('<form');
+test('who goes on from the recovery codes has to say that they are kept, with or without a script', () => {
+  const form = { action: '/interaction/u/recovery-codes', method: 'post' } as const;
+  const html = render('recovery_codes', { codes: ['a'], form, replacing: false });
+  expect(html).toMatch(
+    /<form class="form" method="post" action="\/interaction\/u\/recovery-codes">\s*<label[^>]*><input type="checkbox" required>/,
+  );
 });

@@ -35,5 +35,5 @@ function fail(failure: Failure): void {
   else if (failure.error === 'invalid_credentials') form.fieldError('password', WRONG);
   else if (['invalid_code', 'malformed_code', 'factor_unreadable'].includes(failure.error))
     form.fieldError('code', explain(failure));
-  else form.formError(explain(failure));
+  else form.failed(failure);
 }

@@ -1,7 +1,6 @@
 /**
  * The page for a new password: runs OPAQUE's registration for an existing account, and shows the password's strength.
  */
-import { missingCharacters } from '../password.ts';
 import { explain, type Failure, post } from './api.ts';
 import { createForm, leaveFor, type PageForm } from './form.ts';
 import { createOpaque } from './opaque.ts';
@@ -9,11 +8,16 @@ import { showStrength } from './strength.ts';
 
 const form = createForm('Changing password…', change);
 const opaque = createOpaque(form.data.opaqueWorker ?? '');
-showStrength(form.input('password'), () => [form.input('username').value], form.data.strengthWorker ?? '');
+const strength = showStrength(
+  form.input('password'),
+  () => [form.input('username').value],
+  form.data.strengthWorker ?? '',
+);
 
 async function change(form: PageForm): Promise<void> {
   const password = form.input('password').value;
-  if (missingCharacters(password) > 0) return form.fieldError('password', 'Use at least 12 characters.');
+  const objection = await strength.objection();
+  if (objection) return form.fieldError('password', objection);
 
   try {
     const init = await post(`${form.data.base}/init`, { request: await opaque.start('register', password) });
@@ -31,5 +35,5 @@ async function change(form: PageForm): Promise<void> {
 function fail(failure: Failure): void {
   if (failure.error === 'sign_in_required' || failure.error === 'proof_required')
     form.close(explain(failure));
-  else form.formError(explain(failure));
+  else form.failed(failure);
 }

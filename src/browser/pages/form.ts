@@ -1,8 +1,11 @@
 /**
  * The form of a page whose step runs in script: its values, the errors beside its fields, its busy state. It expects
- * this markup: `<form data-step>`, inputs with ids, `<p id="…-error">` for each, `<p id="form-error">`, and one
- * submit button. The server renders the button disabled, so that the form cannot be sent without its script.
+ * this markup: `<form data-step>`, inputs with ids, `<p id="…-error">` for each, `<p id="form-error">`, `<p data-wait>`
+ * (see countdown.ts), and one submit button. The server renders the button disabled, so that the form cannot be sent without its script.
  */
+
+import { explain, type Failure } from './api.ts';
+import { countDown, stopCounting } from './countdown.ts';
 
 export interface PageForm {
   /** The form's data attributes: data-base (the path of its steps), data-opaque-worker and so on. */
@@ -10,9 +13,13 @@ export interface PageForm {
   input(id: string): HTMLInputElement;
   /** Shows `message` beside the field and focuses it. `also`: another field to mark as wrong. */
   fieldError(id: string, message: string, also?: string): void;
+  /** Shows a message beside each field, by its id, and focuses the first one. */
+  fieldErrors(messages: Record<string, string>): void;
   /** Shows `message` above the button and focuses it. */
   formError(message: string): void;
-  /** The same. After that, nothing can be submitted. */
+  /** The same for a failed step. Counts down, if the server said when to try again. */
+  failed(failure: Failure): void;
+  /** As `formError`. After that, nothing can be submitted. */
   close(message: string): void;
 }
 
@@ -41,15 +48,28 @@ export function createForm(busyLabel: string, submit: (form: PageForm) => Promis
     data: element.dataset,
     input: (id) => must<HTMLInputElement>(`#${id}`),
     fieldError(id, message, also) {
-      must(`#${id}-error`).textContent = message;
-      for (const wrong of also ? [id, also] : [id]) form.input(wrong).setAttribute('aria-invalid', 'true');
-      form.input(id).focus();
-      form.input(id).select();
+      form.fieldErrors({ [id]: message });
+      if (also) form.input(also).setAttribute('aria-invalid', 'true');
+    },
+    fieldErrors(messages) {
+      for (const [id, message] of Object.entries(messages)) {
+        must(`#${id}-error`).textContent = message;
+        form.input(id).setAttribute('aria-invalid', 'true');
+      }
+      const [first] = Object.keys(messages);
+      if (first === undefined) return;
+      form.input(first).focus();
+      form.input(first).select();
     },
     formError(message) {
       const error = must<HTMLElement>('#form-error');
       error.textContent = message;
       error.focus();
+    },
+    failed(failure) {
+      form.formError(explain(failure));
+      if (failure.status === 429 && failure.retryAfterSeconds > 0)
+        countDown(must('[data-wait]'), failure.retryAfterSeconds);
     },
     close(message) {
       closed = true;
@@ -64,6 +84,7 @@ export function createForm(busyLabel: string, submit: (form: PageForm) => Promis
     if (button.disabled) return;
     clearFieldErrors();
     must('#form-error').textContent = '';
+    stopCounting(must('[data-wait]'));
     setBusy(true);
     try {
       await submit(form);
@@ -76,6 +97,7 @@ export function createForm(busyLabel: string, submit: (form: PageForm) => Promis
   // A page that returns from the history cache would otherwise still be busy with the step that left it.
   addEventListener('pageshow', () => setBusy(false));
   wireReveal();
+  for (const part of document.querySelectorAll<HTMLElement>('[data-needs-script]')) part.hidden = false;
   setBusy(false);
   return form;
 }

@@ -1,5 +1,5 @@
 /** The sign-in page: runs OPAQUE with login/init and login/finish, and goes where the server says. */
-import { explain, type Failure, isExpired, post } from './api.ts';
+import { type Failure, isExpired, post } from './api.ts';
 import { createForm, leaveFor, type PageForm } from './form.ts';
 import { createOpaque } from './opaque.ts';
 
@@ -37,5 +37,5 @@ function fail(failure: Failure): void {
   // The page's own address leads to where the sign-in has moved on, for example in another tab.
   if (isExpired(failure)) void leaveFor(form.data.base);
   else if (failure.error === 'invalid_credentials') form.fieldError('password', WRONG, 'username');
-  else form.formError(explain(failure));
+  else form.failed(failure);
 }

@@ -31,6 +31,9 @@ async function step(request: OpaqueRequest): Promise<string | undefined> {
   return registration.request;
 }
 
+// The first run compiles the arithmetic and makes its tables. A person is still typing then.
+void startLogin('');
+
 self.addEventListener('message', async (event: MessageEvent<OpaqueRequest>) => {
   let reply: OpaqueReply;
   try {

@@ -1,7 +1,9 @@
 /**
- * Small aids for pages that also work without script: no form is posted twice, because a code can be used only once,
- * and recovery codes can be copied or saved.
+ * Small aids for pages that also work without script: no form is posted twice, because a code can be used only once.
+ * A code is sent as soon as it is complete. Recovery codes can be copied, saved or printed. A refusal says how long it
+ * lasts.
  */
+import { countDown } from './countdown.ts';
 
 for (const form of document.querySelectorAll('form')) {
   form.addEventListener('submit', (event) => {
@@ -13,6 +15,22 @@ for (const form of document.querySelectorAll('form')) {
 addEventListener('pageshow', () => {
   for (const form of document.querySelectorAll('form')) form.removeAttribute('aria-busy');
 });
+
+const code = document.querySelector<HTMLInputElement>('input[data-six-digits]');
+let sent = '';
+code?.addEventListener('input', (event) => {
+  // Full-width digits are digits too, but not before the keyboard has settled on them.
+  if ((event as InputEvent).isComposing) return;
+  const digits = code.value.normalize('NFKC').replaceAll(/[\s-]/g, '');
+  if (!/^\d{6}$/.test(digits) || digits === sent) return;
+  sent = digits;
+  code.form?.requestSubmit();
+});
+
+for (const wait of document.querySelectorAll<HTMLElement>('[data-wait]')) {
+  const seconds = Number(wait.dataset.wait);
+  if (seconds > 0) countDown(wait, seconds);
+}
 
 const codeTexts = [...document.querySelectorAll('[data-testid=recovery-code]')].map(
   (code) => code.textContent,
@@ -47,4 +65,7 @@ help('download', () => {
   return 'Saved as recovery-codes.txt.';
 });
 
-export {};
+help('print', () => {
+  print();
+  return '';
+});

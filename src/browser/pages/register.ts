@@ -1,5 +1,4 @@
 /** The sign-up page: runs OPAQUE with register/init and register/finish, and shows the password's strength. */
-import { missingCharacters } from '../password.ts';
 import { explain, type Failure, isExpired, post } from './api.ts';
 import { createForm, leaveFor, type PageForm } from './form.ts';
 import { createOpaque } from './opaque.ts';
@@ -7,7 +6,7 @@ import { showStrength } from './strength.ts';
 
 const form = createForm('Creating account…', signUp);
 const opaque = createOpaque(form.data.opaqueWorker ?? '');
-showStrength(
+const strength = showStrength(
   form.input('password'),
   () => [form.input('username').value, form.input('email').value],
   form.data.strengthWorker ?? '',
@@ -17,11 +16,12 @@ async function signUp(form: PageForm): Promise<void> {
   const username = form.input('username').value.trim();
   const email = form.input('email').value.trim();
   const password = form.input('password').value;
-  if (!username) return form.fieldError('username', 'Choose a username.');
-  if (email && !form.input('email').validity.valid) {
-    return form.fieldError('email', 'This does not look like an email address.');
-  }
-  if (missingCharacters(password) > 0) return form.fieldError('password', 'Use at least 12 characters.');
+  const wrong: Record<string, string> = {};
+  if (!username) wrong.username = 'Choose a username.';
+  if (email && !form.input('email').validity.valid) wrong.email = 'This does not look like an email address.';
+  const objection = await strength.objection();
+  if (objection) wrong.password = objection;
+  if (Object.keys(wrong).length > 0) return form.fieldErrors(wrong);
 
   try {
     const init = await post(`${form.data.base}/register/init`, {
@@ -52,5 +52,5 @@ function fail(failure: Failure): void {
   else if (failure.error === 'username_taken') form.fieldError('username', explain(failure));
   else if (field) form.fieldError(field, `The ${field} ${fault}.`);
   else if (/username/i.test(failure.message)) form.fieldError('username', explain(failure));
-  else form.formError(explain(failure));
+  else form.failed(failure);
 }

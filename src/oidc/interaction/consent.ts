@@ -62,3 +62,23 @@ export function addRemembered(grant: Grant, asked: Asked, remembered: readonly C
 /** The redirect URI of an authorization request. Undefined in the device flow. */
 export const redirectUriOf = ({ oidc }: KoaContextWithOIDC): string | undefined =>
   oidc.params?.redirect_uri as string | undefined;
+
+/** What the library's consent prompt says is missing. */
+export interface ConsentDetails {
+  missingOIDCScope?: string[];
+  missingOIDCClaims?: string[];
+  missingResourceScopes?: Record<string, string[]>;
+}
+
+/** The consents to remember, from what the person was asked for. */
+export function consentsIn({
+  missingOIDCScope = [],
+  missingOIDCClaims = [],
+  missingResourceScopes,
+}: ConsentDetails) {
+  const own = { audience: '', scopes: missingOIDCScope, claims: missingOIDCClaims };
+  const apis = Object.entries(missingResourceScopes ?? {});
+  return [own, ...apis.map(([audience, scopes]) => ({ audience, scopes, claims: [] }))].filter(
+    ({ scopes, claims }) => scopes.length + claims.length > 0,
+  );
+}

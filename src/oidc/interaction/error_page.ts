@@ -71,6 +71,8 @@ export function errorPage({
           status: ctx.status,
           ...wordsFor(ctx, out, error, await nameOf(ctx.oidc?.client)),
           id: String(ctx.state.requestId),
+          retryAfterSeconds:
+            ctx.status === 429 ? Number(ctx.response.get('Retry-After')) || undefined : undefined,
           // A resumed sign-in cannot be tried again: the failed attempt has used its interaction.
           again: mayWorkAgain(ctx) && ctx.oidc?.route !== 'resume',
           app: await appOf(ctx.oidc?.client),

@@ -13,7 +13,8 @@ import type { AppNames } from '../clients/client_names.ts';
 import { newGrant, rememberSession } from '../library/models/grant.ts';
 import { type Detail, requestedDetails } from '../requests/authorization_details.ts';
 import type { BrowserBinding } from '../session/browser_binding.ts';
-import { identityIsProven } from './consent.ts';
+import { type ConsentDetails, consentsIn, identityIsProven } from './consent.ts';
+import { promptForAnother } from './prompts.ts';
 
 /** A waiting request, as the library stores it. */
 type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
@@ -86,6 +87,11 @@ export interface Interactions {
    * 400 `interaction_expired`, or 409 `wrong_step` if consent is not what the request waits for.
    */
   finishConsent(req: IncomingMessage, res: ServerResponse, allowed: boolean): Promise<string>;
+  /**
+   * Leads the request that waits for consent to the sign-in page, for another account. Resolves with the address
+   * where the browser continues. Throws AppError 400 `interaction_expired`.
+   */
+  chooseAccount(req: IncomingMessage, res: ServerResponse): Promise<string>;
 }
 
 /** The library's error descriptions for a request whose session has ended or belongs to another person. */
@@ -93,25 +99,6 @@ const sessionGone = new Set(['session not found', 'session principal changed']);
 
 /** The prompts for which we have pages. */
 const promptNames = ['login', 'create', 'select_account', 'consent'] as const;
-
-interface ConsentDetails {
-  missingOIDCScope?: string[];
-  missingOIDCClaims?: string[];
-  missingResourceScopes?: Record<string, string[]>;
-}
-
-/** The consents to remember, from what the person was asked for. */
-function consentsIn({
-  missingOIDCScope = [],
-  missingOIDCClaims = [],
-  missingResourceScopes,
-}: ConsentDetails) {
-  const own = { audience: '', scopes: missingOIDCScope, claims: missingOIDCClaims };
-  const apis = Object.entries(missingResourceScopes ?? {});
-  return [own, ...apis.map(([audience, scopes]) => ({ audience, scopes, claims: [] }))].filter(
-    ({ scopes, claims }) => scopes.length + claims.length > 0,
-  );
-}
 
 interface InteractionsDeps {
   consents: Pick<Consents, 'remember'>;
@@ -162,6 +149,13 @@ export function createInteractions(
         ? { consent: await grantAsked(provider, deps, await details(req, res)) }
         : { error: 'access_denied', error_description: 'The request was denied.' };
       return orExpired(provider.interactionResult(req, res, result, { mergeWithLastSubmission: allowed }));
+    },
+
+    async chooseAccount(req, res) {
+      const interaction = await details(req, res);
+      interaction.params.prompt = promptForAnother(interaction.params.prompt);
+      await interaction.save(interaction.exp - Math.floor(now() / 1000));
+      return orExpired(provider.interactionResult(req, res, {}, { mergeWithLastSubmission: false }));
     },
   };
 }

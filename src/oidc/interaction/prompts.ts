@@ -18,6 +18,10 @@ export const promptValues = (config: Pick<Settings, 'SIGN_UP'>): string[] => [
 const ownPrompts = ({ SIGN_UP }: Pick<Settings, 'SIGN_UP'>): string[] =>
   SIGN_UP === 'open' ? ['select_account', 'create'] : ['select_account'];
 
+/** The `prompt` of a request that begins again for another account. A demand for consent stays. */
+export const promptForAnother = (prompt: unknown): string =>
+  String(prompt).split(' ').includes('consent') ? 'select_account consent' : 'select_account';
+
 /**
  * The library's prompts, with these differences:
  *
