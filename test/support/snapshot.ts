@@ -8,12 +8,16 @@ export interface Snapshot {
   putBack(): Promise<void>;
 }
 
-const tablesOf = async (client: pg.Client): Promise<string[]> => {
-  const { rows } = await client.query<{ name: string }>(
-    "select tablename as name from pg_tables where schemaname = 'public' order by 1",
+/** The tables, without the partitions of which some consist, and those partitions. */
+async function tablesOf(client: pg.Client): Promise<{ whole: string[]; partitions: string[] }> {
+  const { rows } = await client.query<{ name: string; partition: boolean }>(
+    `select relname as name, relispartition as partition from pg_class
+     where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') order by 1`,
   );
-  return rows.map(({ name }) => pg.escapeIdentifier(name));
-};
+  const those = (partition: boolean) =>
+    rows.filter((row) => row.partition === partition).map(({ name }) => pg.escapeIdentifier(name));
+  return { whole: those(false), partitions: those(true) };
+}
 
 async function connected<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url });
@@ -25,7 +29,7 @@ async function connected<T>(url: string, work: (client: pg.Client) => Promise<T>
 export async function takeSnapshot(url: string, name = 'snapshot'): Promise<Snapshot> {
   await connected(url, async (client) => {
     await client.query(`begin isolation level repeatable read; create schema ${name}`);
-    for (const table of await tablesOf(client)) {
+    for (const table of (await tablesOf(client)).whole) {
       await client.query(`create table ${name}.${table} as select * from public.${table}`);
     }
     await client.query('commit');
@@ -50,9 +54,10 @@ async function putBack(client: pg.Client, name: string): Promise<void> {
 }
 
 async function replaceAll(client: pg.Client, name: string): Promise<void> {
-  const tables = await tablesOf(client);
+  const { whole: tables, partitions } = await tablesOf(client);
   // The audit log refuses to be emptied, and ended sessions would notify apps again.
-  for (const table of tables) await client.query(`alter table public.${table} disable trigger user`);
+  const withTriggers = [...tables, ...partitions];
+  for (const table of withTriggers) await client.query(`alter table public.${table} disable trigger user`);
   await client.query(`truncate ${tables.map((table) => `public.${table}`).join(', ')}`);
   const waiting = new Set(tables);
   // What others refer to goes first.
@@ -69,7 +74,7 @@ async function replaceAll(client: pg.Client, name: string): Promise<void> {
     else await client.query('rollback to one');
   }
   if (waiting.size > 0) throw new Error(`not put back: ${[...waiting].join(', ')}`);
-  for (const table of tables) await client.query(`alter table public.${table} enable trigger user`);
+  for (const table of withTriggers) await client.query(`alter table public.${table} enable trigger user`);
 }
 
 /** Servers have run for so much longer: what they have seen of the history is further on than a failover may lose. */
