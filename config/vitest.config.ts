@@ -17,6 +17,7 @@ const alone = [
   'test/http/faults_load.test.ts',
   'test/http/faults_postgres.test.ts',
   'test/http/faults_redis.test.ts',
+  'test/topologies/failovers.test.ts',
 ];
 
 /** Tests of the group that a process installs once, for all that comes after: each has a process of its own. */
@@ -66,15 +67,21 @@ export default defineConfig({
           include: faults,
           exclude: alone,
           maxWorkers,
-          // Of the tests of one file that are written to run beside each other.
-          maxConcurrency: 2,
           isolate: false,
           sequence: { groupOrder: 1 },
         },
       },
       {
         root,
-        test: { ...ofEach, name: 'alone', include: alone, maxWorkers: 1, sequence: { groupOrder: 2 } },
+        test: {
+          ...ofEach,
+          name: 'alone',
+          include: alone,
+          maxWorkers: 1,
+          // Of the tests of one file that are written to run beside each other.
+          maxConcurrency: 2,
+          sequence: { groupOrder: 2 },
+        },
       },
     ],
   },

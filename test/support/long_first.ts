@@ -21,7 +21,6 @@ const longest = [
   'http/backup',
   'http/backchannel_logout',
   'http/faults_write_stall',
-  'topologies/failovers',
   'faults/broken',
   'upgrade/upgrade',
   'topologies/redis_sentinel',
