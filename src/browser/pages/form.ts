@@ -1,7 +1,8 @@
 /**
  * The form of a page whose step runs in script: its values, the errors beside its fields, its busy state. It expects
  * this markup: `<form data-step>`, inputs with ids, `<p id="…-error">` for each, `<p id="form-error">`, `<p data-wait>`
- * (see countdown.ts), and one submit button. The server renders the button disabled, so that the form cannot be sent without its script.
+ * (see countdown.ts), and one submit button. The server renders the button disabled, so that the form cannot be sent
+ * without its script.
  */
 
 import { explain, type Failure } from './api.ts';

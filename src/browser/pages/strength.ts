@@ -7,8 +7,8 @@ import { missingCharacters } from '../password.ts';
 import type { Strength, StrengthRequest } from './strength_worker.ts';
 
 const PAUSE_MS = 150;
-/** Whoever cannot load the dictionaries in this time may go on without an estimate. */
-const PATIENCE_MS = 15_000;
+/** Without an estimate in this time, for example because the dictionaries do not load, the password is accepted. */
+const ESTIMATE_TIMEOUT_MS = 15_000;
 const WORDS = ['Very weak', 'Weak', 'Fair', 'Good', 'Strong'];
 const LEAST_SCORE = 2;
 
@@ -76,10 +76,10 @@ function createEstimates(workerUrl: string) {
         const over = new AbortController();
         const end = (strength: Strength | undefined) => {
           over.abort();
-          clearTimeout(patience);
+          clearTimeout(timeout);
           resolve(strength);
         };
-        const patience = setTimeout(() => end(undefined), PATIENCE_MS);
+        const timeout = setTimeout(() => end(undefined), ESTIMATE_TIMEOUT_MS);
         const { signal } = over;
         const answered = ({ data }: MessageEvent<Strength>) => {
           if (data.password === request.password) end(data);
