@@ -1,7 +1,8 @@
 /** A person's own account in a real browser: signed in to, looked at, changed. SCREENSHOTS=<folder> as in pages.test.ts. */
 import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { launchBrowser } from '../support/browser.ts';
+import { createVisits } from '../support/browser_visits.ts';
 import { type Demo, startDemo } from '../support/demo.ts';
 import { createLook } from '../support/look.ts';
 import { newVisitor, type Visitor } from '../support/visitor.ts';
@@ -17,18 +18,11 @@ afterAll(async () => {
   await demo.close();
 });
 
-const visitors: Visitor[] = [];
-afterEach(async () => {
-  for (const { complaints, context } of visitors.splice(0)) {
-    expect(complaints).toEqual([]);
-    await context.close();
-  }
-});
+const { visit } = createVisits(() => ({ browser, demo }));
 
 /** Somebody with an account and both factors, at their account page. */
 async function atAccount(username: string, owner?: Visitor): Promise<Visitor> {
-  const visitor = await newVisitor(browser, demo, username);
-  visitors.push(visitor);
+  const visitor = await visit(username);
   if (owner) visitor.totpSecret = owner.totpSecret;
   else await visitor.createAccount();
   await visitor.page.goto(`${demo.server.url}/account`);
@@ -168,8 +162,7 @@ test('by keyboard alone, and what ends access works without JavaScript', async (
   await dan.heading('Replace your authenticator');
 
   const storageState = await dan.context.storageState();
-  const plain = await newVisitor(browser, demo, 'dan', { javaScriptEnabled: false, storageState });
-  visitors.push(plain);
+  const plain = await visit('dan', { javaScriptEnabled: false, storageState });
   await plain.page.goto(`${demo.server.url}/account/authenticator`);
   await plain.readTotpSecret();
   await plain.confirmTotp();

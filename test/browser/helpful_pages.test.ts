@@ -1,10 +1,11 @@
 /** What the pages do for people beside the main job: they say all that is wrong, spare keystrokes, and offer ways out. */
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { launchBrowser } from '../support/browser.ts';
+import { createVisits } from '../support/browser_visits.ts';
 import { type Demo, startDemo } from '../support/demo.ts';
 import { createLook } from '../support/look.ts';
-import { newVisitor, type Visitor } from '../support/visitor.ts';
+import { newVisitor } from '../support/visitor.ts';
 
 let demo: Demo;
 let browser: Browser;
@@ -17,23 +18,7 @@ afterAll(async () => {
 });
 
 const look = createLook('helpful-');
-const visitors: Visitor[] = [];
-async function visit(username: string, options = {}): Promise<Visitor> {
-  const visitor = await newVisitor(browser, demo, username, options);
-  visitors.push(visitor);
-  return visitor;
-}
-async function visitWithAccount(username: string): Promise<Visitor> {
-  const visitor = await visit(username);
-  await visitor.createAccount();
-  return visitor;
-}
-afterEach(async () => {
-  for (const { complaints, context } of visitors.splice(0)) {
-    expect(complaints).toEqual([]);
-    await context.close();
-  }
-});
+const { visit, visitWithAccount } = createVisits(() => ({ browser, demo }));
 
 /** The paths of the interaction that are posted from now on, without its uid. */
 function postsOf(page: Page): string[] {

@@ -1,9 +1,9 @@
 /** The main job in a real browser: Chromium, the real server, and a relying party on openid-client. */
 import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchBrowser } from '../support/browser.ts';
+import { createVisits } from '../support/browser_visits.ts';
 import { type Demo, startDemo } from '../support/demo.ts';
-import { newVisitor, type Visitor } from '../support/visitor.ts';
 
 let demo: Demo;
 let browser: Browser;
@@ -15,27 +15,7 @@ afterAll(async () => {
   await demo.close();
 });
 
-const visitors: Visitor[] = [];
-async function visit(username: string): Promise<Visitor> {
-  const visitor = await newVisitor(browser, demo, username);
-  visitors.push(visitor);
-  return visitor;
-}
-
-/** Somebody with an account who is signed in nowhere. */
-async function visitWithAccount(username: string): Promise<Visitor> {
-  const visitor = await visit(username);
-  await visitor.createAccount();
-  return visitor;
-}
-
-// Whatever a test does, no page breaks its content security policy, throws, or asks a stranger.
-afterEach(async () => {
-  for (const { complaints, context } of visitors.splice(0)) {
-    expect(complaints).toEqual([]);
-    await context.close();
-  }
-});
+const { visit, visitWithAccount } = createVisits(() => ({ browser, demo }));
 
 test('the password never leaves the browser, neither at sign-up nor at sign-in', async () => {
   const { page, ...grace } = await visit('grace');
